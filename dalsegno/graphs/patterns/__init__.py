@@ -1,0 +1,1 @@
+"""Orchestration patterns: each is a function that returns a workflow."""
