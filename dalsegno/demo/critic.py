@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import TypedDict
 
-from dalsegno.demo.sentences import Weights, covered, split, terms
+from dalsegno.demo.sentences import Weights, share, split, terms, touched
 from dalsegno.demo.topics import Passage
 from dalsegno.demo.words import STOP_WORDS, TOKEN, stem, vocabulary
 
 SUPPORT = 0.75
 """Share of a rewritten sentence's content words that its passage must have."""
-TOPIC = 0.6
+TOPIC = 0.8
 """Weighted share of the question's informative words that an answer must touch."""
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)*(?!\w)")
@@ -68,7 +68,8 @@ def check(
     """
     by_id = {passage["id"]: passage for passage in passages}
     ungrounded = []
-    cited: list[Passage] = []
+    meant = terms(question, passages)
+    said: frozenset[str] = frozenset()
     for sentence in answer["sentences"]:
         sources = [by_id[sentence["source"]]] if sentence["source"] in by_id else []
         if not sentence["source"]:
@@ -77,12 +78,8 @@ def check(
         if resting is None:
             ungrounded.append(sentence["text"])
         else:
-            cited.append(resting)
-    said = vocabulary(" ".join(sentence["text"] for sentence in answer["sentences"]))
-    for passage in cited:
-        said |= vocabulary(f"{passage['topic']} {passage['heading']}")
-    meant = terms(question, passages)
-    coverage = round(covered(meant, said, weights), 4)
+            said |= touched(meant, sentence["text"], resting)
+    coverage = round(share(meant, said, weights), 4)
     grounded = bool(answer["sentences"]) and not ungrounded
     on_topic = bool(meant) and coverage >= topic
     return Verdict(
@@ -90,9 +87,7 @@ def check(
         on_topic=on_topic,
         ungrounded=ungrounded,
         coverage=coverage,
-        reason=_reason(
-            answer, ungrounded, [word for word, stems in meant.items() if stems.isdisjoint(said)], on_topic
-        ),
+        reason=_reason(answer, ungrounded, [word for word in meant if word not in said], on_topic),
     )
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,7 +29,8 @@ FUSION = 60
 """The constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009."""
 
 _SCHEMA = """
-    CREATE TABLE passage (number INTEGER PRIMARY KEY, id TEXT, topic TEXT, heading TEXT, position INTEGER, text TEXT);
+    CREATE TABLE passage
+        (number INTEGER PRIMARY KEY, id TEXT, topic TEXT, heading TEXT, position INTEGER, text TEXT);
     CREATE TABLE word (stem TEXT PRIMARY KEY, passages INTEGER) WITHOUT ROWID;
     CREATE TABLE origin (made_for TEXT);
     CREATE VIRTUAL TABLE words USING fts5(topic, heading, text, content='passage', content_rowid='number',
@@ -37,8 +39,9 @@ _SCHEMA = """
         tokenize='trigram');
 """
 _RANKED = {
-    "words": "SELECT rowid FROM words WHERE words MATCH ? ORDER BY bm25(words, 4.0, 3.0, 1.0), rowid LIMIT ?",
-    "trigrams": "SELECT rowid FROM trigrams WHERE trigrams MATCH ? ORDER BY bm25(trigrams, 4.0, 3.0, 1.0), rowid LIMIT ?",
+    index: f"SELECT rowid FROM {index} WHERE {index} MATCH ? "
+    f"ORDER BY bm25({index}, 4.0, 3.0, 1.0), rowid LIMIT ?"
+    for index in ("words", "trigrams")
 }
 
 
@@ -157,7 +160,7 @@ class Library:
 
 def _word_query(asked: list[str]) -> str:
     """Any of the words, and better the neighbours together."""
-    pairs = [f'"{one} {other}"' for one, other in zip(asked, asked[1:], strict=False)]
+    pairs = [f'"{one} {other}"' for one, other in pairwise(asked)]
     return " OR ".join([f'"{word}"' for word in asked] + pairs)
 
 

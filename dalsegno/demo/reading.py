@@ -9,10 +9,11 @@ into an `Answer`, which `check` judges the same way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from dalsegno.demo.critic import Answer, Sentence, Verdict, attribute, check
-from dalsegno.demo.sentences import Weights, covered, known, prose, terms
+from dalsegno.demo.sentences import Weights, covered, known, prose, share, terms, touched
 from dalsegno.demo.topics import Passage
 from dalsegno.demo.words import STOP_WORDS, keywords, stem, tokens, vocabulary
 
@@ -30,8 +31,8 @@ __all__ = [
 
 _LEANING = frozenset(
     tokens(
-        "also but conversely finally further furthermore hence however it moreover otherwise similarly such then "
-        "therefore these they this those thus"
+        "also but conversely finally further furthermore hence however it moreover otherwise similarly such "
+        "then therefore these they this those thus"
     )
 )
 """First words of sentences that lean on the one before them."""
@@ -71,10 +72,10 @@ def rerank(question: str, passages: Sequence[Passage], weights: Weights | None =
         score = (
             covered(meant, known(passage), weights)
             + 0.3 * covered(meant, _about(passage), weights)
-            + 0.5 * _named(meant, passage, weights)
-            + 0.3 * _closeness(meant, passage["text"])
+            + 1.0 * _named(meant, passage, weights)
+            + 0.15 * _closeness(meant, passage["text"])
             + 0.2 * _phrases(meant, f"{passage['heading']}. {passage['text']}")
-            + 0.4 / (1 + rank)
+            + 0.2 / (1 + rank)
             + 0.2 / (1 + passage["position"])
         )
         scored.append((-round(score, 6), rank, passage))
@@ -107,12 +108,12 @@ def answer(
     chosen: list[_Candidate] = []
     have: frozenset[str] = frozenset()
     while candidates and len(chosen) < most:
-        missing = covered(meant, have, weights)
+        so_far = share(meant, have, weights)
         best, best_value = None, 0.0
         for candidate in candidates:
             value = candidate.score
             if chosen:
-                gain = covered(meant, have | candidate.words, weights) - missing
+                gain = share(meant, have | candidate.words, weights) - so_far
                 beside = any(
                     c.passage["id"] == candidate.passage["id"] and abs(c.place - candidate.place) == 1
                     for c in chosen
@@ -138,22 +139,20 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     asks_what = tokens(question)[:1] in (["what"], ["whats"])
     for rank, passage in enumerate(passages):
-        title = _title(passage)
-        about = covered(meant, title, weights)
         named = _named(meant, passage, weights)
         for place, text in enumerate(prose(passage["text"])):
             found = tokens(text)
             own = vocabulary(text)
-            share = covered(meant, own, weights)
-            both = covered(meant, own | title, weights)
-            if (
-                both == 0
-                or len(found) < 5
-                or not text[:1].strip("\"'“(").isalnum()
-                and text[:1] not in "\"“'_"
-            ):
+            said = touched(meant, text, passage)
+            if not said or len(found) < 5 or not (text[0].isalnum() or text[0] in "\"“'_("):
                 continue
-            score = 0.7 * share + 0.3 * both + 0.25 * named + 0.15 * _phrases(meant, text) + 0.25 / (1 + rank)
+            score = (
+                0.7 * covered(meant, own, weights)
+                + 0.3 * share(meant, said, weights)
+                + 0.25 * named
+                + 0.15 * _phrases(meant, text)
+                + 0.25 / (1 + rank)
+            )
             if asks_what and _defines(meant, found):
                 score += 0.2
             if place == 0:
@@ -164,7 +163,7 @@ def _candidates(
                 score -= 0.45
             if len(found) > 55:
                 score -= 0.1
-            yield _Candidate(rank, place, text, passage, round(score, 6), own | title if about else own)
+            yield _Candidate(rank, place, text, passage, round(score, 6), said)
 
 
 def _title(passage: Passage) -> frozenset[str]:
@@ -243,12 +242,8 @@ def _phrases(meant: Mapping[str, frozenset[str]], text: str) -> float:
     if len(order) < 2:
         return 0.0
     places = _places(meant, text)
-    pairs = {
-        (one, other)
-        for (at, one), (then, other) in zip(places, places[1:], strict=False)
-        if 0 < then - at <= 2
-    }
-    return sum(pair in pairs for pair in zip(order, order[1:], strict=False)) / (len(order) - 1)
+    pairs = {(one, other) for (at, one), (then, other) in pairwise(places) if 0 < then - at <= 2}
+    return sum(pair in pairs for pair in pairwise(order)) / (len(order) - 1)
 
 
 def _overlap(one: str, other: str) -> float:

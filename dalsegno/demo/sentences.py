@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from dalsegno.demo.topics import Passage
-from dalsegno.demo.words import keywords, near, stem, vocabulary
+from dalsegno.demo.words import keywords, near, stem, tokens, vocabulary
 
 Weights = Mapping[str, float]
 """Keyword to how informative it is, 0..1; a keyword that is missing weighs 1."""
@@ -66,10 +67,30 @@ def known(passage: Passage) -> frozenset[str]:
 
 def covered(meant: Mapping[str, frozenset[str]], found: Set[str], weights: Weights | None) -> float:
     """The weighted share of keywords that are among the stems `found`, 0..1."""
+    return share(meant, [word for word, stems in meant.items() if not stems.isdisjoint(found)], weights)
+
+
+def share(meant: Iterable[str], words: Iterable[str], weights: Weights | None) -> float:
+    """How much of the keywords `meant` the keywords `words` are, by weight, 0..1."""
     total = sum(_weight(word, weights) for word in meant)
-    if not total:
-        return 0.0
-    return sum(_weight(word, weights) for word, stems in meant.items() if not stems.isdisjoint(found)) / total
+    return sum(_weight(word, weights) for word in words) / total if total else 0.0
+
+
+def touched(meant: Mapping[str, frozenset[str]], sentence: str, passage: Passage) -> frozenset[str]:
+    """The keywords that a sentence says something about, in its passage.
+
+    Those in the sentence and in the title it stands under, where these are at least two of the question or
+    its only one. A keyword alone counts only where the passage is about it: in the title or at least three
+    times in the text. "The rest is lowercased" says nothing about the rest of a sequence.
+    """
+    said, title = vocabulary(sentence), vocabulary(f"{passage['topic']} {passage['heading']}")
+    found = frozenset(word for word, stems in meant.items() if not stems.isdisjoint(said | title))
+    if len(found) != 1 or len(meant) == 1:
+        return found
+    often = Counter(map(stem, tokens(passage["text"])))
+    (word,) = found
+    about = not meant[word].isdisjoint(title) or sum(often[one] for one in meant[word]) >= 3
+    return found if about else frozenset()
 
 
 def _weight(word: str, weights: Weights | None) -> float:

@@ -138,9 +138,10 @@ def near(word: str, known: Iterable[str]) -> list[str]:
     stemmed = stem(word)
     found = []
     for candidate in known:
-        if candidate[:1] == word[:1] and len(candidate) >= (4 if len(word) > 5 else 6):
-            edits = min(distance(stemmed, candidate, most), distance(word, candidate, most))
-            if edits <= most:
-                found.append((edits, candidate))
+        if candidate[:1] != word[:1] or len(candidate) < (4 if len(word) > 5 else len(stemmed) + 1):
+            continue
+        edits = min(distance(stemmed, candidate, most), distance(word, candidate, most))
+        if edits <= most:
+            found.append((edits, candidate))
     best = min(found)[0] if found else 0
     return sorted(candidate for edits, candidate in found if edits == best)
