@@ -1,0 +1,30 @@
+"""Where the mark is kept: checkpoints, the ledger of runs, and the file that holds both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints.database import Database
+    from dalsegno.checkpoints.ledger import Ledger
+    from dalsegno.checkpoints.records import ExecutionRecord, RunRecord
+    from dalsegno.checkpoints.sqlite import SqliteCheckpointer
+
+__all__ = ["Database", "ExecutionRecord", "Ledger", "RunRecord", "SqliteCheckpointer"]
+
+# Loaded at first use: the ledger can be read without langgraph, which takes 0.2 seconds to import.
+_MODULES = {
+    "Database": "database",
+    "ExecutionRecord": "records",
+    "Ledger": "ledger",
+    "RunRecord": "records",
+    "SqliteCheckpointer": "sqlite",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

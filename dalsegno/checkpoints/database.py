@@ -1,0 +1,235 @@
+"""One SQLite file: its connection, its transactions, and its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from dalsegno.checkpoints import failures, migrations
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.errors import CheckpointError, DatabaseUnavailable
+
+Profile = Literal["durable", "fast"]
+
+_SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
+
+
+class Database:
+    """One SQLite file, shared by everybody in this process who reads or writes it.
+
+    Nothing is opened before the first use. One connection, guarded by a lock: use it from any thread.
+    After a fork parent and child have connections of their own. After `close()` the next use opens again.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made when it is opened.
+    profile
+        ``"durable"``: a commit survives power loss. ``"fast"``: it survives a kill, and power loss may
+        take the last commits.
+    timeout
+        Seconds to wait for another process that writes, before `DatabaseUnavailable`.
+
+    Raises
+    ------
+    DatabaseInvalid
+        At first use or later: the file is no database, not ours, damaged, or from a newer version.
+    DatabaseUnavailable
+        The file is locked, full, read-only or cannot be reached.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, profile: Profile = "durable", timeout: float = 30.0
+    ) -> None:
+        if profile not in _SYNCHRONOUS:
+            raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
+        self.path = os.fspath(path)
+        self.profile: Profile = profile
+        self.timeout = timeout
+        self.on_commit: list[Callable[[int], None]] = []
+        """Called after each commit, with the number of commits this object has made."""
+        self.commits = 0
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._depth = 0
+        self._doomed: BaseException | None = None
+        self._queue: list[tuple[str, Sequence[Any]]] = []
+        self._held_for_fork = False
+        _databases.add(self)
+
+    def __repr__(self) -> str:
+        return f"Database({self.path!r}, profile={self.profile!r})"
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing: what is executed inside, and what was enlisted, in one commit.
+
+        Used inside another one it joins it.
+        """
+        with self._lock:
+            if self._depth:
+                self._depth += 1
+                try:
+                    yield self._opened()
+                except BaseException as error:
+                    self._doomed = error
+                    raise
+                finally:
+                    self._depth -= 1
+                return
+            with self._translated():
+                connection = self._opened()
+                connection.execute("BEGIN IMMEDIATE")
+                self._depth, self._doomed = 1, None
+                try:
+                    yield connection
+                    if self._doomed is not None:
+                        raise self._doomed
+                    enlisted = len(self._queue)
+                    for sql, parameters in self._queue[:enlisted]:
+                        connection.execute(sql, parameters)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                finally:
+                    self._depth, self._doomed = 0, None
+            del self._queue[:enlisted]
+            self.commits += 1
+            for listener in self.on_commit:
+                listener(self.commits)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A consistent view: nobody's commit comes between two statements inside."""
+        with self._lock:
+            if self._depth:
+                yield self._opened()
+                return
+            with self._translated():
+                connection = self._opened()
+                connection.execute("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("COMMIT")
+
+    def enlist(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Have a statement executed with the next commit, whoever makes it; kept if that one fails."""
+        self._queue.append((sql, parameters))
+
+    def flush(self) -> None:
+        """Commit what is enlisted, if anything is."""
+        if self._queue:
+            with self.transaction():
+                pass
+
+    def close(self) -> None:
+        """Commit what is enlisted and close the file."""
+        with self._lock:
+            try:
+                self.flush()
+            finally:
+                connection, self._connection = self._connection, None
+                if connection is not None:
+                    connection.close()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            meant = failures.meaning(error, self.path)
+            if meant is None:
+                raise
+            raise meant from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path != ":memory:":
+            try:
+                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseUnavailable(
+                    f"The folder of `{self.path}` cannot be made ({error}). Name another file with `--db`.",
+                    path=self.path,
+                ) from error
+        connection = sqlite3.connect(
+            self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # A crafted file may carry views and triggers: they may call no function with side effects.
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self.profile]}")
+            if sys.platform == "darwin" and self.profile == "durable":
+                # fsync on macOS does not reach the disk's platter, https://www.sqlite.org/pragma.html#pragma_fullfsync
+                connection.execute("PRAGMA fullfsync = ON")
+                connection.execute("PRAGMA checkpoint_fullfsync = ON")
+            migrations.prepare(connection, self.path, self.timeout)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    # A connection may not be carried over a fork, not even to be closed, and SQLite remembers its locks
+    # in memory that the child inherits (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).
+    # So the parent closes its connection before it forks, and both open again at their next use.
+
+    def _before_fork(self) -> None:
+        self._held_for_fork = self._lock.acquire(timeout=5)
+        if self._held_for_fork and not self._depth and self._connection is not None:
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _after_fork_in_parent(self) -> None:
+        if self._held_for_fork:
+            self._held_for_fork = False
+            self._lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.RLock()
+        self._held_for_fork = False
+        self._depth, self._doomed = 0, None
+        self._queue = []  # the parent's to commit
+        if self._connection is not None:  # forked inside a transaction
+            _make_immortal(self._connection)
+            self._connection = None
+
+
+_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _make_immortal(connection: sqlite3.Connection) -> None:
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+
+
+def _each(step: Callable[[Database], None]) -> Callable[[], None]:
+    def hook() -> None:
+        for database in sorted(_databases, key=id):
+            step(database)
+
+    return hook
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_each(Database._before_fork),
+        after_in_parent=_each(Database._after_fork_in_parent),
+        after_in_child=_each(Database._after_fork_in_child),
+    )

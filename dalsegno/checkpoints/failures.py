@@ -1,0 +1,40 @@
+"""What an error of SQLite means for the person who sees it."""
+
+from __future__ import annotations
+
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
+
+# Primary result codes, https://www.sqlite.org/rescode.html.
+_ERROR, _PERM, _BUSY, _LOCKED, _READONLY, _IOERR = 1, 3, 5, 6, 8, 10
+_CORRUPT, _FULL, _CANTOPEN, _AUTH, _NOTADB = 11, 13, 14, 23, 26
+
+_UNAVAILABLE = {
+    _PERM: "may not be read or written by this user. Check the permissions of the file and its folder.",
+    _BUSY: "is locked by another process. Wait for it to finish, or end it, and try again.",
+    _LOCKED: "is locked by another connection. Wait for it to finish and try again.",
+    _READONLY: "is read-only. Give this user write permission on the file and on its folder.",
+    _IOERR: "could not be read or written. Check the disk and its free space; what was committed is safe.",
+    _FULL: "has no room: the disk is full. Free some space and resume; what was committed is safe.",
+    _CANTOPEN: "could not be opened. Check that the folder exists and that this user may write to it.",
+    _AUTH: "may not be used. Check the permissions of the file and its folder.",
+}
+
+
+def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
+    """The error to raise for `error` at `path`, or None where SQLite was asked something wrong."""
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code in (_NOTADB, _CORRUPT):
+        what = "is not a SQLite database" if code == _NOTADB else "is damaged"
+        return DatabaseInvalid(
+            f"`{path}` {what} ({error}). Name another file with `--db`, or restore this one from a backup.",
+            path=path,
+        )
+    if code == _ERROR and str(error).startswith("no such"):
+        return DatabaseInvalid(
+            f"`{path}` is damaged: {error}. Restore it from a backup, or name another file with `--db`.",
+            path=path,
+        )
+    if code in _UNAVAILABLE:
+        return DatabaseUnavailable(f"`{path}` {_UNAVAILABLE[code]} (SQLite: {error})", path=path)
+    return None

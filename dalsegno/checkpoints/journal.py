@@ -1,0 +1,126 @@
+"""What nodes did: their executions, and the effects they recorded."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.database import Database
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.records import ExecutionRecord
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_EXECUTION = (
+    "run_id", "superstep", "node", "occurrence", "index", "attempt", "status", "started_at", "seconds",
+    "targets", "error",
+)  # fmt: skip
+
+
+class Journal:
+    """The node executions and recorded effects of one database; the part of the ledger that nodes write.
+
+    Parameters
+    ----------
+    database
+        The file, shared with the checkpointer.
+    serde
+        Turns values into bytes; a strict one without further types where there is none.
+    clock
+        Unix seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        serde: SerializerProtocol | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.database = database
+        self._serde = serde
+        self._clock = clock
+
+    # --- effects ---
+
+    def effect_get(self, key: str, name: str) -> tuple[bool, Any]:
+        """Whether an effect is recorded under an idempotency key, and its result."""
+        with self.database.read() as connection:
+            row = self._effect(connection, key, name)
+        return (True, self._load(row[1], row[2], row[0], name)) if row else (False, None)
+
+    def effect_put(self, run_id: str, thread: str, key: str, name: str, value: Any) -> Any:
+        """Record the result of an effect, committed at once, and give back the one that stands.
+
+        The first writer wins: where a result is recorded already, that one is given back.
+        """
+        kind, blob = self._dump(value, thread, name)
+        with self.database.transaction() as connection:
+            written = connection.execute(
+                "INSERT OR IGNORE INTO effects (key, name, run_id, thread_id, type, value, recorded_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (key, name, run_id, thread, kind, blob, self._clock()),
+            )
+            row = None if written.rowcount else self._effect(connection, key, name)
+        return value if row is None else self._load(row[1], row[2], row[0], name)
+
+    def _effect(self, connection: sqlite3.Connection, key: str, name: str) -> Any:
+        return connection.execute(
+            "SELECT thread_id, type, value FROM effects WHERE key = ? AND name = ?", (key, name)
+        ).fetchone()
+
+    # --- executions ---
+
+    def journal(self, record: ExecutionRecord) -> None:
+        """Note a node execution with the next commit, whoever makes it: it costs none of its own."""
+        row = (
+            record.run_id, record.superstep, record.node, record.occurrence, record.index, record.attempt,
+            record.status, record.started_at, record.seconds,
+            values.dump_json([list(way) for way in record.targets], thread=record.run_id, key="targets"),
+            values.dump_json(record.error, thread=record.run_id, key="error"),
+        )  # fmt: skip
+        self.database.enlist(
+            "INSERT INTO executions (run_id, superstep, node, occurrence, idx, attempt, status, started_at, "
+            "seconds, targets, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row,
+        )
+
+    def executions(self, run_id: str) -> list[ExecutionRecord]:
+        """The committed node executions of a run, in the order in which they ended."""
+        with self.database.read() as connection:
+            rows = connection.execute(
+                "SELECT run_id, superstep, node, occurrence, idx, attempt, status, started_at, seconds, "
+                "targets, error FROM executions WHERE run_id = ? ORDER BY id",
+                (run_id,),
+            ).fetchall()
+        return [_execution(row) for row in rows]
+
+    # --- values ---
+
+    @property
+    def serde(self) -> SerializerProtocol:
+        """What turns values into bytes and back."""
+        if self._serde is None:
+            from dalsegno.checkpoints.strict import StrictSerializer
+
+            self._serde = StrictSerializer()
+        return self._serde
+
+    def _dump(self, value: Any, thread: str, key: str) -> tuple[str, bytes]:
+        return values.dump(self.serde, value, thread=thread, key=key)
+
+    def _load(self, kind: str, blob: bytes, thread: str, key: str, plain: bool = False) -> Any:
+        if plain and hasattr(self.serde, "loads_plain"):
+            return self.serde.loads_plain((kind, blob))
+        return values.load(self.serde, kind, blob, thread=thread, key=key)
+
+
+def _execution(row: tuple[Any, ...]) -> ExecutionRecord:
+    fields = dict(zip(_EXECUTION, row, strict=True))
+    fields["targets"] = tuple(tuple(way) for way in json.loads(fields["targets"]))
+    fields["error"] = values.load_json(fields["error"])
+    return ExecutionRecord(**fields)

@@ -1,0 +1,200 @@
+"""Who holds a thread: one process at a time, known well enough to tell the dead from the living.
+
+A process is known by its host, the host's boot, its process id and its start time, so that neither a
+reboot nor a reused process id makes a dead holder look alive.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+_DEAD_STATES = frozenset("ZXx")  # a killed child that nobody has waited for yet is a zombie
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, on some host, in some boot of it.
+
+    `namespace` is the process id namespace: in another one the same id is another process.
+    """
+
+    host: str
+    boot: str
+    namespace: str
+    pid: int
+    started: str
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a thread for a run, since when, and until when without a sign of life."""
+
+    process: Process
+    run_id: str
+    token: str
+    since: float
+    expires_at: float
+
+    def __str__(self) -> str:
+        since = datetime.fromtimestamp(self.since).isoformat(sep=" ", timespec="seconds")
+        return f"process {self.process.pid} on {self.process.host} since {since} (run {self.run_id})"
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def host(self) -> str:
+        return self.process.host
+
+    def alive(self, now: float) -> bool:
+        """Whether the holder still lives; of one on another machine only its expiry is known."""
+        mine, its = this_process(), self.process
+        if its == mine:
+            return self.token in _held
+        if its.host != mine.host:
+            return self.expires_at > now
+        if its.boot != mine.boot:
+            return False
+        if its.namespace != mine.namespace:
+            return self.expires_at > now
+        return start_time(its.pid) == its.started
+
+
+@dataclass
+class Lease:
+    """The right of this process to run a thread; `lost` once another one has taken it over."""
+
+    thread: str
+    run_id: str
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    lost: bool = False
+
+
+_held: set[str] = set()
+_this: Process | None = None
+
+
+def hold(token: str) -> None:
+    """Note that this process lives up to a lease."""
+    _held.add(token)
+
+
+def drop(token: str) -> None:
+    """Note that it does so no longer; what is left in the ledger can be taken over."""
+    _held.discard(token)
+
+
+def this_process() -> Process:
+    """The process that asks."""
+    global _this
+    if _this is None:
+        pid = os.getpid()
+        _this = Process(platform.node(), _boot(), _namespace(), pid, start_time(pid) or "")
+    return _this
+
+
+def start_time(pid: int) -> str | None:
+    """When the process with that id started, in whatever notation the system has; None if none lives."""
+    try:
+        # The name in the second field may hold spaces and brackets. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+        return _start_time_from_ps(pid)
+    return None if fields[0] in _DEAD_STATES else fields[19]
+
+
+def _start_time_from_ps(pid: int) -> str | None:
+    try:
+        out = subprocess.run(
+            ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10
+        ).stdout.split(maxsplit=1)
+    except (OSError, subprocess.SubprocessError):
+        out = []
+    if len(out) == 2:
+        return None if out[0][0] in _DEAD_STATES else out[1].strip()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except OSError:
+        pass
+    return "" if not out else None
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        pass
+    try:
+        return subprocess.run(
+            ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _forget() -> None:
+    global _this
+    _this = None
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+class Heartbeat:
+    """Calls `beat` every `interval` seconds from a daemon thread, while there is something to renew."""
+
+    def __init__(self, beat: Callable[[], bool], interval: float) -> None:
+        self._beat = beat
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+        self._wake = threading.Event()
+
+    def start(self) -> None:
+        """Beat until `beat` returns False or `stop` is called; nothing if it beats already."""
+        with self._lock:
+            if self._thread is not None and self._pid == os.getpid():
+                return
+            self._wake = wake = threading.Event()
+            self._pid = os.getpid()
+            self._thread = threading.Thread(
+                target=self._run, args=(wake,), name="dalsegno-heartbeat", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop beating, without waiting for a beat under way."""
+        with self._lock:
+            self._thread = None
+            self._wake.set()
+
+    def _run(self, wake: threading.Event) -> None:
+        while not wake.wait(self._interval):
+            if not self._beat():
+                with self._lock:
+                    if self._wake is wake:
+                        self._thread = None
+                return

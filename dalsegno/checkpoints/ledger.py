@@ -1,0 +1,371 @@
+"""The ledger: every run, who may write its thread, what it executed, and the effects it recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.database import Database
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.journal import Journal
+from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, Process, drop, hold, this_process
+from dalsegno.checkpoints.records import STATUSES, RunRecord, Status
+from dalsegno.errors import CheckpointError, ThreadBusy, UnknownRun, did_you_mean
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_JSON = ("error", "usage", "certificate", "shape", "code", "process")
+_RUN = (
+    "run_id, thread_id, workflow, version, fingerprint, target, status, created_at, started_at, updated_at, "
+    "finished_at, input_type, input, interrupts_type, interrupts, error, supersteps, usage, resumes, "
+    "certificate, shape, code, process"
+)
+_LEADING = (
+    "run_id", "thread", "workflow", "version", "fingerprint", "target", "status", "created_at",
+    "started_at", "updated_at", "finished_at",
+)  # fmt: skip
+_FINISHING = frozenset({"error", "interrupts", "supersteps", "usage", "certificate", "shape", "code"})
+
+
+class Ledger(Journal):
+    """The runs of one database.
+
+    Parameters
+    ----------
+    database
+        The file, shared with the checkpointer.
+    serde
+        Turns inputs, interrupts and effects into bytes; the checkpointer's, so that the same types are
+        allowed. A strict one without further types where there is none.
+    clock
+        Unix seconds.
+    heartbeat
+        Seconds between signs of life while a run is active.
+    expiry
+        Seconds after which a holder on another machine without a sign of life counts as dead. On the
+        same machine a dead holder is known at once.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        serde: SerializerProtocol | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        heartbeat: float = 15.0,
+        expiry: float = 60.0,
+    ) -> None:
+        super().__init__(database, serde, clock=clock)
+        self._expiry = expiry
+        self._leases: dict[str, Lease] = {}
+        self._heartbeat = Heartbeat(self.renew, heartbeat)
+
+    # --- a run begins, goes on, ends ---
+
+    def begin(
+        self,
+        *,
+        run_id: str,
+        thread: str,
+        workflow: str,
+        input: Any = None,
+        version: str = "0",
+        fingerprint: str = "",
+        target: str | None = None,
+        certificate: Mapping[str, Any] | None = None,
+        shape: Mapping[str, Any] | None = None,
+        code: Mapping[str, str | None] | None = None,
+    ) -> Lease:
+        """Record a run as running and take its thread, in one commit.
+
+        The input is in it, so that a kill before the first checkpoint loses nothing.
+
+        Raises
+        ------
+        ThreadBusy
+            A living process holds the thread; `.holder` says which.
+        NotSerializable, TypeNotAllowed
+            The input cannot be kept. Nothing is recorded.
+        """
+        now = self._clock()
+        kind, blob = self._dump(input, thread, "input")
+        extra = {"certificate": certificate, "shape": shape, "code": code, "process": _process()}
+        texts = {key: values.dump_json(value, thread=thread, key=key) for key, value in extra.items()}
+        lease = Lease(thread, run_id)
+        with self.database.transaction() as connection:
+            self._take(connection, lease, now)
+            try:
+                connection.execute(
+                    "INSERT INTO runs (run_id, thread_id, workflow, version, fingerprint, target, status, "
+                    "created_at, started_at, updated_at, input_type, input, certificate, shape, code, "
+                    "process) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        run_id, thread, workflow, version, fingerprint, target, now, now, now, kind, blob,
+                        *texts.values(),
+                    ),
+                )  # fmt: skip
+            except sqlite3.IntegrityError as error:
+                raise CheckpointError(
+                    f"There is a run {run_id} already; use a new id, or resume it.", run_id=run_id
+                ) from error
+        return self._active(lease)
+
+    def acquire(self, thread: str, run_id: str) -> Lease:
+        """Take the thread to go on with a run: it is running again, resumed once more.
+
+        Raises
+        ------
+        ThreadBusy
+            A living process holds the thread; `.holder` says which.
+        UnknownRun
+            The thread has no such run.
+        """
+        now = self._clock()
+        lease = Lease(thread, run_id)
+        process = values.dump_json(_process(), thread=thread, key="process")
+        with self.database.transaction() as connection:
+            self._take(connection, lease, now)
+            found = connection.execute(
+                "UPDATE runs SET status = 'running', resumes = resumes + 1, started_at = ?, updated_at = ?, "
+                "finished_at = NULL, process = ? WHERE run_id = ? AND thread_id = ?",
+                (now, now, process, run_id, thread),
+            )
+            if not found.rowcount:
+                raise UnknownRun(f"Thread {thread!r} has no run {run_id}.", run_id=run_id)
+        return self._active(lease)
+
+    def finish(self, lease: Lease, status: Status, **fields: Any) -> None:
+        """Record how a run ended, or why it pauses, and release its thread, in one commit.
+
+        `fields` are any of error, interrupts, supersteps, usage, certificate, shape, code.
+
+        Raises
+        ------
+        ThreadBusy
+            Another process has taken the thread over meanwhile: the outcome is not this one's to record.
+        """
+        unknown = set(fields) - _FINISHING
+        if status not in STATUSES or unknown:
+            what = f"field `{sorted(unknown)[0]}`" if unknown else f"status {status!r}"
+            raise CheckpointError(f"A run has no {what}.", run_id=lease.run_id)
+        now = self._clock()
+        columns: dict[str, Any] = {"status": status, "updated_at": now, "finished_at": now}
+        for name, value in fields.items():
+            if name == "interrupts":
+                columns["interrupts_type"], columns["interrupts"] = self._dump(
+                    list(value), lease.thread, "interrupts"
+                )
+            else:
+                columns[name] = (
+                    values.dump_json(value, thread=lease.thread, key=name) if name in _JSON else value
+                )
+        # Errors and interrupts are those of the last start.
+        for name in ("error", "interrupts_type", "interrupts"):
+            columns.setdefault(name, None)
+        assignments = ", ".join(f"{name} = ?" for name in columns)
+        with self.database.transaction() as connection:
+            released = connection.execute(
+                "DELETE FROM leases WHERE thread_id = ? AND token = ?", (lease.thread, lease.token)
+            )
+            if not released.rowcount:
+                self._release(lease)
+                lease.lost = True
+                holder = self._holder(connection, lease.thread)
+                raise ThreadBusy(
+                    f"Thread {lease.thread!r} was taken over by {holder or 'a process that is done'}; "
+                    f"run {lease.run_id} is no longer this process's to record.",
+                    thread=lease.thread,
+                    holder=holder,
+                )
+            connection.execute(
+                f"UPDATE runs SET {assignments} WHERE run_id = ?", (*columns.values(), lease.run_id)
+            )
+        self._release(lease)
+
+    def renew(self) -> bool:
+        """Give a sign of life for every active lease; the heartbeat calls it. False if there is none."""
+        leases = list(self._leases.values())
+        if not leases:
+            return False
+        # A beat that fails is made up for by the next one, long before the lease expires.
+        with contextlib.suppress(CheckpointError, sqlite3.Error), self.database.transaction() as connection:
+            for lease in leases:
+                renewed = connection.execute(
+                    "UPDATE leases SET expires_at = ? WHERE thread_id = ? AND token = ?",
+                    (self._clock() + self._expiry, lease.thread, lease.token),
+                )
+                if not renewed.rowcount:
+                    lease.lost = lease.token in self._leases
+        return bool(self._leases)
+
+    def _take(self, connection: sqlite3.Connection, lease: Lease, now: float) -> None:
+        holder = self._holder(connection, lease.thread)
+        if holder is not None and holder.alive(now):
+            raise ThreadBusy(
+                f"Thread {lease.thread!r} is held by {holder}. Wait until it is done, or end that process.",
+                thread=lease.thread,
+                holder=holder,
+            )
+        me = this_process()
+        connection.execute(
+            "INSERT OR REPLACE INTO leases (thread_id, run_id, token, host, boot, namespace, pid, started, "
+            "since, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                lease.thread, lease.run_id, lease.token, me.host, me.boot, me.namespace, me.pid, me.started,
+                now, now + self._expiry,
+            ),
+        )  # fmt: skip
+
+    def _active(self, lease: Lease) -> Lease:
+        hold(lease.token)
+        self._leases[lease.token] = lease
+        self._heartbeat.start()
+        return lease
+
+    def _release(self, lease: Lease) -> None:
+        drop(lease.token)
+        self._leases.pop(lease.token, None)
+        if not self._leases:
+            self._heartbeat.stop()
+
+    def holder(self, thread: str) -> Holder | None:
+        """Who holds a thread, None if nobody living does."""
+        with self.database.read() as connection:
+            holder = self._holder(connection, thread)
+        return holder if holder is not None and holder.alive(self._clock()) else None
+
+    def _holder(self, connection: sqlite3.Connection, thread: str) -> Holder | None:
+        row = connection.execute(
+            "SELECT host, boot, namespace, pid, started, run_id, token, since, expires_at "
+            "FROM leases WHERE thread_id = ?",
+            (thread,),
+        ).fetchone()
+        return Holder(Process(*row[:5]), *row[5:]) if row else None
+
+    # --- reading runs ---
+
+    def get(self, run_id: str, *, plain: bool = False) -> RunRecord:
+        """One run by its id or by the beginning of its id.
+
+        With `plain` a value of a type that may not be built is given as its plain data, for showing.
+
+        Raises
+        ------
+        UnknownRun
+            No run, or several, have that beginning.
+        TypeNotAllowed
+            The input holds a type that is not allowed.
+        """
+        with self.database.read() as connection:
+            rows = self._select(
+                connection, "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id = ?1 DESC LIMIT 6", (run_id,)
+            )
+            known = [
+                known
+                for (known,) in connection.execute("SELECT run_id FROM runs ORDER BY id DESC LIMIT 1000")
+            ]
+        if rows and (len(rows) == 1 or rows[0][0] == run_id) and run_id:
+            return self._record(rows[0], plain)
+        if rows:
+            several = ", ".join(row[0] for row in rows[:5]) + (", …" if len(rows) > 5 else "")
+            raise UnknownRun(
+                f"Several runs begin with `{run_id}`: {several}. Give more of the id.", run_id=run_id
+            )
+        raise UnknownRun(
+            f"There is no run `{run_id}` in `{self.database.path}`{did_you_mean(run_id, known)}",
+            run_id=run_id,
+        )
+
+    def latest(self, thread: str, *, plain: bool = False) -> RunRecord | None:
+        """The last run of a thread."""
+        with self.database.read() as connection:
+            rows = self._select(connection, "thread_id = ? ORDER BY id DESC LIMIT 1", (thread,))
+        return self._record(rows[0], plain) if rows else None
+
+    def runs(
+        self,
+        *,
+        status: Status | None = None,
+        workflow: str | None = None,
+        thread: str | None = None,
+        limit: int | None = None,
+    ) -> list[RunRecord]:
+        """Runs, newest first; a value of a type that may not be built is given as its plain data."""
+        conditions, parameters = ["1"], []
+        for column, value in (("workflow", workflow), ("thread_id", thread)):
+            if value is not None:
+                conditions.append(f"{column} = ?")
+                parameters.append(value)
+        if status is not None:
+            # Whether a run recorded as running has stopped is known when its holder is looked at.
+            conditions.append("status IN (?, 'running')" if status == "stopped" else "status = ?")
+            parameters.append(status)
+        found: list[RunRecord] = []
+        with self.database.read() as connection:
+            rows = self._select(connection, " AND ".join(conditions) + " ORDER BY id DESC", parameters)
+        for row in rows:
+            if limit is not None and len(found) >= limit:
+                break
+            record = self._record(row, plain=True)
+            if status is None or record.status == status:
+                found.append(record)
+        return found
+
+    def _select(self, connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> list[Any]:
+        rows = connection.execute(f"SELECT {_RUN} FROM runs WHERE {where}", parameters).fetchall()
+        now = self._clock()
+        checked = []
+        for row in rows:
+            if row[6] == "running":
+                holder = self._holder(connection, row[1])
+                if holder is None or holder.run_id != row[0] or not holder.alive(now):
+                    row = (*row[:6], "stopped", *row[7:])
+            checked.append(row)
+        return checked
+
+    def _record(self, row: Sequence[Any], plain: bool) -> RunRecord:
+        thread = row[1]
+        texts = zip(_JSON, (row[15], row[17], *row[19:23]), strict=True)
+        fields: dict[str, Any] = {name: values.load_json(text) for name, text in texts}
+        fields["usage"] = fields["usage"] or {}
+        fields["input"] = self._load(row[11], row[12], thread, "input", plain)
+        fields["interrupts"] = (
+            self._load(row[13], row[14], thread, "interrupts", plain) if row[13] is not None else []
+        )
+        return RunRecord(
+            **dict(zip(_LEADING, row, strict=False)), supersteps=row[16], resumes=row[18], **fields
+        )
+
+    # --- deleting ---
+
+    def delete_thread(self, thread: str) -> None:
+        """Delete the runs, executions and effects of a thread, and its lease.
+
+        Raises
+        ------
+        ThreadBusy
+            A living process holds the thread.
+        """
+        with self.database.transaction() as connection:
+            holder = self._holder(connection, thread)
+            if holder is not None and holder.alive(self._clock()):
+                raise ThreadBusy(
+                    f"Thread {thread!r} is held by {holder} and cannot be deleted.",
+                    thread=thread,
+                    holder=holder,
+                )
+            connection.execute(
+                "DELETE FROM executions WHERE run_id IN (SELECT run_id FROM runs WHERE thread_id = ?)",
+                (thread,),
+            )
+            for table in ("runs", "effects", "leases"):
+                connection.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread,))
+
+
+def _process() -> dict[str, Any]:
+    me = this_process()
+    return {"pid": me.pid, "host": me.host}

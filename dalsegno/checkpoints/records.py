@@ -1,0 +1,68 @@
+"""What the ledger tells about runs and node executions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["running", "completed", "failed", "interrupted", "stopped", "cancelled"]
+ExecutionStatus = Literal["done", "failed", "interrupted"]
+
+STATUSES: tuple[Status, ...] = ("running", "completed", "failed", "interrupted", "stopped", "cancelled")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, as the ledger knows it.
+
+    Times are unix seconds: `created_at` the first start, `started_at` the last start or resume.
+    `target` is where the workflow came from (``path.py:name``), None for one started from Python.
+    `status` is ``stopped`` for a run whose process died. `input` is what the run was given; `error` has
+    the keys type, message, node, attempt, traceback. `shape` is the workflow as JSON, `code` the hash of
+    each node's code, `process` who runs it or ran it last (pid, host).
+    """
+
+    run_id: str
+    thread: str
+    workflow: str
+    version: str
+    fingerprint: str
+    target: str | None
+    status: Status
+    created_at: float
+    started_at: float
+    updated_at: float
+    finished_at: float | None
+    input: Any
+    error: Mapping[str, Any] | None = None
+    interrupts: Sequence[Any] = ()
+    supersteps: int = 0
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    resumes: int = 0
+    certificate: Mapping[str, Any] | None = None
+    shape: Mapping[str, Any] | None = None
+    code: Mapping[str, str | None] | None = None
+    process: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ExecutionRecord:
+    """One execution of a node.
+
+    `node` is a path (``sub/write``); `occurrence` its number in the run; `index` the number of the send,
+    None where the node was not sent to; `seconds` how long it took. `targets` are the ways taken from it,
+    each ``(target, label, counter)`` with None where there is no label or counter.
+    """
+
+    run_id: str
+    superstep: int
+    node: str
+    occurrence: int = 0
+    index: int | None = None
+    attempt: int = 1
+    status: ExecutionStatus = "done"
+    started_at: float = 0.0
+    seconds: float = 0.0
+    targets: Sequence[tuple[str, str | None, str | None]] = ()
+    error: Any = None

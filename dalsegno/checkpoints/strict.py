@@ -1,0 +1,238 @@
+"""Values to bytes and back, building only types that were allowed.
+
+The bytes are those of LangGraph's `JsonPlusSerializer`. It differs where LangGraph's strict mode is
+silent: that one gives back the raw data of a type that is not allowed, of one that is gone, and of one
+whose constructor fails, and writes types that it cannot read again.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+import threading
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import ormsgpack
+from langgraph.checkpoint.serde import jsonplus
+
+# The lists and the snapshot are named in LangGraph's documentation, but live in private names.
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPACK_TYPES
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+
+from dalsegno.errors import NotSerializable, TypeNotAllowed
+
+Allowed = type | tuple[str, ...]
+"""A type, or its (module, name)."""
+
+_PACKING = (
+    ormsgpack.OPT_NON_STR_KEYS
+    | ormsgpack.OPT_PASSTHROUGH_DATACLASS
+    | ormsgpack.OPT_PASSTHROUGH_DATETIME
+    | ormsgpack.OPT_PASSTHROUGH_ENUM
+    | ormsgpack.OPT_PASSTHROUGH_UUID
+    | ormsgpack.OPT_REPLACE_SURROGATES
+)
+_UNPACKING = ormsgpack.OPT_NON_STR_KEYS
+_NATIVE = ("null", "bytes", "bytearray", "msgpack")
+
+
+class StrictSerializer(jsonplus.JsonPlusSerializer):
+    """LangGraph's serializer that refuses what is not allowed instead of passing over it.
+
+    Parameters
+    ----------
+    allow
+        Types, or their (module, name), that may be built beside LangGraph's own safe ones
+        (messages, documents, dates, numbers, paths, sets, `Send`, `Command`, `Interrupt`).
+
+    Raises
+    ------
+    TypeNotAllowed
+        Reading a type that is not allowed, or that is gone or cannot be built from what was stored;
+        writing one that could not be read again. `thread` and `key` are filled in by the checkpointer.
+    NotSerializable
+        Writing a value that has no bytes: a lock, an open file, an exception, a local class.
+    """
+
+    def __init__(self, allow: Iterable[Allowed] = ()) -> None:
+        super().__init__(allowed_msgpack_modules=None)
+        self._allowed: set[tuple[str, ...]] = set()
+        self._writable: dict[type, bool] = {}
+        self._calls = threading.local()
+        self.allow_types(allow)
+
+    def allow_types(self, types: Iterable[Allowed]) -> None:
+        """Let these types be written and read from now on."""
+        keys = {(t.__module__, t.__name__) if isinstance(t, type) else tuple(t) for t in types}
+        # A new set, not a change to the old one: other threads may be reading it.
+        self._allowed = self._allowed | keys
+        self._writable = {}
+
+    def with_msgpack_allowlist(self, extra_allowlist: Iterable[tuple[str, ...] | type]) -> StrictSerializer:
+        return StrictSerializer([*self._allowed, *extra_allowlist])
+
+    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+        if obj is None or isinstance(obj, (bytes, bytearray)):
+            return super().dumps_typed(obj)
+        writer = _Writer(self)
+        try:
+            return "msgpack", ormsgpack.packb(obj, default=writer, option=_PACKING)
+        except (TypeError, ValueError, RecursionError) as error:
+            if writer.problem is not None:
+                raise writer.problem from None
+            raise _not_serializable(_type_name(type(obj)), str(error)) from None
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        kind, payload = data
+        if kind == "msgpack":
+            return self._unpack(payload, plain=False)
+        if kind not in _NATIVE:
+            raise _not_allowed(kind, f"values stored as `{kind}` may run code when they are read")
+        return super().loads_typed(data)
+
+    def loads_plain(self, data: tuple[str, bytes]) -> Any:
+        """Like `loads_typed`, for showing: a type that may not be built comes back as its plain data."""
+        kind, payload = data
+        if kind == "msgpack":
+            return self._unpack(payload, plain=True)
+        return super().loads_typed(data) if kind in _NATIVE else f"<{kind}>"
+
+    def _unpack(self, payload: bytes, plain: bool) -> Any:
+        reader = _Reader(self._allowed, plain)
+        try:
+            return ormsgpack.unpackb(payload, ext_hook=reader, option=_UNPACKING)
+        except ValueError as error:
+            # ormsgpack replaces what its hook raised by an error of its own.
+            if reader.problem is not None:
+                raise reader.problem from None
+            raise _not_allowed("msgpack", f"the stored bytes are damaged ({error})") from None
+
+    def _encode(self, obj: Any) -> tuple[int, bytes]:
+        """The msgpack extension for an object that msgpack has no notation for."""
+        if isinstance(obj, BaseException):
+            name = _type_name(type(obj))
+            raise _not_serializable(name, "an exception cannot be built again; keep its message instead")
+        try:
+            _, packed = super().dumps_typed(obj)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _not_serializable(_type_name(type(obj)), str(error)) from None
+        code, payload = ormsgpack.unpackb(packed, ext_hook=_as_pair, option=_UNPACKING)
+        kind = type(obj)
+        if kind not in self._writable:
+            self._check_writable(kind, code, payload)
+            self._writable[kind] = True
+        return code, payload
+
+    def _check_writable(self, kind: type, code: int, payload: bytes) -> None:
+        if code in (jsonplus.EXT_DELTA_SNAPSHOT, jsonplus.EXT_NUMPY_ARRAY):
+            return
+        module, name, _, *rest = ormsgpack.unpackb(payload, ext_hook=_as_pair, option=_UNPACKING)
+        found = getattr(sys.modules.get(module), name, None)
+        if found is not kind and kind is not re.Pattern:
+            raise _not_serializable(
+                _type_name(kind), f"it is not found again as `{module}.{name}`; define it at module level"
+            )
+        if not _may_build(self._allowed, code, module, name, *rest):
+            raise _not_allowed(f"{module}.{name}", "it could not be read again")
+
+
+class _Writer:
+    """What msgpack asks about an object it does not know; keeps the error that msgpack would replace."""
+
+    __slots__ = ("problem", "serializer")
+
+    def __init__(self, serializer: StrictSerializer) -> None:
+        self.serializer = serializer
+        self.problem: Exception | None = None
+
+    def __call__(self, obj: Any) -> ormsgpack.Ext:
+        try:
+            return ormsgpack.Ext(*self.serializer._encode(obj))
+        except (NotSerializable, TypeNotAllowed) as error:
+            self.problem = error
+            raise
+
+
+class _Reader:
+    """Builds the objects in a stored value; keeps the error that msgpack would replace."""
+
+    __slots__ = ("allowed", "plain", "problem")
+
+    def __init__(self, allowed: Collection[tuple[str, ...]], plain: bool) -> None:
+        self.allowed = allowed
+        self.plain = plain
+        self.problem: TypeNotAllowed | None = None
+
+    def __call__(self, code: int, payload: bytes) -> Any:
+        stored = ormsgpack.unpackb(payload, ext_hook=self, option=_UNPACKING)
+        if code == jsonplus.EXT_DELTA_SNAPSHOT:
+            return _DeltaSnapshot(stored)
+        name = f"extension {code}"
+        try:
+            if code == jsonplus.EXT_NUMPY_ARRAY:
+                return _array(*stored)
+            name = f"{stored[0]}.{stored[1]}"
+            if _may_build(self.allowed, code, *stored[:2], *stored[3:]):
+                return _build(code, *stored)
+            problem = _not_allowed(name, "it may not be read")
+        except Exception as error:
+            problem = _not_allowed(
+                name, f"it cannot be built from what was stored ({type(error).__name__}: {error})"
+            )
+        if self.plain:
+            return stored[2] if isinstance(stored, list) and len(stored) > 2 else stored
+        self.problem = self.problem or problem
+        raise problem
+
+
+def _may_build(allowed: Collection[tuple[str, ...]], code: int, module: str, name: str, *rest: str) -> bool:
+    if code == jsonplus.EXT_METHOD_SINGLE_ARG:
+        return (module, name, *rest) in SAFE_MSGPACK_METHODS
+    if code > jsonplus.EXT_PYDANTIC_V2:
+        return False
+    return (module, name) in SAFE_MSGPACK_TYPES or (module, name) in allowed
+
+
+def _build(code: int, module: str, name: str, value: Any, method: str = "") -> Any:
+    cls = getattr(importlib.import_module(module), name)
+    if code == jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG:
+        return cls(value)
+    if code == jsonplus.EXT_CONSTRUCTOR_POS_ARGS:
+        if (module, name) == ("langgraph.types", "Send") and len(value) == 3:
+            return cls(value[0], value[1], timeout=value[2])
+        return cls(*value)
+    if code == jsonplus.EXT_CONSTRUCTOR_KW_ARGS:
+        return cls(**value)
+    if code == jsonplus.EXT_METHOD_SINGLE_ARG:
+        return getattr(cls, method)(value)
+    # A model is stored after its validation, under its field names; validators that take other
+    # names, or that are not idempotent, would refuse it.
+    try:
+        return cls(**value)
+    except Exception:
+        construct = cls.construct if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_construct
+        return construct(**value)
+
+
+def _array(dtype: str, shape: list[int], order: Any, buffer: bytes) -> Any:
+    import numpy  # type: ignore[import-not-found,unused-ignore]  # only where an array was stored
+
+    return numpy.frombuffer(buffer, dtype=numpy.dtype(dtype)).reshape(shape, order=order)
+
+
+def _as_pair(code: int, payload: bytes) -> tuple[int, bytes]:
+    return code, payload
+
+
+def _type_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _not_allowed(name: str, why: str) -> TypeNotAllowed:
+    return TypeNotAllowed(f"type `{name}`: {why}", thread=None, key="", type=name, why=why)
+
+
+def _not_serializable(name: str, why: str) -> NotSerializable:
+    return NotSerializable(f"type `{name}`: {why}", thread=None, key="", type=name, why=why)

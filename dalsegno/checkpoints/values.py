@@ -1,0 +1,116 @@
+"""Channel values to bytes and back, with errors that say which thread and which key."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.serde.types import ERROR
+
+from dalsegno.errors import NotSerializable, TypeNotAllowed
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_REFUSED = (TypeError, ValueError, OverflowError, RecursionError, AttributeError, NotSerializable)
+
+
+def dump(serde: SerializerProtocol, value: Any, *, thread: str, key: str) -> tuple[str, bytes]:
+    """The type and bytes of the value of `key`.
+
+    Raises
+    ------
+    NotSerializable
+        It has no bytes; the message leads to the part of it that has none.
+    TypeNotAllowed
+        It could not be read again.
+    """
+    if key == ERROR and isinstance(value, BaseException):
+        value = repr(value)  # as LangGraph does; what it keeps of an error is its text
+    try:
+        return serde.dumps_typed(value)
+    except TypeNotAllowed as error:
+        raise _named(error, "cannot be kept", thread, key) from None
+    except _REFUSED as error:
+        path, culprit = _culprit(serde, value, key)
+        name = type(culprit).__qualname__
+        if type(culprit).__module__ != "builtins":
+            name = f"{type(culprit).__module__}.{name}"
+        why = getattr(error, "why", str(error))
+        raise NotSerializable(
+            f"`{path}` in thread {thread!r} cannot be kept: its type is `{name}` ({why}). Keep plain data, a "
+            "dataclass or a pydantic model there, and make what cannot be stored inside the node. The last "
+            "checkpoint stands.",
+            thread=thread,
+            key=key,
+            type=name,
+        ) from error
+
+
+def load(serde: SerializerProtocol, kind: str, blob: bytes, *, thread: str, key: str) -> Any:
+    """The value of `key`.
+
+    Raises
+    ------
+    TypeNotAllowed
+        It holds a type that is not allowed, is gone, or cannot be built any more.
+    """
+    try:
+        return serde.loads_typed((kind, blob))
+    except TypeNotAllowed as error:
+        raise _named(error, "cannot be read", thread, key) from None
+
+
+def dump_json(value: Any, *, thread: str, key: str) -> str | None:
+    """A record's field as JSON text, None for None."""
+    if value is None:
+        return None
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        name = type(value).__qualname__
+        raise NotSerializable(
+            f"`{key}` of a run of thread {thread!r} is no JSON ({error}).", thread=thread, key=key, type=name
+        ) from error
+
+
+def load_json(text: str | None) -> Any:
+    """A record's field from its JSON text."""
+    return None if text is None else json.loads(text)
+
+
+def _named(error: TypeNotAllowed, what: str, thread: str, key: str) -> TypeNotAllowed:
+    return TypeNotAllowed(
+        f"`{key}` in thread {thread!r} {what}: it holds `{error.type}`, and {error.data.get('why', 'that')}. "
+        "If you trust it, name the type in the state's schema or pass it in "
+        "`SqliteCheckpointer(..., allow=[...])`.",
+        thread=thread,
+        key=key,
+        type=error.type,
+    )
+
+
+def _culprit(serde: SerializerProtocol, value: Any, path: str, depth: int = 0) -> tuple[str, Any]:
+    """The innermost part of `value` that cannot be serialised, and the way to it."""
+    if depth < 20:
+        for step, part in _parts(value):
+            try:
+                serde.dumps_typed(part)
+            except TypeNotAllowed:
+                continue
+            except _REFUSED:
+                return _culprit(serde, part, path + step, depth + 1)
+    return path, value
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from ((f".{f.name}", getattr(value, f.name)) for f in dataclasses.fields(value))
+    elif hasattr(value, "model_fields_set"):
+        yield from ((f".{name}", getattr(value, name)) for name in type(value).model_fields)
