@@ -1,8 +1,8 @@
 """A `Diagram` -> DOT, the language of Graphviz.
 
 Names never reach the DOT grammar as markup: an id that is not tame becomes ``#<n>``, labels are
-quoted (edges) or entity-escaped inside HTML-like labels (nodes), backslashes included, since
-Graphviz expands ``\\N`` there as well (https://graphviz.org/docs/attr-types/escString/).
+quoted (edges) or HTML-like (nodes) and escaped for both of Graphviz's expansions, entities and
+``\\N`` (https://graphviz.org/docs/attr-types/escString/).
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ def _padded(text: str) -> str:
     """A quoted label with a space on either side, so that it keeps off its line."""
     import graphviz
 
-    return str(graphviz.escape(f"\u00a0{plain(text)}\u00a0"))
+    # Graphviz expands entities in quoted labels too.
+    return str(graphviz.escape(f"\u00a0{plain(text)}\u00a0")).replace("&", "&amp;")
 
 
 def _markup(text: str) -> str:

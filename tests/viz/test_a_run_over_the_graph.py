@@ -1,0 +1,135 @@
+"""The run laid over the graph: what was done, what was not, and where it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.viz.diagram import Diagram, DiagramNode
+from dalsegno.viz.extract import diagram
+from dalsegno.viz.overlay import NodeRun, RunView
+
+
+def _node(picture: Diagram, name: str) -> DiagramNode:
+    (found,) = [n for n in picture.nodes if n.id == name]
+    return found
+
+
+def _labels(picture: Diagram) -> dict[tuple[str, str], str]:
+    return {(e.source, e.target): e.label for e in picture.edges}
+
+
+def test_the_graph_under_a_run_is_the_same_graph(article: WorkflowSpec, interrupted: RunView) -> None:
+    plain, painted = diagram(article), diagram(article, run=interrupted)
+    assert [n.id for n in plain.nodes] == [n.id for n in painted.nodes]
+    assert [(e.source, e.target, e.kind) for e in plain.edges] == [
+        (e.source, e.target, e.kind) for e in painted.edges
+    ]
+
+
+def test_nodes_show_times_executed_tries_and_duration(article: WorkflowSpec, interrupted: RunView) -> None:
+    picture = diagram(article, run=interrupted)
+    assert _node(picture, "plan").lines == ("✓ 20 ms",)
+    assert _node(picture, "write").lines == ("✓ ×4 · 2 tries · 4.2 s",)
+    assert _node(picture, "write").status == "done"
+
+
+def test_a_loop_is_counted_against_its_bound(article: WorkflowSpec, interrupted: RunView) -> None:
+    labels = _labels(diagram(article, run=interrupted))
+    assert labels["review", "write"] == "again 3/3"
+    assert labels["write", "review"] == "×4"
+    assert labels["review", "escalate"] == "spent"
+
+
+def test_what_was_not_taken_fades(article: WorkflowSpec, failed: RunView) -> None:
+    picture = diagram(article, run=failed)
+    faded = {n.id for n in picture.nodes if "untaken" in n.classes}
+    assert faded == {"escalate", END}
+    taken = {(e.source, e.target) for e in picture.edges if "taken" in e.classes}
+    assert taken == {(START, "plan"), ("plan", "write"), ("write", "review"), ("review", "write")}
+
+
+def test_a_failed_node_shows_its_error_and_the_mark(article: WorkflowSpec, failed: RunView) -> None:
+    review = _node(diagram(article, run=failed), "review")
+    assert review.status == "failed"
+    assert review.lines == ("✕ failed · ×2 · 3 tries · 1 min 01 s", "TimeoutError: <no answer> in 30 s")
+    assert review.mark == "resumes here"
+    assert "resumes" in review.classes
+
+
+def test_the_caption_says_proved_against_used(article: WorkflowSpec, interrupted: RunView) -> None:
+    assert diagram(article, run=interrupted).caption == (
+        "run 3f2a9c1e · thread t1 · ‖ interrupted",
+        "proved 10 · used 9 supersteps",
+        "resumed from superstep 4 · resumes at escalate",
+    )
+
+
+def test_a_completed_run_has_no_mark(article: WorkflowSpec, interrupted: RunView) -> None:
+    done = replace(interrupted, status="completed", pending=(), nodes={"plan": NodeRun(1)})
+    picture = diagram(article, run=done)
+    assert not [n for n in picture.nodes if n.mark]
+    assert _node(picture, "plan").lines == ("✓ done",)
+
+
+def test_a_running_run_shows_what_runs_and_what_is_next(article: WorkflowSpec) -> None:
+    run = RunView("r", "t", "article", "running", nodes={"plan": NodeRun(1, "running")}, pending=("write",))
+    picture = diagram(article, run=run)
+    assert _node(picture, "plan").lines == ("▶ running",)
+    assert (_node(picture, "write").status, _node(picture, "write").mark) == ("pending", None)
+
+
+def test_a_node_that_was_running_when_the_process_died_is_pending(article: WorkflowSpec) -> None:
+    run = RunView("r", "t", "article", "stopped", nodes={"plan": NodeRun(0, "running")}, pending=("plan",))
+    plan = _node(diagram(article, run=run), "plan")
+    assert (plan.status, plan.lines, plan.mark) == ("pending", ("○ pending",), "resumes here")
+
+
+def test_a_run_reaches_into_subworkflows(magazine: WorkflowSpec) -> None:
+    run = RunView(
+        "r", "t", "magazine", "failed",
+        nodes={
+            "topics": NodeRun(1), "article": NodeRun(2, "failed"),
+            "article/plan": NodeRun(2), "article/write": NodeRun(2, "failed", error="no"),
+        },
+        edges={(START, "topics", None): 1, ("topics", "article", "write"): 2,
+               ("article/__start__", "article/plan", None): 2, ("article/plan", "article/write", None): 2},
+        pending=("article/write",),
+    )  # fmt: skip
+    picture = diagram(magazine, run=run)
+    assert picture.clusters[0].status == "failed"
+    assert _node(picture, "article/write").lines == ("✕ failed · ×2", "no")
+    assert _node(picture, "article/write").mark == "resumes here"
+    assert "untaken" in _node(picture, "article/review").classes
+    assert "taken" in _node(picture, "article/__start__").classes
+    assert _labels(picture)["article/plan", "article/write"] == "×2"
+    assert _labels(picture)["topics", "article"] == "write each ≤ 12 ×2"
+
+
+def test_two_loops_in_a_row_share_what_was_taken() -> None:
+    """`Loop("a", max=2, on_exhausted=Loop("a", max=3, ...))`: one label, one target, two counters."""
+    nodes = {"a": NodeSpec("a"), "b": NodeSpec("b")}
+    edges = (
+        EdgeSpec("b", "a", "choice", router="r", label="again", loop=2),
+        EdgeSpec("b", "a", "choice", router="r", label="again", loop=3, exhausted_of="first"),
+    )
+    run = RunView("r", "t", "w", "running", edges={("b", "a", "again"): 3})
+    labels = [e.label for e in diagram(WorkflowSpec("w", nodes=nodes, edges=edges), run=run).edges]
+    assert labels == ["again 2/2", "again spent 1/3"]
+
+
+@pytest.mark.parametrize("status", ["running", "completed", "failed", "interrupted", "stopped", "cancelled"])
+def test_every_status_of_a_run_has_a_sign_and_a_word(article: WorkflowSpec, status: str) -> None:
+    picture = diagram(article, run=RunView("r", "t", "article", status))
+    sign, word = picture.caption[0].split(" · ")[-1].split(" ")
+    assert sign in "✓✕▶‖○"
+    assert word == status
+
+
+def test_a_run_of_a_graph_that_has_changed_is_drawn_on_this_one(article: WorkflowSpec) -> None:
+    run = RunView(
+        "r", "t", "article", "completed", nodes={"gone": NodeRun(1)}, edges={("gone", "x", None): 1}
+    )
+    assert [n.id for n in diagram(article, run=run).nodes] == [n.id for n in diagram(article).nodes]
