@@ -6,6 +6,7 @@ is an entity code (``#35;``), so that a name stays text (https://mermaid.js.org/
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 
 from dalsegno.viz import palette as p
@@ -22,6 +23,10 @@ _BRACKETS = {
     "handler": ("[/", "/]"),
     "unknown": ("((", "))"),
 }
+# What Markdown, which Mermaid applies to labels, would take for a list, emphasis or a link.
+_MARKDOWN = re.compile(
+    r"^-|(?<=^\d)\.|(?<=^\d\d)\.|(?<![^\W_])_|_(?![^\W_])|:(?=/)|(?<=www)\.", re.IGNORECASE
+)
 _PLAIN = frozenset(" .,-_·:×≤/✓✕▶‖○↻→…")
 
 
@@ -49,7 +54,12 @@ def _title(diagram: Diagram) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(c if c.isalnum() or c in _PLAIN or ord(c) > 0x2FF else f"#{ord(c)};" for c in plain(text))
+    line = plain(text)
+    special = {m.start() for m in _MARKDOWN.finditer(line)}
+    return "".join(
+        c if i not in special and (c.isalnum() or c in _PLAIN or ord(c) > 0x2FF) else f"#{ord(c)};"
+        for i, c in enumerate(line)
+    )
 
 
 def _level(diagram: Diagram, cluster: str | None, ids: dict[str, str], indent: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import pytest
 
@@ -144,7 +145,7 @@ def _twice() -> WorkflowSpec:
 def _hostile() -> WorkflowSpec:
     names = list(HOSTILE.values())
     edges = [EdgeSpec(START, names[0]), EdgeSpec(names[-1], END)]
-    edges += [_choice(a, b, a) for a, b in zip(names, names[1:], strict=False)]
+    edges += [_choice(a, b, a) for a, b in pairwise(names)]
     edges += _loop(names[5], names[2], names[3], 2, names[-1])
     edges.append(EdgeSpec(names[0], names[7], "join", sources=(names[0], names[1], names[5])))
     edges.append(EdgeSpec(names[4], "no such <node>"))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dalsegno.viz.text import duration, limit, plain, short, wrapped
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec=None)))
 def test_any_text_becomes_one_line_that_xml_allows(text: str) -> None:
     line = plain(text)
@@ -17,11 +18,13 @@ def test_any_text_becomes_one_line_that_xml_allows(text: str) -> None:
     assert not [c for c in line if ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F or c in "\ufffe\uffff\u202e"]
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(2, 60))
 def test_a_shortened_text_is_no_longer_than_asked(text: str, width: int) -> None:
     assert len(short(text, width)) <= width
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(4, 40), st.integers(1, 4))
 def test_a_wrapped_text_keeps_to_its_lines(text: str, width: int, lines: int) -> None:
     rows = wrapped(text, width, lines)

@@ -116,7 +116,7 @@ def test_a_reader_who_does_not_see_it_gets_title_and_description(
 def test_hovering_tells_the_whole_of_what_is_cut_short() -> None:
     name = "a rather long name " * 10
     svg = viz.svg(WorkflowSpec("w", nodes={name: NodeSpec(name)}))
-    (group,) = [g for g in _groups(svg, "function")]
+    (group,) = _groups(svg, "function")
     assert group.findtext(f"{SVG}g/{SVG}title") == f"{plain(name)} · function"
     assert max(len(t.text or "") for t in group.iter(f"{SVG}text")) <= 40
 

@@ -113,8 +113,8 @@ def test_a_subworkflow_is_a_frame_around_its_own_nodes(magazine: WorkflowSpec) -
 
 def test_what_a_node_declares_is_in_its_badges() -> None:
     node = NodeSpec(
-        "pay", attempts=3, timeout=90, calls=2, interrupts=2, effect=True, idempotent=True, compensate="refund",
-        error_handler="repair", defer=True,
+        "pay", attempts=3, timeout=90, calls=2, interrupts=2, effect=True, idempotent=True,
+        compensate="refund", error_handler="repair", defer=True,
         policies={"retry": 1, "fallback": 1, "rate_limit": 1, "cache": None},
     )  # fmt: skip
     found = _node(diagram(WorkflowSpec("w", nodes={"pay": node})), "pay")
