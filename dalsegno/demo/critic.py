@@ -12,7 +12,7 @@ from dalsegno.demo.words import STOP_WORDS, TOKEN, stem, vocabulary
 
 SUPPORT = 0.75
 """Share of a rewritten sentence's content words that its passage must have."""
-TOPIC = 0.8
+TOPIC = 0.77
 """Weighted share of the question's informative words that an answer must touch."""
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)*(?!\w)")

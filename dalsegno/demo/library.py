@@ -6,6 +6,7 @@ SQLite 3.34 or newer with FTS5, which is what has the trigram tokenizer: https:/
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -206,7 +207,8 @@ def _write(file: Path) -> None:
             path=str(file),
         ) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
 
 
 def _built(passages: Iterable[Passage]) -> Any:

@@ -227,9 +227,9 @@ def _rows(lines: list[str]) -> Iterator[str]:
     cells: list[list[str]] = []
     for line in lines:
         line = line.strip()
-        if line.startswith("+"):
+        if line.startswith(("+", "|=")):
             columns = [_clean(_joined([part for part in cell if part])) for cell in zip(*cells, strict=False)]
-            if any(columns) and "=" not in line[:3]:
+            if any(columns) and not line.startswith("|="):
                 first, rest = columns[0], " ".join(column for column in columns[1:] if column)
                 yield f"* {first}: {rest}" if rest else f"* {first}"
             cells = []

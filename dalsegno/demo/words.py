@@ -21,15 +21,17 @@ def tokens(text: str) -> list[str]:
 
 STOP_WORDS = frozenset(
     tokens(
-        "a about above after again all also am an and any are as at be because been before being below "
-        "between both but by can could did do does doing down during each else etc few for from further "
-        "get had has have having he her here him his how i if in into is it its just like me more most "
-        "much must my no nor not of off on once one only or other our out over own please really s same "
-        "shall she should so some such t than that the their them then there these they thing things this "
-        "those through to too under until up us very was we were what whats when where which while who "
-        "whom whose why will with within would you your allowed behave behaves called cause describe "
-        "difference differ explain exactly example give happen happened happens help know make mean "
-        "meaning means need python show tell understand use used uses using way ways want work works"
+        "a about above after again all also am an and any are as at be because been before being "
+        "below between both but by can could did do does doing down during each else etc few for from "
+        "further get had has have having he her here him his how i if in into is it its just like me "
+        "more most much must my no nor not of off on once one only or other our out over own please "
+        "really s same shall she should so some such t than that the their them then there these they "
+        "thing things this those through to too under until up us very was we were what whats when "
+        "where which while who whom whose why will with within would you your allowed behave behaves "
+        "called cause describe difference differ explain exactly example give happen happened happens "
+        "help know make mean meaning means need python show tell understand use used uses using way "
+        "ways want work works affect affects handle handled instead made makes making put write "
+        "writing written"
     )
 )
 """Words that say nothing about what a question is about; Python's keywords among them may (`keywords`)."""
