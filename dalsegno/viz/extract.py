@@ -180,7 +180,7 @@ class _Edges:
         return taken
 
     def _label(self, edge: EdgeSpec, taken: int | None) -> str:
-        words = [] if edge.label is None else [short(edge.label, 32)]
+        words = _answer(edge)
         if edge.exhausted_of is not None:
             words = [*words, "spent"] if self.loops[edge.source] > 1 else ["spent"]
         if edge.kind == "handler":
@@ -228,6 +228,12 @@ class _Edges:
 
     def _mark(self, node: DiagramNode) -> None:
         self.drawing.nodes.append(node)
+
+
+def _answer(edge: EdgeSpec) -> list[str]:
+    """The router's answer; nothing where it is only the `Each` or `Loop` that stood in a list."""
+    said = "" if edge.label is None else str(edge.label)
+    return [] if not said or said.startswith(("Each(target=", "Loop(target=")) else [short(said, 32)]
 
 
 def _spoken(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.graphs.model import END, START, Each, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.diagram import Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.extract import diagram
 
@@ -70,6 +70,13 @@ def test_a_fan_out_without_a_maximum_says_so() -> None:
     edges = (EdgeSpec("a", "b", "choice", router="r", fans_out=True),)
     spec = WorkflowSpec("w", nodes={"a": NodeSpec("a"), "b": NodeSpec("b")}, edges=edges)
     assert _edge(diagram(spec), "a", "b").label == "each, no maximum"
+
+
+def test_a_fan_out_that_stood_in_a_list_of_targets_is_not_labelled_with_itself() -> None:
+    each = Each("b", max=5)
+    edges = (EdgeSpec("a", "b", "choice", router="r", label=repr(each), each=5, fans_out=True),)
+    spec = WorkflowSpec("w", nodes={"a": NodeSpec("a"), "b": NodeSpec("b")}, edges=edges)
+    assert _edge(diagram(spec), "a", "b").label == "each ≤ 5"
 
 
 def test_a_join_differs_from_a_merge(research: WorkflowSpec) -> None:
