@@ -1,0 +1,180 @@
+"""The certificate: bounds on supersteps, executions, model calls and seconds, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.validation.executions import Executions
+from dalsegno.graphs.validation.facts import Facts
+from dalsegno.graphs.validation.registry import listed
+from dalsegno.graphs.validation.report import Bound, Certificate
+from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Walks
+from dalsegno.graphs.validation.timing import seconds_of_attempts, seconds_over_windows
+
+COMMITTED = "Committed supersteps are counted; each crash repeats at most the one in flight."
+DECLARED = "Routers and nodes go only where they are declared to go."
+CALLS = "No node makes more model calls than it declares."
+TIMEOUTS = "Every timeout ends its attempt at once."
+PEOPLE = "Waiting for people is excluded."
+AT_ONCE = "The tasks of one superstep all run at the same time."
+
+
+def certify(facts: Facts, *, exact: bool = False) -> Certificate | None:
+    """The bounds of a workflow that has no finding which voids them; None where a part has none."""
+    parts = {n.name: facts.certificate_of(n.child) for n in facts.order if n.child is not None}
+    if any(part is None for part in parts.values()):
+        return None
+    inner = {name: part for name, part in parts.items() if part is not None}
+    return _Certifier(facts, inner).certificate(exact=exact)
+
+
+class _Certifier:
+    def __init__(self, facts: Facts, inner: Mapping[str, Certificate]) -> None:
+        self.facts = facts
+        self.inner = inner
+        self.walks = Walks(facts)
+        self.counts = Executions(facts, self.walks)
+        self.assumptions = (COMMITTED,) if facts.spec.exact_choices else (COMMITTED, DECLARED)
+
+    def certificate(self, *, exact: bool) -> Certificate:
+        level = self._walk({n.name: 1 for n in self.facts.order}, exact=exact)
+        supersteps, found, is_exact = self._supersteps(level, exact=exact)
+        return Certificate(
+            bounds={
+                "supersteps": supersteps,
+                "executions": self._executions(level),
+                "model_calls": self._model_calls(),
+                "seconds": self._seconds(),
+            },
+            level_supersteps=level.bound,
+            longest_found=found,
+            exact=is_exact,
+            fingerprint=self.facts.spec.fingerprint(),
+            executions_by_node=self._by_node(),
+        )
+
+    def _walk(self, weight: Mapping[str, int], *, exact: bool = False) -> BoundedWalk:
+        if self.walks.waits.unclear:
+            # Nothing is known of who waits for whom; still, every superstep executes a node.
+            tokens = self.counts.tokens
+            bound = sum(tokens[n.name] * weight[n.name] for n in self.facts.order)
+            return BoundedWalk(bound, 0, (), False, False, "linear")
+        return self.walks.walk(weight, exact=exact)
+
+    def _supersteps(self, level: BoundedWalk, *, exact: bool) -> tuple[Bound, int, bool]:
+        opaque = [n.name for n in self.facts.order if n.kind == "subworkflow" and n.child is None]
+        if opaque:
+            reason = f"what {listed(opaque, 3)} runs is not known. Give it as a subworkflow."
+            return Bound(None, reason=reason), level.found, False
+        weight = {n.name: 1 + self._inside(n, "supersteps") for n in self.facts.order}
+        walk = self._walk(weight, exact=exact) if self.inner else level
+        is_exact = (
+            walk.realizable
+            and walk.found == walk.bound
+            and all(part.exact for name, part in self.inner.items() if name in walk.visited)
+        )
+        bound = Bound(walk.bound, walk.tier, self._unfolded(walk), self.assumptions)
+        return bound, walk.found, is_exact
+
+    def _inside(self, node: NodeSpec, what: str) -> int:
+        part = self.inner.get(node.name)
+        value = part.bounds[what].value if part is not None else 0
+        return int(value or 0)
+
+    def _unfolded(self, walk: BoundedWalk) -> tuple[str, ...]:
+        """The walk with the nodes of subworkflows in their places."""
+        names: list[str] = []
+        for name in walk.names:
+            names.append(name)
+            if name in self.inner:
+                names.extend(n if n == "…" else f"{name}/{n}" for n in self.inner[name].witness)
+            if len(names) >= WITNESS_NODES:
+                break
+        cut = walk.cut or len(names) > WITNESS_NODES or names[-1:] == ["…"]
+        return (*names[:WITNESS_NODES], "…") if cut else tuple(names)
+
+    def _executions(self, level: BoundedWalk) -> Bound:
+        endless = self.counts.endless_fan_outs
+        if endless:
+            return Bound(None, reason=f"T104: the fan-out to {listed(endless, 3)} has no maximum.")
+        for name, part in self.inner.items():
+            if part.executions is None:
+                return Bound(None, reason=f"in `{name}`: {part.bounds['executions'].reason}")
+        return self._weighed({n.name: 1 + self._inside(n, "executions") for n in self.facts.order})
+
+    def _weighed(self, weight: Mapping[str, int], extra: tuple[str, ...] = ()) -> Bound:
+        """The bound on the sum of `weight` over all executions of a run."""
+        of = self.counts.of
+        value = sum(of[name] * each for name, each in weight.items())
+        names: tuple[str, ...] = ()
+        if not self.facts.parallel:
+            # One node a superstep: the sum is that of a walk.
+            walk = self.walks.walk(weight)
+            if walk.bound <= value:
+                value, names = walk.bound, self._unfolded(walk)
+        return Bound(value, "linear", names, self.assumptions + extra)
+
+    def _model_calls(self) -> Bound:
+        silent = [n.name for n in self.facts.order if n.calls is None and n.child is None]
+        if silent:
+            verb = "does" if len(silent) == 1 else "do"
+            reason = f"{listed(silent, 3)} {verb} not declare model calls. Use `calls=`, 0 for none."
+            return Bound(None, reason=reason)
+        for name, part in self.inner.items():
+            if part.model_calls is None:
+                return Bound(None, reason=f"in `{name}`: {part.bounds['model_calls'].reason}")
+        endless = self.counts.endless_fan_outs
+        if endless:
+            return Bound(None, reason=f"T104: the fan-out to {listed(endless, 3)} has no maximum.")
+        weight = {
+            n.name: self._inside(n, "model_calls")
+            if n.name in self.inner
+            else n.attempts * (1 + n.interrupts) * (n.calls or 0)
+            for n in self.facts.order
+        }
+        return self._weighed(weight, (CALLS,))
+
+    def _seconds(self) -> Bound:
+        weight: dict[str, int] = {}
+        late: list[str] = []
+        stuck: list[str] = []
+        for node in self.facts.order:
+            part = self.inner.get(node.name)
+            if part is not None:
+                if part.seconds is None:
+                    return Bound(None, reason=f"in `{node.name}`: {part.bounds['seconds'].reason}")
+                weight[node.name] = round(part.seconds * 1000)
+            elif node.timeout is None:
+                if node.kind != "human":
+                    late.append(node.name)
+                weight[node.name] = 0
+            elif not node.is_async and node.kind != "human":
+                stuck.append(node.name)
+            else:
+                weight[node.name] = seconds_of_attempts(node)
+        if late:
+            verb = "has" if len(late) == 1 else "have"
+            return Bound(None, reason=f"T107: {listed(late)} {verb} no timeout. Use `timeout=`.")
+        if stuck:
+            return Bound(None, reason=f"T110: sync {listed(stuck)} cannot be cancelled. Use async functions.")
+        extra = (TIMEOUTS, PEOPLE, AT_ONCE) if self.facts.parallel else (TIMEOUTS, PEOPLE)
+        if not self.facts.parallel:
+            walk = self.walks.walk(weight)
+            return Bound(walk.bound / 1000, "linear", self._unfolded(walk), self.assumptions + extra)
+        value = sum(self.counts.supersteps_of[name] * each for name, each in weight.items())
+        if not self.walks.waits.unclear:
+            value = min(value, seconds_over_windows(weight, self.walks.earliest, self.walks.latest))
+        return Bound(value / 1000, "linear", (), self.assumptions + extra)
+
+    def _by_node(self) -> Mapping[str, int]:
+        found: dict[str, int] = {}
+        if self.counts.endless_fan_outs:
+            return found
+        for node in self.facts.order:
+            times = found[node.name] = self.counts.of[node.name]
+            part = self.inner.get(node.name)
+            if part is not None:
+                for name, inner in part.executions_by_node.items():
+                    found[f"{node.name}/{name}"] = times * inner
+        return found

@@ -1,0 +1,382 @@
+"""What is known of a workflow's graph, computed once and shared by all rules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.validation.report import Certificate
+
+Decision = tuple[str, str | None, str]
+"""(source, router, kind): the edges of one decision share it."""
+
+
+class Arc(NamedTuple):
+    """One step from a node to a node; a join has one for each of its sources."""
+
+    source: str
+    target: str
+    edge: EdgeSpec
+
+
+class Facts:
+    """The graph of one workflow, and what networkx has to say of it.
+
+    Every property is computed at first use and kept, so that rules share each algorithm's run.
+    Edges that name unknown nodes are left out here; G001 reports them. A loop with ``max=0`` can
+    never be taken: it is in `arcs`, but in no graph.
+    """
+
+    def __init__(
+        self,
+        spec: WorkflowSpec,
+        certificates: Mapping[int, Certificate | None] | None = None,
+        recursive: Collection[int] = (),
+    ) -> None:
+        self.spec = spec
+        self._certificates = certificates or {}
+        self._recursive = recursive
+
+    @cached_property
+    def nodes(self) -> Mapping[str, NodeSpec]:
+        """The nodes by name."""
+        return self.spec.nodes
+
+    @cached_property
+    def recursive(self) -> frozenset[str]:
+        """The nodes that run a workflow which contains itself."""
+        return frozenset(
+            n.name for n in self.nodes.values() if n.child is not None and id(n.child) in self._recursive
+        )
+
+    def certificate_of(self, child: WorkflowSpec) -> Certificate | None:
+        """The certificate of a subworkflow, which was checked before."""
+        return self._certificates.get(id(child))
+
+    @cached_property
+    def declared(self) -> tuple[EdgeSpec, ...]:
+        """The edges whose ends exist, and those to error handlers; unknown routers left out."""
+        nodes = self.nodes
+        written = [
+            e
+            for e in self.spec.edges
+            if e.kind != "unknown"
+            and (e.target in nodes or e.target == END)
+            and all(o in nodes or o == START for o in e.origins)
+        ]
+        handled = {(e.source, e.target) for e in written if e.kind == "handler"}
+        implied = [
+            EdgeSpec(n.name, n.error_handler, kind="handler", where=n.where)
+            for n in nodes.values()
+            if n.error_handler is not None
+            and n.error_handler in nodes
+            and (n.name, n.error_handler) not in handled
+        ]
+        return (*written, *implied)
+
+    @cached_property
+    def never_open(self) -> tuple[EdgeSpec, ...]:
+        """The ways out of loops that can never be spent, because their head does not lead back.
+
+        Empty where branches run side by side: there another branch may spend the loop.
+        """
+        loops = {e.counter: e for e in self.declared if e.loop}
+        suspects = [e for e in self.declared if e.exhausted_of in loops]
+        if not suspects:
+            return ()
+        import networkx as nx
+
+        closed = {id(e): loops[e.exhausted_of or ""] for e in suspects}
+        while closed:
+            graph: Any = nx.DiGraph()
+            graph.add_nodes_from((START, *self.nodes))
+            graph.add_edges_from(
+                (o, e.target) for e in self.declared if takeable(e) and id(e) not in closed for o in e.origins
+            )
+            if self._forks_within(nx.descendants(graph, START) | {START}):
+                return ()
+            home = {
+                name: i
+                for i, members in enumerate(nx.strongly_connected_components(graph))
+                for name in members
+            }
+            still = {i: e for i, e in closed.items() if home[e.source] != home[e.target]}
+            if len(still) == len(closed):
+                break
+            closed = still
+        return tuple(e for e in suspects if id(e) in closed)
+
+    def _forks_within(self, names: Collection[str]) -> bool:
+        leaving: dict[str, list[Arc]] = defaultdict(list)
+        for edge in self.declared:
+            for origin in edge.origins:
+                leaving[origin].append(Arc(origin, edge.target, edge))
+        return any(_forks(arcs, self.spec.exact_choices) for n, arcs in leaving.items() if n in names)
+
+    @cached_property
+    def edges(self) -> tuple[EdgeSpec, ...]:
+        """The edges of which a run may take each some time."""
+        closed = {id(e) for e in self.never_open}
+        return tuple(e for e in self.declared if id(e) not in closed) if closed else self.declared
+
+    @cached_property
+    def unknown_routers(self) -> tuple[EdgeSpec, ...]:
+        """Routers that declare no targets."""
+        return tuple(e for e in self.spec.edges if e.kind == "unknown")
+
+    @cached_property
+    def arcs(self) -> tuple[Arc, ...]:
+        """Every step that an edge allows."""
+        return tuple(Arc(o, e.target, e) for e in self.edges for o in e.origins)
+
+    @cached_property
+    def out(self) -> Mapping[str, Sequence[Arc]]:
+        """The arcs that leave a node; absent where there are none."""
+        found: dict[str, list[Arc]] = defaultdict(list)
+        for arc in self.arcs:
+            found[arc.source].append(arc)
+        return dict(found)
+
+    @cached_property
+    def parents(self) -> Mapping[str, str]:
+        """The tree of shortest paths from START: each node reached, by the node before it.
+
+        A join is reached by the last of its sources, and only when all of them are.
+        """
+        found: dict[str, str] = {START: START}
+        missing: dict[int, set[str]] = {}
+        level = [START]
+        while level:
+            following = []
+            for name in level:
+                for arc in self.out.get(name, ()):
+                    target, edge = arc.target, arc.edge
+                    if target in found or not takeable(edge):
+                        continue
+                    if edge.kind == "join":
+                        awaited = missing.setdefault(id(edge), set(edge.origins))
+                        awaited.discard(name)
+                        if awaited:
+                            continue
+                    found[target] = name
+                    following.append(target)
+            level = following
+        del found[START]
+        return found
+
+    @cached_property
+    def reachable(self) -> frozenset[str]:
+        """START, the nodes it reaches, and END if it does."""
+        return frozenset((START, *self.parents))
+
+    @cached_property
+    def order(self) -> tuple[NodeSpec, ...]:
+        """The nodes that can be reached, in the order of their declaration."""
+        return tuple(n for name, n in self.nodes.items() if name in self.reachable)
+
+    @cached_property
+    def live(self) -> tuple[Arc, ...]:
+        """The arcs that can be taken: not loops of no rounds, nor joins that can never fire."""
+        reachable = self.reachable
+        return tuple(
+            a
+            for a in self.arcs
+            if a.source in reachable
+            and takeable(a.edge)
+            and (a.edge.kind != "join" or all(o in reachable for o in a.edge.origins))
+        )
+
+    @cached_property
+    def graph(self) -> Any:
+        """The part that can be reached, as a networkx `DiGraph`."""
+        import networkx as nx
+
+        graph: Any = nx.DiGraph()
+        graph.add_nodes_from((START, *self.parents))
+        graph.add_edges_from((a.source, a.target) for a in self.live)
+        return graph
+
+    @cached_property
+    def free(self) -> Any:
+        """`graph` without its bounded edges; the same object where there are none."""
+        import networkx as nx
+
+        if not any(a.edge.loop is not None for a in self.live):
+            return self.graph
+        graph: Any = nx.DiGraph()
+        graph.add_nodes_from(self.graph)
+        graph.add_edges_from((a.source, a.target) for a in self.live if a.edge.loop is None)
+        return graph
+
+    @cached_property
+    def components(self) -> tuple[frozenset[str], ...]:
+        """The strongly connected components of `graph` that hold a cycle."""
+        return _cyclic(self.graph)
+
+    @cached_property
+    def component_of(self) -> Mapping[str, int]:
+        """The index in `components` of each node that lies on a cycle."""
+        return {name: i for i, members in enumerate(self.components) for name in members}
+
+    @cached_property
+    def endless(self) -> tuple[frozenset[str], ...]:
+        """The strongly connected components of `free` that hold a cycle: what may repeat for ever."""
+        return self.components if self.free is self.graph else _cyclic(self.free)
+
+    @cached_property
+    def topological(self) -> tuple[str, ...]:
+        """The nodes of `free` so that every edge leads forward; empty where it has a cycle."""
+        import networkx as nx
+
+        return () if self.endless else tuple(nx.topological_sort(self.free))
+
+    @cached_property
+    def parallel(self) -> bool:
+        """Whether two nodes may ever run in the same superstep."""
+        return any(
+            _forks(arcs, self.spec.exact_choices)
+            for source, arcs in self.out.items()
+            if source in self.reachable
+        )
+
+    @cached_property
+    def certain(self) -> frozenset[str]:
+        """START and the nodes that every run executes, unless a node without a handler fails."""
+        found = {START}
+        level = [START]
+        missing: dict[int, set[str]] = {}
+        while level:
+            arcs = self.out.get(level.pop(), ())
+            if any(a.edge.kind == "handler" for a in arcs):
+                continue
+            for arc in arcs:
+                edge = arc.edge
+                if edge.kind == "join":
+                    missing.setdefault(id(edge), set(edge.origins)).discard(arc.source)
+                    if missing[id(edge)]:
+                        continue
+                elif edge.kind != "static":
+                    continue
+                if edge.target not in found:
+                    found.add(edge.target)
+                    level.append(edge.target)
+        return frozenset(found)
+
+    @cached_property
+    def sent_to(self) -> frozenset[str]:
+        """The nodes that a fan-out sends to."""
+        return frozenset(a.target for a in self.live if a.edge.fans_out)
+
+    @cached_property
+    def ends(self) -> frozenset[str]:
+        """Where a run can end: END, nodes that nothing leaves, and what a router does not declare."""
+        opaque = {e.source for e in self.unknown_routers}
+        stops = {
+            n.name
+            for n in self.order
+            if n.name in opaque or all(a.edge.kind == "handler" for a in self.out.get(n.name, ()))
+        }
+        return frozenset(stops | ({END} & self.reachable))
+
+    @cached_property
+    def rank(self) -> Mapping[str, int]:
+        """How early each node that can be reached is reached."""
+        return {name: i for i, name in enumerate((START, *self.parents))}
+
+    def leading_to(self, targets: Iterable[str]) -> frozenset[str]:
+        """The nodes that reach one of `targets`, these among them."""
+        found = set(targets)
+        level = list(found)
+        while level:
+            for name in self.graph.predecessors(level.pop()):
+                if name not in found:
+                    found.add(name)
+                    level.append(name)
+        return frozenset(found)
+
+    def path_to(self, name: str) -> tuple[str, ...]:
+        """The shortest path from START to a node that can be reached."""
+        path = [name]
+        while path[-1] != START:
+            path.append(self.parents[path[-1]])
+        return tuple(reversed(path))
+
+    def cycle_through(self, start: str, members: frozenset[str], graph: Any) -> tuple[str, ...]:
+        """The shortest cycle of `graph` from `start` back to it, within `members`."""
+        before: dict[str, str] = {}
+        level = [start]
+        while level:
+            following = []
+            for name in level:
+                for target in graph.successors(name):
+                    if target == start:
+                        path = [start, name]
+                        while path[-1] != start:
+                            path.append(before[path[-1]])
+                        return tuple(reversed(path))
+                    if target in members and target not in before:
+                        before[target] = name
+                        following.append(target)
+            level = following
+        raise AssertionError(f"{start} is on no cycle")  # a component without a cycle never comes here
+
+
+def _cyclic(graph: Any) -> tuple[frozenset[str], ...]:
+    import networkx as nx
+
+    return tuple(
+        frozenset(members)
+        for members in nx.strongly_connected_components(graph)
+        if len(members) > 1 or graph.has_edge(*(tuple(members) * 2))
+    )
+
+
+def takeable(edge: EdgeSpec) -> bool:
+    """Whether an edge can ever be taken: not a loop of no rounds, nor a fan-out to nobody."""
+    return edge.loop != 0 and edge.each != 0
+
+
+def decision(arc: Arc) -> Decision:
+    """The decision that an arc belongs to."""
+    return (arc.source, arc.edge.router, arc.edge.kind)
+
+
+def branches(arcs: Iterable[Arc], exact_choices: bool = True) -> list[list[Arc]]:
+    """The arcs that leave one node, grouped into what is taken side by side.
+
+    Each static edge and each join is a branch of its own; a decision for one target is one branch;
+    of a decision for several, every arc is one. What leads to END and to error handlers starts nothing
+    beside the rest, and is left out.
+    """
+    found: list[list[Arc]] = []
+    decisions: dict[Decision, list[Arc]] = {}
+    for arc in arcs:
+        kind = arc.edge.kind
+        if arc.target == END or kind == "handler" or not takeable(arc.edge):
+            continue
+        if kind in ("choice", "command") and not _several(arc, exact_choices):
+            group = decisions.setdefault(decision(arc), [])
+            if not group:
+                found.append(group)
+            group.append(arc)
+        else:
+            found.append([arc])
+    return found
+
+
+def _forks(arcs: Sequence[Arc], exact_choices: bool) -> bool:
+    """Whether several tasks may follow from one execution of a node with these arcs."""
+    return len(branches(arcs, exact_choices)) > 1 or any(a.edge.fans_out and a.edge.each != 1 for a in arcs)
+
+
+def _several(arc: Arc, exact_choices: bool) -> bool:
+    """Whether a decision may take this arc beside others, or several times."""
+    edge = arc.edge
+    if edge.fans_out and edge.each != 1:
+        return True
+    return edge.kind == "command" or (edge.kind == "choice" and (edge.many or not exact_choices))

@@ -1,0 +1,1 @@
+"""Rules on effects, retries and failures (R)."""

@@ -1,0 +1,220 @@
+"""Rules on the shape of the graph: names, targets, reachability, ends (G)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dalsegno.errors import did_you_mean
+from dalsegno.graphs.model import END, START, EdgeSpec
+from dalsegno.graphs.validation.facts import Facts
+from dalsegno.graphs.validation.registry import finding, rule, shown
+from dalsegno.graphs.validation.report import Finding
+
+
+@rule("G001", "error", voids=True)
+def unknown_node(facts: Facts) -> Iterator[Finding]:
+    """An edge names a node that does not exist.
+
+    ## What it does
+    Checks that both ends of every edge, every error handler and every compensation are nodes.
+
+    ## Why is this bad
+    LangGraph drops a step to an unknown node: the run ends, and looks successful.
+
+    ## Example
+        flow.add_edge("plan", "serch")
+
+    ## Use instead
+        flow.add_edge("plan", "search")
+    """
+    nodes = facts.nodes
+    for edge in facts.spec.edges:
+        for name in _unknown_ends(facts, edge):
+            ends = f"{shown(edge.source)} → {shown(edge.target)}" if edge.target else shown(edge.source)
+            if name == START:
+                message, fix = f"edge {ends}: nothing may lead to START.", "name a node"
+            elif name == END:
+                message, fix = f"edge {ends}: nothing may leave END.", "name a node"
+            else:
+                known = did_you_mean(name, nodes) or ". Add it, or rename the target."
+                message, fix = f"edge {ends}: no node `{name}`{known}", "rename"
+            path = (edge.source, edge.target) if edge.target else (edge.source,)
+            yield finding("G001", message, path=path, where=edge.where, fix=fix)
+    for node in nodes.values():
+        for what, named in (("error handler", node.error_handler), ("compensation", node.compensate)):
+            if named is not None and named not in nodes:
+                known = did_you_mean(named, nodes) or ". Add it, or rename it here."
+                message = f"the {what} of `{node.name}`: no node `{named}`{known}"
+                yield finding("G001", message, path=(node.name,), where=node.where, fix="rename")
+
+
+def _unknown_ends(facts: Facts, edge: EdgeSpec) -> Iterator[str]:
+    for origin in edge.origins:
+        if origin not in facts.nodes and origin != START:
+            yield origin
+    if edge.kind != "unknown" and edge.target not in facts.nodes and edge.target != END:
+        yield edge.target
+
+
+@rule("G002", "error", voids=True)
+def undeclared_targets(facts: Facts) -> Iterator[Finding]:
+    """A router declares no targets.
+
+    ## What it does
+    Checks that every router, and every node that goes on by itself, says where it may go.
+
+    ## Why is this bad
+    Nothing can be proved of a graph whose edges are not known, and LangGraph ends the run without
+    a word when a router names a node that does not exist.
+
+    ## Example
+        flow.add_conditional_edges("plan", route)
+
+    ## Use instead
+        flow.add_conditional_edges("plan", route, {"more": "search", "done": END})
+    """
+    for edge in facts.unknown_routers:
+        if edge.source not in facts.nodes and edge.source != START:
+            continue
+        name = shown(edge.source)
+        if edge.router is None:
+            message = f"`{name}` goes on by itself and declares no targets. Use `destinations=`."
+            fix = "`destinations=`"
+        else:
+            message = (
+                f"the router of `{name}` declares no targets. "
+                "Use a mapping, a list, or a `Literal` as its return type."
+            )
+            fix = "mapping, list or `Literal`"
+        yield finding("G002", message, path=(edge.source,), where=edge.where, fix=fix)
+
+
+@rule("G003", "error")
+def unreachable(facts: Facts) -> Iterator[Finding]:
+    """A node cannot be reached from START.
+
+    ## What it does
+    Follows every edge from START, loops that can be taken at least once among them. It is silent
+    while a router declares nothing (G002): that one may lead anywhere.
+
+    ## Why is this bad
+    The node never runs, whatever the input is. Most often an edge was forgotten.
+
+    ## Example
+        flow.add_node("audit", audit)     # and no edge to it
+
+    ## Use instead
+        flow.add_edge("pay", "audit")
+    """
+    if any(e.source in facts.reachable for e in facts.unknown_routers):
+        return
+    if len(facts.reachable) == 1:
+        message = "START leads nowhere: no node can run. Use add_edge(START, ...)."
+        yield finding("G003", message, path=(START,), where=facts.spec.where, fix="add an edge from START")
+        return
+    undoing = {n.compensate for n in facts.order}
+    for node in facts.nodes.values():
+        if node.name not in facts.reachable and node.name not in undoing:
+            message = f"`{node.name}` cannot be reached from START. Add an edge to it, or delete it."
+            yield finding(
+                "G003", message, path=(node.name,), where=node.where, fix="add an edge or delete the node"
+            )
+
+
+@rule("G004", "warning")
+def end_without_edge(facts: Facts) -> Iterator[Finding]:
+    """A node ends the run without an edge to END.
+
+    ## What it does
+    Looks for nodes that nothing leaves. Error handlers are left to G006.
+
+    ## Why is this bad
+    A forgotten edge looks the same: say END where the end is meant.
+
+    ## Example
+        flow.add_edge("write", "notify")     # and nothing after `notify`
+
+    ## Use instead
+        flow.add_edge("notify", END)
+    """
+    handlers = {n.error_handler for n in facts.order} | {n.compensate for n in facts.order}
+    opaque = {e.source for e in facts.unknown_routers}
+    for node in facts.order:
+        if node.name in opaque or node.name in handlers or node.kind == "handler":
+            continue
+        if all(a.edge.kind == "handler" for a in facts.out.get(node.name, ())):
+            message = f'`{node.name}` ends the run without an edge to END. Use add_edge("{node.name}", END).'
+            yield finding(
+                "G004", message, path=(node.name,), where=node.where, fix=f'add_edge("{node.name}", END)'
+            )
+
+
+@rule("G005", "warning")
+def static_edge_and_goto(facts: Facts) -> Iterator[Finding]:
+    """A node has a static edge and goes on by itself: both happen.
+
+    ## What it does
+    Looks for nodes that have destinations of their own and a static edge beside them.
+
+    ## Why is this bad
+    A `Command(goto=...)` does not replace the static edge: both targets run, and `goto=END` does
+    not stop the other.
+
+    ## Example
+        flow.add_node("route", route, destinations=("fix", END))
+        flow.add_edge("route", "publish")
+
+    ## Use instead
+        flow.add_node("route", route, destinations=("fix", "publish", END))
+    """
+    for node in facts.order:
+        arcs = facts.out.get(node.name, ())
+        static = next((a for a in arcs if a.edge.kind == "static"), None)
+        goto = next((a for a in arcs if a.edge.kind == "command"), None)
+        if static and goto:
+            message = (
+                f"`{node.name}` has a static edge to `{shown(static.target)}` and goes to "
+                f"`{shown(goto.target)}` by itself: both happen. Keep one."
+            )
+            yield finding(
+                "G005",
+                message,
+                path=(node.name, static.target),
+                where=static.edge.where or node.where,
+                fix="keep one",
+            )
+
+
+@rule("G006", "error")
+def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
+    """An error handler leads nowhere, so what comes after its node never runs.
+
+    ## What it does
+    Checks that the handler of a node that has successors has targets of its own.
+
+    ## Why is this bad
+    When the node fails, its handler runs in its place and the run ends there, as if it had
+    succeeded: nothing that follows the node is executed.
+
+    ## Example
+        flow.add_node("pay", pay, error_handler="sorry")
+        flow.add_edge("pay", "ship")          # after a failure `ship` never runs
+
+    ## Use instead
+        flow.add_edge("sorry", "ship")        # or add_edge("sorry", END), if that is meant
+    """
+    opaque = {e.source for e in facts.unknown_routers}
+    for node in facts.order:
+        handlers = {a.target for a in facts.out.get(node.name, ()) if a.edge.kind == "handler"}
+        if node.error_handler in facts.nodes:
+            handlers.add(str(node.error_handler))
+        goes_on = any(a.edge.kind != "handler" and a.target != END for a in facts.out.get(node.name, ()))
+        for handler in sorted(handlers):
+            if goes_on and handler not in opaque and not facts.out.get(handler):
+                message = (
+                    f"the error handler `{handler}` of `{node.name}` leads nowhere: after a failure the "
+                    f"successors of `{node.name}` never run. Give `{handler}` targets, END if that is meant."
+                )
+                yield finding(
+                    "G006", message, path=(node.name, handler), where=node.where, fix="give it targets"
+                )

@@ -1,0 +1,328 @@
+"""Rules on whether, and within what, every run ends (T)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.validation.facts import Facts
+from dalsegno.graphs.validation.registry import (
+    bound_rule,
+    finding,
+    listed,
+    raised_elsewhere,
+    rule,
+    shown,
+    walk_in_words,
+)
+from dalsegno.graphs.validation.report import Certificate, Finding
+
+
+@rule("T101", "error", voids=True)
+def endless_cycle(facts: Facts) -> Iterator[Finding]:
+    """A cycle may repeat for ever.
+
+    ## What it does
+    Takes the bounded edges away and looks for a cycle in what is left. Without joins it finds one if
+    and only if some run need not end. The path is the shortest way into the cycle and around it.
+
+    ## Why is this bad
+    What a router will decide is not known. A run that circles for ever spends for ever.
+
+    ## Example
+        flow.add_edge("plan", "act")
+        flow.add_conditional_edges("act", route, {"more": "plan", "done": END})
+
+    ## Use instead
+        flow.add_conditional_edges("act", route, {"more": Loop("plan", max=5, on_exhausted=END), "done": END})
+    """
+    for members in facts.endless:
+        start = min(members, key=facts.rank.__getitem__)
+        cycle = facts.cycle_through(start, members, facts.free)
+        back = cycle[-2]
+        where = next((a.edge.where for a in facts.out[back] if a.target == start), None)
+        message = (
+            f"cycle {walk_in_words(cycle)} has no bound: "
+            f"{walk_in_words(facts.path_to(start)[:-1] + cycle)} may repeat for ever. "
+            f'Use Loop("{start}", max=...) for the way back.'
+        )
+        edges = tuple(f"{a}->{b}" for a, b in pairwise(cycle))
+        yield finding(
+            "T101",
+            message,
+            path=facts.path_to(start)[:-1] + cycle,
+            where=where,
+            fix=f'Loop("{start}", max=...)',
+            places=cycle[:-1] + edges,
+        )
+
+
+@rule("T102", "error", voids=True)
+def loop_without_exit(facts: Facts) -> Iterator[Finding]:
+    """A loop has no way out when it is spent.
+
+    ## What it does
+    Checks that every loop says where to go when it was taken `max` times.
+
+    ## Why is this bad
+    The router may well ask for one more round; then there is nowhere to go, and the run fails.
+
+    ## Example
+        flow.add_conditional_edges("act", route, {"more": Loop("plan", max=5), "done": END})
+
+    ## Use instead
+        flow.add_conditional_edges("act", route, {"more": Loop("plan", max=5, on_exhausted=END), "done": END})
+    """
+    exits = {e.exhausted_of for e in facts.declared}
+    for edge in facts.declared:
+        if edge.loop is not None and edge.counter not in exits:
+            message = (
+                f"loop {shown(edge.source)} → {shown(edge.target)} has no way out when spent. "
+                f'Use Loop("{edge.target}", max={edge.loop}, on_exhausted=...).'
+            )
+            yield finding(
+                "T102", message, path=(edge.source, edge.target), where=edge.where, fix="on_exhausted="
+            )
+
+
+@rule("T103", "error")
+def loop_from_sent_node(facts: Facts) -> Iterator[Finding]:
+    """A loop leaves a node that is sent to.
+
+    ## What it does
+    Looks for loops whose edge starts at the target of a fan-out.
+
+    ## Why is this bad
+    The tasks of one fan-out run side by side and would race on the loop's counter: a budget of
+    2 has been seen to become 5.
+
+    ## Example
+        flow.add_conditional_edges("split", send, [Each("worker", max=9)])
+        flow.add_conditional_edges("worker", check, {"again": Loop("worker", max=2), "ok": END})
+
+    ## Use instead
+        flow.add_node("worker", worker_with_its_loop)     # a subworkflow: its counters are its own
+    """
+    for edge in facts.edges:
+        if edge.loop is not None and edge.source in facts.sent_to:
+            message = (
+                f"loop {shown(edge.source)} → {shown(edge.target)} leaves `{edge.source}`, which is sent to: "
+                "parallel tasks would race on its counter. Put the loop in a subworkflow."
+            )
+            yield finding(
+                "T103",
+                message,
+                path=(edge.source, edge.target),
+                where=edge.where,
+                fix="put the loop in a subworkflow",
+            )
+
+
+@rule("T104", "error")
+def fan_out_without_maximum(facts: Facts) -> Iterator[Finding]:
+    """A fan-out has no maximum.
+
+    ## What it does
+    Checks that every `Each` says how many tasks one decision may send.
+
+    ## Why is this bad
+    Executions and model calls have no bound then: a list that a model wrote decides what is spent.
+
+    ## Example
+        flow.add_conditional_edges("split", send, [Each("worker")])
+
+    ## Use instead
+        flow.add_conditional_edges("split", send, [Each("worker", max=200)])
+    """
+    for edge in facts.edges:
+        if edge.fans_out and edge.each is None:
+            message = (
+                f"the fan-out {shown(edge.source)} → {shown(edge.target)} has no maximum. "
+                f'Use Each("{edge.target}", max=...).'
+            )
+            yield finding(
+                "T104",
+                message,
+                path=(edge.source, edge.target),
+                where=edge.where,
+                fix=f'Each("{edge.target}", max=...)',
+            )
+
+
+@bound_rule("T105", "error")
+def over_budget(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
+    """The worst case is beyond the workflow's budget.
+
+    ## What it does
+    Compares the certificate with the budget of the workflow: supersteps, model calls, seconds.
+
+    ## Why is this bad
+    Some run may be stopped in the middle for want of budget, its work paid for and lost.
+
+    ## Example
+        Workflow("article", Article, budget=Budget(model_calls=200))     # and loops for 340 calls
+
+    ## Use instead
+        Loop("draft", max=3, on_exhausted=END)     # or a larger budget
+    """
+    budget = facts.spec.budget
+    if budget is None:
+        return
+    for what in ("supersteps", "model_calls", "seconds"):
+        limit = _limit(budget, what)
+        bound = certificate.bounds[what]
+        if limit is None or bound.value is None or bound.value <= limit:
+            continue
+        shown_path = bound.witness[:12] + (("…",) if len(bound.witness) > 12 else ())
+        walk = f" Witness: {walk_in_words(shown_path)}." if shown_path else ""
+        message = (
+            f"worst case {bound.value:,} {what.replace('_', ' ')} > budget {limit:,}.{walk} "
+            "Lower the bounds of its loops and fan-outs, or raise the budget."
+        )
+        yield finding(
+            "T105",
+            message,
+            path=bound.witness,
+            where=facts.spec.where,
+            fix="lower the bounds",
+            places=(facts.spec.name,),
+        )
+
+
+def _limit(budget: Any, what: str) -> int | float | None:
+    value = budget.get(what) if isinstance(budget, dict) else getattr(budget, what, None)
+    return value if isinstance(value, int | float) else None
+
+
+@bound_rule("T106", "warning")
+def loose_bound(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
+    """The bound on supersteps is higher than the longest walk that was found.
+
+    ## What it does
+    Compares the bound with its witness.
+
+    ## Why is this bad
+    The bound holds, but no run may ever come near it: a budget made from it is too large.
+
+    ## Example
+        three loops that share their way: bound 420, longest path found 271
+
+    ## Use instead
+        dalsegno check --exact app.py:flow
+    """
+    bound = certificate.bounds["supersteps"]
+    if bound.tier == "linear" and bound.value is not None and certificate.longest_found < bound.value:
+        message = (
+            f"bound {bound.value:,} supersteps, longest path found {certificate.longest_found:,}. "
+            "Use `--exact` for the least bound."
+        )
+        yield finding("T106", message, where=facts.spec.where, fix="--exact", places=(facts.spec.name,))
+
+
+@bound_rule("T107", "warning")
+def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
+    """No bound in seconds: nodes have no timeout.
+
+    ## What it does
+    Where the workflow's budget has seconds, looks for nodes without `timeout=`; one finding for all.
+
+    ## Why is this bad
+    One call that never answers holds the run for ever.
+
+    ## Example
+        flow.add_node("fetch", fetch)
+
+    ## Use instead
+        flow.add_node("fetch", fetch, timeout=30)
+    """
+    if _limit(facts.spec.budget, "seconds") is None:
+        return
+    late = [n for n in facts.order if n.timeout is None and n.child is None and n.kind != "human"]
+    if late:
+        verb = "has" if len(late) == 1 else "have"
+        message = f"no bound in seconds: {listed(n.name for n in late)} {verb} no timeout. Use `timeout=`."
+        yield _one_for_all("T107", message, late, "timeout=")
+
+
+@rule("T108", "error", voids=True)
+def runs_itself(facts: Facts) -> Iterator[Finding]:
+    """A subworkflow runs its own graph.
+
+    ## What it does
+    Looks for a subworkflow that contains, at any depth, the workflow it is a part of.
+
+    ## Why is this bad
+    Nothing says how deep that goes: no bound can be given, and memory has one.
+
+    ## Example
+        solve.add_node("solve", solve)
+
+    ## Use instead
+        a pattern with a bound on its depth, such as `recursive_decomposition(max_depth=3)`
+    """
+    for node in facts.order:
+        if node.name in facts.recursive:
+            message = (
+                f"`{node.name}` runs its own graph: nothing bounds the depth. "
+                "Use a copy for every level, as many as there may be."
+            )
+            yield finding("T108", message, path=(node.name,), where=node.where, fix="bound the depth")
+
+
+raised_elsewhere(
+    "T109",
+    "warning",
+    """`recursion_limit` is below the proven bound.
+
+    ## What it does
+    Compares a `recursion_limit` in the configuration with the certificate, when a run is started.
+
+    ## Why is this bad
+    LangGraph stops the run before the bound that was proved for it.
+
+    ## Example
+        graph.invoke(question, {"recursion_limit": 25})
+
+    ## Use instead
+        graph.invoke(question)     # the compiled workflow carries its own
+    """,
+)
+
+
+@bound_rule("T110", "warning")
+def cannot_be_cancelled(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
+    """No bound in seconds: synchronous nodes cannot be cancelled.
+
+    ## What it does
+    Where the workflow's budget has seconds, looks for synchronous nodes with a timeout; one finding
+    for all.
+
+    ## Why is this bad
+    Python cannot stop a thread: after its timeout a synchronous node is abandoned, not ended.
+
+    ## Example
+        def crunch(state): ...
+
+    ## Use instead
+        async def crunch(state): ...     # or a subprocess
+    """
+    if _limit(facts.spec.budget, "seconds") is None:
+        return
+    stuck = [
+        n
+        for n in facts.order
+        if n.timeout is not None and not n.is_async and n.child is None and n.kind != "human"
+    ]
+    if stuck:
+        message = (
+            f"no bound in seconds: sync {listed(n.name for n in stuck)} cannot be cancelled. "
+            "Use async functions, or a subprocess."
+        )
+        yield _one_for_all("T110", message, stuck, "async or subprocess")
+
+
+def _one_for_all(code: str, message: str, nodes: list[NodeSpec], fix: str) -> Finding:
+    path = tuple(n.name for n in nodes)
+    return finding(code, message, path=path, where=nodes[0].where, fix=fix, places=path)

@@ -1,0 +1,66 @@
+"""How long nodes take: in milliseconds, so that sums are exact."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dalsegno.graphs.model import NodeSpec
+
+
+def seconds_of_attempts(node: NodeSpec) -> int:
+    """The longest time of one execution in milliseconds: all attempts, and the pauses between them."""
+    return math.ceil(1000 * (node.attempts * (node.timeout or 0) + _pauses(node)))
+
+
+def _pauses(node: NodeSpec) -> float:
+    retry = node.policies.get("retry")
+    policies = list(retry) if isinstance(retry, list | tuple) else [retry]
+    return max((_pauses_of(p, node.attempts) for p in policies if p is not None), default=0.0)
+
+
+def _pauses_of(policy: Any, attempts: int) -> float:
+    """LangGraph's backoff: interval times factor to the power of the attempt, at most `max_interval`.
+
+    Its jitter adds up to one second to each pause.
+    """
+    interval = float(getattr(policy, "initial_interval", 0.5))
+    factor = float(getattr(policy, "backoff_factor", 2.0))
+    most = float(getattr(policy, "max_interval", 128.0))
+    jitter = 1.0 if getattr(policy, "jitter", True) else 0.0
+    total = 0.0
+    for done in range(1, attempts):
+        pause = min(most, interval)
+        total += pause + jitter
+        interval *= factor
+        if pause >= most and factor >= 1:
+            return total + (attempts - 1 - done) * (most + jitter)
+    return total
+
+
+def seconds_over_windows(
+    weight: Mapping[str, int], earliest: Mapping[str, int], latest: Mapping[str, int]
+) -> int:
+    """The sum over supersteps of the longest node that can run there, in milliseconds.
+
+    The longest weighted path would be wrong: every superstep waits for its slowest task.
+    """
+    starts = sorted((earliest[name], latest[name], each) for name, each in weight.items() if each)
+    open_ones: list[tuple[int, int]] = []
+    total, step, i = 0, 0, 0
+    while i < len(starts) or open_ones:
+        if not open_ones:
+            step = max(step, starts[i][0])
+        while i < len(starts) and starts[i][0] <= step:
+            heapq.heappush(open_ones, (-starts[i][2], starts[i][1]))
+            i += 1
+        each, last = open_ones[0]
+        if last < step:
+            heapq.heappop(open_ones)
+            continue
+        until = min(last, starts[i][0] - 1) if i < len(starts) else last
+        total += -each * (until - step + 1)
+        step = until + 1
+    return total

@@ -1,0 +1,215 @@
+"""The longest walk through a graph whose loops are bounded.
+
+A run has as many supersteps as its longest causal walk: every task of a superstep was triggered by
+a task of the one before, a join by its last arrival. Without bounded edges the graph is acyclic. So a
+walk within a strongly connected component is a first stretch to the tail of a loop, stretches from
+a loop's head to a loop's tail, and a last stretch from a head; each stretch is a path.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dalsegno.graphs.validation.circulation import Bounded, Flow, best_flow
+
+FLOW_LOOPS = 16
+"""Most loops of one component for which the flow is computed; beyond it, the sum over loops."""
+FLOW_ENTRIES = 8
+"""Most entries of one component for which the flow is computed."""
+
+NEVER = -(1 << 200)
+"""Less than any walk: there is none."""
+
+Uses = dict[tuple[int, int, str | None], int]
+"""How often a walk takes each step: (from, to, key of the bounded step or None)."""
+
+
+@dataclass(frozen=True)
+class WalkGraph:
+    """A graph of whole numbers in which long walks are sought; walks begin at node 0.
+
+    `free[v]` are the steps from v that nothing bounds; `topological` is an order in which all of them
+    lead forward; `components` hold a cycle when bounded steps are counted; `backwards` lists single
+    nodes (v) and components (-1 - index) so that every step out of one leads to an earlier one.
+    """
+
+    weight: Sequence[int]
+    free: Sequence[Sequence[int]]
+    bounded: Sequence[Bounded]
+    topological: Sequence[int]
+    components: Sequence[Sequence[int]]
+    backwards: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Longest:
+    """`value[v]` bounds the weight of the walks from v, v among it; `uses` is a walk from node 0."""
+
+    value: Sequence[int]
+    uses: Uses
+    last: int
+
+
+@dataclass
+class _Component:
+    """One component: its nodes in reverse topological order, and how to walk in it."""
+
+    members: Sequence[int]
+    loops: Sequence[Bounded]
+    leaving: dict[int, int] = field(default_factory=dict)
+    exit_to: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, dict[int, int]] = field(default_factory=dict)
+    flows: dict[int, Flow] = field(default_factory=dict)
+
+
+def longest(graph: WalkGraph, *, refine: bool = True) -> Longest:
+    """Bound the weight of the walks from every node.
+
+    `refine` uses the flow where a component is small enough; then only the values of node 0, and of
+    nodes at which components are entered, are as tight.
+    """
+    return _Search(graph, refine).run()
+
+
+class _Search:
+    def __init__(self, graph: WalkGraph, refine: bool) -> None:
+        self.graph = graph
+        self.value = [0] * len(graph.weight)
+        self.next: list[tuple[int, str | None]] = [(-1, None)] * len(graph.weight)
+        of = self.of = [-1] * len(graph.weight)
+        for index, members in enumerate(graph.components):
+            for v in members:
+                of[v] = index
+        self.outward: dict[int, list[tuple[int, str | None]]] = defaultdict(list)
+        loops: list[list[Bounded]] = [[] for _ in graph.components]
+        for loop in graph.bounded:
+            inner = tuple(t for t in loop.tails if of[t] != -1 and of[t] == of[loop.head])
+            if inner:
+                loops[of[loop.head]].append(loop._replace(tails=inner))
+            for tail in set(loop.tails) - set(inner):
+                self.outward[tail].append((loop.head, loop.key))
+        self.parts = [_Component(m, ls) for m, ls in zip(graph.components, loops, strict=True)]
+        self.entries = self._entries() if refine and graph.components else set()
+
+    def _entries(self) -> set[int]:
+        of, found = self.of, {0}
+        for v, targets in enumerate(self.graph.free):
+            found.update(t for t in targets if of[t] != -1 and of[t] != of[v])
+        found.update(t for targets in self.outward.values() for t, _ in targets)
+        return found
+
+    def run(self) -> Longest:
+        value, weight, free, outward = self.value, self.graph.weight, self.graph.free, self.outward
+        for v in self.graph.backwards:
+            if v < 0:
+                self._component(self.parts[-1 - v])
+                continue
+            best, onto = 0, -1
+            for t in free[v]:
+                if onto < 0 or value[t] > best:
+                    best, onto = value[t], t
+            self.next[v] = (onto, None)
+            for t, key in outward.get(v, ()):
+                if onto < 0 or value[t] > best:
+                    best, onto = value[t], t
+                    self.next[v] = (t, key)
+            value[v] = weight[v] + best
+        uses, last = self._walk()
+        return Longest(value, uses, last)
+
+    def _component(self, part: _Component) -> None:
+        weight, free, value, of = self.graph.weight, self.graph.free, self.value, self.of
+        c = of[part.members[0]]
+        tails = {t for loop in part.loops for t in loop.tails}
+        leaving, to_tail = part.leaving, dict[int, int]()
+        for v in part.members:
+            best, onto, reach = 0, -1, 0 if v in tails else NEVER
+            for t in free[v]:
+                inside = of[t] == c
+                gain = leaving[t] if inside else value[t]
+                if inside:
+                    reach = max(reach, to_tail[t])
+                if onto < 0 or gain > best:
+                    best, onto = gain, t
+            self.next[v] = (onto, None)
+            for t, key in self.outward.get(v, ()):
+                if onto < 0 or value[t] > best:
+                    best, onto = value[t], t
+                    self.next[v] = (t, key)
+            leaving[v] = weight[v] + best
+            to_tail[v] = weight[v] + reach
+        gain_of = {loop.head: max(to_tail[loop.head], 0) for loop in part.loops}
+        total = sum(loop.times * gain_of[loop.head] for loop in part.loops)
+        last = max((leaving[h] - gain for h, gain in gain_of.items()), default=NEVER)
+        for v in part.members:
+            value[v] = max(leaving[v], to_tail[v] + total + last)
+        entries = [v for v in part.members if v in self.entries]
+        if entries and len(part.loops) <= FLOW_LOOPS and len(entries) <= FLOW_ENTRIES:
+            distances = self._distances(part, tails)
+            for v in entries:
+                flow = part.flows[v] = best_flow(v, part.loops, distances, leaving)
+                value[v] = min(value[v], flow.value)
+
+    def _distances(self, part: _Component, tails: Iterable[int]) -> Mapping[int, Mapping[int, int]]:
+        """For each tail the longest path to it from every node of its component."""
+        weight, free = self.graph.weight, self.graph.free
+        position = {v: i for i, v in enumerate(part.members)}
+        found: dict[int, dict[int, int]] = {}
+        for tail in sorted(tails):
+            reach, step = {tail: weight[tail]}, dict[int, int]()
+            for v in part.members[position[tail] + 1 :]:
+                best = NEVER
+                for t in free[v]:
+                    if t in reach and reach[t] > best:
+                        best, step[v] = reach[t], t
+                if best > NEVER:
+                    reach[v] = weight[v] + best
+            found[tail], part.steps[tail] = reach, step
+        return found
+
+    def _walk(self) -> tuple[Uses, int]:
+        """A long walk from node 0, as the number of times it takes each step."""
+        uses: Uses = defaultdict(int)
+        v = 0
+        while True:
+            if self.of[v] != -1:
+                v = self._through(self.parts[self.of[v]], v, uses)
+            onto, key = self.next[v]
+            if onto < 0:
+                return uses, v
+            uses[v, onto, key] += 1
+            v = onto
+
+    def _through(self, part: _Component, entry: int, uses: Uses) -> int:
+        """Walk through a component; its last node, from where `next` leads out."""
+        flow = part.flows.get(entry)
+        if flow is None:
+            return self._along(part, entry, uses)
+        for (start, tail), count in flow.stretches.items():
+            v = start
+            while v != tail:
+                onto = part.steps[tail][v]
+                uses[v, onto, None] += count
+                v = onto
+        for (key, tail, head), count in flow.steps.items():
+            uses[tail, head, key] += count
+        return self._along(part, flow.last, uses, loops=())
+
+    def _along(self, part: _Component, entry: int, uses: Uses, loops: Sequence[Bounded] | None = None) -> int:
+        """Walk straight out of a component, around every loop whose body lies on the way."""
+        c, path = self.of[entry], [entry]
+        while self.next[path[-1]][0] >= 0 and self.of[self.next[path[-1]][0]] == c:
+            path.append(self.next[path[-1]][0])
+        position = {v: i for i, v in enumerate(path)}
+        rounds = [1] * len(path)
+        for loop in part.loops if loops is None else loops:
+            tail = max((t for t in loop.tails if t in position), key=position.__getitem__, default=-1)
+            if tail >= 0 and position.get(loop.head, len(path)) <= position[tail]:
+                uses[tail, loop.head, loop.key] += loop.times
+                for i in range(position[loop.head], position[tail]):
+                    rounds[i] += loop.times
+        for i in range(len(path) - 1):
+            uses[path[i], path[i + 1], None] += rounds[i]
+        return path[-1]
