@@ -1,0 +1,226 @@
+"""Every error Dalsegno raises, in one tree.
+
+::
+
+    DalsegnoError
+    ├── DefinitionError            a workflow cannot be meant as it is written
+    │   ├── WorkflowInvalid        the check found errors (.report)
+    │   └── TargetNotLoaded        path.py:name leads to no workflow (.target, .reason)
+    ├── RunError                   a run cannot start, or cannot go on
+    │   ├── InputInvalid           the input does not fit the state (.key, .expected)
+    │   ├── UnknownThread          nothing is recorded under that name (.thread)
+    │   ├── UnknownRun             nothing is recorded under that id (.run_id)
+    │   ├── ThreadBusy             another process holds the thread (.thread, .holder)
+    │   ├── ThreadUnfinished       new input on a thread with pending work (.thread)
+    │   ├── NothingToResume        the thread has no pending work (.thread)
+    │   ├── IncompatibleGraph      the graph has changed since the checkpoint (.thread, .difference)
+    │   └── RunFailed              `RunResult.raise_for_status()` (.run_id, .status)
+    ├── KernelError                a node did what its workflow does not declare
+    │   ├── UndeclaredTarget       routed or sent to a node it does not name (.node, .target)
+    │   ├── UnknownStateKey        returned a key the state does not have (.node, .key)
+    │   ├── BoundExceeded          went beyond the proven bound (.bound, .used, .path)
+    │   └── BudgetExceeded         spent more than the run was given (.what, .limit, .spent)
+    ├── CheckpointError            the database cannot be used, or a value cannot be kept
+    │   ├── DatabaseInvalid        not a database, not ours, or from a newer version (.path)
+    │   ├── DatabaseUnavailable    locked, full, read-only or gone (.path)
+    │   ├── NotSerializable        a value that cannot be written (.thread, .key, .type)
+    │   └── TypeNotAllowed         a stored type that may not be read (.thread, .key, .type)
+    ├── RenderError                a picture cannot be made (.format)
+    └── MissingExtra               an optional package is not installed (.extra)
+
+A message says what happened, where, and what to do next. Data is in attributes, so that nobody
+parses messages, and every error survives pickling.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class DalsegnoError(Exception):
+    """Base of every error of this library.
+
+    Parameters
+    ----------
+    message
+        What, where, and what to do next.
+    **data
+        Becomes attributes of the error.
+    """
+
+    def __init__(self, message: str, **data: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        for name, value in data.items():
+            setattr(self, name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.message, self.data)
+
+
+def _rebuild(cls: type[DalsegnoError], message: str, data: dict[str, Any]) -> DalsegnoError:
+    return cls(message, **data)
+
+
+class DefinitionError(DalsegnoError):
+    """A workflow cannot be meant as it is written."""
+
+
+class WorkflowInvalid(DefinitionError):
+    """The check found errors; `.report` holds all findings."""
+
+    report: Any
+
+
+class TargetNotLoaded(DefinitionError):
+    """`path.py:name` leads to no workflow.
+
+    `.reason` is one of ``"no file"``, ``"no module"``, ``"no such name"``, ``"not a workflow"``,
+    ``"import error"``, ``"bad target"``. For an import error the cause is the user's own exception.
+    """
+
+    target: str
+    reason: str
+
+
+class RunError(DalsegnoError):
+    """A run cannot start, or cannot go on."""
+
+
+class InputInvalid(RunError):
+    """The input does not fit the state."""
+
+    key: str | None
+    expected: str | None
+
+
+class UnknownThread(RunError):
+    """Nothing is recorded under that thread name."""
+
+    thread: str
+
+
+class UnknownRun(RunError):
+    """Nothing is recorded under that run id."""
+
+    run_id: str
+
+
+class ThreadBusy(RunError):
+    """Another process holds the thread; `.holder` says which."""
+
+    thread: str
+    holder: Any
+
+
+class ThreadUnfinished(RunError):
+    """New input was given to a thread that has pending work."""
+
+    thread: str
+
+
+class NothingToResume(RunError):
+    """The thread has no pending work."""
+
+    thread: str
+
+
+class IncompatibleGraph(RunError):
+    """The graph has changed since the checkpoint in a way that cannot be gone on from."""
+
+    thread: str
+    difference: Any
+
+
+class RunFailed(RunError):
+    """The run did not complete; raised by `RunResult.raise_for_status`."""
+
+    run_id: str
+    status: str
+
+
+class KernelError(DalsegnoError):
+    """A node did what its workflow does not declare."""
+
+
+class UndeclaredTarget(KernelError):
+    """A node or router named a target that is not declared, or chose nothing."""
+
+    node: str
+    target: Any
+
+
+class UnknownStateKey(KernelError):
+    """A node returned a key that the state does not have."""
+
+    node: str
+    key: str
+
+
+class BoundExceeded(KernelError):
+    """A run went beyond the bound that was proved for it."""
+
+    bound: int
+    used: int
+    path: tuple[str, ...]
+
+
+class BudgetExceeded(KernelError):
+    """A run spent more than it was given."""
+
+    what: str
+    limit: float
+    spent: float
+
+
+class CheckpointError(DalsegnoError):
+    """The database cannot be used, or a value cannot be kept in it."""
+
+
+class DatabaseInvalid(CheckpointError):
+    """The file is not a database, not one of ours, or written by a newer version."""
+
+    path: str
+
+
+class DatabaseUnavailable(CheckpointError):
+    """The database is locked, full, read-only or gone."""
+
+    path: str
+
+
+class NotSerializable(CheckpointError):
+    """A state value cannot be written; the previous checkpoint stays."""
+
+    thread: str | None
+    key: str
+    type: str
+
+
+class TypeNotAllowed(CheckpointError):
+    """A stored value is of a type that may not be read back."""
+
+    thread: str | None
+    key: str
+    type: str
+
+
+class RenderError(DalsegnoError):
+    """A picture cannot be made."""
+
+    format: str
+
+
+class MissingExtra(DalsegnoError):
+    """An optional package is not installed; `.extra` names what to install."""
+
+    extra: str
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` for a name that is nearly one of `known`, else an empty string."""
+    close = difflib.get_close_matches(name, [k for k in known if isinstance(k, str)], n=1)
+    return f"; did you mean `{close[0]}`?" if close else ""

@@ -1,0 +1,132 @@
+"""How a user's function is called: with what LangGraph would inject, sync or async.
+
+LangGraph injects by parameter name into the function it is given. It is given our wrapper, so the
+same rule is applied here to the user's function.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables.config import run_in_executor
+from langgraph.runtime import get_runtime
+
+from dalsegno.errors import DefinitionError
+
+_INJECTED = {
+    "config": ("RunnableConfig",),
+    "writer": ("StreamWriter", "Callable"),
+    "store": ("BaseStore",),
+    "previous": None,
+    "runtime": None,
+    "error": ("NodeError",),
+}
+"""Parameter names that are injected, and the type names they are annotated with (None: any)."""
+
+ERROR = "__dalsegno_error__"
+"""Where a handler's wrapper puts the `NodeError` that LangGraph gave it."""
+
+Config = Any
+"""LangGraph's `RunnableConfig`; a plain mapping here, because a handler's carries the error too."""
+
+
+class Caller:
+    """A node's action or a router, ready to be called.
+
+    `call` and `acall` take the argument and LangGraph's config. `is_async` says that only `acall`
+    works; `native` that the action brings its own sync and async way (a runnable, a subworkflow).
+    """
+
+    native = False
+    is_async = False
+
+    def __init__(self, action: Any, *, name: str) -> None:
+        self.action = action
+        self.name = name
+        if inspect.isgeneratorfunction(action) or inspect.isasyncgenfunction(action):
+            action = RunnableLambda(action, name=name)
+        if isinstance(action, Runnable):
+            self.native = True
+            self.call: Callable[[Any, Config], Any] = lambda argument, config: action.invoke(argument, config)
+            self.acall: Callable[[Any, Config], Any] = lambda argument, config: action.ainvoke(
+                argument, config
+            )
+        elif callable(action):
+            wanted = _wanted(action)
+            if _is_coroutine_function(action):
+                self.is_async = True
+                self.call = self._refuse_sync
+                self.acall = _without_config(action) if wanted is None else _injecting(action, wanted)
+            else:
+                self.call = _without_config(action) if wanted is None else _injecting(action, wanted)
+                self.acall = self._in_thread
+        else:
+            raise DefinitionError(
+                f"`{name}` is {action!r}, which cannot be called. A node or router is a function, a "
+                "LangChain runnable, a LangGraph graph or a Workflow."
+            )
+
+    async def _in_thread(self, argument: Any, config: Config) -> Any:
+        return await run_in_executor(None, self.call, argument, config)
+
+    def _refuse_sync(self, argument: Any, config: Config) -> Any:
+        raise TypeError(
+            f"`{self.name}` is a coroutine function: use `ainvoke` or `astream`, or give the workflow to a "
+            "Runner, whose `run` drives async nodes on a loop of its own."
+        )
+
+
+def _is_coroutine_function(action: Any) -> bool:
+    while isinstance(action, functools.partial):
+        action = action.func
+    method = getattr(action, "__call__", None)  # noqa: B004 - of an object, to see if it is a coroutine
+    return inspect.iscoroutinefunction(action) or inspect.iscoroutinefunction(method)
+
+
+def _wanted(action: Any) -> tuple[str, ...] | None:
+    """The names of parameters to inject; None where there are none."""
+    try:
+        parameters = inspect.signature(action).parameters
+    except (TypeError, ValueError):
+        return None
+    wanted = []
+    for place, (name, parameter) in enumerate(parameters.items()):
+        if place == 0 or name not in _INJECTED:
+            continue
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            continue
+        types = _INJECTED[name]
+        annotation = parameter.annotation
+        if types is None or annotation is parameter.empty or any(t in str(annotation) for t in types):
+            wanted.append(name)
+    return tuple(wanted) or None
+
+
+def _without_config(action: Callable[..., Any]) -> Callable[[Any, Config], Any]:
+    return lambda argument, config: action(argument)
+
+
+def _injecting(action: Callable[..., Any], wanted: tuple[str, ...]) -> Callable[[Any, Config], Any]:
+    def call(argument: Any, config: Config) -> Any:
+        return action(argument, **{name: _inject(name, config) for name in wanted})
+
+    return call
+
+
+def _inject(name: str, config: Config) -> Any:
+    if name == "config":
+        return config
+    if name == "error":
+        return config.get(ERROR)
+    runtime = get_runtime()
+    if name == "runtime":
+        return runtime
+    if name == "store":
+        return runtime.store
+    if name == "writer":
+        return runtime.stream_writer
+    return runtime.previous

@@ -1,0 +1,190 @@
+"""What a callable declares about itself through its annotations.
+
+A router declares targets (`Literal`), a node declares destinations (`Command[Literal[...]]`) and
+the keys it reads or writes (a schema narrower than the state). Nothing is concluded from an
+annotation that says no more than the state does.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from dalsegno.errors import DefinitionError
+
+_MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
+
+
+def function_of(action: Any) -> Any:
+    """The function behind a callable, a partial or a runnable around a function."""
+    while isinstance(action, functools.partial):
+        action = action.func
+    for name in ("func", "afunc"):  # RunnableLambda and its like
+        inner = getattr(action, name, None)
+        if callable(inner) and not inspect.isfunction(action) and not inspect.isclass(action):
+            return inner
+    if inspect.isfunction(action) or inspect.ismethod(action) or inspect.isclass(action):
+        return action
+    return getattr(action, "__call__", action)  # noqa: B004 - the bound method, to read its hints
+
+
+def hints_of(action: Any) -> dict[str, Any]:
+    """The resolved annotations of a callable; empty where they cannot be resolved."""
+    function = function_of(action)
+    if inspect.isclass(function):
+        return {}
+    try:
+        return get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def first_parameter(action: Any) -> Any:
+    """The annotation of the first parameter that is not `self`, or None."""
+    function = function_of(action)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return None
+    return hints_of(action).get(names[0]) if names else None
+
+
+def schema_keys(schema: Any) -> dict[str, Any] | None:
+    """Key names and annotations of a TypedDict, dataclass or pydantic class; None for anything else."""
+    if not isinstance(schema, type):
+        return None
+    fields = getattr(schema, "model_fields", None)
+    is_typed_dict = typing.is_typeddict(schema) or _is_extension_typeddict(schema)
+    if fields is None and not dataclasses.is_dataclass(schema) and not is_typed_dict:
+        return None
+    try:
+        hints = get_type_hints(schema, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(
+            f"The annotations of `{schema.__name__}` cannot be resolved: {error}. Define or import "
+            f"that name in the module of `{schema.__name__}`, not inside a function.",
+        ) from error
+    if isinstance(fields, Mapping):
+        return {name: hints[name] for name in fields if name in hints}
+    return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
+
+
+def _is_extension_typeddict(schema: Any) -> bool:
+    return hasattr(schema, "__total__") and hasattr(schema, "__required_keys__")
+
+
+def defaults_of(schema: Any) -> frozenset[str]:
+    """The keys of a dataclass or pydantic class that have a default."""
+    fields = getattr(schema, "model_fields", None)
+    if isinstance(fields, Mapping):
+        return frozenset(name for name, field in fields.items() if not field.is_required())
+    if dataclasses.is_dataclass(schema):
+        missing = dataclasses.MISSING
+        return frozenset(
+            f.name
+            for f in dataclasses.fields(schema)
+            if f.default is not missing or f.default_factory is not missing
+        )
+    return frozenset()
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(part for arg in get_args(hint) for part in _alternatives(arg))
+    if get_origin(hint) is typing.Annotated:
+        return _alternatives(get_args(hint)[0])
+    return (hint,)
+
+
+def literal_targets(action: Any) -> tuple[tuple[Any, ...], bool] | None:
+    """The answers a router's return type allows, and whether it may give several.
+
+    None where the return type names none.
+    """
+    answers: list[Any] = []
+    many = False
+    for hint in _alternatives(hints_of(action).get("return")):
+        if get_origin(hint) is Literal:
+            answers += get_args(hint)
+        elif get_origin(hint) in _MANY:
+            for part in (p for arg in get_args(hint) for p in _alternatives(arg)):
+                if get_origin(part) is Literal:
+                    answers += get_args(part)
+                    many = True
+    return (tuple(dict.fromkeys(answers)), many) if answers else None
+
+
+def returns_send(action: Any) -> bool:
+    """Whether a router's return type has LangGraph's `Send` in it."""
+
+    def mentions(hint: Any) -> bool:
+        name = getattr(hint, "__name__", "")
+        module = getattr(hint, "__module__", "")
+        if name == "Send" and module.startswith("langgraph"):
+            return True
+        return any(mentions(arg) for arg in get_args(hint))
+
+    return mentions(hints_of(action).get("return"))
+
+
+def command_targets(action: Any) -> tuple[str, ...]:
+    """The destinations in a `Command[Literal[...]]` return type."""
+    found: list[str] = []
+    for hint in _alternatives(hints_of(action).get("return")):
+        origin = get_origin(hint)
+        if getattr(origin, "__name__", "") == "Command":
+            for arg in get_args(hint):
+                for part in _alternatives(arg):
+                    if get_origin(part) is Literal:
+                        found += get_args(part)
+    return tuple(dict.fromkeys(found))
+
+
+def narrower_keys(hint: Any, state: Mapping[str, Any], *schemas: Any) -> frozenset[str] | None:
+    """The keys of an annotation that says more than the state does; None where it says nothing.
+
+    `schemas` are the workflow's own (state, input, output): an annotation with one of those is not
+    narrower, and neither is one with every key of the state.
+    """
+    keys: set[str] = set()
+    said = False
+    for part in _alternatives(hint):
+        if part in (None, type(None)) or getattr(get_origin(part), "__name__", "") == "Command":
+            continue
+        names = None if any(part is schema for schema in schemas) else schema_keys(part)
+        if names is None:
+            return None
+        said = True
+        keys |= set(names)
+    if not said or set(state) <= keys:
+        return None
+    return frozenset(keys)
+
+
+def code_hash(action: Callable[..., Any] | Any) -> str | None:
+    """A short hash of a callable's bytecode and constants; None where it has none.
+
+    It changes with the Python version, so it tells that code may have changed, never that it has not.
+    """
+    import hashlib
+
+    code = getattr(function_of(action), "__code__", None)
+    if code is None:
+        return None
+    digest = hashlib.sha256()
+    pending = [code]
+    while pending:
+        part = pending.pop()
+        digest.update(part.co_code + repr(part.co_names).encode())
+        for constant in part.co_consts:
+            if isinstance(constant, types.CodeType):
+                pending.append(constant)
+            else:
+                digest.update(repr(constant).encode())
+    return digest.hexdigest()[:12]

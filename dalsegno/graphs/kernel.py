@@ -1,0 +1,350 @@
+"""The kernel: what stands between LangGraph and a node of ours.
+
+Every node is run by a `NodeKernel`. It gives the node its view of the state, checks what comes back,
+lets the node's routers decide, and lets the update, the counters and the decision leave together in
+one write, so that they share a checkpoint. The counters of a run live under one state key, `KERNEL`,
+in a `Record`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from langgraph.runtime import get_runtime
+from langgraph.types import Command, Overwrite, Send
+
+from dalsegno.errors import BoundExceeded, UndeclaredTarget, UnknownStateKey, did_you_mean
+from dalsegno.graphs.calling import Caller
+from dalsegno.graphs.declarations import schema_keys
+from dalsegno.graphs.routing import Decision, Router, unstamped
+from dalsegno.graphs.views import KERNEL, View
+from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
+
+CONTEXT = "__dalsegno_run__"
+"""The key in `config["configurable"]` under which a Runner passes its `RunContext`."""
+
+
+class Record(TypedDict):
+    """The counters of a run, as they are kept in the state.
+
+    `run`: which run they belong to; under another they are zero. `step`: LangGraph's step number when
+    they were written. `used`: supersteps of this level so far (the fuel). `walk`: the longest causal
+    walk so far, with the supersteps inside subworkflows. `into`: that length for each node that comes
+    next. `n`: executions of each node that may run more than once. `loops`: how often each loop was taken.
+    """
+
+    run: str
+    step: int
+    used: int
+    walk: int
+    into: dict[str, int]
+    n: dict[str, int]
+    loops: dict[str, int]
+
+
+def merge_records(old: Any, new: Any) -> Any:
+    """The reducer of the kernel's key: joins what parallel nodes of one superstep wrote."""
+    if not old or old["run"] != new["run"]:
+        return new
+    return {
+        "run": new["run"],
+        "step": new["step"],
+        "used": max(old["used"], new["used"]),
+        "walk": max(old["walk"], new["walk"]),
+        "into": {**old["into"], **new["into"]} if old["step"] == new["step"] else new["into"],
+        "n": {**old["n"], **new["n"]} if new["n"] else old["n"],
+        "loops": {**old["loops"], **new["loops"]} if new["loops"] else old["loops"],
+    }
+
+
+def record_of(old: Record | None, step: int, context: RunContext | None) -> Record:
+    """The counters that hold at this step: the old ones where they are of the same run, else zeros.
+
+    With a Runner a run has an id. Without one, LangGraph's step number rises by exactly one from
+    superstep to superstep of a run, also over interrupts and resumes; new input makes a gap.
+    """
+    if context is not None:
+        if old and old["run"] == context.run_id:
+            return old
+        return _zeros(context.run_id, step)
+    if old and step - old["step"] <= 1:
+        return old
+    return _zeros(f"step {step}", step)
+
+
+def _zeros(run: str, step: int) -> Record:
+    return {"run": run, "step": step - 1, "used": 0, "walk": 0, "into": {}, "n": {}, "loops": {}}
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One call of a node: what it is given, and what is known about the run around it."""
+
+    state: Mapping[str, Any]
+    argument: Any
+    record: Record
+    step: int
+    execution: Execution
+    sent: bool
+    inner_walk: int = 0
+    taken: Sequence[Taken] = ()
+
+    @property
+    def superstep(self) -> int:
+        """Which superstep of the run this is, from 1."""
+        return self.record["used"] + 1
+
+
+@dataclass(eq=False)
+class NodeKernel:
+    """What surrounds one node.
+
+    `view` narrows the state, `coerce` a sent argument. `known` are the keys a node may write;
+    `reduced` the channels of those that have a reducer. `bound` are the supersteps proved for this
+    level. `own` checks the node's own `Command(goto=…)`. `routers` are evaluated here, on the full
+    state with the node's update applied. `static` are the targets of static edges, which LangGraph
+    takes itself; `goes_on` says that some edge outside of this kernel leads on; `once` that the node is
+    proved to run at most once in a run, so that nobody counts.
+    """
+
+    name: str
+    caller: Caller
+    view: View
+    coerce: View
+    known: frozenset[str]
+    reduced: Mapping[str, Any]
+    bound: int
+    own: Router | None = None
+    routers: tuple[tuple[Router, Caller, View], ...] = ()
+    static: tuple[str, ...] = ()
+    goes_on: bool = False
+    once: bool = False
+
+    def __post_init__(self) -> None:
+        self._decides = bool(self.routers) or self.own is not None
+        self._sends = any(
+            router.each for router in (*(r for r, _, _ in self.routers), *filter(None, [self.own]))
+        )
+
+    def enter(self, state: Any, config: Mapping[str, Any], context: RunContext | None = None) -> Entry:
+        """Unwrap a sent argument, find the run's counters, check the fuel, narrow the state.
+
+        Raises
+        ------
+        BoundExceeded
+            The run has used up the supersteps that were proved for it.
+        """
+        step: int = config["metadata"]["langgraph_step"]
+        argument, stamp = unstamped(state)
+        occurrence: int | str
+        if stamp is None:
+            record, index = record_of(state.get(KERNEL), step, context), None
+            occurrence = 1 if self.once else record["n"].get(self.name, 0) + 1
+            argument = self.view(state)
+        else:
+            run = context.run_id if context else stamp["run"] or f"step {step}"
+            record = {
+                **_zeros(run, step),
+                "used": stamp["used"],
+                "walk": stamp["walk"],
+                "into": {self.name: stamp["into"]},
+            }
+            occurrence, index = stamp["by"], stamp["index"]
+            argument = self.coerce(argument)
+        if record["used"] >= self.bound:
+            raise self._exceeded(record["used"] + 1)
+        outer = CURRENT.get()
+        path = (self.name,) if outer is None else _within(outer, self.name)
+        attempt = 1 if context is None else _attempt()
+        execution = Execution(record["run"], path, occurrence, index, attempt, context)
+        return Entry(state, argument, record, step, execution, stamp is not None)
+
+    def checked(self, output: Any) -> list[Any]:
+        """The parts of a node's output (dictionaries and commands), every key of them known.
+
+        Raises
+        ------
+        UnknownStateKey
+            A key is none of the state's; LangGraph drops it silently.
+        """
+        if type(output) is dict:
+            if not output.keys() <= self.known:
+                self._refuse_keys(output)
+            return [output]
+        if output is None:
+            return []
+        several = isinstance(output, list | tuple) and any(isinstance(part, Command) for part in output)
+        return [self._part(part) for part in (output if several else [output])]
+
+    def applied(self, state: Mapping[str, Any], parts: Iterable[Any]) -> Mapping[str, Any]:
+        """The full state with a node's update applied through the reducers."""
+        values = dict(state)
+        for part in parts:
+            for key, value in (part.update or {}).items() if isinstance(part, Command) else part.items():
+                channel = self.reduced.get(key)
+                if channel is None:
+                    values[key] = value.value if isinstance(value, Overwrite) else value
+                else:
+                    fresh = channel.from_checkpoint(values[key]) if key in values else channel.copy()
+                    fresh.update([value])
+                    values[key] = fresh.get()
+        return values
+
+    def leave(self, entry: Entry, parts: list[Any], answers: Iterable[Any] = ()) -> Any:
+        """What goes to LangGraph: the update, the counters and the decision in one.
+
+        Raises
+        ------
+        UndeclaredTarget
+            The node or one of its routers goes where nothing is declared, or nowhere.
+        """
+        record = entry.record
+        before = record["into"]
+        walk = before[self.name] if self.name in before else max(before.values(), default=0)
+        walk += 1 + entry.inner_walk
+        longest = walk if walk > record["walk"] else record["walk"]
+        into = dict.fromkeys(self.static, walk)
+        goto: list[Any] | tuple[()] = ()
+        spent: dict[str, int] = {}
+        if self._decides or (parts and type(parts[0]) is not dict):
+            decision = Decision(record["loops"])
+            parts = self._decide(parts, answers, decision, self._stamp(entry, walk, longest))
+            goto, spent, entry.taken = decision.goto, decision.spent, decision.taken
+            for target in goto:
+                into[target.node if isinstance(target, Send) else target] = walk
+        if entry.sent and entry.execution.index != 0:  # the first of its siblings writes for all
+            return _joined(parts, None, goto)
+        new: Record = {
+            "run": record["run"],
+            "step": entry.step,
+            "used": record["used"] + 1,
+            "walk": longest,
+            "into": into,
+            "n": {} if self.once or entry.sent else {self.name: int(entry.execution.occurrence)},
+            "loops": spent,
+        }
+        return _joined(parts, new, goto)
+
+    def _stamp(self, entry: Entry, walk: int, longest: int) -> dict[str, Any] | None:
+        """What a `Send` of this node carries; None where it declares no fan-out."""
+        if not self._sends:
+            return None
+        return {
+            "run": entry.record["run"],
+            "by": f"{self.name}#{entry.execution.occurrence}.{entry.execution.index}",
+            "used": entry.record["used"] + 1,
+            "walk": longest,
+            "into": walk,
+        }
+
+    def _decide(
+        self, parts: list[Any], answers: Iterable[Any], decision: Decision, stamp: Mapping[str, Any] | None
+    ) -> list[Any]:
+        gone = False
+        kept: list[Any] = []
+        for part in parts:
+            if isinstance(part, Command) and part.graph is None and part.goto:
+                self._own(part).decide(part.goto, decision, stamp)
+                kept.append(Command(update=part.update, resume=part.resume))
+                gone = True
+            else:
+                gone = gone or (isinstance(part, Command) and part.graph is not None)
+                kept.append(part)
+        for (router, _, _), answer in zip(self.routers, answers, strict=True):
+            router.decide(answer, decision, stamp)
+        if self.own is not None and not gone and not (self.static or self.routers or self.goes_on):
+            raise UndeclaredTarget(
+                f"Node `{self.name}` declares destinations but returned no `Command(goto=...)`, and no edge leaves "
+                "it: the run would end there without a word. Return a Command, or add an edge.",
+                node=self.name,
+                target=None,
+            )
+        return kept
+
+    def _own(self, command: Any) -> Router:
+        if self.own is None:
+            raise UndeclaredTarget(
+                f"Node `{self.name}` returned `Command(goto={command.goto!r})` but declares no destinations. "
+                f'Declare them: add_node("{self.name}", ..., destinations=(...)), or annotate it with '
+                "`-> Command[Literal[...]]`.",
+                node=self.name,
+                target=command.goto,
+            )
+        return self.own
+
+    def _part(self, part: Any) -> Any:
+        if isinstance(part, Command):
+            if part.graph is not None or part.update is None:
+                return part
+            return Command(update=self._part(part.update), goto=part.goto, resume=part.resume)
+        update = _as_dict(part)
+        if update is None:
+            raise UnknownStateKey(
+                f"Node `{self.name}` returned {part!r}. A node returns a dictionary of state keys, an object of the "
+                "state's class, a Command, or None.",
+                node=self.name,
+                key="",
+            )
+        if not update.keys() <= self.known:
+            self._refuse_keys(update)
+        return update
+
+    def _refuse_keys(self, update: Mapping[Any, Any]) -> None:
+        key = next(k for k in update if k not in self.known)
+        raise UnknownStateKey(
+            f"Node `{self.name}` returned `{key}`, which is no key of the state{did_you_mean(str(key), self.known)}"
+            f" The state has {', '.join(f'`{k}`' for k in sorted(self.known))}: add the key to its schema, or "
+            "rename it.",
+            node=self.name,
+            key=str(key),
+        )
+
+    def _exceeded(self, used: int) -> BoundExceeded:
+        return BoundExceeded(
+            f"The run reached superstep {used} at `{self.name}`, beyond the {self.bound} that were proved for it: its "
+            "state or its graph was changed after it was started. Look at the thread's history, and start a new run.",
+            bound=self.bound,
+            used=used,
+            path=(self.name,),
+        )
+
+
+def _attempt() -> int:
+    info = get_runtime().execution_info
+    return info.node_attempt if info is not None else 1
+
+
+def _within(outer: Execution, name: str) -> tuple[str, ...]:
+    return (*outer.path[:-1], f"{outer.path[-1]}#{outer.occurrence}.{outer.index}", name)
+
+
+def _as_dict(part: Any) -> dict[str, Any] | None:
+    """A node's output as a dictionary of what it writes, by LangGraph's rule for objects: a pydantic
+    object writes what was set or has no None for a default, any other object what is not None."""
+    if isinstance(part, Mapping):
+        return dict(part)
+    if isinstance(part, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 for p in part):
+        return dict(part)
+    keys = schema_keys(type(part))
+    if keys is None:
+        return None
+    fields = getattr(type(part), "model_fields", {})
+    is_set: frozenset[str] = getattr(part, "model_fields_set", frozenset())
+    values = {key: getattr(part, key) for key in keys if hasattr(part, key)}
+    return {
+        key: value
+        for key, value in values.items()
+        if value is not None or key in is_set or (key in fields and fields[key].default is not None)
+    }
+
+
+def _joined(parts: list[Any], record: Record | None, goto: Sequence[Any]) -> Any:
+    own = {} if record is None else {KERNEL: record}
+    if not parts:
+        return Command(update=own, goto=goto) if goto else own or None
+    if len(parts) == 1 and type(parts[0]) is dict:
+        update = {**parts[0], **own}
+        return Command(update=update, goto=goto) if goto else update
+    return [*parts, Command(update=own, goto=goto)]

@@ -1,0 +1,172 @@
+"""From a builder to the frozen model: what is known of each node and each edge."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, get_args, get_origin
+
+from dalsegno.graphs import declarations as declared
+from dalsegno.graphs.calling import Caller
+from dalsegno.graphs.model import (
+    Each,
+    EdgeKind,
+    EdgeSpec,
+    KeySpec,
+    Loop,
+    NodeSpec,
+    Place,
+    Target,
+    WorkflowSpec,
+)
+from dalsegno.nodes.policies.retry import attempts_of
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.workflow import NodeDefinition, Workflow
+
+
+def describe(workflow: Workflow) -> WorkflowSpec:
+    """The workflow's specification."""
+    edges = list(workflow.edges)
+    for node in workflow.nodes.values():
+        edges += _destination_edges(node, "command")
+        if node.handler is not None:
+            edges += _destination_edges(node.handler, "handler", source=node.name)
+    keys = declared.schema_keys
+    return WorkflowSpec(
+        name=workflow.name,
+        version=workflow.version,
+        nodes={name: _node(workflow, node) for name, node in workflow.nodes.items()},
+        edges=tuple(edges),
+        state=state_keys(workflow.annotations, workflow.state_schema, workflow.input_schema),
+        inputs=frozenset(keys(workflow.input_schema) or ()),
+        outputs=frozenset(keys(workflow.output_schema) or ()),
+        declared_inputs=workflow.input_schema is not workflow.state_schema,
+        declared_outputs=workflow.output_schema is not workflow.state_schema,
+        budget=workflow.budget,
+        waivers=tuple(workflow.waivers),
+        where=workflow.where,
+    )
+
+
+def target_edges(
+    source: str,
+    target: Target,
+    kind: EdgeKind,
+    where: Place | None,
+    *,
+    router: str | None = None,
+    label: str | None = None,
+    many: bool = False,
+) -> Iterable[EdgeSpec]:
+    """The edges that one declared target means: a `Loop` brings the one taken when it is spent."""
+    common: dict[str, Any] = {"where": where, "router": router, "label": label, "many": many}
+    spent: str | None = None
+    while isinstance(target, Loop):
+        edge = EdgeSpec(source, target.target, kind, **common, loop=target.max, exhausted_of=spent)
+        yield edge
+        if target.on_exhausted is None:
+            return
+        spent, target = edge.counter, target.on_exhausted
+    if isinstance(target, Each):
+        yield EdgeSpec(source, target.target, kind, **common, each=target.max, fans_out=True)
+    else:
+        yield EdgeSpec(source, target, kind, **common, exhausted_of=spent)
+
+
+def _destination_edges(node: NodeDefinition, kind: EdgeKind, source: str | None = None) -> Iterable[EdgeSpec]:
+    for name, target in node.destinations.items():
+        label = node.labels.get(str(name))
+        yield from target_edges(source or node.name, target, kind, node.where, label=label, many=True)
+
+
+def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
+    said = node.said
+    schemas = (workflow.state_schema, workflow.input_schema, workflow.output_schema)
+    keys = workflow.annotations
+    reads = frozenset(said["reads"]) if said["reads"] is not None else None
+    writes = frozenset(said["writes"]) if said["writes"] is not None else None
+    if node.child is not None:
+        reads = reads or frozenset((node.inputs or {k: k for k in node.child.inputs & set(keys)}).values())
+        writes = writes or frozenset(node.outputs or node.child.outputs & set(keys))
+    else:
+        if reads is None:
+            reads = declared.narrower_keys(node.input_schema, keys, *schemas)
+        if writes is None:
+            writes = declared.narrower_keys(declared.hints_of(node.action).get("return"), keys, *schemas)
+    retry = said["retry"]
+    return NodeSpec(
+        name=node.name,
+        kind="subworkflow" if node.child is not None else getattr(node.action, "node_kind", "function"),
+        where=node.where,
+        is_async=_is_async(workflow, node),
+        calls=said["calls"],
+        timeout=node.timeout,
+        attempts=attempts_of(retry),
+        interrupts=said["interrupts"],
+        reads=reads,
+        writes=None if writes is None else frozenset(writes & set(keys)),
+        unknown_writes=tuple(sorted(writes - set(keys))) if writes is not None else (),
+        effect=said["effect"],
+        idempotent=said["idempotent"],
+        compensate=said["compensate"],
+        error_handler=node.handler.name if node.handler else None,
+        defer=node.options["defer"],
+        metadata=node.options["metadata"] or {},
+        policies=said["policies"],
+        child=node.child,
+        inputs=node.inputs,
+        outputs=node.outputs,
+        code=declared.code_hash(node.action),
+    )
+
+
+def _is_async(workflow: Workflow, node: NodeDefinition) -> bool:
+    """Whether the node can only be run in an event loop, itself or because of one of its routers."""
+    if node.child is not None:
+        own = any(inner.is_async for inner in node.child.nodes.values())
+    else:
+        own = Caller(node.action, name=node.name).is_async
+    handler = node.handler is not None and Caller(node.handler.action, name=node.handler.name).is_async
+    routers = (r for r in workflow.routers if r.source == node.name)
+    return own or handler or any(Caller(r.action, name=r.name).is_async for r in routers)
+
+
+_COMMUTATIVE = (operator.or_, operator.and_, operator.mul, operator.xor, max, min)
+
+
+def state_keys(annotations: Mapping[str, Any], *schemas: Any) -> dict[str, KeySpec]:
+    """What is known of each key: its type, its reducer, whether it has a default."""
+    defaults = frozenset().union(*(declared.defaults_of(schema) for schema in schemas))
+    return {name: _key(name, hint, name in defaults) for name, hint in annotations.items()}
+
+
+def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
+    while getattr(get_origin(hint), "_name", None) in ("Required", "NotRequired"):
+        hint = get_args(hint)[0]
+    reducer = None
+    for extra in getattr(hint, "__metadata__", ()):
+        if callable(extra) and not hasattr(extra, "checkpoint"):
+            reducer = extra
+        elif hasattr(extra, "checkpoint"):  # a LangGraph channel
+            reducer = getattr(extra, "operator", None) or extra
+    base = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
+    return KeySpec(
+        name=name,
+        type=_type_name(base),
+        reducer=None if reducer is None else getattr(reducer, "__name__", type(reducer).__name__),
+        has_default=has_default,
+        ordered=None
+        if reducer is None
+        else False
+        if reducer in _COMMUTATIVE
+        else None
+        if reducer is not operator.add
+        else base in (list, str) or get_origin(base) is list,
+    )
+
+
+def _type_name(hint: Any) -> str:
+    if isinstance(hint, type) and not get_args(hint):
+        return hint.__name__
+    return str(hint).replace("typing.", "")

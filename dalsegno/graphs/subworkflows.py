@@ -1,0 +1,78 @@
+"""A workflow as a node of another: keys mapped in and out, its own bound, its counters fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from langgraph.errors import ParentCommand
+from langgraph.types import Command
+
+from dalsegno.graphs.calling import Caller, Config
+from dalsegno.graphs.views import KERNEL
+from dalsegno.graphs.wrapping import Inner
+from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.subworkflow import mapped
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.workflow import NodeDefinition
+
+
+class SubworkflowCaller(Caller):
+    """Calls a node's workflow (or LangGraph graph) as LangGraph calls a subgraph."""
+
+    native = True
+
+    def __init__(self, node: NodeDefinition, parent_keys: frozenset[str]) -> None:
+        self.action = node.action
+        self.name = node.name
+        self.graph = node.action.compile() if hasattr(node.action, "compile") else node.action
+        spec = node.child
+        assert spec is not None
+        self.is_async = any(n.is_async for n in spec.nodes.values())
+        self._inputs = (
+            dict(node.inputs) if node.inputs is not None else {k: k for k in spec.inputs & parent_keys}
+        )
+        self._outputs = (
+            dict(node.outputs) if node.outputs is not None else {k: k for k in spec.outputs & parent_keys}
+        )
+        own_kernel = KERNEL in self.graph.channels
+        self._reads = sorted(spec.outputs) + ([KERNEL] if own_kernel else [])
+        self._limit = self.graph.config.get("recursion_limit") if self.graph.config else None
+        self.call = self._call
+        self.acall = self._acall
+
+    def _call(self, argument: Any, config: Config) -> Any:
+        try:
+            return self._out(
+                self.graph.invoke(self._into(argument), self._own(config), output_keys=self._reads)
+            )
+        except ParentCommand as command:
+            return self._gone(command)
+
+    async def _acall(self, argument: Any, config: Config) -> Any:
+        try:
+            return self._out(
+                await self.graph.ainvoke(self._into(argument), self._own(config), output_keys=self._reads)
+            )
+        except ParentCommand as command:
+            return self._gone(command)
+
+    def _into(self, argument: Any) -> Any:
+        execution = current_execution()
+        if execution is not None and execution.index is not None:
+            return argument  # what was sent is the child's input
+        return mapped(argument, self._inputs)
+
+    def _own(self, config: Config) -> Any:
+        return {**config, "recursion_limit": self._limit} if self._limit is not None else config
+
+    def _out(self, result: Any) -> Inner:
+        values: Mapping[str, Any] = result if isinstance(result, Mapping) else {}
+        record = values.get(KERNEL) or {}
+        return Inner(mapped(values, self._outputs), record.get("walk", 0))
+
+    def _gone(self, command: ParentCommand) -> Command[Any]:
+        """A `Command` to the parent: checked and counted by this node's own kernel, like any other."""
+        asked = command.args[0]
+        return Command(update=asked.update, goto=asked.goto)

@@ -1,0 +1,138 @@
+"""The function that LangGraph is given for a node: the kernel around one call, sync or async."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+
+from dalsegno.graphs.calling import Config
+from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
+from dalsegno.nodes.execution import CURRENT, RunContext, Taken
+
+
+class Inner:
+    """The result of a subworkflow, with the length of the longest walk in it."""
+
+    __slots__ = ("output", "walk")
+
+    def __init__(self, output: Any, walk: int) -> None:
+        self.output = output
+        self.walk = walk
+
+
+def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> Any:
+    """Run a node: it is the current execution meanwhile, and the run hears how it went.
+
+    `given` is the config that the user's function gets.
+    """
+    context: RunContext | None = config["configurable"].get(CONTEXT)
+    entry = kernel.enter(state, config, context)
+    token = CURRENT.set(entry.execution)
+    try:
+        if context is not None:
+            context.started(entry.execution, entry.superstep)
+        parts = _answered(kernel, entry, kernel.caller.call(entry.argument, given))
+        answers: Sequence[Any] = ()
+        if kernel.routers:
+            after = kernel.applied(state, parts)
+            answers = [router.call(view(after), config) for _, router, view in kernel.routers]
+        result = kernel.leave(entry, parts, answers)
+    except BaseException as error:
+        if context is not None:
+            context.failed(entry.execution, entry.superstep, error)
+        raise
+    finally:
+        CURRENT.reset(token)
+    if context is not None:
+        _tell(context, kernel, entry)
+    return result
+
+
+async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> Any:
+    """`call_node` in an event loop; a sync function or router in it goes to a thread."""
+    context: RunContext | None = config["configurable"].get(CONTEXT)
+    entry = kernel.enter(state, config, context)
+    token = CURRENT.set(entry.execution)
+    try:
+        if context is not None:
+            context.started(entry.execution, entry.superstep)
+        parts = _answered(kernel, entry, await kernel.caller.acall(entry.argument, given))
+        answers: Sequence[Any] = ()
+        if kernel.routers:
+            after = kernel.applied(state, parts)
+            answers = [await router.acall(view(after), config) for _, router, view in kernel.routers]
+        result = kernel.leave(entry, parts, answers)
+    except BaseException as error:
+        if context is not None:
+            context.failed(entry.execution, entry.superstep, error)
+        raise
+    finally:
+        CURRENT.reset(token)
+    if context is not None:
+        _tell(context, kernel, entry)
+    return result
+
+
+def _answered(kernel: NodeKernel, entry: Entry, output: Any) -> list[Any]:
+    if type(output) is Inner:
+        output, entry.inner_walk = output.output, output.walk
+    return kernel.checked(output)
+
+
+def _tell(context: RunContext, kernel: NodeKernel, entry: Entry) -> None:
+    context.finished(entry.execution, entry.superstep, [*map(Taken, kernel.static), *entry.taken])
+
+
+class _Both(RunnableLambda[Any, Any]):
+    """A node that is called natively in either colour: a runnable or a subworkflow.
+
+    A `RunnableLambda` because LangGraph looks for subgraphs in the `deps` of one; called without its
+    tracing, which the graph already does for every node.
+    """
+
+    def __init__(self, kernel: NodeKernel, graph: Runnable[Any, Any] | None) -> None:
+        super().__init__(lambda state: state, name=kernel.name)
+        self._kernel = kernel
+        self._graph = graph
+
+    @property
+    def deps(self) -> list[Runnable[Any, Any]]:
+        return [] if self._graph is None else [self._graph]
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        assert config is not None
+        return call_node(self._kernel, input, config, config)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        assert config is not None
+        return await acall_node(self._kernel, input, config, config)
+
+
+def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runnable[Any, Any]:
+    """What to give to `StateGraph.add_node` for that node.
+
+    `is_async`: the node or one of its routers is a coroutine function, so that it cannot be run by
+    LangGraph's sync `invoke`.
+    """
+    if kernel.caller.native:
+        return _Both(kernel, getattr(kernel.caller, "graph", None))
+
+    if is_async:
+
+        async def anode(state: Mapping[str, Any], config: RunnableConfig) -> Any:
+            return await acall_node(kernel, state, config, config)
+
+        return _named(anode, kernel)
+
+    def node(state: Mapping[str, Any], config: RunnableConfig) -> Any:
+        return call_node(kernel, state, config, config)
+
+    return _named(node, kernel)
+
+
+def _named(function: Callable[..., Any], kernel: NodeKernel) -> Callable[..., Any]:
+    function.__name__ = kernel.name
+    function.__doc__ = getattr(kernel.caller.action, "__doc__", None)
+    return function

@@ -1,0 +1,75 @@
+"""Effects: things done to the world that must not be done again when a node is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from dalsegno.errors import KernelError
+from dalsegno.nodes.execution import Execution, current_execution
+
+T = TypeVar("T")
+
+
+def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
+    """Call `function` once for this execution of the node, and give its recorded result ever after.
+
+    A node whose process died, or that is tried again, runs from its first line; what was done with
+    `effect` is read back instead of done again. What can still happen twice: a crash after the
+    function returned and before its result is on disk. Pass
+    `current_execution().idempotency_key` to a receiver that recognises repeated requests by a key.
+
+    Outside of a run (a node called by hand, a graph compiled without a `Runner`) the function is
+    simply called: there is no run to record it in.
+
+    Parameters
+    ----------
+    name
+        Unique in the node.
+    function
+        What to do. Its result must be serialisable like a state value.
+
+    Raises
+    ------
+    KernelError
+        The name was used before in the same execution.
+    """
+    execution = _claim(name)
+    if execution is None or execution.context is None:
+        return function(*args, **kwargs)
+    context, key = execution.context, execution.idempotency_key
+    found, value = context.effects.effect_get(key, name)
+    if found:
+        return value  # type: ignore[no-any-return]  # what the function returned when it was called
+    value = function(*args, **kwargs)
+    context.effects.effect_put(context.run_id, context.thread, key, name, value)
+    return value
+
+
+async def aeffect(name: str, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
+    """`effect` for a coroutine function."""
+    execution = _claim(name)
+    if execution is None or execution.context is None:
+        return await function(*args, **kwargs)
+    context, key = execution.context, execution.idempotency_key
+    found, value = await asyncio.to_thread(context.effects.effect_get, key, name)
+    if found:
+        return value  # type: ignore[no-any-return]  # what the function returned when it was called
+    value = await function(*args, **kwargs)
+    await asyncio.to_thread(context.effects.effect_put, context.run_id, context.thread, key, name, value)
+    return value
+
+
+def _claim(name: str) -> Execution | None:
+    execution = current_execution()
+    if execution is not None:
+        if execution.used_names is None:
+            execution.used_names = set()
+        if name in execution.used_names:
+            raise KernelError(
+                f"Node `{execution.node}` uses the effect name `{name}` twice. A name is unique in its "
+                f'node, for its result is found by it: use "{name}-1", "{name}-2", ...'
+            )
+        execution.used_names.add(name)
+    return execution

@@ -1,0 +1,105 @@
+"""Which execution of which node is going on, and the key that is the same when it is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Effects(Protocol):
+    """Where results of effects are kept; the run's ledger."""
+
+    def effect_get(self, key: str, name: str) -> tuple[bool, Any]:
+        """Whether a result is recorded under that key and name, and the result."""
+        ...
+
+    def effect_put(self, run_id: str, thread: str, key: str, name: str, value: Any) -> None:
+        """Record a result; the first one recorded stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An edge that was taken: to `target`, for the router's answer `label`, counted as `counter`."""
+
+    target: str
+    label: str | None = None
+    counter: str | None = None
+
+
+class RunContext(Protocol):
+    """What a run gives to the kernel of every node in it, and what it is told by them."""
+
+    run_id: str
+    thread: str
+
+    @property
+    def effects(self) -> Effects:
+        """Where results of effects are kept."""
+        ...
+
+    def started(self, execution: Execution, superstep: int) -> None:
+        """An attempt of a node begins."""
+        ...
+
+    def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
+        """An attempt has its result, which is about to be committed."""
+        ...
+
+    def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
+        """An attempt raised: an error, or one of LangGraph's own signals (an interrupt)."""
+        ...
+
+    def routed(self, node: str, superstep: int, taken: Sequence[Taken]) -> None:
+        """A router outside of a node (of START, of a sent-to node) has decided."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Execution:
+    """One execution of one node in a run.
+
+    `path` are the node's names from the outermost workflow in, each outer one with its occurrence
+    (``("sub#2", "write")``); `occurrence` counts the node's executions in the run from 1 (for a
+    sent-to node it names the decision that sent); `index` is the place of its `Send` (None where it
+    was not sent to); `attempt` counts from 1.
+    """
+
+    run_id: str | None
+    path: tuple[str, ...]
+    occurrence: int | str
+    index: int | None = None
+    attempt: int = 1
+    context: RunContext | None = None
+    used_names: set[str] | None = None
+
+    @property
+    def node(self) -> str:
+        """The node's path in words: ``"sub/write"``."""
+        return "/".join(part.split("#")[0] for part in self.path)
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt and every resume of this execution, and for no other.
+
+        A hash of the run's id, the node's path, its occurrence and the index of its `Send`: 32
+        hexadecimal digits. Hand it to receivers that can tell a repeated request by a key.
+        """
+        parts = (self.run_id or "", *self.path, str(self.occurrence), str(self.index))
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+CURRENT: ContextVar[Execution | None] = ContextVar("dalsegno_execution", default=None)
+"""Set by the kernel around each call of a node."""
+
+
+def current_execution() -> Execution | None:
+    """The execution this code runs in, or None outside of a workflow's node.
+
+    >>> current_execution() is None
+    True
+    """
+    return CURRENT.get()

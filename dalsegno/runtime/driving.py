@@ -1,0 +1,115 @@
+"""Driving a compiled graph: sync or on an event loop, until it ends, fails, pauses or is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
+
+from dalsegno.graphs.views import KERNEL
+
+T = TypeVar("T")
+
+
+@dataclass
+class Drive:
+    """One process's turn at a run: what goes into LangGraph, and what came of it.
+
+    `error` is what a node raised; `drained` that it stopped when told to; `left` an exception that is
+    not the run's (Ctrl-C, a cancelled task), to be raised again when the run is recorded.
+    """
+
+    graph: Any
+    payload: Any
+    config: Any
+    context: Any
+    control: RunControl
+    error: Exception | None = None
+    drained: bool = False
+    left: BaseException | None = None
+
+    def _options(self) -> dict[str, Any]:
+        return {"context": self.context, "durability": "sync", "control": self.control}
+
+    def run(self) -> None:
+        """Run it in this thread."""
+        with self._ending():
+            self.graph.invoke(self.payload, self.config, **self._options())
+
+    async def arun(self) -> None:
+        """Run it in this event loop."""
+        with self._ending():
+            await self.graph.ainvoke(self.payload, self.config, **self._options())
+
+    def stream(self, mode: Any, subgraphs: bool) -> Iterator[Any]:
+        """Run it in this thread, giving LangGraph's chunks without the kernel's keys."""
+        options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
+        with self._ending():
+            for chunk in self.graph.stream(self.payload, self.config, **options):
+                yield without_kernel(chunk)
+
+    async def astream(self, mode: Any, subgraphs: bool) -> AsyncIterator[Any]:
+        """Run it in this event loop, giving LangGraph's chunks without the kernel's keys."""
+        options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
+        with self._ending():
+            async for chunk in self.graph.astream(self.payload, self.config, **options):
+                yield without_kernel(chunk)
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        except GraphDrained:
+            self.drained = True
+        except Exception as error:
+            self.error = error
+        except BaseException as error:
+            self.left = error
+            raise
+
+
+def without_kernel(chunk: Any) -> Any:
+    """A streamed chunk without the kernel's key, however deep."""
+    if isinstance(chunk, dict):
+        return {key: without_kernel(value) for key, value in chunk.items() if key != KERNEL}
+    if isinstance(chunk, tuple) and type(chunk) is tuple:
+        return tuple(without_kernel(part) for part in chunk)
+    if type(chunk) is list:
+        return [without_kernel(part) for part in chunk]
+    return chunk
+
+
+def on_own_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from sync code, also where this thread's own event loop is running."""
+    if not _loop_is_running():
+        return asyncio.run(work)
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="dalsegno-loop")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,73 @@
+"""What a run tells while it goes on; a listener is a function of one event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dalsegno.nodes.execution import Taken
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened in a run. `at` is unix seconds."""
+
+    run_id: str
+    thread: str
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins, or goes on from its mark (`resumed`)."""
+
+    workflow: str
+    resumed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """A run ends or pauses with that status."""
+
+    workflow: str
+    status: str
+    seconds: float
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeStarted(Event):
+    """An attempt of a node begins. `node` is a path (``"sub/write"``)."""
+
+    node: str
+    superstep: int
+    occurrence: int | str
+    index: int | None
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFinished(NodeStarted):
+    """An attempt has its result; `taken` are the edges it takes."""
+
+    seconds: float
+    taken: Sequence[Taken] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeInterrupted(NodeStarted):
+    """A node waits for a human."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFailed(NodeStarted):
+    """An attempt raised."""
+
+    seconds: float
+    error: BaseException = field(repr=False)
+
+
+Listener = Callable[[Event], None]

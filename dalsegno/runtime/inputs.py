@@ -1,0 +1,122 @@
+"""Whether an input fits the state: which key does not, and what was expected."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from dalsegno.errors import InputInvalid, did_you_mean
+from dalsegno.graphs.declarations import schema_keys
+
+_SAME_TYPE = (operator.add, operator.or_)
+"""Reducers whose update has the type of the key; another reducer may take anything."""
+
+
+def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
+    """The input as the graph gets it: values coerced to their keys' types where they are plain data.
+
+    `present` are the keys that the thread has from before.
+
+    Raises
+    ------
+    InputInvalid
+        It is no mapping, has a key that the state does not have, lacks a required one, or a value does
+        not fit its type.
+    """
+    keys = schema_keys(schema)
+    if keys is None or isinstance(value, schema if isinstance(schema, type) and _is_class(schema) else ()):
+        return value
+    names = ", ".join(f"`{k}`" for k in keys)
+    if not isinstance(value, Mapping):
+        raise InputInvalid(
+            f"The input is {type(value).__name__}, and a mapping of state keys is expected: {names}.",
+            key=None,
+            expected="mapping",
+        )
+    for key in value:
+        if key not in keys:
+            raise InputInvalid(
+                f"The input has the key `{key}`, which the workflow's input does not have"
+                f"{did_you_mean(str(key), keys)} It has {names}.",
+                key=str(key),
+                expected=names,
+            )
+    for key in _required(schema):
+        if key not in value and key not in present:
+            expected = _words(keys[key])
+            raise InputInvalid(f"The input lacks the key `{key}` ({expected}).", key=key, expected=expected)
+    return {key: _coerced(key, item, keys[key]) for key, item in value.items()}
+
+
+def _is_class(schema: Any) -> bool:
+    return is_dataclass(schema) or (isinstance(schema, type) and issubclass(schema, BaseModel))
+
+
+def _required(schema: Any) -> list[str]:
+    """Keys that cannot be left out: a class without them could not be made for the first node."""
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return [name for name, field in schema.model_fields.items() if field.is_required()]
+    if is_dataclass(schema):
+        return [f.name for f in fields(schema) if f.default is MISSING and f.default_factory is MISSING]
+    return []
+
+
+def _coerced(key: str, value: Any, annotation: Any) -> Any:
+    while getattr(get_origin(annotation), "_name", None) in ("Required", "NotRequired"):
+        annotation = get_args(annotation)[0]
+    extras = getattr(annotation, "__metadata__", ())
+    if any(callable(extra) and extra not in _SAME_TYPE for extra in extras if not isinstance(extra, type)):
+        return value
+    adapter = _adapter(annotation)
+    if adapter is None:
+        return value
+    try:
+        fitted = adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = "".join(f"[{part!r}]" for part in first["loc"])
+        expected = _words(annotation)
+        raise InputInvalid(
+            f"The input's `{key}`{at} does not fit: {first['msg']}. Expected {expected}, got "
+            f"{type(value).__name__}.",
+            key=key,
+            expected=expected,
+        ) from None
+    return fitted if _became_something_else(value, fitted) else value
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    try:
+        return TypeAdapter(annotation)
+    except PydanticSchemaGenerationError:
+        pass
+    except PydanticUserError:
+        return None
+    try:
+        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:
+        return None
+
+
+def _became_something_else(before: Any, after: Any) -> bool:
+    """Whether validation made objects out of plain data. A copy of the same data is not taken, because
+    pydantic drops what a nested TypedDict does not name."""
+    if type(before) is not type(after):
+        return True
+    if isinstance(before, list | tuple) and len(before) == len(after):
+        return any(_became_something_else(a, b) for a, b in zip(before, after, strict=True))
+    if isinstance(before, dict):
+        return any(k in before and _became_something_else(before[k], v) for k, v in after.items())
+    return False
+
+
+def _words(annotation: Any) -> str:
+    base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+    return (
+        base.__name__ if isinstance(base, type) and not get_args(base) else str(base).replace("typing.", "")
+    )

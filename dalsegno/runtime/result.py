@@ -1,0 +1,95 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dalsegno.errors import RunFailed
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended, or why it pauses.
+
+    Parameters
+    ----------
+    run_id, thread, workflow
+        Which run of what.
+    status
+        ``completed``, ``failed``, ``interrupted`` (waits for a human), ``stopped`` (drained or
+        signalled: resumable) or ``cancelled``.
+    output
+        The output keys of the state, for a run that is completed or interrupted; else None.
+    error
+        ``type``, ``message``, ``node``, ``attempt`` and ``traceback`` of what failed; else None.
+    interrupts
+        ``id``, ``node``, ``value`` and ``schema`` of each question that waits for an answer.
+    supersteps
+        The longest causal walk so far, counted as the certificate counts: a subworkflow is one more
+        than its own.
+    usage
+        What was measured: ``executions`` of nodes and ``seconds`` in this process.
+    resumed_from
+        The checkpoint that this process went on from; None for one that began the run.
+    """
+
+    run_id: str
+    thread: str
+    workflow: str
+    status: str
+    output: Any = None
+    error: Mapping[str, Any] | None = None
+    interrupts: tuple[Mapping[str, Any], ...] = ()
+    supersteps: int = 0
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    resumed_from: str | None = None
+
+    def raise_for_status(self) -> RunResult:
+        """Give the result back if the run is completed.
+
+        Raises
+        ------
+        RunFailed
+            It failed, waits for a human or was stopped; the message says how to go on.
+        """
+        if self.status == "completed":
+            return self
+        raise RunFailed(
+            f"Run {self.run_id} of `{self.workflow}` on thread {self.thread!r} {self.in_words()}",
+            run_id=self.run_id,
+            status=self.status,
+            error=dict(self.error) if self.error else None,
+        )
+
+    def in_words(self) -> str:
+        """How it stands, and how to go on."""
+        again = f"go on with `dalsegno resume {self.thread}` or `Runner.resume({self.thread!r})`."
+        if self.status == "failed" and self.error:
+            node = f" in `{self.error['node']}`" if self.error.get("node") else ""
+            return f"failed{node}: {self.error['type']}: {self.error['message']} Mend the cause, then {again}"
+        if self.status == "interrupted":
+            asked = "; ".join(f"`{i['node']}` asks {i['value']!r}" for i in self.interrupts)
+            return f"waits for a human: {asked or 'at a breakpoint'}. Answer and {again}"
+        if self.status == "completed":
+            return "is completed."
+        return f"is {self.status}: {again}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `run` and `resume`; the traceback stays in the ledger."""
+        error = None
+        if self.error is not None:
+            error = {key: self.error.get(key) for key in ("type", "message", "node", "attempt")}
+        return {
+            "run_id": self.run_id,
+            "thread": self.thread,
+            "workflow": self.workflow,
+            "status": self.status,
+            "output": self.output,
+            "error": error,
+            "interrupts": [dict(i) for i in self.interrupts],
+            "supersteps": self.supersteps,
+            "usage": dict(self.usage),
+            "resumed_from": self.resumed_from,
+        }
