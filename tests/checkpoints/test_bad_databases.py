@@ -1,0 +1,266 @@
+"""Files that are not a database of ours, or cannot be used: a clear error, and nothing lost."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3 as standard_sqlite3  # only to see that ours is the one library: see the last test
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+
+from dalsegno.checkpoints import Database, Ledger, SqliteCheckpointer, migrations
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
+
+THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+
+
+def put(saver: SqliteCheckpointer, value: Any) -> None:
+    checkpoint = {**empty_checkpoint(), "channel_values": {"k": value}, "channel_versions": {"k": 1}}
+    saver.put(THREAD, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+
+
+def test_nothing_is_opened_before_the_first_use(path: Path) -> None:
+    with SqliteCheckpointer(path):
+        pass
+    assert not path.parent.exists()
+
+
+def test_a_text_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("these are my notes\n" * 100)
+    with pytest.raises(DatabaseInvalid, match="not a SQLite database") as raised:
+        put(SqliteCheckpointer(path), 1)
+    assert raised.value.path == str(path)
+    assert path.read_text() == "these are my notes\n" * 100
+
+
+@pytest.mark.parametrize("application", [0, 12345])
+def test_a_database_of_another_application_is_refused_and_left_as_it_is(
+    tmp_path: Path, application: int
+) -> None:
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE customers (name)")
+    connection.execute(f"PRAGMA application_id = {application}")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseInvalid, match="another application"):
+        put(SqliteCheckpointer(path), 1)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        put(saver, 1)
+        with saver.database.transaction() as connection:
+            connection.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(DatabaseInvalid, match=rf"version 99.* {migrations.VERSION}.*upgrade"):
+        SqliteCheckpointer(path).get_tuple(THREAD)
+    assert path.read_bytes() == before
+
+
+def test_an_older_database_is_migrated_and_keeps_what_it_holds(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        put(saver, 1)
+        with saver.database.transaction() as connection:
+            for table in ("runs", "leases", "effects", "executions"):
+                connection.execute(f"DROP TABLE {table}")
+            connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0002_ledger'")
+            connection.execute("PRAGMA user_version = 1")
+    with SqliteCheckpointer(path) as saver:
+        ledger = Ledger(saver.database)
+        ledger.finish(ledger.begin(run_id="r", thread="t", workflow="w"), "completed")
+        assert saver.get_tuple(THREAD) is not None
+        with saver.database.read() as connection:
+            names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
+            assert names == ["0001_checkpoints", "0002_ledger"]
+            assert connection.execute("PRAGMA user_version").fetchone() == (migrations.VERSION,)
+
+
+def test_a_truncated_database_is_invalid(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        for n in range(50):
+            put(saver, [str(n)] * 1000)
+    with open(path, "r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with SqliteCheckpointer(path) as saver, pytest.raises(DatabaseInvalid, match="damaged"):
+        list(saver.list(None))
+
+
+def test_a_value_that_is_missing_is_an_error_and_not_an_empty_channel(saver: SqliteCheckpointer) -> None:
+    put(saver, 1)
+    with saver.database.transaction() as connection:
+        connection.execute("DELETE FROM blobs")
+    with pytest.raises(DatabaseInvalid, match="`k`"):
+        saver.get_tuple(THREAD)
+
+
+def test_a_damaged_schema_is_invalid(saver: SqliteCheckpointer) -> None:
+    put(saver, 1)
+    with saver.database.transaction() as connection:
+        connection.execute("DROP TABLE writes")
+    with pytest.raises(DatabaseInvalid, match="no such table: writes"):
+        saver.get_tuple(THREAD)
+
+
+def test_a_locked_database_is_unavailable_and_what_was_enlisted_waits(path: Path, child: Any) -> None:
+    def body(tell: Callable[[str], None]) -> None:
+        with Database(path).transaction():
+            tell("locked")
+            signal.pause()
+
+    Database(path).flush()
+    holder = child(body)
+    assert holder.line() == "locked"
+    database = Database(path, timeout=0.05)
+    ledger = Ledger(database)
+    database.enlist("INSERT INTO effects VALUES ('k', 'n', 'r', 't', 'null', '', 0)")
+    with pytest.raises(DatabaseUnavailable, match="locked by another process") as raised:
+        ledger.begin(run_id="r", thread="t", workflow="w")
+    assert raised.value.path == str(path)
+    holder.kill()
+    assert holder.wait() == -signal.SIGKILL
+    database.flush()
+    assert ledger.effect_get("k", "n") == (True, None)
+
+
+def as_nobody(body: Callable[[], None]) -> Callable[[Callable[[str], None]], None]:
+    def run(tell: Callable[[str], None]) -> None:
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        try:
+            body()
+        except CheckpointError as error:
+            tell(f"{type(error).__name__} {error}")
+
+    return run
+
+
+def test_a_read_only_database_is_unavailable(child: Any) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        with SqliteCheckpointer(folder / "runs.db") as saver:
+            put(saver, 1)
+        os.chmod(folder / "runs.db", 0o444)
+        os.chmod(folder, 0o555)
+        process = child(as_nobody(lambda: put(SqliteCheckpointer(folder / "runs.db"), 2)))
+        told = process.line()
+        process.wait()
+        assert told.startswith("DatabaseUnavailable")
+        assert "permission" in told or "may write" in told
+        process = child(as_nobody(lambda: put(SqliteCheckpointer(folder / "new" / "runs.db"), 2)))
+        told = process.line()
+        process.wait()
+        assert told.startswith("DatabaseUnavailable")
+        assert "folder" in told
+    finally:
+        os.chmod(folder, 0o755)
+        shutil.rmtree(folder)
+
+
+def test_a_folder_in_the_place_of_the_file_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="could not be opened"):
+        put(SqliteCheckpointer(tmp_path), 1)
+
+
+def test_a_full_disk_loses_nothing_that_was_committed(saver: SqliteCheckpointer) -> None:
+    put(saver, "first")
+    with saver.database.read() as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(DatabaseUnavailable, match=r"disk is full.*resume"):
+        put(saver, "x" * 100_000)
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"k": "first"}
+    with saver.database.read() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+    put(saver, "x" * 100_000)
+
+
+def test_a_file_that_may_not_grow_loses_nothing_that_was_committed(path: Path, child: Any) -> None:
+    def body(tell: Callable[[str], None]) -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, 600_000))
+        saver = SqliteCheckpointer(path)
+        done = 0
+        try:
+            for done in range(10_000):
+                put(saver, [done, "x" * 1000])
+        except DatabaseUnavailable as error:
+            tell(f"{done} {error}")
+        os._exit(0)
+
+    process = child(body)
+    done, _, message = process.line().partition(" ")
+    assert process.wait() == 0
+    assert "what was committed is safe" in message
+    assert int(done) > 10
+    with SqliteCheckpointer(path) as saver:
+        kept = {t.checkpoint["channel_values"]["k"][0] for t in saver.list(None)}
+        assert kept == set(range(int(done)))
+        with saver.database.read() as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        put(saver, "more")
+
+
+def test_processes_that_create_a_database_at_once_all_work(tmp_path: Path, child: Any) -> None:
+    for attempt in range(5):
+        path = tmp_path / f"{attempt}.db"
+        gate, opener = os.pipe()
+
+        def body(
+            tell: Callable[[str], None], path: Path = path, gate: int = gate, opener: int = opener
+        ) -> None:
+            import sqlite_utils  # noqa: F401  # so that all of them arrive together
+
+            os.close(opener)
+            tell("ready")
+            os.read(gate, 1)
+            ledger = Ledger(Database(path))
+            ledger.begin(run_id=str(os.getpid()), thread=str(os.getpid()), workflow="w")
+
+        processes = [child(body) for _ in range(4)]
+        assert [process.line() for process in processes] == ["ready"] * 4
+        os.close(opener)
+        assert [process.wait() for process in processes] == [0] * 4
+        os.close(gate)
+        with Database(path).read() as connection:
+            assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
+            assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(("profile", "synchronous"), [("durable", 2), ("fast", 1)])
+def test_a_profile_says_how_a_commit_is_synchronised(path: Path, profile: Any, synchronous: int) -> None:
+    with Database(path, profile=profile).read() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA foreign_keys").fetchone() == (0,)
+
+
+def test_an_unknown_profile_is_refused(path: Path) -> None:
+    with pytest.raises(CheckpointError, match="careless"):
+        Database(path, profile="careless")  # type: ignore[arg-type]
+
+
+def test_one_process_uses_one_sqlite_library(path: Path) -> None:
+    with Database(path).read() as connection:
+        assert isinstance(connection, sqlite3.Connection)
+    import sqlite_utils.utils
+
+    assert sqlite_utils.utils.sqlite3.Connection is sqlite3.Connection
+    if "pysqlite3" in sys.modules:
+        assert sqlite3.Connection is not standard_sqlite3.Connection

@@ -1,0 +1,279 @@
+"""Only allowed types are built, and what cannot be kept is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
+
+import ormsgpack
+import pydantic
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.graph import START, StateGraph
+from langgraph.types import Command, Interrupt, Send
+
+from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints.schema_types import types_in
+from dalsegno.checkpoints.strict import StrictSerializer
+from dalsegno.errors import NotSerializable, TypeNotAllowed
+
+THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+@dataclasses.dataclass
+class Draft:
+    text: str
+    colour: Colour = Colour.RED
+
+
+class Review(pydantic.BaseModel):
+    verdict: str
+    draft: Draft | None = None
+
+
+class Point(NamedTuple):
+    x: int
+    y: int
+
+
+def put(saver: SqliteCheckpointer, key: str, value: Any, version: int = 1) -> Any:
+    checkpoint = {**empty_checkpoint(), "channel_values": {key: value}, "channel_versions": {key: version}}
+    return saver.put(THREAD, checkpoint, {}, {key: version})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Draft("a"),
+        Colour.RED,
+        Point(1, 2),
+        Review(verdict="good", draft=Draft("b")),
+        [Draft("a"), {"k": Colour.RED}],
+        {"when": datetime(2026, 1, 1, tzinfo=UTC), "set": {1, 2}, "path": Path("/x")},
+        [HumanMessage("hi", id="1"), AIMessage("ho", id="2")],
+        Send("w", {"draft": Draft("c")}),
+        Command(goto="b"),
+        Interrupt("?", id="i"),
+        b"bytes",
+        None,
+        2**63,
+    ],
+)
+def test_an_allowed_value_is_read_as_it_was_put(saver: SqliteCheckpointer, value: Any) -> None:
+    saver.allow_types([Draft, Colour, Point, (Review.__module__, "Review")])
+    put(saver, "k", value)
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"k": value}
+
+
+def test_bytes_are_those_of_langgraph() -> None:
+    value = [Draft("a"), HumanMessage("hi", id="1"), {"n": (1, 2.5, "ü")}, {3}]
+    ours, theirs = StrictSerializer([Draft, Colour]), JsonPlusSerializer()
+    assert ours.dumps_typed(value) == theirs.dumps_typed(value)
+
+
+def test_a_type_that_is_not_allowed_is_refused_when_it_is_written(saver: SqliteCheckpointer) -> None:
+    put(saver, "draft", "first")
+    with pytest.raises(TypeNotAllowed) as raised:
+        put(saver, "draft", {"inner": [Draft("a")]}, 2)
+    assert (raised.value.thread, raised.value.key) == ("t", "draft")
+    assert raised.value.type == f"{__name__}.Draft"
+    assert "allow=" in str(raised.value)
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"draft": "first"}
+
+
+def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(path: Path) -> None:
+    with SqliteCheckpointer(path, allow=[Draft, Colour]) as saver:
+        put(saver, "draft", Draft("a"))
+    with SqliteCheckpointer(path, allow=[Draft]) as saver:
+        with pytest.raises(TypeNotAllowed) as raised:
+            saver.get_tuple(THREAD)
+        assert (raised.value.thread, raised.value.key) == ("t", "draft")
+        assert raised.value.type == f"{__name__}.Colour"
+        with pytest.raises(TypeNotAllowed):
+            list(saver.list(THREAD))
+        saver.allow_types([Colour])
+        found = saver.get_tuple(THREAD)
+        assert found is not None
+        assert found.checkpoint["channel_values"] == {"draft": Draft("a")}
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("table", ["blobs", "writes", "checkpoints"])
+def test_a_crafted_row_runs_no_code(saver: SqliteCheckpointer, tmp_path: Path, code: int, table: str) -> None:
+    target = tmp_path / "ran"
+    argument: Any = {0: str(target), 1: [str(target)], 2: {"name": str(target)}, 3: str(target)}.get(
+        code, {"name": str(target)}
+    )
+    crafted = ormsgpack.packb([ormsgpack.Ext(code, ormsgpack.packb(["os", "mkdir", argument, "__call__"]))])
+    saver.put_writes(put(saver, "k", "v"), [("k", "w")], "task")
+    column = "checkpoint" if table == "checkpoints" else "blob"
+    with saver.database.transaction() as connection:
+        connection.execute(f"UPDATE {table} SET type = 'msgpack', {column} = ?", (crafted,))
+    with pytest.raises(TypeNotAllowed, match=r"os\.mkdir") as raised:
+        saver.get_tuple(THREAD)
+    assert raised.value.thread == "t"
+    assert raised.value.key == ("checkpoint" if table == "checkpoints" else "k")
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("kind", ["pickle", "json", "anything"])
+def test_a_row_of_another_notation_is_refused(saver: SqliteCheckpointer, kind: str) -> None:
+    put(saver, "k", "v")
+    with saver.database.transaction() as connection:
+        connection.execute("UPDATE blobs SET type = ?, blob = ?", (kind, b'{"lc": 2}'))
+    with pytest.raises(TypeNotAllowed, match=kind):
+        saver.get_tuple(THREAD)
+
+
+def test_a_type_that_is_gone_is_an_error_and_not_its_raw_data(saver: SqliteCheckpointer) -> None:
+    saver.allow_types([Draft, Colour, (__name__, "Gone")])
+    put(saver, "k", Draft("a"))
+    with saver.database.transaction() as connection:
+        (blob,) = connection.execute("SELECT blob FROM blobs").fetchone()
+        crafted = blob.replace(b"\xa5Draft", b"\xa4Gone")
+        # The extension is one byte shorter now: its header says so.
+        size = crafted[1] if crafted[0] == 0xC7 else None
+        assert size is not None
+        crafted = crafted[:1] + bytes([size - 1]) + crafted[2:]
+        connection.execute("UPDATE blobs SET blob = ?", (crafted,))
+    with pytest.raises(TypeNotAllowed, match="Gone"):
+        saver.get_tuple(THREAD)
+
+
+@dataclasses.dataclass
+class Holder_:
+    lock: Any
+
+
+@pytest.mark.parametrize(
+    ("value", "where", "kind"),
+    [
+        (threading.Lock(), "`k`", "lock"),
+        ({"a": [1, threading.Lock()]}, "`k['a'][1]`", "lock"),
+        (Holder_(lock={"x": open}), "`k.lock['x']`", "builtin_function_or_method"),
+        (ValueError("no"), "`k`", "ValueError"),
+        ([2**70], "`k[0]`", "int"),
+        (lambda: None, "`k`", "function"),
+    ],
+)
+def test_a_value_that_cannot_be_kept_is_named_and_the_last_checkpoint_stands(
+    saver: SqliteCheckpointer, value: Any, where: str, kind: str
+) -> None:
+    saver.allow_types([Holder_])
+    put(saver, "k", "first")
+    with pytest.raises(NotSerializable) as raised:
+        put(saver, "k", value, 2)
+    assert (raised.value.thread, raised.value.key) == ("t", "k")
+    assert where in str(raised.value)
+    assert kind in raised.value.type
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"k": "first"}
+
+
+def test_a_local_class_cannot_be_kept_because_nobody_could_find_it_again(saver: SqliteCheckpointer) -> None:
+    @dataclasses.dataclass
+    class Local:
+        x: int
+
+    saver.allow_types([Local])
+    with pytest.raises(NotSerializable, match="module level"):
+        put(saver, "k", Local(1))
+
+
+def test_a_node_that_writes_what_cannot_be_kept_fails_its_run_and_resumes(saver: SqliteCheckpointer) -> None:
+    class Single(TypedDict):
+        value: Any
+
+    bad = [True]
+
+    def node(state: Single) -> Single:
+        return {"value": threading.Lock() if bad else "fine"}
+
+    graph = StateGraph(Single)
+    graph.add_node("n", node)
+    graph.add_edge(START, "n")
+    app = graph.compile(checkpointer=saver)
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    with pytest.raises(NotSerializable) as raised:
+        app.invoke({"value": 1}, thread, durability="sync")
+    assert raised.value.key == "value"
+    bad.clear()
+    assert app.invoke(None, thread, durability="sync") == {"value": "fine"}
+
+
+def test_an_error_is_kept_as_its_text(saver: SqliteCheckpointer) -> None:
+    saver.put_writes(put(saver, "k", 1), [("__error__", ValueError("no"))], "task")
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.pending_writes == [("task", "__error__", "ValueError('no')")]
+
+
+def test_a_serializer_of_the_users_replaces_the_strict_one(path: Path) -> None:
+    with SqliteCheckpointer(path, serde=JsonPlusSerializer(allowed_msgpack_modules=True)) as saver:
+        saver.allow_types([int])
+        put(saver, "k", Draft("a"))
+        found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"k": Draft("a")}
+
+
+def test_the_ledger_shows_plain_data_of_a_type_it_may_not_build(path: Path) -> None:
+    with SqliteCheckpointer(path, allow=[Draft, Colour]) as saver:
+        ledger = Ledger(saver.database, saver.serde)
+        ledger.finish(ledger.begin(run_id="r1", thread="t", workflow="w", input=Draft("a")), "completed")
+        assert ledger.get("r1").input == Draft("a")
+        other = Ledger(saver.database)
+        assert other.get("r1", plain=True).input == {"text": "a", "colour": "red"}
+        assert other.runs()[0].input == {"text": "a", "colour": "red"}
+        with pytest.raises(TypeNotAllowed, match="input"):
+            other.get("r1")
+
+
+T = TypeVar("T", bound=Draft)
+Amount = NewType("Amount", Point)  # type: ignore[valid-newtype]
+
+
+class Box(pydantic.BaseModel, Generic[T]):
+    content: T
+
+
+class Inner(TypedDict, total=False):
+    point: Point
+    missing: "NobodyKnowsThis"  # type: ignore[name-defined]  # noqa: F821, UP037
+
+
+class State(TypedDict):
+    drafts: Annotated[list[Draft], max]
+    review: Review | None
+    by_name: dict[str, tuple[Inner, ...]]
+    mode: Literal[Colour.RED, "x"]
+    amount: Amount
+    recursive: "State"  # noqa: UP037
+
+
+def test_the_types_of_a_schema_are_those_it_names_however_deep() -> None:
+    assert types_in(State) == {Draft, Colour, Review, Point}
+    assert types_in(Box[Draft]) >= {Draft, Colour}
+    assert types_in(dict[str, int]) == set()
+    assert types_in(None) == set()
+
+
+def test_a_schema_is_enough_to_keep_its_values(saver: SqliteCheckpointer) -> None:
+    saver.allow_schema(State)
+    put(saver, "k", Review(verdict="good", draft=Draft("a")))
+    assert saver.get_tuple(THREAD) is not None

@@ -1,0 +1,187 @@
+"""Transactions of one database, from many threads, loops and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+
+from dalsegno.checkpoints import Database, SqliteCheckpointer
+from dalsegno.checkpoints.driver import sqlite3
+
+EFFECT = "INSERT INTO effects VALUES (?, 'n', 'r', 't', 'null', '', 0)"
+
+
+def keys(database: Database) -> list[str]:
+    with database.read() as connection:
+        return [key for (key,) in connection.execute("SELECT key FROM effects ORDER BY rowid")]
+
+
+def put(saver: SqliteCheckpointer, thread: str, value: Any) -> Any:
+    checkpoint = {**empty_checkpoint(), "channel_values": {"k": value}, "channel_versions": {"k": 1}}
+    place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    return saver.put(place, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+
+
+def test_what_is_enlisted_is_written_with_the_next_commit(path: Path) -> None:
+    database = Database(path)
+    numbers: list[int] = []
+    database.on_commit.append(numbers.append)
+    database.enlist(EFFECT, ("enlisted",))
+    assert keys(database) == []
+    with database.transaction() as connection:
+        connection.execute(EFFECT, ("body",))
+    assert keys(database) == ["body", "enlisted"]
+    database.flush()
+    assert numbers == [1]
+    database.enlist(EFFECT, ("flushed",))
+    database.flush()
+    assert keys(database)[-1] == "flushed"
+    database.enlist(EFFECT, ("closed",))
+    database.close()
+    assert keys(database)[-1] == "closed"
+    assert numbers == [1, 2, 3]
+
+
+def test_an_error_undoes_everything_and_keeps_what_was_enlisted(path: Path) -> None:
+    database = Database(path)
+    database.enlist(EFFECT, ("enlisted",))
+    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
+        connection.execute(EFFECT, ("body",))
+        1 / 0  # noqa: B018
+    assert keys(database) == []
+    assert database.commits == 0
+    database.flush()
+    assert keys(database) == ["enlisted"]
+
+
+def test_a_transaction_inside_another_joins_it(path: Path) -> None:
+    database = Database(path)
+    with database.transaction() as connection:
+        connection.execute(EFFECT, ("outer",))
+        with database.transaction() as same:
+            assert same is connection
+            same.execute(EFFECT, ("inner",))
+        with database.read() as same:
+            assert same.execute("SELECT count(*) FROM effects").fetchone() == (2,)
+    assert database.commits == 1
+    assert keys(database) == ["outer", "inner"]
+
+
+def test_a_joined_transaction_that_failed_cannot_be_half_committed(path: Path) -> None:
+    database = Database(path)
+    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
+        connection.execute(EFFECT, ("outer",))
+        try:
+            with database.transaction():
+                1 / 0  # noqa: B018
+        except ZeroDivisionError:
+            pass
+    assert keys(database) == []
+
+
+def test_a_wrong_statement_is_not_taken_for_a_broken_database(path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="syntax"), Database(path).transaction() as connection:
+        connection.execute("SELEKT 1")
+
+
+def test_many_threads_put_and_read_at_once(saver: SqliteCheckpointer) -> None:
+    def work(n: int) -> None:
+        for step in range(5):
+            config = put(saver, f"thread-{n}", [n, step])
+            saver.put_writes(config, [("k", step)], "task")
+            found = saver.get_tuple(config)
+            assert found is not None
+            assert found.checkpoint["channel_values"] == {"k": [n, step]}
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(16)))
+    assert len(list(saver.list(None))) == 80
+
+
+def test_one_checkpointer_serves_several_event_loops_at_once(saver: SqliteCheckpointer) -> None:
+    async def work(n: int) -> int:
+        async def one(step: int) -> None:
+            place: Any = {"configurable": {"thread_id": f"{n}", "checkpoint_ns": ""}}
+            checkpoint = {**empty_checkpoint(), "channel_values": {"k": step}, "channel_versions": {"k": 1}}
+            config = await saver.aput(place, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+            await saver.aput_writes(config, [("k", 1)], "task")
+            found = await saver.aget_tuple(config)
+            assert found is not None
+            assert found.checkpoint["channel_values"] == {"k": step}
+
+        await asyncio.gather(*(one(step) for step in range(10)))
+        everything: Any = {"configurable": {"thread_id": f"{n}"}}
+        return len([found async for found in saver.alist(everything)])
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda n: asyncio.run(work(n)), range(4))) == [10] * 4
+
+
+def test_a_list_that_is_being_read_locks_nobody_out(saver: SqliteCheckpointer) -> None:
+    for step in range(100):
+        put(saver, "t", step)
+    place: Any = {"configurable": {"thread_id": "t"}}
+    reading = saver.list(place)
+    first = next(reading)
+    done: list[bool] = []
+
+    def write() -> None:
+        put(saver, "t", "meanwhile")
+        SqliteCheckpointer(saver.database.path).delete_thread("other")
+        done.append(True)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join(10)
+    assert done
+    assert [first, *reading][-1].checkpoint["channel_values"] == {"k": 0}
+
+
+def test_processes_write_one_file_and_nothing_is_lost(path: Path, child: Any) -> None:
+    def body(tell: Callable[[str], None]) -> None:
+        with SqliteCheckpointer(path) as saver:
+            for step in range(25):
+                put(saver, str(os.getpid()), step)
+
+    assert [process.wait() for process in [child(body) for _ in range(4)]] == [0] * 4
+    with SqliteCheckpointer(path) as saver:
+        assert len(list(saver.list(None))) == 100
+
+
+def test_a_forked_child_opens_a_connection_of_its_own(saver: SqliteCheckpointer, child: Any) -> None:
+    """SQLite keeps its locks in memory that a child inherits: the parent's connection is closed first."""
+    put(saver, "parent", 1)
+    saver.database.enlist(EFFECT, ("the parent's",))
+
+    def body(tell: Callable[[str], None]) -> None:
+        assert saver.database._connection is None
+        put(saver, "child", 2)
+        saver.close()
+
+    assert child(body).wait() == 0
+    assert keys(saver.database) == []
+    put(saver, "parent", 3)
+    assert keys(saver.database) == ["the parent's"]
+    assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3, 2, 1]
+
+
+def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(path: Path, child: Any) -> None:
+    database = Database(path)
+
+    def body(tell: Callable[[str], None]) -> None:
+        tell(str(keys(database)))
+
+    with database.transaction() as connection:
+        connection.execute(EFFECT, ("parent",))
+        process = child(body)
+        assert process.line() == "[]"
+        assert process.wait() == 0
+    assert keys(database) == ["parent"]
