@@ -262,7 +262,9 @@ class Ledger(Journal):
         """
         with self.database.read() as connection:
             rows = self._select(
-                connection, "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id = ?1 DESC LIMIT 6", (run_id,)
+                connection,
+                "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id = ?1 DESC, run_id LIMIT 6",
+                (run_id,),
             )
             known = [
                 known

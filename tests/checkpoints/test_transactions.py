@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -53,9 +54,14 @@ def test_what_is_enlisted_is_written_with_the_next_commit(path: Path) -> None:
 def test_an_error_undoes_everything_and_keeps_what_was_enlisted(path: Path) -> None:
     database = Database(path)
     database.enlist(EFFECT, ("enlisted",))
-    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
-        connection.execute(EFFECT, ("body",))
-        1 / 0  # noqa: B018
+
+    def fail() -> None:
+        with database.transaction() as connection:
+            connection.execute(EFFECT, ("body",))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert keys(database) == []
     assert database.commits == 0
     database.flush()
@@ -77,13 +83,15 @@ def test_a_transaction_inside_another_joins_it(path: Path) -> None:
 
 def test_a_joined_transaction_that_failed_cannot_be_half_committed(path: Path) -> None:
     database = Database(path)
-    with pytest.raises(ZeroDivisionError), database.transaction() as connection:
-        connection.execute(EFFECT, ("outer",))
-        try:
-            with database.transaction():
-                1 / 0  # noqa: B018
-        except ZeroDivisionError:
-            pass
+
+    def fail_inside() -> None:
+        with database.transaction() as connection:
+            connection.execute(EFFECT, ("outer",))
+            with contextlib.suppress(ZeroDivisionError), database.transaction():
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
     assert keys(database) == []
 
 

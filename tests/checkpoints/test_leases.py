@@ -1,0 +1,217 @@
+"""One writer a thread: the living hold it, the dead do not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dalsegno.checkpoints import Database, Ledger
+from dalsegno.checkpoints.lease import Heartbeat, Holder, Process, start_time, this_process
+from dalsegno.errors import ThreadBusy, UnknownRun
+
+
+@pytest.fixture
+def ledger(path: Path) -> Ledger:
+    return Ledger(Database(path))
+
+
+def held_by(ledger: Ledger, **changes: Any) -> None:
+    """Make the lease of thread t that of another process."""
+    process = dataclasses.asdict(this_process()) | changes
+    with ledger.database.transaction() as connection:
+        connection.execute(
+            f"UPDATE leases SET {', '.join(f'{name} = ?' for name in process)}", tuple(process.values())
+        )
+
+
+def test_a_thread_that_runs_in_this_process_is_busy(ledger: Ledger) -> None:
+    lease = ledger.begin(run_id="r1", thread="t", workflow="w")
+    for attempt in (
+        lambda: ledger.begin(run_id="r2", thread="t", workflow="w"),
+        lambda: ledger.acquire("t", "r1"),
+        lambda: Ledger(Database(ledger.database.path)).acquire("t", "r1"),
+        lambda: ledger.delete_thread("t"),
+    ):
+        with pytest.raises(ThreadBusy, match=f"process {os.getpid()} on .* since ") as raised:
+            attempt()
+        assert raised.value.thread == "t"
+        holder = raised.value.holder
+        assert (holder.pid, holder.run_id, holder.host) == (os.getpid(), "r1", this_process().host)
+    assert [run.run_id for run in ledger.runs()] == ["r1"]
+    ledger.begin(run_id="r2", thread="another", workflow="w")
+    ledger.finish(lease, "failed")
+    assert ledger.holder("t") is None
+    assert ledger.acquire("t", "r1").run_id == "r1"
+    assert ledger.get("r1").resumes == 1
+
+
+def test_a_lease_that_this_process_left_behind_is_taken_over(ledger: Ledger) -> None:
+    ledger.begin(run_id="r1", thread="t", workflow="w")
+    with ledger.database.transaction() as connection:
+        connection.execute("UPDATE leases SET token = 'nobody keeps it'")
+    assert ledger.get("r1").status == "stopped"
+    ledger.acquire("t", "r1")
+    assert ledger.get("r1").status == "running"
+
+
+def test_the_thread_of_a_killed_process_is_taken_over_at_once(ledger: Ledger, child: Any) -> None:
+    def body(tell: Callable[[str], None]) -> None:
+        Ledger(Database(ledger.database.path)).begin(run_id="r1", thread="t", workflow="w", input={"a": 1})
+        tell("running")
+        signal.pause()
+
+    process = child(body)
+    assert process.line() == "running"
+    assert ledger.get("r1").status == "running"
+    assert ledger.runs(status="stopped") == []
+    with pytest.raises(ThreadBusy, match=str(process.pid)):
+        ledger.acquire("t", "r1")
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, but still a zombie
+    assert ledger.get("r1").status == "stopped"
+    assert [run.run_id for run in ledger.runs(status="stopped")] == ["r1"]
+    assert ledger.runs(status="running") == []
+    lease = ledger.acquire("t", "r1")
+    assert process.wait() == -signal.SIGKILL
+    assert ledger.get("r1").input == {"a": 1}
+    assert ledger.get("r1").process == {"pid": os.getpid(), "host": this_process().host}
+    ledger.finish(lease, "completed")
+
+
+def test_of_two_processes_that_resume_exactly_one_runs(tmp_path: Path, child: Any) -> None:
+    for attempt in range(10):
+        path = tmp_path / f"{attempt}.db"
+        ledger = Ledger(Database(path))
+        ledger.finish(ledger.begin(run_id="r", thread="t", workflow="w"), "failed")
+        ledger.database.close()
+        gate, opener = os.pipe()
+
+        def body(
+            tell: Callable[[str], None], path: Path = path, gate: int = gate, opener: int = opener
+        ) -> None:
+            os.close(opener)
+            tell("ready")
+            os.read(gate, 1)
+            try:
+                Ledger(Database(path)).acquire("t", "r")
+            except ThreadBusy as error:
+                tell(f"busy {error.holder.pid}")
+            else:
+                tell(f"won {os.getpid()}")
+                signal.pause()
+
+        processes = [child(body) for _ in range(3)]
+        assert [process.line() for process in processes] == ["ready"] * 3
+        os.close(opener)
+        told = sorted(process.line() for process in processes)
+        for process in processes:
+            process.kill()
+            process.wait()
+        os.close(gate)
+        winner = told[-1].split()[1]
+        assert told == [f"busy {winner}", f"busy {winner}", f"won {winner}"]
+
+
+def test_a_process_id_that_is_used_again_is_another_process(ledger: Ledger) -> None:
+    ledger.begin(run_id="r1", thread="t", workflow="w")
+    held_by(ledger, pid=os.getppid(), started=start_time(os.getppid()))
+    assert ledger.holder("t") is not None
+    held_by(ledger, pid=os.getppid(), started="1")
+    assert ledger.holder("t") is None
+
+
+def test_a_holder_from_before_the_reboot_is_dead(ledger: Ledger) -> None:
+    ledger.begin(run_id="r1", thread="t", workflow="w")
+    held_by(ledger, boot="an earlier boot", pid=os.getppid(), started=start_time(os.getppid()))
+    assert ledger.holder("t") is None
+
+
+@pytest.mark.parametrize("elsewhere", [{"host": "another"}, {"namespace": "pid:[1]"}])
+def test_a_holder_elsewhere_is_dead_when_its_lease_has_expired(path: Path, elsewhere: Any) -> None:
+    now = [1000.0]
+    ledger = Ledger(Database(path), clock=lambda: now[0], expiry=60)
+    ledger.begin(run_id="r1", thread="t", workflow="w")
+    held_by(ledger, **elsewhere)
+    now[0] = 1059
+    assert ledger.holder("t") is not None
+    assert ledger.get("r1").status == "running"
+    now[0] = 1061
+    assert ledger.get("r1").status == "stopped"
+    ledger.acquire("t", "r1")
+
+
+def test_an_active_run_gives_signs_of_life_and_a_finished_one_does_not(path: Path) -> None:
+    now = [1000.0]
+    ledger = Ledger(Database(path), clock=lambda: now[0], expiry=60)
+    assert not ledger.renew()
+    lease = ledger.begin(run_id="r1", thread="t", workflow="w")
+    now[0] = 1050
+    assert ledger.renew()
+    holder = ledger.holder("t")
+    assert holder is not None
+    assert (holder.since, holder.expires_at) == (1000, 1110)
+    ledger.finish(lease, "completed")
+    assert not ledger.renew()
+
+
+def test_the_heartbeat_beats_until_there_is_nothing_to_renew() -> None:
+    beats: list[int] = []
+    over = threading.Event()
+
+    def beat() -> bool:
+        beats.append(1)
+        if len(beats) == 3:
+            over.set()
+        return len(beats) < 3
+
+    heartbeat = Heartbeat(beat, 0.001)
+    heartbeat.start()
+    heartbeat.start()
+    assert over.wait(10)
+    heartbeat.stop()
+    assert len(beats) == 3
+
+
+def test_the_heart_beats_while_a_run_is_active(path: Path) -> None:
+    renewed = threading.Event()
+    database = Database(path)
+    ledger = Ledger(database, heartbeat=0.001)
+    lease = ledger.begin(run_id="r1", thread="t", workflow="w")
+    database.on_commit.append(lambda number: renewed.set())
+    assert renewed.wait(10)
+    ledger.finish(lease, "completed")
+
+
+def test_a_run_that_was_taken_over_cannot_be_finished_by_its_first_holder(ledger: Ledger) -> None:
+    lease = ledger.begin(run_id="r1", thread="t", workflow="w")
+    held_by(ledger, boot="an earlier boot")
+    other = Ledger(Database(ledger.database.path))
+    second = other.acquire("t", "r1")
+    ledger.renew()
+    assert lease.lost
+    with pytest.raises(ThreadBusy, match="taken over"):
+        ledger.finish(lease, "failed", error={"type": "X"})
+    assert ledger.get("r1").status == "running"
+    other.finish(second, "completed")
+    assert ledger.get("r1").status == "completed"
+
+
+def test_the_run_of_another_thread_cannot_be_acquired(ledger: Ledger) -> None:
+    ledger.finish(ledger.begin(run_id="r1", thread="t", workflow="w"), "failed")
+    with pytest.raises(UnknownRun):
+        ledger.acquire("another", "r1")
+    assert ledger.holder("another") is None
+
+
+def test_a_holder_says_who_it_is() -> None:
+    holder = Holder(Process("host", "boot", "ns", 7, "1"), "r1", "token", 0.0, 60.0)
+    assert str(holder).startswith("process 7 on host since 19")
+    assert start_time(2**22 + 1) is None
+    assert this_process().started
