@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.base import WRITES_IDX_MAP, empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import SqliteCheckpointer
@@ -159,10 +159,31 @@ class CheckpointsEqualTheirModel(RuleBasedStateMachine):
             assert latest == (found[max(known)] if known else None)
 
 
+def test_branches_that_count_the_same_versions_keep_their_values_apart(saver: SqliteCheckpointer) -> None:
+    """Versions are whole numbers, so two forks give version 2 to different values."""
+    place: dict[str, Any] = {"thread_id": "t", "checkpoint_ns": ""}
+
+    def put(parent: Any, values: dict[str, Any], versions: dict[str, Any], new: dict[str, Any]) -> Any:
+        checkpoint = {**empty_checkpoint(), "channel_values": values, "channel_versions": versions}
+        config = {"configurable": {**place, **parent}}
+        return saver.put(config, checkpoint, {}, new)["configurable"]  # type: ignore[arg-type]
+
+    root = put({}, {"a": "root"}, {"a": 1}, {"a": 1})
+    left = put(root, {"a": "left"}, {"a": 2}, {"a": 2})
+    right = put(root, {"a": "right"}, {"a": 2}, {"a": 2})
+    emptied = put(root, {}, {"a": 2}, {"a": 2})
+    for parent, value in ((left, "left"), (right, "right"), (emptied, None), (root, "root")):
+        version = 1 if parent is root else 2
+        child = put(parent, {"a": value}, {"a": version, "b": 3}, {"b": 3})
+        found = saver.get_tuple({"configurable": child})
+        assert found is not None
+        assert found.checkpoint["channel_values"].get("a") == value
+
+
 TestCheckpointsEqualTheirModel = CheckpointsEqualTheirModel.TestCase
 TestCheckpointsEqualTheirModel.settings = settings(
-    max_examples=25,
-    stateful_step_count=20,
+    max_examples=60,
+    stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

@@ -82,7 +82,12 @@ def test_a_sibling_that_was_done_is_kept_when_another_branch_fails(saver: Sqlite
     assert ran.count("good") == max(first, 1)
 
 
-def handled_graph(saver: SqliteCheckpointer, kill: Callable[[], None]) -> Any:
+def handled_graph(saver: SqliteCheckpointer, ran: Path, kill: Callable[[], None]) -> Any:
+    def a(state: Log) -> Log:
+        with open(ran, "a") as file:
+            file.write("a")
+        return {"log": ["a"]}
+
     def router(state: Log) -> str:
         raise RuntimeError("router")
 
@@ -91,7 +96,7 @@ def handled_graph(saver: SqliteCheckpointer, kill: Callable[[], None]) -> Any:
         return Command(update={"log": ["handled"]}, goto="b")
 
     graph = StateGraph(Log)
-    graph.add_node("a", say("a"), error_handler=handler)
+    graph.add_node("a", a, error_handler=handler)
     graph.add_node("b", say("b"))
     graph.add_edge(START, "a")
     graph.add_conditional_edges("a", router, {"b": "b"})
@@ -99,20 +104,25 @@ def handled_graph(saver: SqliteCheckpointer, kill: Callable[[], None]) -> Any:
     return graph.compile(checkpointer=saver)
 
 
-def test_a_kill_in_an_error_handler_ends_like_the_undisturbed_run(path: Path, child: Any) -> None:
+def test_a_kill_in_an_error_handler_ends_like_the_undisturbed_run(
+    path: Path, tmp_path: Path, child: Any
+) -> None:
     """A handled failure goes on with what the node wrote, so those writes are kept for the resume."""
-    with SqliteCheckpointer(path.with_name("undisturbed.db")) as saver:
-        undisturbed = handled_graph(saver, lambda: None).invoke({"log": []}, THREAD, durability="sync")
+    ran = tmp_path / "ran"
+    with SqliteCheckpointer(tmp_path / "undisturbed.db") as saver:
+        app = handled_graph(saver, tmp_path / "undisturbed", lambda: None)
+        undisturbed = app.invoke({"log": []}, THREAD, durability="sync")
 
     def body(tell: Callable[[str], None]) -> None:
         with SqliteCheckpointer(path) as saver:
-            kill = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
-            handled_graph(saver, kill).invoke({"log": []}, THREAD, durability="sync")
+            app = handled_graph(saver, ran, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            app.invoke({"log": []}, THREAD, durability="sync")
 
     assert child(body).wait() == -signal.SIGKILL
     with SqliteCheckpointer(path) as saver:
-        resumed = handled_graph(saver, lambda: None).invoke(None, THREAD, durability="sync")
+        resumed = handled_graph(saver, ran, lambda: None).invoke(None, THREAD, durability="sync")
     assert resumed == undisturbed == {"log": ["a", "handled", "b"]}
+    assert ran.read_text() == "a"
 
 
 def fan_out(saver: SqliteCheckpointer, ran: Path) -> Any:
