@@ -222,5 +222,6 @@ class MissingExtra(DalsegnoError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` for a name that is nearly one of `known`, else an empty string."""
-    close = difflib.get_close_matches(name, [k for k in known if isinstance(k, str)], n=1)
-    return f"; did you mean `{close[0]}`?" if close else ""
+    spelled = {k.casefold(): k for k in known if isinstance(k, str)}
+    close = difflib.get_close_matches(name.casefold(), spelled, n=1)
+    return f"; did you mean `{spelled[close[0]]}`?" if close else ""

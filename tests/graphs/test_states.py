@@ -1,0 +1,221 @@
+"""Nodes see the state as their schema says, and write only keys that the state has."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.graph.message import add_messages
+from langgraph.managed import RemainingSteps
+from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+from langgraph.types import Command
+from pydantic import BaseModel
+
+from dalsegno import END, START, Loop, Workflow
+from dalsegno.errors import DefinitionError, UnknownStateKey
+
+
+class Typed(TypedDict, total=False):
+    x: int
+    log: Annotated[list[str], operator.add]
+
+
+@dataclass
+class Data:
+    x: int = 0
+    log: Annotated[list[str], operator.add] = field(default_factory=list)
+
+
+class Model(BaseModel):
+    x: int = 0
+    log: Annotated[list[str], operator.add] = []
+
+
+def single(state: Any, node: Any, **options: Any) -> Workflow:
+    flow = Workflow("single", state)
+    flow.add_node("node", node, **options)
+    return flow.add_edge(START, "node").add_edge("node", END)
+
+
+@pytest.mark.parametrize("schema", [Data, Model])
+def test_a_node_gets_an_object_of_the_states_class(schema: Any) -> None:
+    seen: list[Any] = []
+
+    def node(state: Any) -> dict[str, Any]:
+        seen.append(state)
+        return {"x": state.x + 1, "log": ["n"]}
+
+    result = single(schema, node).compile().invoke({"x": 1})
+    assert seen == [schema(x=1)]
+    assert result == {"x": 2, "log": ["n"]}
+
+
+@pytest.mark.parametrize("schema", [Data, Model])
+def test_a_node_may_return_an_object_of_the_states_class(schema: Any) -> None:
+    result = single(schema, lambda s: schema(x=5, log=["n"])).compile().invoke({"x": 1})
+    assert result == {"x": 5, "log": ["n"]}
+
+
+@pytest.mark.parametrize("schema", [Data, Model])
+def test_routers_see_objects_with_the_update_applied(schema: Any) -> None:
+    seen: list[Any] = []
+
+    def router(state: Any) -> str:
+        seen.append((state.x, list(state.log)))
+        return "again" if state.x < 3 else "done"
+
+    flow = Workflow("loop", schema)
+    flow.add_node("node", lambda s: {"x": s.x + 1, "log": [str(s.x)]})
+    flow.add_edge(START, "node")
+    flow.add_conditional_edges("node", router, {"done": END, "again": Loop("node", max=9, on_exhausted=END)})
+    flow.compile().invoke({"x": 0})
+    assert seen == [(1, ["0"]), (2, ["0", "1"]), (3, ["0", "1", "2"])]
+
+
+def test_a_node_is_given_only_the_keys_of_its_own_schema() -> None:
+    class Part(TypedDict):
+        x: int
+
+    seen: list[Any] = []
+
+    def node(state: Part) -> dict[str, Any]:
+        seen.append(dict(state))
+        return {}
+
+    single(Typed, node, input_schema=Part).compile().invoke({"x": 1, "log": ["a"]})
+    assert seen == [{"x": 1}]
+
+
+def test_a_key_that_the_state_does_not_have_is_refused() -> None:
+    with pytest.raises(UnknownStateKey) as raised:
+        single(Typed, lambda s: {"lgo": ["a"]}).compile().invoke({"x": 1})
+    assert raised.value.key == "lgo"
+    assert raised.value.node == "node"
+    assert "did you mean `log`?" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [Command(update={"y": 1}), [Command(update={"x": 1}), {"y": 1}], [("y", 1)], {"__dalsegno__": {}}],
+)
+def test_an_unknown_key_is_refused_in_whatever_a_node_returns(output: Any) -> None:
+    with pytest.raises(UnknownStateKey):
+        single(Typed, lambda s: output).compile().invoke({"x": 1})
+
+
+def test_a_node_that_returns_no_update_at_all_is_refused() -> None:
+    with pytest.raises(UnknownStateKey, match="returned 'text'"):
+        single(Typed, lambda s: "text").compile().invoke({"x": 1})
+
+
+def test_messages_are_reduced_for_routers_as_langgraph_reduces_them() -> None:
+    class Chat(TypedDict):
+        messages: Annotated[list[Any], add_messages]
+
+    seen: list[Any] = []
+
+    def router(state: Chat) -> str:
+        seen.append([m.content for m in state["messages"]])
+        return "end"
+
+    flow = Workflow("chat", Chat)
+    flow.add_node("say", lambda s: {"messages": [AIMessage("two", id="2")]})
+    flow.add_edge(START, "say")
+    flow.add_conditional_edges("say", router, {"end": END, "again": Loop("say", max=1, on_exhausted=END)})
+    flow.compile().invoke({"messages": [HumanMessage("one", id="1"), AIMessage("old", id="2")]})
+    assert seen == [["one", "two"]]
+
+
+def test_langgraph_injects_into_nodes_and_routers_what_they_ask_for() -> None:
+    class Context(TypedDict):
+        user: str
+
+    seen: dict[str, Any] = {}
+
+    def node(
+        state: Typed, config: RunnableConfig, runtime: Runtime[Context], *, store: BaseStore
+    ) -> dict[str, Any]:
+        seen["thread"] = config["configurable"]["thread_id"]
+        seen["user"] = runtime.context["user"]
+        seen["store"] = store
+        return {"x": 1}
+
+    def router(state: Typed, config: RunnableConfig) -> str:
+        seen["router"] = config["configurable"]["thread_id"]
+        return "end"
+
+    store = InMemoryStore()
+    flow = Workflow("injected", Typed, Context)
+    flow.add_node("node", node)
+    flow.add_edge(START, "node")
+    flow.add_conditional_edges("node", router, {"end": END, "again": Loop("node", max=1, on_exhausted=END)})
+    flow.compile(store=store).invoke({"x": 0}, {"configurable": {"thread_id": "t"}}, context={"user": "ann"})
+    assert seen == {"thread": "t", "user": "ann", "store": store, "router": "t"}
+
+
+def test_managed_values_reach_the_node() -> None:
+    class Managed(TypedDict, total=False):
+        x: int
+        remaining: RemainingSteps
+
+    result = single(Managed, lambda s: {"x": s["remaining"]}).compile().invoke({"x": 0})
+    assert result["x"] >= 0
+
+
+def test_a_runnable_is_a_node() -> None:
+    doubled = RunnableLambda(lambda s: {"x": s["x"] * 2})
+    assert single(Typed, doubled).compile().invoke({"x": 2})["x"] == 4
+
+
+async def _double(state: Typed) -> dict[str, Any]:
+    return {"x": state["x"] * 2}
+
+
+def test_coroutine_nodes_and_routers_run_in_an_event_loop() -> None:
+    import asyncio
+
+    async def router(state: Typed) -> str:
+        return "again" if state["x"] < 8 else "end"
+
+    flow = Workflow("async", Typed)
+    flow.add_node("double", _double)
+    flow.add_edge(START, "double")
+    flow.add_conditional_edges(
+        "double", router, {"end": END, "again": Loop("double", max=9, on_exhausted=END)}
+    )
+    assert asyncio.run(flow.compile().ainvoke({"x": 1}))["x"] == 8
+    assert flow.spec.nodes["double"].is_async
+
+
+def test_sync_invoke_of_a_coroutine_node_says_what_to_do() -> None:
+    with pytest.raises(TypeError, match=r"ainvoke|async"):
+        single(Typed, _double).compile().invoke({"x": 1})
+
+
+def test_input_and_output_schemas_are_kept() -> None:
+    class In(TypedDict):
+        x: int
+
+    class Out(TypedDict):
+        y: int
+
+    flow = Workflow("typed", Typed, input_schema=In, output_schema=Out)
+    flow.add_node("node", lambda s: {"y": s["x"] + 1})
+    flow.add_edge(START, "node").add_edge("node", END)
+    assert flow.compile().invoke({"x": 1}) == {"y": 2}
+
+
+def test_a_state_without_named_keys_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="named keys"):
+        Workflow("list", list)
+
+
+def test_a_reserved_key_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="reserved"):
+        Workflow("reserved", TypedDict("S", {"__dalsegno__": dict}))

@@ -1,0 +1,173 @@
+"""A workflow is a node of another: its keys mapped, its loops fresh at each entry, its bound its own."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, interrupt
+
+from dalsegno import END, START, Each, Loop, Workflow
+from dalsegno.errors import UndeclaredTarget
+
+
+class Inner(TypedDict, total=False):
+    text: str
+    tries: Annotated[int, operator.add]
+
+
+class Outer(TypedDict, total=False):
+    topic: str
+    draft: str
+    rounds: Annotated[int, operator.add]
+    total: Annotated[int, operator.add]
+    found: Annotated[list[str], operator.add]
+
+
+def inner(times: int = 2, *, asking: bool = False) -> Workflow:
+    """A subworkflow that always uses up its loop: `times + 1` supersteps."""
+
+    def work(state: Inner) -> dict[str, Any]:
+        answer = interrupt("go on?") if asking else "x"
+        return {"text": state.get("text", "") + answer, "tries": 1}
+
+    flow = Workflow("inner", Inner)
+    flow.add_node("work", work, interrupts=int(asking))
+    flow.add_edge(START, "work")
+    flow.add_conditional_edges(
+        "work", lambda s: "more", {"more": Loop("work", max=times, on_exhausted=END), "end": END}
+    )
+    return flow
+
+
+def outer(child: Any, rounds: int = 0, **maps: Any) -> Workflow:
+    flow = Workflow("outer", Outer)
+    flow.add_node("sub", child, **maps)
+    flow.add_node("count", lambda s: {"rounds": 1})
+    flow.add_edge(START, "sub").add_edge("sub", "count")
+    flow.add_conditional_edges(
+        "count", lambda s: "more", {"more": Loop("sub", max=rounds, on_exhausted=END), "end": END}
+    )
+    return flow
+
+
+MAPS: dict[str, Any] = {"inputs": {"text": "topic"}, "outputs": {"draft": "text", "total": "tries"}}
+
+
+def test_keys_are_mapped_in_and_out() -> None:
+    result = outer(inner(), **MAPS).compile().invoke({"topic": "rain "})
+    assert result["draft"] == "rain xxx"
+    assert result["topic"] == "rain "
+
+
+def test_without_maps_the_keys_of_the_same_name_are_shared() -> None:
+    child = Workflow("child", Outer)
+    child.add_node("write", lambda s: {"draft": s["topic"] + "!"})
+    child.add_edge(START, "write").add_edge("write", END)
+    assert outer(child).compile().invoke({"topic": "rain"})["draft"] == "rain!"
+
+
+def test_loops_inside_multiply_with_loops_outside() -> None:
+    flow = outer(inner(2), rounds=3, **MAPS)
+    result = flow.compile().invoke({"topic": ""})
+    assert result["rounds"] == 4
+    assert result["total"] == 4 * 3
+    assert flow.validate().certificate.supersteps == 4 * (1 + 3 + 1)
+
+
+def test_a_nested_bound_is_reached_exactly_and_counted_as_the_certificate_counts() -> None:
+    from dalsegno.graphs.views import KERNEL
+
+    flow = outer(inner(2), rounds=1, **MAPS)
+    graph = flow.compile(InMemorySaver())
+    graph.invoke({"topic": ""}, {"configurable": {"thread_id": "t"}})
+    record = graph.get_state({"configurable": {"thread_id": "t"}}).values[KERNEL]
+    assert record["walk"] == flow.validate().certificate.supersteps == 10
+    assert record["used"] == 4
+
+
+def test_a_child_keeps_its_own_recursion_limit() -> None:
+    # Five supersteps inside, one outside: the parent's limit of 3 must not reach the child.
+    child = inner(4)
+    flow = Workflow("short", Outer)
+    flow.add_node("sub", child, **MAPS).add_edge(START, "sub").add_edge("sub", END)
+    assert flow.compile().config["recursion_limit"] == 2
+    assert flow.compile().invoke({"topic": ""})["total"] == 5
+
+
+def test_an_interrupt_inside_a_subworkflow_resumes_inside_of_it() -> None:
+    graph = outer(inner(1, asking=True), **MAPS).compile(InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    assert "__interrupt__" in graph.invoke({"topic": ""}, config)
+    assert "__interrupt__" in graph.invoke(Command(resume="a"), config)
+    assert graph.invoke(Command(resume="b"), config)["draft"] == "ab"
+
+
+def test_subworkflows_run_in_an_event_loop() -> None:
+    async def work(state: Inner) -> dict[str, Any]:
+        return {"text": "async"}
+
+    child = Workflow("child", Inner)
+    child.add_node(work).add_edge(START, "work").add_edge("work", END)
+    flow = outer(child, **MAPS)
+    assert flow.spec.nodes["sub"].is_async
+    assert asyncio.run(flow.compile().ainvoke({"topic": ""}))["draft"] == "async"
+
+
+def test_a_subworkflow_can_be_sent_to() -> None:
+    from langgraph.types import Send
+
+    child = Workflow("child", Inner)
+    child.add_node("work", lambda s: {"text": s["text"].upper()}).add_edge(START, "work").add_edge(
+        "work", END
+    )
+    flow = Workflow("fan", Outer)
+    flow.add_node("sub", child, outputs={"draft": "text"})
+    flow.add_conditional_edges(START, lambda s: [Send("sub", {"text": "a"})], [Each("sub", max=1)])
+    flow.add_edge("sub", END)
+    assert flow.compile().invoke({"topic": ""})["draft"] == "A"
+
+
+def commanding(target: str) -> Workflow:
+    child = Workflow("child", Outer)
+    child.add_node("leave", lambda s: Command(graph=Command.PARENT, goto=target, update={"rounds": 1}))
+    return child.add_edge(START, "leave").add_edge("leave", END)
+
+
+def test_a_command_to_the_parent_passes_where_the_parent_declares_it() -> None:
+    flow = Workflow("parent", Outer)
+    flow.add_node("sub", commanding("after"), destinations=("after",))
+    flow.add_node("after", lambda s: {"found": ["after"]})
+    flow.add_edge(START, "sub").add_edge("after", END)
+    assert flow.compile().invoke({})["found"] == ["after"]
+
+
+def test_a_command_to_the_parent_that_is_not_declared_is_refused() -> None:
+    flow = Workflow("parent", Outer)
+    flow.add_node("sub", commanding("other"), destinations=("after",))
+    flow.add_node("after", lambda s: {}).add_node("other", lambda s: {})
+    flow.add_edge(START, "sub").add_edge(START, "other").add_edge("after", END).add_edge("other", END)
+    with pytest.raises(UndeclaredTarget, match="not one of its declared targets: `after`"):
+        flow.compile().invoke({})
+
+
+def test_a_command_to_the_parent_that_goes_back_is_counted() -> None:
+    flow = Workflow("parent", Outer)
+    flow.add_node("sub", commanding("sub"), destinations=(Loop("sub", max=2, on_exhausted="rest"), "rest"))
+    flow.add_node("rest", lambda s: {"found": ["rest"]})
+    flow.add_edge(START, "sub").add_edge("rest", END)
+    assert flow.compile().invoke({}) == {"rounds": 3, "total": 0, "found": ["rest"]}
+
+
+def test_a_langgraph_graph_is_a_node_like_any_workflow() -> None:
+    from langgraph.graph import StateGraph
+
+    plain: Any = StateGraph(Inner)
+    plain.add_node("work", lambda s: {"text": s["text"] + "?"})
+    plain.add_edge(START, "work").add_edge("work", END)
+    flow = outer(plain.compile(), **MAPS)
+    assert flow.compile().invoke({"topic": "why"})["draft"] == "why?"
+    assert flow.validate().certificate.supersteps == 3
