@@ -25,7 +25,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test lint types imports check bench lock clean
+.PHONY: help venv demo test torture lint types imports check bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ demo: $(STAMP) ## check a workflow, run it, kill it, resume it, draw it
 
 test: $(STAMP) ## run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+torture: $(STAMP) ## run the tests that take minutes
+	@$(BIN)/python -m pytest -m torture -o faulthandler_timeout=0 $(ARGS)
 
 lint: $(STAMP) ## ruff
 	@$(BIN)/ruff check $(ARGS) .
