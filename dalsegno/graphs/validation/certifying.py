@@ -164,7 +164,7 @@ class _Certifier:
             return Bound(walk.bound / 1000, "linear", self._unfolded(walk), self.assumptions + extra)
         value = sum(self.counts.supersteps_of[name] * each for name, each in weight.items())
         if not self.walks.waits.unclear:
-            value = min(value, seconds_over_windows(weight, self.walks.earliest, self.walks.latest))
+            value = min(value, seconds_over_windows(weight, self.facts.depth, self.walks.latest))
         return Bound(value / 1000, "linear", (), self.assumptions + extra)
 
     def _by_node(self) -> Mapping[str, int]:

@@ -57,7 +57,7 @@ def check(
     recursive: set[int] = set()
     findings: list[Finding] = []
     for part, path in _inside_out(spec, recursive):
-        facts = Facts(part, certificates, recursive)
+        facts = Facts(part, certificates, recursive).settled()
         found, certificate = _check_level(facts, exact=exact)
         certificates[id(part)] = certificate
         kept = list(_waive(part, [f for f in found if f.code in codes], codes))

@@ -48,6 +48,8 @@ def best_flow(
     ``distances[tail][v]`` is the longest path from v to the tail, absent where there is none;
     ``leaving[v]`` the longest way from v out of the component and on to the end.
     """
+    if len(loops) == 1 and len(loops[0].tails) == 1:
+        return _one_loop(entry, loops[0], distances[loops[0].tails[0]], leaving)
     import networkx as nx
 
     graph: Any = nx.DiGraph()
@@ -68,6 +70,19 @@ def best_flow(
             graph.add_edge(("tail", tail), ("loop", loop.key), weight=0)
     cost, used = nx.network_simplex(graph)
     return _read(-int(cost), used, entry, loops)
+
+
+def _one_loop(entry: int, loop: Bounded, reach: Mapping[int, int], leaving: Mapping[int, int]) -> Flow:
+    """In to the tail, around as often as may be, and out from the head."""
+    tail, head = loop.tails[0], loop.head
+    if entry not in reach:
+        return Flow(leaving[entry], {}, {}, entry)
+    value = reach[entry] + (loop.times - 1) * reach[head] + leaving[head]
+    if value <= leaving[entry]:
+        return Flow(leaving[entry], {}, {}, entry)
+    stretches = {(entry, tail): 1}
+    stretches[head, tail] = stretches.get((head, tail), 0) + loop.times - 1
+    return Flow(value, stretches, {(loop.key, tail, head): loop.times}, head)
 
 
 def _read(value: int, used: Any, entry: int, loops: Sequence[Bounded]) -> Flow:

@@ -5,9 +5,221 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dalsegno.errors import did_you_mean
+from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation.facts import Facts
-from dalsegno.graphs.validation.registry import finding, rule
+from dalsegno.graphs.validation.keys import path_without, possibly_missing
+from dalsegno.graphs.validation.registry import finding, rule, walk_in_words
 from dalsegno.graphs.validation.report import Finding
+
+
+@rule("D301", "error")
+def two_writers(facts: Facts) -> Iterator[Finding]:
+    """Two nodes write the same key in one superstep, and the key has no reducer.
+
+    ## What it does
+    Looks for keys without a reducer that nodes which can run together both declare to write; a node that
+    is sent to runs beside itself. It is a warning where they only may run together: after a loop, or
+    after a decision that may name several targets.
+
+    ## Why is this bad
+    LangGraph raises InvalidUpdateError in the middle of the run.
+
+    ## Example
+        class State(TypedDict):
+            notes: list[str]
+
+    ## Use instead
+        class State(TypedDict):
+            notes: Annotated[list[str], operator.add]
+    """
+    single = {k.name for k in facts.spec.state.values() if k.reducer is None}
+    writes = {n.name: (facts.writes_of(n.name) or frozenset()) & single for n in facts.order}
+    if not facts.parallel or not any(writes.values()):
+        return
+    for pair, step in facts.together.steps.items():
+        a, b = pair
+        for key in sorted(writes[a] & writes[b]):
+            if a == b:
+                message = f"`{a}` is sent to several times and writes `{key}`"
+            else:
+                message = f"`{a}` and `{b}` both write `{key}` in superstep {step}"
+            yield finding(
+                "D301",
+                f"{message}, and `{key}` has no reducer. Give it one, or write different keys.",
+                path=(a,) if a == b else pair,
+                where=facts.nodes[a].where,
+                fix="reducer",
+                severity="error" if pair in facts.together.sure else "warning",
+            )
+
+
+@rule("D302", "error")
+def read_before_written(facts: Facts) -> Iterator[Finding]:
+    """A node reads a key that may not be there yet.
+
+    ## What it does
+    Where the input schema is declared: looks for a path from START to the node on which the key is
+    neither written nor given, nor has a default. Where it is not, any key may be in the input: then
+    only for keys of which every writer comes after the reader. Nodes whose writes are not known are taken to
+    write everything, and so is whatever runs on a branch beside the path.
+
+    ## Why is this bad
+    The node finds nothing, or fails, on the first run that takes this path.
+
+    ## Example
+        flow.add_edge(START, "review")     # reads `draft`, which `write` makes later
+
+    ## Use instead
+        flow.add_edge(START, "write")
+        flow.add_edge("write", "review")
+    """
+    if not facts.topological:
+        return
+    given = {k.name for k in facts.spec.state.values() if k.has_default or k.reducer is not None}
+    if facts.spec.declared_inputs:
+        given |= facts.spec.inputs
+    doubtful = set(facts.spec.state) - given
+    wanted = set[str]().union(*(facts.reads_of(n.name) or () for n in facts.order)) & doubtful
+    if not wanted:
+        return
+    missing = possibly_missing(facts, sorted(wanted))
+    for node in facts.order:
+        for key in sorted((facts.reads_of(node.name) or frozenset()) & missing.get(node.name, frozenset())):
+            path = path_without(facts, node.name, key)
+            if path is None:
+                continue
+            schema = ", nor in the input schema" if facts.spec.declared_inputs else ""
+            message = (
+                f"`{node.name}` reads `{key}`, which on {walk_in_words(path)} is neither written nor "
+                f"defaulted{schema}. Write it before, or give it a default."
+            )
+            yield finding(
+                "D302", message, path=path, where=node.where, fix="default or reorder", places=(node.name,)
+            )
+
+
+@rule("D303", "warning")
+def never_read(facts: Facts) -> Iterator[Finding]:
+    """A key is written, never read, and not part of the output.
+
+    ## What it does
+    Where the output schema is declared and the reads of every node are known: looks for keys that nobody
+    reads. Silent where a router decides: it sees the whole state.
+
+    ## Why is this bad
+    It is carried through every checkpoint, and hides what matters.
+
+    ## Example
+        def write(state) -> Scratch: return {"tmp": ...}     # and nobody reads `tmp`
+
+    ## Use instead
+        keep it a local variable of the node
+    """
+    if not facts.spec.declared_outputs or any(a.edge.kind == "choice" for a in facts.arcs):
+        return
+    reads: set[str] = set(facts.spec.outputs)
+    writers: dict[str, NodeSpec] = {}
+    for node in facts.order:
+        read = facts.reads_of(node.name)
+        if read is None or facts.unknown_routers:
+            return
+        reads |= read
+        for key in facts.writes_of(node.name) or ():
+            writers.setdefault(key, node)
+    for key, node in sorted(writers.items()):
+        if key in facts.spec.state and key not in reads:
+            message = (
+                f"`{key}` is written by `{node.name}`, never read, and not in the output schema. Delete it."
+            )
+            yield finding(
+                "D303", message, path=(node.name,), where=node.where, fix="delete", places=(key, node.name)
+            )
+
+
+@rule("D304", "warning")
+def order_of_writers(facts: Facts) -> Iterator[Finding]:
+    """A reducer depends on order, and its writers run together.
+
+    ## What it does
+    Looks for keys whose reducer is known to depend on the order of its arguments, and which two different
+    nodes write in the same superstep. The tasks of one fan-out come in the order they were sent.
+
+    ## Why is this bad
+    The order is that of the nodes' names: a rename changes results.
+
+    ## Example
+        log: Annotated[list[str], operator.add]     # written by `a` and `b` at once
+
+    ## Use instead
+        log: Annotated[dict[str, str], merge]       # by key, so that order does not matter
+    """
+    ordered = {k.name for k in facts.spec.state.values() if k.reducer is not None and k.ordered}
+    writes = {n.name: (facts.writes_of(n.name) or frozenset()) & ordered for n in facts.order}
+    if not facts.parallel or not any(writes.values()):
+        return
+    told: set[str] = set()
+    for (a, b), step in facts.together.steps.items():
+        for key in sorted(writes[a] & writes[b]) if (a, b) in facts.together.sure and a != b else ():
+            if key not in told:
+                told.add(key)
+                message = (
+                    f"the reducer `{facts.spec.state[key].reducer}` of `{key}` depends on order, and `{a}` and "
+                    f"`{b}` write it together in superstep {step}. Use a merge that does not."
+                )
+                yield finding(
+                    "D304",
+                    message,
+                    path=(a, b),
+                    where=facts.nodes[a].where,
+                    fix="commutative merge",
+                    places=(key, a, b),
+                )
+
+
+@rule("D305", "error")
+def unmapped_key(facts: Facts) -> Iterator[Finding]:
+    """A subworkflow's key is not in the parent.
+
+    ## What it does
+    Checks that the maps of a subworkflow name keys that exist on both sides; without maps, that the
+    keys of its declared input exist in the parent, and that the two share any key at all.
+
+    ## Why is this bad
+    The subworkflow starts without the value, or its result is lost.
+
+    ## Example
+        parent.add_node("sub", child)     # the child reads `msgs`, the parent has `messages`
+
+    ## Use instead
+        parent.add_node("sub", child, inputs={"msgs": "messages"})
+    """
+    own = facts.spec.state
+    for node in facts.order:
+        child = node.child
+        if child is None or not own or not child.state:
+            continue
+        missing: list[tuple[str, bool]] = []
+        for inner, outer in (node.inputs or {}).items():
+            missing += [(inner, False)] * (inner not in child.state) + [(outer, True)] * (outer not in own)
+        for outer, inner in (node.outputs or {}).items():
+            missing += [(inner, False)] * (inner not in child.state) + [(outer, True)] * (outer not in own)
+        if child.declared_inputs:
+            mapped = own.keys() if node.inputs is None else node.inputs.keys()
+            needed = (child.state[k] for k in sorted(child.inputs) if k in child.state)
+            for key in needed:
+                if key.name not in mapped and not key.has_default and key.reducer is None:
+                    missing.append((key.name, True))
+        for key_name, in_parent in dict.fromkeys(missing):
+            side, known = ("the parent", own) if in_parent else (f"`{child.name}`", child.state)
+            what = did_you_mean(key_name, known) or ". Map it with `inputs=` and `outputs=`."
+            message = f"the key `{key_name}` of the subworkflow `{node.name}` is not in {side}{what}"
+            yield finding("D305", message, path=(node.name,), where=node.where, fix="map the keys")
+        if node.inputs is None and node.outputs is None and not own.keys() & child.state.keys():
+            message = (
+                f"the subworkflow `{node.name}` shares no key with the parent. "
+                "Map its keys with `inputs=` and `outputs=`."
+            )
+            yield finding("D305", message, path=(node.name,), where=node.where, fix="map the keys")
 
 
 @rule("D306", "error")

@@ -108,7 +108,7 @@ class _Push:
 
     def _settle(self, name: str, pulled: int, sent: int) -> None:
         if self.walks is not None:
-            pulled = min(pulled, self.walks.latest[name] - self.walks.earliest[name] + 1)
+            pulled = min(pulled, self.walks.latest[name] - self.facts.depth[name] + 1)
         self.of[name] = self.passed[name] = pulled + sent
 
     def _starts_nothing(self, members: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation.report import Certificate
+    from dalsegno.graphs.validation.together import Together
 
 Decision = tuple[str, str | None, str]
 """(source, router, kind): the edges of one decision share it."""
@@ -37,8 +38,10 @@ class Facts:
         spec: WorkflowSpec,
         certificates: Mapping[int, Certificate | None] | None = None,
         recursive: Collection[int] = (),
+        never_open: tuple[EdgeSpec, ...] = (),
     ) -> None:
         self.spec = spec
+        self.never_open = never_open
         self._certificates = certificates or {}
         self._recursive = recursive
 
@@ -53,6 +56,24 @@ class Facts:
         return frozenset(
             n.name for n in self.nodes.values() if n.child is not None and id(n.child) in self._recursive
         )
+
+    def settled(self) -> Facts:
+        """The facts without the ways out of loops that can never be spent, kept as `never_open`.
+
+        Such a loop does not lead back. Where branches run side by side, another one may spend it.
+        """
+        loops = {e.counter: e for e in self.declared if e.loop}
+        of = self.component_of
+        closed = tuple(
+            e
+            for e in self.declared
+            if e.exhausted_of in loops
+            and (home := loops[e.exhausted_of]) is not None
+            and of.get(home.source, -1) != of.get(home.target, -2)
+        )
+        if not closed or self.parallel:
+            return self
+        return Facts(self.spec, self._certificates, self._recursive, closed)
 
     def certificate_of(self, child: WorkflowSpec) -> Certificate | None:
         """The certificate of a subworkflow, which was checked before."""
@@ -80,45 +101,6 @@ class Facts:
         return (*written, *implied)
 
     @cached_property
-    def never_open(self) -> tuple[EdgeSpec, ...]:
-        """The ways out of loops that can never be spent, because their head does not lead back.
-
-        Empty where branches run side by side: there another branch may spend the loop.
-        """
-        loops = {e.counter: e for e in self.declared if e.loop}
-        suspects = [e for e in self.declared if e.exhausted_of in loops]
-        if not suspects:
-            return ()
-        import networkx as nx
-
-        closed = {id(e): loops[e.exhausted_of or ""] for e in suspects}
-        while closed:
-            graph: Any = nx.DiGraph()
-            graph.add_nodes_from((START, *self.nodes))
-            graph.add_edges_from(
-                (o, e.target) for e in self.declared if takeable(e) and id(e) not in closed for o in e.origins
-            )
-            if self._forks_within(nx.descendants(graph, START) | {START}):
-                return ()
-            home = {
-                name: i
-                for i, members in enumerate(nx.strongly_connected_components(graph))
-                for name in members
-            }
-            still = {i: e for i, e in closed.items() if home[e.source] != home[e.target]}
-            if len(still) == len(closed):
-                break
-            closed = still
-        return tuple(e for e in suspects if id(e) in closed)
-
-    def _forks_within(self, names: Collection[str]) -> bool:
-        leaving: dict[str, list[Arc]] = defaultdict(list)
-        for edge in self.declared:
-            for origin in edge.origins:
-                leaving[origin].append(Arc(origin, edge.target, edge))
-        return any(_forks(arcs, self.spec.exact_choices) for n, arcs in leaving.items() if n in names)
-
-    @cached_property
     def edges(self) -> tuple[EdgeSpec, ...]:
         """The edges of which a run may take each some time."""
         closed = {id(e) for e in self.never_open}
@@ -135,12 +117,14 @@ class Facts:
         return tuple(Arc(o, e.target, e) for e in self.edges for o in e.origins)
 
     @cached_property
+    def written_out(self) -> Mapping[str, Sequence[Arc]]:
+        """The arcs that leave a node as they are written; absent where there are none."""
+        return _by_source(self.arcs)
+
+    @cached_property
     def out(self) -> Mapping[str, Sequence[Arc]]:
-        """The arcs that leave a node; absent where there are none."""
-        found: dict[str, list[Arc]] = defaultdict(list)
-        for arc in self.arcs:
-            found[arc.source].append(arc)
-        return dict(found)
+        """The arcs that can be taken from a node; absent where there are none."""
+        return self.written_out if len(self.live) == len(self.arcs) else _by_source(self.live)
 
     @cached_property
     def parents(self) -> Mapping[str, str]:
@@ -154,7 +138,7 @@ class Facts:
         while level:
             following = []
             for name in level:
-                for arc in self.out.get(name, ()):
+                for arc in self.written_out.get(name, ()):
                     target, edge = arc.target, arc.edge
                     if target in found or not takeable(edge):
                         continue
@@ -236,13 +220,14 @@ class Facts:
         return () if self.endless else tuple(nx.topological_sort(self.free))
 
     @cached_property
+    def place(self) -> Mapping[str, int]:
+        """The place of each node in `topological`."""
+        return {name: i for i, name in enumerate(self.topological)}
+
+    @cached_property
     def parallel(self) -> bool:
         """Whether two nodes may ever run in the same superstep."""
-        return any(
-            _forks(arcs, self.spec.exact_choices)
-            for source, arcs in self.out.items()
-            if source in self.reachable
-        )
+        return any(_forks(arcs, self.spec.exact_choices) for arcs in self.out.values())
 
     @cached_property
     def certain(self) -> frozenset[str]:
@@ -279,9 +264,42 @@ class Facts:
         stops = {
             n.name
             for n in self.order
-            if n.name in opaque or all(a.edge.kind == "handler" for a in self.out.get(n.name, ()))
+            if n.name in opaque or all(a.edge.kind == "handler" for a in self.written_out.get(n.name, ()))
         }
         return frozenset(stops | ({END} & self.reachable))
+
+    @cached_property
+    def depth(self) -> Mapping[str, int]:
+        """The earliest superstep in which a node can run: its distance from START."""
+        found = {START: 0}
+        for name, before in self.parents.items():
+            found[name] = found[before] + 1
+        return found
+
+    @cached_property
+    def together(self) -> Together:
+        """Which nodes can run in the same superstep."""
+        from dalsegno.graphs.validation.together import together
+
+        return together(self)
+
+    def writes_of(self, name: str) -> frozenset[str] | None:
+        """The state keys that a node writes; None where that is not known."""
+        node = self.nodes[name]
+        if node.writes is not None or node.child is None:
+            return node.writes
+        if node.outputs is not None:
+            return frozenset(node.outputs)
+        return (node.child.outputs or frozenset(node.child.state)) & self.spec.state.keys()
+
+    def reads_of(self, name: str) -> frozenset[str] | None:
+        """The state keys that a node reads; None where that is not known."""
+        node = self.nodes[name]
+        if node.reads is not None or node.child is None:
+            return node.reads
+        if node.inputs is not None:
+            return frozenset(node.inputs.values())
+        return (node.child.inputs or frozenset(node.child.state)) & self.spec.state.keys()
 
     @cached_property
     def rank(self) -> Mapping[str, int]:
@@ -324,6 +342,13 @@ class Facts:
                         following.append(target)
             level = following
         raise AssertionError(f"{start} is on no cycle")  # a component without a cycle never comes here
+
+
+def _by_source(arcs: Iterable[Arc]) -> Mapping[str, Sequence[Arc]]:
+    found: dict[str, list[Arc]] = defaultdict(list)
+    for arc in arcs:
+        found[arc.source].append(arc)
+    return dict(found)
 
 
 def _cyclic(graph: Any) -> tuple[frozenset[str], ...]:

@@ -4,9 +4,129 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dalsegno.graphs.model import END, EdgeSpec
+from dalsegno.graphs.validation.arrivals import starving
 from dalsegno.graphs.validation.facts import Facts
-from dalsegno.graphs.validation.registry import finding, rule, walk_in_words
+from dalsegno.graphs.validation.registry import finding, rule, shown, walk_in_words
 from dalsegno.graphs.validation.report import Finding
+
+MOST_MERGES = 100
+"""Most nodes where branches meet that are looked at for S202."""
+
+
+@rule("S201", "error")
+def starving_join(facts: Facts) -> Iterator[Finding]:
+    """A join may wait for ever: some run brings one of its sources and never another.
+
+    ## What it does
+    Follows what every decision may choose, and looks for a run in which a join is filled in part.
+    Failures are left out: what an error handler leads to is meant to differ.
+
+    ## Why is this bad
+    The join never fires, nothing after it runs, and LangGraph calls the run a success.
+
+    ## Example
+        flow.add_conditional_edges("r", route, ["a", "b"])
+        flow.add_edge(["a", "b"], "c")
+
+    ## Use instead
+        flow.add_edge("r", "a")
+        flow.add_edge("r", "b")
+        flow.add_edge(["a", "b"], "c")
+    """
+    work = [0]
+    for edge in facts.declared:
+        if edge.kind != "join" or (edge.target not in facts.nodes and edge.target != END):
+            continue
+        name = f"the join [{', '.join(edge.origins)}] → {shown(edge.target)} starves"
+        lost = [o for o in edge.origins if o not in facts.reachable]
+        if lost:
+            message = f"{name}: `{lost[0]}` cannot be reached. Add an edge to it, or do not wait for it."
+            places = (edge.target, *edge.origins)
+            yield finding(
+                "S201",
+                message,
+                path=(lost[0], edge.target),
+                where=edge.where,
+                fix="add an edge",
+                places=places,
+            )
+            continue
+        found = starving(facts, edge.origins, work)
+        if found is None:
+            continue
+        blame = (
+            f"`{shown(found.router)}` may pick a way to `{found.present}` without `{found.absent}`"
+            if found.router is not None
+            else f"`{found.present}` may run without `{found.absent}`"
+        )
+        path = (
+            (found.present, edge.target)
+            if found.router is None
+            else (found.router, found.present, edge.target)
+        )
+        yield finding(
+            "S201",
+            f"{name}: {blame}. Fork to all of them, or defer `{shown(edge.target)}` and use plain edges.",
+            path=path,
+            where=edge.where,
+            fix="fork to all, or defer",
+            places=(edge.target, *edge.origins),
+        )
+
+
+@rule("S202", "warning")
+def branches_of_unequal_length(facts: Facts) -> Iterator[Finding]:
+    """A node runs twice because branches of unequal length meet in it.
+
+    ## What it does
+    Looks for nodes that several branches lead to without a join, while one branch is still running.
+    Deferred nodes, targets of fan-outs and heads of loops are left out, and of several such nodes in a
+    row only the first is named.
+
+    ## Why is this bad
+    The node runs once for each arrival, the first time without what the other branches bring.
+
+    ## Example
+        flow.add_edge("a", "c")
+        flow.add_edge("a", "b")
+        flow.add_edge("b", "c")
+
+    ## Use instead
+        flow.add_edge(["a", "b"], "c")
+    """
+    import networkx as nx
+
+    if not facts.parallel or not facts.topological:
+        return
+    heads = {a.target for a in facts.live if a.edge.loop is not None} | facts.sent_to
+    sources: dict[str, set[str]] = {}
+    for arc in facts.live:
+        if arc.edge.kind != "join" and arc.edge.loop is None and arc.target != END:
+            sources.setdefault(arc.target, set()).add(arc.source)
+    beside: dict[str, list[str]] = {}
+    for pair in facts.together.steps:
+        if pair in facts.together.sure and pair[0] != pair[1]:
+            for name, other in (pair, pair[::-1]):
+                if len(sources.get(name, ())) > 1 and name not in heads and not facts.nodes[name].defer:
+                    beside.setdefault(name, []).append(other)
+    told: set[str] = set()
+    for name in sorted(beside, key=facts.place.__getitem__)[:MOST_MERGES]:
+        before = nx.ancestors(facts.free, name)
+        late = [o for o in beside[name] if o in before]
+        if not late or told & before:
+            continue
+        told.add(name)
+        other = min(late, key=facts.place.__getitem__)
+        step = facts.together.steps[(name, other) if name <= other else (other, name)]
+        again = step + nx.shortest_path_length(facts.free, other, name)
+        message = (
+            f"`{name}` can run at supersteps {step} and {again}: branches of unequal length meet in it, "
+            f"and `{other}` still runs the first time. Use a join, or `defer=True`."
+        )
+        yield finding(
+            "S202", message, path=(other, name), where=facts.nodes[name].where, fix="join", places=(name,)
+        )
 
 
 @rule("S203", "error")
@@ -44,3 +164,126 @@ def no_end_in_reach(facts: Facts) -> Iterator[Finding]:
             fix="add a way out",
             places=sorted(members),
         )
+
+
+@rule("S204", "warning")
+def end_beside_others(facts: Facts) -> Iterator[Finding]:
+    """A node may go to END while another branch runs on.
+
+    ## What it does
+    Looks for decisions that may choose END in a superstep in which another node runs that has
+    successors of its own.
+
+    ## Why is this bad
+    END ends this branch, not the run: the others go on, and what they cost is spent.
+
+    ## Example
+        flow.add_edge("start", "check")     # `check` may choose END
+        flow.add_edge("start", "search")    # `search` goes on to `write`
+
+    ## Use instead
+        flow.add_edge(["check", "search"], "decide")
+    """
+    if not facts.parallel:
+        return
+    choosing = {
+        a.source: a
+        for a in reversed(facts.live)
+        if a.target == END and a.edge.kind in ("choice", "command") and a.edge.exhausted_of is None
+    }
+    told: set[str] = set()
+    for pair in facts.together.steps if choosing else ():
+        if pair[0] == pair[1] or pair not in facts.together.sure:
+            continue
+        for name, other in (pair, pair[::-1]):
+            goes_on = any(a.target != END and a.edge.kind != "handler" for a in facts.out.get(other, ()))
+            alone = all(a.target == END for a in facts.out.get(name, ()))
+            if name in choosing and name not in told and goes_on and not alone:
+                told.add(name)
+                message = (
+                    f"END in `{name}` does not stop `{other}`, which runs beside it. "
+                    "Join the branches first, and decide then."
+                )
+                where = choosing[name].edge.where or facts.nodes[name].where
+                yield finding(
+                    "S204", message, path=(name, other), where=where, fix="join first", places=(name,)
+                )
+
+
+@rule("S205", "warning")
+def half_filled_join(facts: Facts) -> Iterator[Finding]:
+    """A join keeps a half-filled token: its sources run unequally often.
+
+    ## What it does
+    Looks for joins of which a loop repeats one source and not another.
+
+    ## Why is this bad
+    What arrives once more than the rest waits for company that never comes; in the next round the
+    join fires too early, with what was left over.
+
+    ## Example
+        flow.add_conditional_edges("a", again, {"more": Loop("a", max=2, on_exhausted=END), "ok": END})
+        flow.add_edge(["a", "b"], "c")
+
+    ## Use instead
+        flow.add_edge("a", "a_done")                # the loop ends before the join
+        flow.add_edge(["a_done", "b"], "c")
+    """
+    joins = [e for e in facts.edges if e.kind == "join" and all(o in facts.reachable for o in e.origins)]
+    for edge in joins:
+        homes = {o: facts.component_of.get(o) for o in edge.origins}
+        repeated = [o for o, home in homes.items() if home is not None]
+        once = [o for o, home in homes.items() if repeated and home != homes[repeated[0]]]
+        if once:
+            message = (
+                f"the join [{', '.join(edge.origins)}] → {shown(edge.target)} keeps a half-filled token at "
+                f"the end: a loop repeats `{repeated[0]}` and not `{once[0]}`. "
+                "Align the branches: join after the loop."
+            )
+            yield finding(
+                "S205",
+                message,
+                path=(repeated[0], edge.target),
+                where=edge.where,
+                fix="align the branches",
+                places=(edge.target, *edge.origins),
+            )
+
+
+@rule("S206", "warning")
+def choice_never_taken(facts: Facts) -> Iterator[Finding]:
+    """A choice can never be taken.
+
+    ## What it does
+    Looks for loops of no rounds, fan-outs to nobody, ways out of loops that are never spent because
+    they do not lead back, and answers that a router maps twice.
+
+    ## Why is this bad
+    What is behind it looks as if it were part of the workflow, and is not.
+
+    ## Example
+        flow.add_conditional_edges("r", route, {"again": Loop("z", max=0, on_exhausted=END), "ok": END})
+
+    ## Use instead
+        flow.add_conditional_edges("r", route, {"again": END, "ok": END})
+    """
+    for edge in facts.declared:
+        if edge.source not in facts.reachable or (edge.loop != 0 and edge.each != 0):
+            continue
+        what = "`max=0`" if edge.loop == 0 else "it sends to nobody, `max=0`"
+        yield _never(edge, what)
+    for edge in facts.never_open:
+        if edge.source in facts.reachable:
+            yield _never(edge, "it is the way out of a loop that does not lead back, so it is never spent")
+    seen: set[tuple[str, str | None, str]] = set()
+    for edge in facts.declared:
+        if edge.kind == "choice" and edge.label is not None and edge.exhausted_of is None and not edge.many:
+            answer = (edge.source, edge.router, edge.label)
+            if answer in seen and edge.source in facts.reachable and facts.spec.exact_choices:
+                yield _never(edge, f"`{edge.label}` leads elsewhere already")
+            seen.add(answer)
+
+
+def _never(edge: EdgeSpec, why: str) -> Finding:
+    message = f"the choice {shown(edge.source)} → {shown(edge.target)} can never be taken: {why}. Delete it."
+    return finding("S206", message, path=(edge.source, edge.target), where=edge.where, fix="delete")

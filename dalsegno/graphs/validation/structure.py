@@ -142,7 +142,7 @@ def end_without_edge(facts: Facts) -> Iterator[Finding]:
     for node in facts.order:
         if node.name in opaque or node.name in handlers or node.kind == "handler":
             continue
-        if all(a.edge.kind == "handler" for a in facts.out.get(node.name, ())):
+        if all(a.edge.kind == "handler" for a in facts.written_out.get(node.name, ())):
             message = f'`{node.name}` ends the run without an edge to END. Use add_edge("{node.name}", END).'
             yield finding(
                 "G004", message, path=(node.name,), where=node.where, fix=f'add_edge("{node.name}", END)'
@@ -168,7 +168,7 @@ def static_edge_and_goto(facts: Facts) -> Iterator[Finding]:
         flow.add_node("route", route, destinations=("fix", "publish", END))
     """
     for node in facts.order:
-        arcs = facts.out.get(node.name, ())
+        arcs = facts.written_out.get(node.name, ())
         static = next((a for a in arcs if a.edge.kind == "static"), None)
         goto = next((a for a in arcs if a.edge.kind == "command"), None)
         if static and goto:
@@ -205,12 +205,14 @@ def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
     """
     opaque = {e.source for e in facts.unknown_routers}
     for node in facts.order:
-        handlers = {a.target for a in facts.out.get(node.name, ()) if a.edge.kind == "handler"}
+        handlers = {a.target for a in facts.written_out.get(node.name, ()) if a.edge.kind == "handler"}
         if node.error_handler in facts.nodes:
             handlers.add(str(node.error_handler))
-        goes_on = any(a.edge.kind != "handler" and a.target != END for a in facts.out.get(node.name, ()))
+        goes_on = any(
+            a.edge.kind != "handler" and a.target != END for a in facts.written_out.get(node.name, ())
+        )
         for handler in sorted(handlers):
-            if goes_on and handler not in opaque and not facts.out.get(handler):
+            if goes_on and handler not in opaque and not facts.written_out.get(handler):
                 message = (
                     f"the error handler `{handler}` of `{node.name}` leads nowhere: after a failure the "
                     f"successors of `{node.name}` never run. Give `{handler}` targets, END if that is meant."

@@ -43,6 +43,7 @@ class Walks:
         self.facts = facts
         self.names = [START, *(n.name for n in facts.order)]
         self.index = {name: i for i, name in enumerate(self.names)}
+        self._walked: dict[tuple[int, ...], BoundedWalk] = {}
 
     @cached_property
     def waits(self) -> Waits:
@@ -142,14 +143,6 @@ class Walks:
         return {name: value[i] for i, name in enumerate(self.names)}
 
     @cached_property
-    def earliest(self) -> Mapping[str, int]:
-        """The earliest superstep in which a node can run: the shortest path to it."""
-        found = {START: 0}
-        for name, before in self.facts.parents.items():
-            found[name] = found[before] + 1
-        return found
-
-    @cached_property
     def _needs(self) -> Mapping[tuple[int, int, str | None], frozenset[str]]:
         """The steps that are open only after a loop is spent, with the counters of these loops."""
         spent: dict[tuple[int, int, str | None], set[str]] = {}
@@ -169,10 +162,13 @@ class Walks:
 
     def walk(self, weight: Mapping[str, int], *, exact: bool = False) -> BoundedWalk:
         """The bound with the longest walk that was found, and whether that one can really be walked."""
+        weights = tuple(weight[name] for name in self.names[1:])
+        if weights in self._walked:
+            return self._walked[weights]
         longest_one = self.longest(weight)
         walk = self._euler(longest_one.uses, longest_one.last)
         names = self.names
-        return BoundedWalk(
+        self._walked[weights] = BoundedWalk(
             bound=longest_one.value[0],
             found=sum(weight[names[v]] * n for v, n in walk.visits.items() if v),
             names=tuple(names[v] for v in walk.nodes[1:]),
@@ -180,6 +176,7 @@ class Walks:
             realizable=walk.realizable and self._sure(walk),
             visited=frozenset(names[v] for v in walk.visits),
         )
+        return self._walked[weights]
 
     def _euler(self, uses: Uses, last: int) -> Walk:
         limits = {key: loop.times for key, loop in self.loops.items()}

@@ -203,13 +203,15 @@ class _Search:
         while self.next[path[-1]][0] >= 0 and self.of[self.next[path[-1]][0]] == c:
             path.append(self.next[path[-1]][0])
         position = {v: i for i, v in enumerate(path)}
-        rounds = [1] * len(path)
+        more = [0] * (len(path) + 1)
         for loop in part.loops if loops is None else loops:
             tail = max((t for t in loop.tails if t in position), key=position.__getitem__, default=-1)
             if tail >= 0 and position.get(loop.head, len(path)) <= position[tail]:
                 uses[tail, loop.head, loop.key] += loop.times
-                for i in range(position[loop.head], position[tail]):
-                    rounds[i] += loop.times
+                more[position[loop.head]] += loop.times
+                more[position[tail]] -= loop.times
+        rounds = 1
         for i in range(len(path) - 1):
-            uses[path[i], path[i + 1], None] += rounds[i]
+            rounds += more[i]
+            uses[path[i], path[i + 1], None] += rounds
         return path[-1]

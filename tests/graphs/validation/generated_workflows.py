@@ -112,6 +112,14 @@ def random_tangle(rng: random.Random, *, nodes: int = 4, joins: bool = False) ->
     return made.spec()
 
 
+def loops_lead_back(spec: WorkflowSpec) -> bool:
+    """Whether every loop's head reaches its tail, so that it can be spent."""
+    import networkx as nx
+
+    graph = nx.DiGraph((o, e.target) for e in spec.edges if e.exhausted_of is None for o in e.origins)
+    return all(nx.has_path(graph, e.target, e.source) for e in spec.edges if e.loop is not None)
+
+
 def longest_run(spec: WorkflowSpec, most_states: int = 20_000) -> int | None:
     """Supersteps of the longest run of all; None where a run need not end.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
-from generated_workflows import longest_run, random_tangle, random_workflow
-from hypothesis import given, settings
+from generated_workflows import longest_run, loops_lead_back, random_tangle, random_workflow
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dalsegno.graphs.validation import check
@@ -22,6 +22,7 @@ def ends(spec) -> bool:
 @given(SEEDS)
 def test_the_verdict_agrees_both_ways_without_joins(seed):
     spec = random_tangle(random.Random(seed))
+    assume(loops_lead_back(spec))
     try:
         longest = longest_run(spec)
     except OverflowError:

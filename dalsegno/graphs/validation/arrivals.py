@@ -1,0 +1,105 @@
+"""Which sources of a join can arrive without the others.
+
+For two sources, every node is given the sets of them that can still run once it has run: a decision
+unites what its options give, branches side by side combine it. Loops are left out: they end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dalsegno.graphs.model import END, START
+from dalsegno.graphs.validation.facts import Arc, Facts, decision
+
+NEITHER, FIRST, SECOND, BOTH = 1, 2, 4, 8
+"""One bit for each set of arrivals: none, the first, the second, both."""
+
+MOST_WORK = 300_000
+"""Most nodes visited for all joins of a workflow; joins beyond it are left undecided."""
+
+
+@dataclass(frozen=True)
+class Starving:
+    """A join of which `present` may run and `absent` not, for a decision of `router`, if one is to blame."""
+
+    present: str
+    absent: str
+    router: str | None
+
+
+def starving(facts: Facts, sources: Sequence[str], work: list[int]) -> Starving | None:
+    """Whether some run executes one of `sources` and never another; `work` counts nodes visited.
+
+    Where any run does, two neighbours in the circle of sources differ: these are looked at.
+    """
+    if all(s in facts.certain for s in sources) or not facts.topological:
+        return None
+    pairs = zip(sources, (*sources[1:], sources[0]), strict=True)
+    for first, second in list(pairs)[: 1 if len(sources) == 2 else None]:
+        if first == second or work[0] > MOST_WORK:
+            continue
+        outcomes = _outcomes(facts, first, second, work)
+        if outcomes[START] & FIRST:
+            return Starving(first, second, _decider(facts, outcomes, FIRST, SECOND | BOTH))
+        if outcomes[START] & SECOND:
+            return Starving(second, first, _decider(facts, outcomes, SECOND, FIRST | BOTH))
+    return None
+
+
+def _outcomes(facts: Facts, first: str, second: str, work: list[int]) -> Mapping[str, int]:
+    import networkx as nx
+
+    region = nx.ancestors(facts.free, first) | nx.ancestors(facts.free, second) | {first, second, START}
+    work[0] += len(region)
+    outcomes: dict[str, int] = {END: NEITHER}
+    for name in sorted(region, key=facts.place.__getitem__, reverse=True):
+        own = FIRST if name == first else SECOND if name == second else NEITHER
+        for options, some in _groups(facts, name):
+            found = 0
+            for target in options:
+                found |= outcomes.get(target, NEITHER)
+            if some:
+                found = NEITHER
+                for target in options:
+                    found = _beside(found, outcomes.get(target, NEITHER) | NEITHER)
+            own = _beside(own, found)
+        outcomes[name] = own
+    return outcomes
+
+
+def _groups(facts: Facts, name: str) -> Iterable[tuple[list[str], bool]]:
+    """The targets of each decision of a node, and whether it may take several of them."""
+    groups: dict[object, tuple[list[Arc], bool]] = {}
+    for arc in facts.out.get(name, ()):
+        edge = arc.edge
+        if edge.kind == "handler" or edge.loop is not None or edge.each == 0:
+            continue
+        if edge.kind in ("choice", "command"):
+            some = edge.many or edge.kind == "command" or not facts.spec.exact_choices
+            groups.setdefault(decision(arc), ([], some))[0].append(arc)
+        else:
+            groups[id(edge)] = ([arc], False)
+    return [([a.target for a in arcs], some and len(arcs) > 1) for arcs, some in groups.values()]
+
+
+def _beside(a: int, b: int) -> int:
+    """What two branches side by side can give: every set of the one with every set of the other."""
+    found = 0
+    for i in range(4):
+        if a >> i & 1:
+            for j in range(4):
+                if b >> j & 1:
+                    found |= 1 << (i | j)
+    return found
+
+
+def _decider(facts: Facts, outcomes: Mapping[str, int], without: int, with_it: int) -> str | None:
+    """The first node of which one option leaves a source out that another brings."""
+    for name in sorted(outcomes.keys() - {END}, key=facts.place.__getitem__):
+        for options, _ in _groups(facts, name):
+            given = [outcomes.get(t, NEITHER) for t in options]
+            lacking = [g for g in given if g & (without | NEITHER)]
+            if len(options) > 1 and lacking and any(g & with_it for g in given):
+                return name
+    return None
