@@ -57,6 +57,7 @@ class Database:
         self.commits = 0
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._opened_identity: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
         self._queue: list[tuple[str, Sequence[Any]]] = []
@@ -146,6 +147,11 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise CheckpointError(
+                f"A name cannot be stored: {error.object!r} is no valid Unicode text (a lone surrogate).",
+                path=self.path,
+            ) from error
         except sqlite3.Error as error:
             meant = failures.meaning(error, self.path)
             if meant is None:
@@ -153,9 +159,27 @@ class Database:
             raise meant from error
 
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and self._identity() != self._opened_identity:
+            # SQLite would go on writing to the file that nobody can find any more.
+            connection, self._connection = self._connection, None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+            raise DatabaseUnavailable(
+                f"`{self.path}` was moved, deleted or replaced while it was in use. Put it back, or start again "
+                "with the file that is there now.",
+                path=self.path,
+            )
         if self._connection is None:
             self._connection = self._open()
+            self._opened_identity = self._identity()
         return self._connection
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _open(self) -> sqlite3.Connection:
         if self.path != ":memory:":

@@ -93,6 +93,11 @@ def drop(token: str) -> None:
     _held.discard(token)
 
 
+def is_held(token: str) -> bool:
+    """Whether this process, and not one it was forked from, lives up to a lease."""
+    return token in _held
+
+
 def this_process() -> Process:
     """The process that asks."""
     global _this
@@ -170,16 +175,17 @@ class Heartbeat:
         self._interval = interval
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._pid = 0
+        self._pid = os.getpid()
         self._wake = threading.Event()
 
     def start(self) -> None:
         """Beat until `beat` returns False or `stop` is called; nothing if it beats already."""
+        if self._pid != os.getpid():  # forked: the parent's thread is not here, its lock may be held
+            self._pid, self._lock, self._thread = os.getpid(), threading.Lock(), None
         with self._lock:
-            if self._thread is not None and self._pid == os.getpid():
+            if self._thread is not None:
                 return
             self._wake = wake = threading.Event()
-            self._pid = os.getpid()
             self._thread = threading.Thread(
                 target=self._run, args=(wake,), name="dalsegno-heartbeat", daemon=True
             )

@@ -11,7 +11,7 @@ from dalsegno.checkpoints import values
 from dalsegno.checkpoints.database import Database
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.journal import Journal
-from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, Process, drop, hold, this_process
+from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, Process, drop, hold, is_held, this_process
 from dalsegno.checkpoints.records import STATUSES, RunRecord, Status
 from dalsegno.errors import CheckpointError, ThreadBusy, UnknownRun, did_you_mean
 
@@ -188,7 +188,7 @@ class Ledger(Journal):
 
     def renew(self) -> bool:
         """Give a sign of life for every active lease; the heartbeat calls it. False if there is none."""
-        leases = list(self._leases.values())
+        leases = [lease for lease in self._leases.values() if is_held(lease.token)]
         if not leases:
             return False
         # A beat that fails is made up for by the next one, long before the lease expires.
@@ -200,7 +200,7 @@ class Ledger(Journal):
                 )
                 if not renewed.rowcount:
                     lease.lost = lease.token in self._leases
-        return bool(self._leases)
+        return True
 
     def _take(self, connection: sqlite3.Connection, lease: Lease, now: float) -> None:
         holder = self._holder(connection, lease.thread)

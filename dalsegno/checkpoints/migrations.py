@@ -122,6 +122,13 @@ def prepare(connection: sqlite3.Connection, path: str, timeout: float) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:
+    if not connection.in_transaction:
+        # One view, or the id is read before another process makes the tables, and the tables after.
+        connection.execute("BEGIN")
+        try:
+            return _version(connection, path)
+        finally:
+            connection.execute("COMMIT")
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

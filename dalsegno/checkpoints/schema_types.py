@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import datetime
+import decimal
 import enum
 import inspect
+import pathlib
 import sys
 import types
 import typing
+import uuid
 from typing import Any
 
 _PLAIN_MODULES = frozenset({"builtins", "typing", "typing_extensions", "types", "collections.abc", "abc"})
 
+_WRITTEN = (
+    enum.Enum, set, frozenset, collections.deque, pathlib.PurePath, uuid.UUID, decimal.Decimal,
+    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo,
+)  # fmt: skip
+
 
 def types_in(schema: Any) -> set[type]:
-    """Every class that `schema` names, however deep.
+    """Every class that `schema` names, however deep, and that the serializer has a notation for.
 
     Walks TypedDicts, dataclasses, pydantic models, named tuples, the arguments of containers, unions,
-    `Annotated`, `NewType`, bounds of type variables and type aliases. Enums and other classes are named
-    but not entered. A name in an annotation that cannot be resolved is passed over.
+    `Annotated`, `NewType`, bounds of type variables and type aliases. A class that cannot be written (a
+    lock, a client) is not given: it must not become one that may be built. A name in an annotation that
+    cannot be resolved is passed over.
     """
     found: set[type] = set()
     _walk(schema, found, set())
@@ -52,19 +63,18 @@ def _walk(annotation: Any, found: set[type], seen: set[int]) -> None:
 
 
 def _walk_class(cls: type, found: set[type], seen: set[int]) -> None:
-    typed_dict = typing.is_typeddict(cls) or hasattr(cls, "__total__")
-    if cls.__module__ not in _PLAIN_MODULES and not typed_dict:
-        found.add(cls)
-    if issubclass(cls, enum.Enum) or cls.__module__ in _PLAIN_MODULES:
+    if cls.__module__ in _PLAIN_MODULES:
         return
     entered = (
-        typed_dict
-        or dataclasses.is_dataclass(cls)
+        dataclasses.is_dataclass(cls)
         or hasattr(cls, "model_fields")
         or hasattr(cls, "__fields__")
         or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
     )
-    if not entered:
+    typed_dict = typing.is_typeddict(cls) or hasattr(cls, "__total__")
+    if not typed_dict and (entered or issubclass(cls, _WRITTEN) or hasattr(cls, "get_secret_value")):
+        found.add(cls)
+    if not (entered or typed_dict) or issubclass(cls, enum.Enum):
         return
     for annotation in _annotations(cls).values():
         _walk(annotation, found, seen)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-import threading
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -60,7 +59,6 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
         super().__init__(allowed_msgpack_modules=None)
         self._allowed: set[tuple[str, ...]] = set()
         self._writable: dict[type, bool] = {}
-        self._calls = threading.local()
         self.allow_types(allow)
 
     def allow_types(self, types: Iterable[Allowed]) -> None:

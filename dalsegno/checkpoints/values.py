@@ -14,8 +14,6 @@ from dalsegno.errors import NotSerializable, TypeNotAllowed
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-_REFUSED = (TypeError, ValueError, OverflowError, RecursionError, AttributeError, NotSerializable)
-
 
 def dump(serde: SerializerProtocol, value: Any, *, thread: str, key: str) -> tuple[str, bytes]:
     """The type and bytes of the value of `key`.
@@ -33,7 +31,7 @@ def dump(serde: SerializerProtocol, value: Any, *, thread: str, key: str) -> tup
         return serde.dumps_typed(value)
     except TypeNotAllowed as error:
         raise _named(error, "cannot be kept", thread, key) from None
-    except _REFUSED as error:
+    except Exception as error:  # whatever a serializer of the user's raises
         path, culprit = _culprit(serde, value, key)
         name = type(culprit).__qualname__
         if type(culprit).__module__ != "builtins":
@@ -100,7 +98,7 @@ def _culprit(serde: SerializerProtocol, value: Any, path: str, depth: int = 0) -
                 serde.dumps_typed(part)
             except TypeNotAllowed:
                 continue
-            except _REFUSED:
+            except Exception:
                 return _culprit(serde, part, path + step, depth + 1)
     return path, value
 

@@ -218,7 +218,7 @@ def test_a_file_that_may_not_grow_loses_nothing_that_was_committed(path: Path, c
 
 
 def test_processes_that_create_a_database_at_once_all_work(tmp_path: Path, child: Any) -> None:
-    for attempt in range(5):
+    for attempt in range(6):
         path = tmp_path / f"{attempt}.db"
         gate, opener = os.pipe()
 
@@ -241,6 +241,25 @@ def test_processes_that_create_a_database_at_once_all_work(tmp_path: Path, child
         with Database(path).read() as connection:
             assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
             assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_database_that_is_deleted_while_in_use_is_unavailable(path: Path, replaced: bool) -> None:
+    """SQLite alone would go on writing to a file that nobody can find any more."""
+    saver = SqliteCheckpointer(path)
+    put(saver, 1)
+    path.unlink()
+    if replaced:
+        path.touch()
+    with pytest.raises(DatabaseUnavailable, match="moved, deleted or replaced"):
+        put(saver, 2)
+    put(saver, 3)
+    assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3]
+
+
+def test_a_name_that_is_no_text_is_refused(saver: SqliteCheckpointer) -> None:
+    with pytest.raises(CheckpointError, match="surrogate"):
+        saver.get_tuple({"configurable": {"thread_id": "\ud800"}})
 
 
 @pytest.mark.parametrize(("profile", "synchronous"), [("durable", 2), ("fast", 1)])

@@ -203,6 +203,22 @@ def test_a_run_that_was_taken_over_cannot_be_finished_by_its_first_holder(ledger
     assert ledger.get("r1").status == "completed"
 
 
+def test_a_forked_child_does_not_live_for_its_parent(ledger: Ledger, child: Any) -> None:
+    lease = ledger.begin(run_id="r1", thread="t", workflow="w")
+
+    def body(tell: Callable[[str], None]) -> None:
+        assert not ledger.renew()
+        with pytest.raises(ThreadBusy):
+            ledger.acquire("t", "r1")
+        mine = ledger.begin(run_id="r2", thread="another", workflow="w")
+        assert ledger.renew()
+        ledger.finish(mine, "completed")
+
+    assert child(body).wait() == 0
+    ledger.finish(lease, "completed")
+    assert ledger.get("r2").status == "completed"
+
+
 def test_the_run_of_another_thread_cannot_be_acquired(ledger: Ledger) -> None:
     ledger.finish(ledger.begin(run_id="r1", thread="t", workflow="w"), "failed")
     with pytest.raises(UnknownRun):

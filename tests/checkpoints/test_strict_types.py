@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import subprocess
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -270,6 +271,7 @@ def test_the_types_of_a_schema_are_those_it_names_however_deep() -> None:
     assert types_in(State) == {Draft, Colour, Review, Point}
     assert types_in(Box[Draft]) >= {Draft, Colour}
     assert types_in(dict[str, int]) == set()
+    assert types_in(dict[str, subprocess.Popen[str] | threading.Thread]) == set()
     assert types_in(None) == set()
 
 
@@ -277,3 +279,20 @@ def test_a_schema_is_enough_to_keep_its_values(saver: SqliteCheckpointer) -> Non
     saver.allow_schema(State)
     put(saver, "k", Review(verdict="good", draft=Draft("a")))
     assert saver.get_tuple(THREAD) is not None
+
+
+def test_langgraphs_strict_mode_passes_its_types_on(saver: SqliteCheckpointer) -> None:
+    assert saver.with_allowlist({(__name__, "Draft"), (__name__, "Colour")}) is saver
+    put(saver, "k", Draft("a"))
+    assert saver.get_tuple(THREAD) is not None
+
+
+def test_an_error_of_the_users_own_serializer_is_named(path: Path) -> None:
+    class Broken(JsonPlusSerializer):
+        def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
+            if obj == "bad":
+                raise LookupError("no key")
+            return super().dumps_typed(obj)
+
+    with SqliteCheckpointer(path, serde=Broken()) as saver, pytest.raises(NotSerializable, match="no key"):
+        put(saver, "k", "bad")
