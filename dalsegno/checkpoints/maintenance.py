@@ -86,6 +86,12 @@ def copy_thread(connection: sqlite3.Connection, source: str, target: str) -> Non
             "metadata, metadata_type, metadata_blob FROM checkpoints WHERE id = ?",
             (target, json.dumps(references), identity),
         )
+    # A checkpoint that the target has already is the source's now, writes and all.
+    connection.execute(
+        "DELETE FROM writes WHERE thread_id = ? AND (checkpoint_ns, checkpoint_id) IN "
+        "(SELECT checkpoint_ns, checkpoint_id FROM checkpoints WHERE thread_id = ?)",
+        (target, source),
+    )
     connection.execute(
         "INSERT OR REPLACE INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, "
         "channel, type, blob) SELECT ?, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, "
