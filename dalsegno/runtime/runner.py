@@ -95,6 +95,7 @@ class Runner:
     def _compiled(self, graph: Any, store: Any) -> Any:
         if isinstance(graph, Workflow):
             return graph.compile(self.checkpointer, store=store)
+        self.checkpointer.allow_schema(*getattr(graph, "builder", graph).schemas)
         if hasattr(graph, "compile"):
             return graph.compile(checkpointer=self.checkpointer, store=store)
         return graph.copy(

@@ -1,0 +1,30 @@
+"""`make bench`: measures, and prints the tables of docs/benchmarks.md.
+
+Medians of paired, interleaved runs: a ratio holds on a busy machine, an absolute time does not.
+"""
+
+from __future__ import annotations
+
+import platform
+
+from benchmarks import pairing, startup, superstep
+
+
+def main() -> None:
+    """Print every table."""
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}\n")
+    print("### A superstep without a checkpointer, against the same plain StateGraph\n")
+    print(pairing.HEADER)
+    for pair in superstep.pairs():
+        print(pair.row(), flush=True)
+    print("\n### Start-up\n")
+    print(
+        "| what | seconds | gate | met | of langgraph, networkx, rich, pydantic it imports |\n|---|--:|--:|:-:|---|"
+    )
+    took, modules = startup.seconds(), startup.imported()
+    met = "yes" if took <= startup.GATE else "**no**"
+    print(f"| `dalsegno --help` | {took:.2f} | ≤ {startup.GATE} | {met} | {', '.join(modules) or 'none'} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""`dalsegno demo`: the main job on real text: check, run, kill, resume, answer, draw."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, reporting
+
+
+@reporting
+def command(
+    question: Annotated[
+        str | None, typer.Argument(help="What to ask about Python; a question of the demo's own if left out.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROVIDER:NAME", help="A chat model that writes the answer; it leaves this machine."
+        ),
+    ] = None,
+    db: options.Db = None,
+    as_json: options.Json = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Answer a question from Python's own documentation, killed twice and resumed from the mark.
+
+    No key, no network, no language model unless --model names one.
+    """
+    if model is not None:
+        os.environ["DALSEGNO_MODEL"] = model
+    else:
+        os.environ.pop("DALSEGNO_MODEL", None)
+    from dalsegno.cli.screen import print_json, stdout_kept_for_json
+    from dalsegno.demo.show import show
+
+    where = Path(db) if db is not None else options.database(None).with_name("demo.db")
+    with stdout_kept_for_json(as_json) as out:
+        shown = show(question, where, say=lambda line: print(line, flush=True))
+        if as_json:
+            print_json(shown, out)
+    sys.stdout.flush()
+    return COMPLETED

@@ -1,0 +1,201 @@
+"""The demo itself: check, run, kill, resume, compare, draw."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dalsegno import viz
+from dalsegno.checkpoints import Database, ExecutionRecord, Ledger
+from dalsegno.demo.workflow import WIDTHS, flow, library
+from dalsegno.errors import DalsegnoError, MissingExtra, RenderError
+from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.graphs.validation import Report
+from dalsegno.runtime.view import run_view
+from dalsegno.viz.overlay import RunView
+
+QUESTION = "How do I get a default value for a missing key?"
+KILL_AT = 4
+"""Which node execution of each of the first two processes is killed: the fourth after its start."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Process:
+    """What one process of the demo did: the nodes it finished, and the one in which it was killed."""
+
+    pid: int
+    finished: list[str] = field(default_factory=list)
+    killed_in: str | None = None
+    result: dict[str, Any] | None = None
+
+
+def show(question: str | None, db: Path, say: Say = print) -> dict[str, Any]:
+    """Run the demo and say what happens.
+
+    Parameters
+    ----------
+    question
+        What to ask; a question of our own when left out.
+    db
+        The database file; the picture is drawn beside it.
+    say
+        Is given every line.
+
+    Returns
+    -------
+    The JSON of the demo: result, processes, what was executed again, certificate, picture.
+    """
+    began = time.monotonic()
+    asked = question or QUESTION
+    db.parent.mkdir(parents=True, exist_ok=True)
+    thread = f"demo-{uuid.uuid4().hex[:6]}"
+    model = os.environ.get("DALSEGNO_MODEL")
+    workflow = flow()
+    report = workflow.validate()
+    report.raise_for_errors()
+    _introduce(asked, model, report, say)
+
+    processes = list(_processes(db, thread, asked, say))
+    result = processes[-1].result
+    if result is None or result["status"] != "completed":
+        raise DalsegnoError(
+            f"The demo's run did not complete. Look at it: dalsegno show {thread} --db {db}", result=result
+        )
+    with closing(Database(db)) as database:
+        ledger = Ledger(database)
+        run = ledger.get(result["run_id"], plain=True)
+        executions = ledger.executions(run.run_id)
+        view = run_view(ledger, workflow.spec, run)
+    repeated = _compare(processes, executions, report, say)
+    _answer(result["output"], model, say)
+    picture = _picture(workflow.spec, view, db, report, say)
+    say(f"\n{time.monotonic() - began:.1f} s. Look again: dalsegno show {thread} --db {db}")
+    certificate = report.certificate.to_dict() if report.certificate else None
+    return {
+        "question": asked,
+        "model": model,
+        "thread": thread,
+        "db": str(db),
+        "certificate": certificate,
+        "processes": [{"pid": p.pid, "finished": p.finished, "killed_in": p.killed_in} for p in processes],
+        "repeated": repeated,
+        "result": result,
+        "picture": str(picture),
+    }
+
+
+def _introduce(question: str, model: str | None, report: Report, say: Say) -> None:
+    certificate = report.certificate
+    assert certificate is not None
+    version = ".".join(map(str, sys.version_info[:2]))
+    say(f"Question   {question}")
+    say(f"Source     {len(library())} passages of the documentation topics that Python {version} carries")
+    say(
+        "Answers    "
+        + (f"written by {model}" if model else "quoted from the source; no language model is used")
+    )
+    say("")
+    say(f"Proved before the run: every run ends within {certificate.supersteps} supersteps,")
+    say(f"  {certificate.executions} node executions and {certificate.model_calls} model calls.")
+    say(f"  Longest walk: {_walk(certificate.witness)}")
+    say("")
+
+
+def _walk(witness: tuple[str, ...]) -> str:
+    """The witness with its repeated part written once."""
+    names = list(witness)
+    head = names.index("widen") if "widen" in names else len(names)
+    attempt, loops = names[:head], names.count("widen")
+    if not loops:
+        return " → ".join(names)
+    return f"{' → '.join(attempt)}, {loops} × (widen → {' → '.join(attempt)}), {names[-1]}"
+
+
+def _processes(db: Path, thread: str, question: str, say: Say) -> Iterator[Process]:
+    """Start the run, kill it twice, and let the third process end it."""
+    arguments = [question]
+    for stop_at in (KILL_AT, KILL_AT, 0):
+        process = _process([str(db), thread, str(stop_at), *arguments], say, resumed=not arguments)
+        yield process
+        if process.killed_in is None:
+            return
+        arguments = []
+
+
+def _process(arguments: list[str], say: Say, *, resumed: bool) -> Process:
+    command = [sys.executable, "-m", "dalsegno.demo.process", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        process = Process(child.pid)
+        say(f"Process {child.pid} {'resumes from the mark' if resumed else 'starts the run'}")
+        assert child.stdout is not None
+        for text in child.stdout:
+            line = json.loads(text)
+            if line["event"] == "finished":
+                process.finished.append(line["node"])
+                say(f"  superstep {line['superstep']:>2}  {line['node']:<9} {line['seconds'] * 1000:6.1f} ms")
+            elif line["event"] == "waiting":
+                child.kill()
+                process.killed_in = line["node"]
+                say(
+                    f"  superstep {line['superstep']:>2}  {line['node']:<9}  ✗ killed with SIGKILL in this node\n"
+                )
+            else:
+                process.result = line
+                say("")
+    return process
+
+
+def _compare(
+    processes: list[Process], executions: list[ExecutionRecord], report: Report, say: Say
+) -> list[str]:
+    """Say what was done before the kills, and what of it was done again; give the latter."""
+    killed = [p.killed_in for p in processes if p.killed_in]
+    before = sum(len(p.finished) for p in processes[:-1])
+    counted = Counter((e.node, e.occurrence) for e in executions if e.status == "done")
+    again = [f"{node} ({times}×)" for (node, _), times in counted.items() if times > 1]
+    say(
+        f"{before} node executions were committed before the {len(killed)} kills. Done again of these: "
+        f"{', '.join(again) or 'none'}."
+    )
+    say(f"In flight at a kill, so started again: {', '.join(killed)}.")
+    used, proved = processes[-1].result, report.certificate
+    if used and proved:
+        say(f"Used {used['supersteps']} of the {proved.supersteps} supersteps that were proved.")
+    return again
+
+
+def _answer(output: dict[str, Any], model: str | None, say: Say) -> None:
+    say("")
+    if output["outcome"] == "cannot":
+        say(f"Answer     It cannot be answered from these topics: {output['judgement']['reason']}")
+        say(f"           ({output['attempt'] + 1} attempts, the widest with {WIDTHS[-1]} passages)")
+        return
+    for number, sentence in enumerate(output["answer"]["sentences"]):
+        say(f"{'Answer     ' if not number else '           '}{sentence['text']} [{sentence['topic']}]")
+    topics = dict.fromkeys(s["topic"] for s in output["answer"]["sentences"])
+    say(f"Topics     {', '.join(topics)} (read one: python -c \"help('{next(iter(topics))}')\")")
+    if not model:
+        say("           No language model was used.")
+
+
+def _picture(spec: WorkflowSpec, view: RunView, db: Path, report: Report, say: Say) -> Path:
+    try:
+        path = viz.draw(spec, db.with_suffix(".svg"), run=view, report=report)
+    except (MissingExtra, RenderError) as error:
+        path = viz.draw(spec, db.with_suffix(".mmd"), run=view, report=report)
+        say(f"Picture    {path} (as Mermaid: {error})")
+    else:
+        say(f"Picture    {path}")
+    return path

@@ -1,0 +1,135 @@
+"""Whatever its routers choose, a run never goes beyond its certificate."""
+
+from __future__ import annotations
+
+import operator
+import random
+from typing import Annotated, Any, TypedDict
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command, Send, interrupt
+
+from dalsegno import END, START, Each, Loop, Workflow
+
+
+class State(TypedDict, total=False):
+    ran: Annotated[list[tuple[int, str]], operator.add]
+
+
+Shape = list[tuple[str, list[int], list[tuple[int, int]]]]
+"""For each node: how it goes on, its forward targets, and its loops (target, max)."""
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> Shape:
+    size = draw(st.integers(2, 6))
+    shape: Shape = []
+    for number in range(size):
+        kind = draw(st.sampled_from(["static", "choice", "many", "each"]))
+        later = [*range(number + 1, size), size]
+        forward = draw(st.lists(st.sampled_from(later), min_size=1, max_size=2, unique=True))
+        loops = []
+        if kind in ("choice", "many"):
+            back = st.tuples(st.integers(0, number), st.integers(0, 2))
+            loops = draw(st.lists(back, max_size=2, unique_by=lambda pair: pair[0]))
+        shape.append((kind, forward, loops))
+    return shape
+
+
+def built(shape: Shape, chance: random.Random, *, asking: bool = False) -> Workflow:
+    names = [f"n{i}" for i in range(len(shape))] + [END]
+
+    def node(name: str) -> Any:
+        def run(state: State, config: RunnableConfig) -> dict[str, Any]:
+            if asking and chance.random() < 0.2:
+                interrupt(name)
+            return {"ran": [(config["metadata"]["langgraph_step"], name)]}
+
+        return run
+
+    flow = Workflow("random", State)
+    for name in names[:-1]:
+        flow.add_node(name, node(name), interrupts=int(asking))
+    flow.add_node("worker", node("worker"), interrupts=int(asking))
+    flow.add_edge("worker", END)
+    flow.add_edge(START, "n0")
+    for number, (kind, forward, loops) in enumerate(shape):
+        source, targets = names[number], [names[t] for t in forward]
+        if kind == "static":
+            for target in targets:
+                flow.add_edge(source, target)
+        elif kind == "each":
+            answers = [Each("worker", max=3), *targets]
+            flow.add_conditional_edges(source, _fans(chance, targets), answers)
+        else:
+            labels: dict[Any, Any] = {f"to {t}": t for t in targets}
+            labels |= {
+                f"back to {names[t]}": Loop(names[t], max=k, on_exhausted=targets[0]) for t, k in loops
+            }
+            flow.add_conditional_edges(
+                source, _chooses(chance, list(labels), kind), labels, many=kind == "many"
+            )
+    return flow
+
+
+def _chooses(chance: random.Random, labels: list[str], kind: str) -> Any:
+    def choose(state: State) -> Any:
+        if kind == "choice":
+            return chance.choice(labels)
+        return chance.sample(labels, chance.randint(1, len(labels)))
+
+    return choose
+
+
+def _fans(chance: random.Random, targets: list[str]) -> Any:
+    def fan(state: State) -> Any:
+        count = chance.randint(0, 3)
+        return [Send("worker", {}) for _ in range(count)] or chance.choice(targets)
+
+    return fan
+
+
+def valid(flow: Workflow) -> Any:
+    report = flow.validate()
+    assume(report.ok)
+    return report.certificate
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(shapes(), st.integers(0, 2**20))
+def test_random_choices_stay_within_the_certificate(shape: Shape, seed: int) -> None:
+    chance = random.Random(seed)
+    flow = built(shape, chance)
+    certificate = valid(flow)
+    graph = flow.compile()
+    for _ in range(5):
+        ran = graph.invoke({"ran": []})["ran"]
+        assert len({step for step, _ in ran}) <= certificate.supersteps
+        assert len(ran) <= certificate.executions
+        for name, most in certificate.executions_by_node.items():
+            assert sum(1 for _, n in ran if n == name) <= most
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(shapes(), st.integers(0, 2**20))
+def test_random_choices_stay_within_it_over_interrupts_and_second_turns(shape: Shape, seed: int) -> None:
+    chance = random.Random(seed)
+    flow = built(shape, chance, asking=True)
+    certificate = valid(flow)
+    graph = flow.compile(InMemorySaver())
+    config: Any = {"configurable": {"thread_id": "t"}}
+    before = 0
+    for _ in range(2):
+        result = graph.invoke({"ran": []}, config)
+        for _ in range(200):
+            if "__interrupt__" not in result:
+                break
+            answers = {i.id: "go on" for i in result["__interrupt__"]}
+            result = graph.invoke(Command(resume=answers), config)
+        ran = result["ran"][before:]
+        before = len(result["ran"])
+        assert len({step for step, _ in ran}) <= certificate.supersteps
+        assert len(ran) <= certificate.executions
