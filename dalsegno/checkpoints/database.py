@@ -214,7 +214,8 @@ class Database:
 
     def _before_fork(self) -> None:
         self._held_for_fork = self._lock.acquire(timeout=5)
-        if self._held_for_fork and not self._depth and self._connection is not None:
+        idle = self._held_for_fork and not self._depth
+        if idle and self._connection is not None and self.path != ":memory:":
             connection, self._connection = self._connection, None
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
@@ -229,7 +230,7 @@ class Database:
         self._held_for_fork = False
         self._depth, self._doomed = 0, None
         self._queue = []  # the parent's to commit
-        if self._connection is not None:  # forked inside a transaction
+        if self._connection is not None:  # forked inside a transaction, or in memory only
             _make_immortal(self._connection)
             self._connection = None
 

@@ -266,10 +266,6 @@ class Ledger(Journal):
                 "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id = ?1 DESC, run_id LIMIT 6",
                 (run_id,),
             )
-            known = [
-                known
-                for (known,) in connection.execute("SELECT run_id FROM runs ORDER BY id DESC LIMIT 1000")
-            ]
         if rows and (len(rows) == 1 or rows[0][0] == run_id) and run_id:
             return self._record(rows[0], plain)
         if rows:
@@ -277,10 +273,10 @@ class Ledger(Journal):
             raise UnknownRun(
                 f"Several runs begin with `{run_id}`: {several}. Give more of the id.", run_id=run_id
             )
-        raise UnknownRun(
-            f"There is no run `{run_id}` in `{self.database.path}`{did_you_mean(run_id, known)}",
-            run_id=run_id,
-        )
+        with self.database.read() as connection:
+            recent = connection.execute("SELECT run_id FROM runs ORDER BY id DESC LIMIT 1000").fetchall()
+        hint = did_you_mean(run_id, (known for (known,) in recent))
+        raise UnknownRun(f"There is no run `{run_id}` in `{self.database.path}`{hint}", run_id=run_id)
 
     def latest(self, thread: str, *, plain: bool = False) -> RunRecord | None:
         """The last run of a thread."""
@@ -297,7 +293,8 @@ class Ledger(Journal):
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Runs, newest first; a value of a type that may not be built is given as its plain data."""
-        conditions, parameters = ["1"], []
+        conditions: list[str] = ["1"]
+        parameters: list[Any] = []
         for column, value in (("workflow", workflow), ("thread_id", thread)):
             if value is not None:
                 conditions.append(f"{column} = ?")
@@ -307,8 +304,12 @@ class Ledger(Journal):
             conditions.append("status IN (?, 'running')" if status == "stopped" else "status = ?")
             parameters.append(status)
         found: list[RunRecord] = []
+        where = " AND ".join(conditions) + " ORDER BY id DESC"
+        if limit is not None and status not in ("running", "stopped"):
+            where += " LIMIT ?"
+            parameters.append(max(limit, 0))
         with self.database.read() as connection:
-            rows = self._select(connection, " AND ".join(conditions) + " ORDER BY id DESC", parameters)
+            rows = self._select(connection, where, parameters)
         for row in rows:
             if limit is not None and len(found) >= limit:
                 break

@@ -16,7 +16,8 @@ STATUSES: tuple[Status, ...] = ("running", "completed", "failed", "interrupted",
 class RunRecord:
     """One run, as the ledger knows it.
 
-    Times are unix seconds: `created_at` the first start, `started_at` the last start or resume.
+    Times are unix seconds: `created_at` the first start, `started_at` the last start or resume,
+    `finished_at` when it ended or paused, None while it runs or where its process died.
     `target` is where the workflow came from (``path.py:name``), None for one started from Python.
     `status` is ``stopped`` for a run whose process died. `input` is what the run was given; `error` has
     the keys type, message, node, attempt, traceback. `shape` is the workflow as JSON, `code` the hash of

@@ -193,3 +193,13 @@ def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(path: Path, child: 
         assert process.line() == "[]"
         assert process.wait() == 0
     assert keys(database) == ["parent"]
+
+
+def test_a_database_in_memory_outlives_a_fork(child: Any) -> None:
+    database = Database(":memory:")
+    with database.transaction() as connection:
+        connection.execute(EFFECT, ("parent",))
+    process = child(lambda tell: tell(str(keys(database))))
+    assert process.line() == "[]"
+    assert process.wait() == 0
+    assert keys(database) == ["parent"]
