@@ -1,0 +1,200 @@
+"""What the ledger tells about a run, as a picture needs it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dalsegno.graphs.model import START
+from dalsegno.viz.overlay import NodeRun, NodeStatus, RunView
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import ExecutionRecord, Ledger, RunRecord
+    from dalsegno.graphs.model import WorkflowSpec
+    from dalsegno.runtime.pending import Pending
+
+Edge = tuple[str, str, str | None]
+
+
+def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pending | None = None) -> RunView:
+    """A run as the ledger has it, to be laid over the picture of `spec`.
+
+    Parameters
+    ----------
+    ledger
+        Where the run's executions are.
+    spec
+        The workflow that is drawn.
+    run
+        The run.
+    pending
+        What is pending on its thread, if that is known and is this run's.
+    """
+    history = history_of(ledger.executions(run.run_id), spec)
+    nodes = dict(history.nodes)
+    waiting = pending.tasks if pending is not None and pending.run_id == run.run_id else ()
+    if run.status == "running":
+        for name in waiting:
+            known = nodes.get(name, NodeRun(0))
+            nodes[name] = NodeRun(known.count, "running", known.seconds, known.attempts)
+    proved = (run.certificate or {}).get("supersteps")
+    error = run.error or {}
+    where = f"{error['node']}: " if error.get("node") else ""
+    return RunView(
+        run_id=run.run_id,
+        thread=run.thread,
+        workflow=run.workflow,
+        status=run.status,
+        nodes=nodes,
+        edges=history.edges,
+        pending=tuple(dict.fromkeys(waiting)),
+        resumed_from=history.mark(run.started_at) if run.resumes else None,
+        supersteps=max(run.supersteps, history.supersteps),
+        proved=proved,
+        error=f"{where}{error['type']}: {error['message']}" if error else None,
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """What was executed in a run, and which ways it took.
+
+    An execution that was repeated after a crash counts once. `counters` says how often each loop was
+    taken, by the path of its workflow (``"sub/"``, empty for the outermost) and its counter; those of a
+    subworkflow are of its last entry.
+    """
+
+    nodes: Mapping[str, NodeRun]
+    edges: Mapping[Edge, int]
+    counters: Mapping[tuple[str, str], int]
+    records: tuple[ExecutionRecord, ...] = field(repr=False, default=())
+
+    @property
+    def supersteps(self) -> int:
+        """The last superstep of the outermost workflow in which something was executed."""
+        return max((r.superstep for r in self.records if "/" not in r.node), default=0)
+
+    def mark(self, started_at: float) -> int:
+        """The superstep after which the run went on, when it was last started at that time."""
+        outer = [r for r in self.records if "/" not in r.node]
+        after = [r.superstep for r in outer if r.started_at >= started_at]
+        before = [r.superstep for r in outer if r.started_at < started_at]
+        return min(after) - 1 if after else max(before, default=0)
+
+
+def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> History:
+    """What the journal of a run amounts to."""
+    everything = list(records)
+    executed = [r for r in everything if r.occurrence != 0]
+    routed = [r for r in everything if r.occurrence == 0]
+    last: dict[tuple[object, ...], ExecutionRecord] = {}
+    for key, record in _keyed(executed):
+        last[key] = record
+    nodes: dict[str, list[ExecutionRecord]] = defaultdict(list)
+    edges: Counter[Edge] = Counter()
+    counters: Counter[tuple[str, str]] = Counter()
+    for record in last.values():
+        nodes[record.node].append(record)
+        prefix = _prefix(record.node)
+        for inner in [key for key in counters if key[0].startswith(record.node + "/")]:
+            del counters[inner]
+        for target, label, counter in record.targets if record.status == "done" else ():
+            edges[record.node, prefix + target, label] += 1
+            if counter is not None:
+                counters[prefix, counter] += 1
+    for source, target, label in _decided(routed, spec):
+        edges[source, target, label] += 1
+    for level, prefix in _levels(spec):
+        _add_undecided(level, prefix, nodes, edges)
+    return History({name: _node_run(runs) for name, runs in nodes.items()}, edges, counters, tuple(executed))
+
+
+def _keyed(records: list[ExecutionRecord]) -> Iterator[tuple[tuple[object, ...], ExecutionRecord]]:
+    """Each record under a key that its repetition after a crash has too.
+
+    The occurrences of a subworkflow's nodes start anew whenever it is entered; which entry a record
+    belongs to is told by how often the subworkflow had ended before. Parallel entries cannot be told
+    apart, so nothing in them is taken for a repetition.
+    """
+    parallel = {r.node for r in records if r.index is not None}
+    ended: dict[str, set[tuple[object, ...]]] = defaultdict(set)
+    for number, record in enumerate(records):
+        outer = [record.node[:i] for i, c in enumerate(record.node) if c == "/"]
+        entry: tuple[object, ...] = tuple(len(ended[name]) for name in outer)
+        if any(name in parallel for name in outer):
+            entry = (number,) if record.status == "done" else (*entry, "attempt")
+        key = (record.node, entry, record.occurrence, record.index)
+        if record.status == "done":
+            ended[record.node].add(key)
+        yield key, record
+
+
+def _node_run(records: list[ExecutionRecord]) -> NodeRun:
+    last = records[-1]
+    statuses: Mapping[str, NodeStatus] = {"done": "done", "failed": "failed", "interrupted": "interrupted"}
+    unfinished = next((r for r in records if r.status != "done"), last)
+    shown = unfinished if last.status == "done" and unfinished.superstep == last.superstep else last
+    error = shown.error or {}
+    return NodeRun(
+        count=len(records),
+        status=statuses[shown.status],
+        seconds=sum(r.seconds for r in records),
+        attempts=shown.attempt,
+        error=f"{error['type']}: {error['message']}" if error else None,
+    )
+
+
+def _decided(routed: list[ExecutionRecord], spec: WorkflowSpec) -> Iterator[Edge]:
+    """Decisions of routers outside of nodes. That of START is journalled without its workflow's path: the
+    first is the outermost workflow's, the others belong where such an edge is declared."""
+    starts = {
+        (edge.target, edge.label): prefix
+        for level, prefix in _levels(spec)
+        if prefix
+        for edge in level.edges
+        if edge.source == START
+    }
+    own = {(e.target, e.label) for e in spec.edges if e.source == START and e.kind == "choice"}
+    seen_outermost = False
+    for record in routed:
+        prefix = _prefix(record.node)
+        if record.node == START:
+            outermost = not seen_outermost and any((t, label) in own for t, label, _ in record.targets)
+            seen_outermost = seen_outermost or outermost
+            if not outermost:
+                prefix = next((starts[t, n] for t, n, _ in record.targets if (t, n) in starts), "-")
+            if prefix == "-":
+                continue
+        source = prefix + START if record.node == START else record.node
+        for target, label, _ in record.targets:
+            yield source, prefix + target, label
+
+
+def _add_undecided(
+    level: WorkflowSpec, prefix: str, nodes: Mapping[str, list[ExecutionRecord]], edges: Counter[Edge]
+) -> None:
+    """Edges that nobody decides on are not journalled: those of START, and the ways into a join."""
+    for edge in level.edges:
+        if edge.kind == "static" and edge.source == START:
+            first = sum(r.superstep == 1 for r in nodes.get(prefix + edge.target, ()))
+            if first:
+                edges[prefix + START, prefix + edge.target, None] = first
+        if edge.kind == "join":
+            for source in edge.sources:
+                done = sum(r.status == "done" for r in nodes.get(prefix + source, ()))
+                if done:
+                    edges[prefix + source, prefix + edge.target, None] = done
+
+
+def _levels(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[tuple[WorkflowSpec, str]]:
+    yield spec, prefix
+    for node in spec.nodes.values():
+        if node.child is not None and depth < 20:  # a workflow may contain itself; the check refuses that
+            yield from _levels(node.child, f"{prefix}{node.name}/", depth + 1)
+
+
+def _prefix(path: str) -> str:
+    outer, slash, _ = path.rpartition("/")
+    return outer + slash
