@@ -1,0 +1,75 @@
+"""The command line: one file a command, and nothing heavy imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+COMMANDS = ("check", "rule", "draw", "run", "resume", "runs", "show", "history", "demo")
+"""Every command, in the order of the help; each is the function `command` of the file of its name."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code.
+
+    0 completed, or no errors · 1 failed, or findings · 2 usage, or something could not be loaded ·
+    3 waits for a human · 4 another process holds the thread · 5 cancelled · 130 and 143 stopped by SIGINT
+    or SIGTERM and resumable.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(given)(given, prog_name="dalsegno")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(bool(end.code))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def app(given: Sequence[str] = ()) -> typer.Typer:
+    """The commands as a typer application: only the one that is asked for, where one is."""
+    made = typer.Typer(
+        rich_markup_mode=None,  # rich's help pages take a quarter of a second to import
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help=_HELP,
+        epilog=_CODES,
+    )
+    made.callback()(_root)
+    asked = [name for name in COMMANDS if given and given[0] == name]
+    for name in asked or COMMANDS:
+        if find_spec(f"{__name__}.{name}") is not None:
+            made.command(name)(import_module(f"{__name__}.{name}").command)
+    return made
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from dalsegno import __version__
+
+        typer.echo(f"dalsegno {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> Any: ...
+
+
+_HELP = """Agent workflows that are proved to end and resume from the mark.
+
+TARGET is path/to/file.py:name or package.module:name: a Workflow, a LangGraph graph, or a function without
+arguments that gives one. The database is --db, else DALSEGNO_DB, else .dalsegno/runs.db."""
+
+_CODES = """Exit codes: 0 completed, or no errors; 1 failed, or findings; 2 usage, or something could not be
+loaded; 3 waits for a human; 4 another process holds the thread; 5 cancelled; 130 and 143 stopped by a signal,
+and resumable."""

@@ -1,0 +1,94 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dalsegno.cli.exits import UsageError
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Ledger
+
+DEFAULT_DATABASE = Path(".dalsegno") / "runs.db"
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="path/to/file.py:name or package.module:name.")]
+Db = Annotated[
+    str | None,
+    typer.Option("--db", metavar="PATH", help="The database; else DALSEGNO_DB, else .dalsegno/runs.db."),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help='Print one JSON document; errors go to stderr as {"error": {"type", "message"}}.'
+    ),
+]
+Traceback = Annotated[
+    bool,
+    typer.Option("--traceback", help="Show every frame of an error, not only yours. DALSEGNO_TRACEBACK=1."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", metavar="JSON", help="The runtime context of the nodes; it is not kept."),
+]
+
+
+def database(given: str | None) -> Path:
+    """The database that is meant; its folder is made when it is the one we choose."""
+    named = given or os.environ.get("DALSEGNO_DB")
+    if named:
+        return Path(named)
+    folder = DEFAULT_DATABASE.parent
+    try:
+        folder.mkdir(exist_ok=True)
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise UsageError(
+            f"`{folder}` cannot be made here ({error.strerror or error}). Name a database with --db."
+        ) from None
+    return DEFAULT_DATABASE
+
+
+def existing_ledger(given: str | None) -> Ledger | None:
+    """The ledger to read from; None where nothing was run here yet. A database that is named must be there."""
+    from dalsegno.checkpoints import Database, Ledger
+
+    named = given or os.environ.get("DALSEGNO_DB")
+    path = Path(named) if named else DEFAULT_DATABASE
+    if not path.exists():
+        if not named:
+            return None
+        said = "--db" if given else "DALSEGNO_DB"
+        raise UsageError(f"There is no database `{path}` ({said}). Check the path; `dalsegno run` makes one.")
+    return Ledger(Database(path))
+
+
+def json_value(text: str, option: str) -> Any:
+    """JSON from the command line, from `@file`, or from stdin (`-`)."""
+    source = option
+    if text == "-":
+        source, text = f"{option} (stdin)", sys.stdin.read()
+    elif text.startswith("@"):
+        source = f"{option} ({text[1:]})"
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UsageError(f"{option}: `{text[1:]}` cannot be read: {why}.") from None
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"{source} is no JSON: {error.msg}, line {error.lineno} column {error.colno}. "
+            f'An object looks like \'{{"topic": "rain"}}\'; @file reads a file, - reads stdin.'
+        ) from None
+    except RecursionError:
+        raise UsageError(f"{source} is JSON that is nested too deeply.") from None

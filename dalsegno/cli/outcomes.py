@@ -1,0 +1,103 @@
+"""How a run ended, or why it pauses, for people: a few lines, and how to go on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.cli.exits import wants_traceback
+from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, plain_value, readable, sign
+
+if TYPE_CHECKING:
+    from dalsegno.runtime import RunResult
+
+_LONGEST = 600
+"""Characters of an output value that are printed; JSON has all."""
+
+_SAID = {
+    "completed": "completed",
+    "interrupted": "waits for a human",
+    "stopped": "stopped",
+    "cancelled": "cancelled",
+}
+
+
+def print_outcome(
+    result: RunResult, proved: int | None, db_option: str | None, *, full: bool = False
+) -> None:
+    """Print the summary to stdout; of a failure, the user's part of the traceback to stderr before it."""
+    if result.error and result.error.get("traceback"):
+        from dalsegno.cli.tracebacks import users_part
+
+        text = users_part(str(result.error["traceback"]), full=full or wants_traceback())
+        Screen(sys.stderr).line(readable(text.rstrip()))
+    screen = Screen(sys.stdout)
+    mark = sign(result.status)
+    head = [
+        f"{screen.paint(mark, 'bold ' + SIGN_STYLES[mark])} {screen.paint(one_line(result.workflow), 'bold')}"
+    ]
+    head[0] += f" {failure(result.error)}" if result.error else f" {_SAID.get(result.status, result.status)}"
+    used = f"{result.supersteps} superstep{'' if result.supersteps == 1 else 's'}"
+    head.append(f"proved {proved} · used {used}" if proved is not None else used)
+    if "seconds" in result.usage:
+        head.append(duration(result.usage["seconds"]))
+    screen.line(" · ".join(head))
+    facts: list[tuple[str, str]] = []
+    if result.status == "completed" and isinstance(result.output, Mapping):
+        facts += [(one_line(key), value_in_words(value)) for key, value in result.output.items()]
+    facts += questions(result.interrupts)
+    facts += [("thread", result.thread), ("run", result.run_id)]
+    way = way_on(result.status, result.thread, result.interrupts, db_option)
+    if way:
+        facts.append(("go on", way))
+    screen.facts(facts)
+
+
+def failure(error: Mapping[str, Any]) -> str:
+    """What failed, where and at which attempt."""
+    node = f" in `{error['node']}`" if error.get("node") else ""
+    attempt = f", attempt {error['attempt']}" if (error.get("attempt") or 1) > 1 else ""
+    return f"failed{node}{attempt}: {one_line(error['type'])}: {one_line(error['message'])}"
+
+
+def questions(interrupts: Sequence[Any]) -> list[tuple[str, str]]:
+    """The questions that wait, each with its id."""
+    return [
+        (f"{i.get('node') or 'it'} asks", f"{value_in_words(i.get('value'))}  (id {i.get('id')})")
+        for i in interrupts
+        if isinstance(i, Mapping)
+    ]
+
+
+def way_on(status: str, thread: str, interrupts: Sequence[Any], db_option: str | None) -> str | None:
+    """How to go on with a run of that status; None where there is nothing to go on with."""
+    if status == "failed":
+        return f"mend the cause, then: {again(thread, db_option)}"
+    if status == "stopped" or (status == "interrupted" and not interrupts):
+        return again(thread, db_option)
+    if status == "interrupted":
+        return again(thread, db_option, "ANSWER" if len(interrupts) == 1 else "'{\"ID\": ANSWER, ...}'")
+    return None
+
+
+def again(thread: str, db_option: str | None, answer: str | None = None) -> str:
+    """The command that goes on with a thread; `answer` is put as it is."""
+    words = ["dalsegno resume"]
+    words += [f"--db {shlex.quote(db_option)}"] if db_option else []
+    words += [f"--value {answer}"] if answer else []
+    words += [f"{'-- ' if thread.startswith('-') else ''}{shlex.quote(thread)}"]
+    return " ".join(words)
+
+
+def value_in_words(value: Any) -> str:
+    """A value for people: text as it is, anything else as JSON, cut when it is long."""
+    text = value if isinstance(value, str) else json.dumps(plain_value(value), ensure_ascii=False)
+    text = readable(text)
+    return (
+        text
+        if len(text) <= _LONGEST
+        else f"{text[:_LONGEST].rstrip()} … ({len(text)} characters; --json has all)"
+    )

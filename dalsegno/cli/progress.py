@@ -1,0 +1,271 @@
+"""What is seen of a run while it goes on: one line a node execution, and on a terminal what runs now."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.cli.screen import Screen, duration, one_line, shortened
+from dalsegno.runtime.events import (
+    Event,
+    NodeFailed,
+    NodeFinished,
+    NodeInterrupted,
+    NodeStarted,
+    RunFinished,
+    RunStarted,
+)
+from dalsegno.runtime.view import History
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.model import WorkflowSpec
+    from dalsegno.nodes.execution import Taken
+
+_WORDS = {NodeFinished: "done", NodeFailed: "failed", NodeInterrupted: "waits"}
+_STYLES = {"done": "green", "failed": "bold red", "waits": "yellow"}
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+
+
+@dataclass
+class _Fan:
+    """The parallel executions of a node that was sent to, in one superstep; they share a line."""
+
+    superstep: str
+    node: str
+    done: int = 0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class Progress:
+    """A listener of one run's events that prints a line for each node execution.
+
+    Parameters
+    ----------
+    spec
+        The workflow, for its names and the bounds of its loops.
+    proved
+        Supersteps that were proved, None where none were.
+    write
+        Prints a line.
+    past
+        What was executed before this process, asked for when a run goes on.
+    clock
+        Unix seconds.
+    """
+
+    def __init__(
+        self,
+        spec: WorkflowSpec,
+        proved: int | None,
+        write: Callable[[str], None],
+        screen: Screen,
+        past: Callable[[str], History | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.spec = spec
+        self.proved = proved
+        self.note = ""
+        self._write = write
+        self._screen = screen
+        self._past = past
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._loops: dict[tuple[str, str], int] = {}
+        self._running: dict[tuple[Any, ...], tuple[str, str, float]] = {}
+        self._outer: dict[str, str] = {}
+        self._fans: dict[str, _Fan] = {}
+        self._superstep = 0
+        self._wide = max((len(name) for name in _paths(spec)), default=0)
+        self._digits = min(len(str(proved or 100)), 4)
+
+    def __call__(self, event: Event) -> None:
+        # What cannot be shown is no reason for a node to fail.
+        with self._lock, contextlib.suppress(OSError, ValueError):
+            if isinstance(event, RunStarted):
+                self._begin(event)
+            elif isinstance(event, RunFinished):
+                self._flush()
+            elif type(event) is NodeStarted:
+                self._start(event)
+            elif isinstance(event, NodeStarted):
+                self._end(event)
+
+    def running_now(self) -> str:
+        """The superstep, and the nodes that run in it with their seconds."""
+        with self._lock:
+            now = self._clock()
+            names: dict[str, list[float]] = {}
+            for _, node, began in self._running.values():
+                names.setdefault(node, []).append(now - began)
+        parts = [
+            f"{node}{f' ×{len(times)}' if len(times) > 1 else ''} {duration(max(times))}"
+            for node, times in names.items()
+        ]
+        bound = f" of at most {self.proved}" if self.proved is not None else ""
+        head = f"superstep {self._superstep}{bound}" if self._superstep else "starting"
+        return "  ".join([head, *parts[:4], *([f"and {len(parts) - 4} more"] if len(parts) > 4 else [])])
+
+    # -- events -----------------------------------------------------------------------------------
+
+    def _begin(self, event: RunStarted) -> None:
+        what = "resumed" if event.resumed else "started"
+        thread = one_line(event.thread)
+        self._write(f"run {event.run_id[:8]} of {one_line(event.workflow)} on thread {thread}, {what}")
+        past = self._past(event.run_id)
+        if past is not None:
+            self._loops = dict(past.counters)
+            self._superstep = past.supersteps
+
+    def _start(self, event: NodeStarted) -> None:
+        superstep = self._place(event)
+        if event.index is None:
+            self._flush_before(event.node, superstep)
+        if "/" not in event.node:
+            self._superstep = event.superstep
+        for key in [k for k in self._loops if k[0].startswith(event.node + "/")]:
+            del self._loops[key]
+        self._outer[event.node] = superstep
+        self._running[_key(event)] = (superstep, event.node, event.at)
+
+    def _end(self, event: NodeStarted) -> None:
+        superstep, _, _ = self._running.pop(_key(event), (self._place(event), "", 0.0))
+        word = _WORDS[type(event)]
+        seconds: float = getattr(event, "seconds", 0.0)
+        notes = [f"attempt {event.attempt}"] if event.attempt > 1 else []
+        if isinstance(event, NodeFinished):
+            notes += self._ways(event.node, event.taken)
+        if isinstance(event, NodeFailed):
+            notes.append(shortened(one_line(f"{type(event.error).__name__}: {event.error}"), 80))
+        if event.index is None or word != "done":
+            self._line(superstep, event.node, word, seconds, notes)
+            return
+        fan = self._fans.setdefault(f"{superstep} {event.node}", _Fan(superstep, event.node))
+        fan.done += 1
+        fan.seconds = max(fan.seconds, seconds)
+        fan.notes = tuple(dict.fromkeys((*fan.notes, *notes)))[:3]
+
+    def _place(self, event: NodeStarted) -> str:
+        """The superstep, within a subworkflow after that of its node: ``3.1``."""
+        outer = event.node.rpartition("/")[0]
+        return f"{self._outer[outer]}.{event.superstep}" if outer in self._outer else str(event.superstep)
+
+    def _ways(self, node: str, taken: Sequence[Taken]) -> list[str]:
+        prefix = node.rpartition("/")[0]
+        prefix = prefix + "/" if prefix else ""
+        bounds = _loops(self.spec, prefix)
+        ways = []
+        for way in taken:
+            if way.label is None and way.counter is None:
+                continue
+            target = "END" if way.target == "__end__" else way.target
+            said = f"{way.label} → {target}" if way.label not in (None, target) else f"→ {target}"
+            if way.counter is not None:
+                count = self._loops[prefix, way.counter] = self._loops.get((prefix, way.counter), 0) + 1
+                said += f" {count}/{bounds.get(way.counter, '?')}"
+            ways.append(one_line(said))
+        return ways
+
+    # -- lines ------------------------------------------------------------------------------------
+
+    def _flush_before(self, node: str, superstep: str) -> None:
+        """Print the fans of earlier supersteps of the same workflow and of those inside it."""
+        for key, fan in list(self._fans.items()):
+            if fan.superstep != superstep:
+                self._print_fan(self._fans.pop(key))
+
+    def _flush(self) -> None:
+        for key in list(self._fans):
+            self._print_fan(self._fans.pop(key))
+
+    def _print_fan(self, fan: _Fan) -> None:
+        name = f"{fan.node} ×{fan.done}" if fan.done > 1 else fan.node
+        self._line(fan.superstep, name, "done", fan.seconds, fan.notes)
+
+    def _line(self, superstep: str, node: str, word: str, seconds: float, notes: Sequence[str]) -> None:
+        paint = self._screen.paint
+        parts = [
+            f"superstep {superstep.rjust(self._digits)}",
+            one_line(node).ljust(self._wide),
+            paint(word.ljust(6), _STYLES[word]),
+            duration(seconds).rjust(6),
+            *notes,
+        ]
+        self._write("  ".join(parts).rstrip())
+
+
+def _key(event: NodeStarted) -> tuple[Any, ...]:
+    return event.node, event.occurrence, event.index, event.attempt
+
+
+def _paths(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    for node in spec.nodes.values():
+        yield prefix + node.name
+        if node.child is not None and depth < 4:
+            yield from _paths(node.child, f"{prefix}{node.name}/", depth + 1)
+
+
+def _loops(spec: WorkflowSpec, prefix: str) -> dict[str, int]:
+    level: WorkflowSpec | None = spec
+    for name in prefix.split("/")[:-1]:
+        node = level.nodes.get(name) if level is not None else None
+        level = node.child if node is not None else None
+    return {e.counter: e.loop for e in level.edges if e.loop is not None} if level is not None else {}
+
+
+@contextlib.contextmanager
+def shown(
+    spec: WorkflowSpec,
+    proved: int | None,
+    past: Callable[[str], History | None],
+    *,
+    quiet: bool,
+) -> Iterator[Progress]:
+    """The progress of one run: live where stderr is a terminal, else plain lines; nothing if `quiet`."""
+    screen = Screen(sys.stderr)
+    if quiet:
+        yield Progress(spec, proved, lambda line: None, screen, past)
+    elif not screen.is_terminal:
+        yield Progress(spec, proved, screen.line, screen, past)
+    else:
+        with _live(screen) as (write, show):
+            progress = Progress(spec, proved, write, screen, past)
+            show(progress)
+            yield progress
+
+
+@contextlib.contextmanager
+def _live(screen: Screen) -> Iterator[tuple[Callable[[str], None], Callable[[Progress], None]]]:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    watched: list[Progress] = []
+
+    class Now:
+        """The last line of the screen, drawn anew ten times a second."""
+
+        def __rich__(self) -> Text:
+            sign = _SPINNER[int(time.monotonic() * 10) % len(_SPINNER)]
+            said = watched[0].running_now() if watched else "starting"
+            note = f"  {watched[0].note}" if watched and watched[0].note else ""
+            return Text(shortened(f"{sign} {said}", console.width - 1), style="cyan") + Text(
+                shortened(note, console.width), style="yellow"
+            )
+
+    both = sys.stdout.isatty()
+    with Live(
+        Now(),
+        console=console,
+        refresh_per_second=10,
+        transient=True,
+        redirect_stdout=both,
+        redirect_stderr=both,
+    ):
+        yield lambda line: console.print(Text.from_ansi(line)), watched.append

@@ -1,0 +1,108 @@
+"""`dalsegno resume`: go on from the mark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import UsageError, reporting
+from dalsegno.errors import TargetNotLoaded, UnknownThread, did_you_mean
+
+
+@reporting
+def command(
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="The thread's name.")],
+    value: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ANSWER",
+            help="The answer to the question that waits: JSON, or text that is none. Where several wait: "
+            "'{\"ID\": ANSWER, ...}'.",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="TARGET", help="The workflow, if it moved or the run was started from Python."),
+    ] = None,
+    db: options.Db = None,
+    context: options.Context = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Go on from the mark: after a crash, a failure, a stop or a wait for a human.
+
+    What was committed is not done again.
+
+    Exit: as `dalsegno run`; 2 where there is nothing to go on with.
+    """
+    from dalsegno.cli.screen import stdout_kept_for_json
+
+    given = options.json_value(context, "--context") if context is not None else None
+    with stdout_kept_for_json(as_json) as out:
+        from dalsegno.graphs.loading import load_target
+
+        kept = _kept_target(thread, db)
+        try:
+            loaded = load_target(target or _needed(kept, thread))
+        except TargetNotLoaded as error:
+            if target is None and error.reason in ("no file", "no module", "no such name"):
+                error.add_note(
+                    f"The run was started from `{kept}`: if that moved, say where it is now with --target."
+                )
+            raise
+        from dalsegno.cli import turn
+
+        manner = turn.Manner(as_json=as_json, quiet=quiet, full_traceback=traceback, db_option=db, out=out)
+        return turn.take(
+            loaded,
+            options.database(db),
+            lambda runner: runner.resume(thread, _answer(value), context=given),
+            manner,
+        )
+
+
+def _kept_target(thread: str, db: str | None) -> str | None:
+    """Where the thread's last run came from."""
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        raise UnknownThread(
+            f"Nothing was run here yet: there is no `{options.DEFAULT_DATABASE}` in `{Path.cwd()}`. "
+            "Go to the folder where it was started, or name the database with --db.",
+            thread=thread,
+        )
+    try:
+        run = ledger.latest(thread, plain=True)
+        if run is None:
+            known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000))
+            raise UnknownThread(
+                f"Nothing was run on thread `{thread}` in `{ledger.database.path}`"
+                f"{did_you_mean(thread, known) or '.'} `dalsegno runs` lists what was.",
+                thread=thread,
+            )
+        return run.target
+    finally:
+        ledger.database.close()
+
+
+def _needed(kept: str | None, thread: str) -> str:
+    if kept is None:
+        raise UsageError(
+            f"The last run on thread `{thread}` was started from Python, so where its workflow is was not kept. "
+            "Name it with --target path/to/file.py:name."
+        )
+    return kept
+
+
+def _answer(text: str | None) -> Any:
+    """An answer as it was meant: JSON where it is JSON, else the text itself."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return text

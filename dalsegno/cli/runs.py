@@ -1,0 +1,123 @@
+"""`dalsegno runs`: the ledger, newest first."""
+
+from __future__ import annotations
+
+import sys
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, reporting
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import RunRecord
+
+
+class Status(StrEnum):
+    """The statuses of a run."""
+
+    running = "running"
+    completed = "completed"
+    failed = "failed"
+    interrupted = "interrupted"
+    stopped = "stopped"
+    cancelled = "cancelled"
+
+
+@reporting
+def command(
+    status: Annotated[Status | None, typer.Option(help="Only runs of this status.")] = None,
+    workflow: Annotated[
+        str | None, typer.Option(metavar="W", help="Only runs of the workflow of this name.")
+    ] = None,
+    thread: Annotated[str | None, typer.Option(metavar="T", help="Only runs on this thread.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    db: options.Db = None,
+    as_json: options.Json = False,
+) -> int:
+    """List runs, newest first."""
+    from dalsegno.cli.screen import Screen, print_json
+
+    ledger = options.existing_ledger(db)
+    found: list[RunRecord] = []
+    if ledger is not None:
+        try:
+            found = ledger.runs(
+                status=status.value if status else None, workflow=workflow, thread=thread, limit=limit + 1
+            )
+        finally:
+            ledger.database.close()
+    if as_json:
+        print_json([summary(run) for run in found[:limit]])
+        return COMPLETED
+    screen = Screen(sys.stdout)
+    if not found:
+        narrowed = status or workflow or thread
+        screen.line("No such runs." if narrowed else "No runs yet. `dalsegno run TARGET` makes one.")
+        return COMPLETED
+    now = time.time()
+    screen.table(
+        ("run", "workflow", "thread", "status", "started", "took", "supersteps", ""),
+        [_row(run, now) for run in found[:limit]],
+        right=(5, 6),
+    )
+    if len(found) > limit:
+        screen.line(screen.paint(f"The newest {limit}; --limit shows more.", "dim"))
+    return COMPLETED
+
+
+def _row(run: RunRecord, now: float) -> tuple[str, ...]:
+    from dalsegno.cli.screen import ago, duration, one_line, shortened, sign
+
+    proved = (run.certificate or {}).get("supersteps")
+    return (
+        run.run_id[:8],
+        shortened(one_line(run.workflow), 24),
+        shortened(one_line(run.thread), 36),
+        f"{sign(run.status)} {run.status}",
+        ago(run.started_at, now),
+        duration(seconds_of(run)),
+        f"{run.supersteps}/{proved}" if proved is not None else str(run.supersteps),
+        _remark(run),
+    )
+
+
+def _remark(run: RunRecord) -> str:
+    from dalsegno.cli.screen import one_line
+
+    if run.error:
+        node = f"{run.error['node']}: " if run.error.get("node") else ""
+        return one_line(f"{node}{run.error['type']}: {run.error['message']}")
+    asked = [i for i in run.interrupts if isinstance(i, dict)]
+    return one_line(f"{asked[0].get('node')} asks {asked[0].get('value')}") if asked else ""
+
+
+def seconds_of(run: RunRecord) -> float | None:
+    """Seconds of the last start or resume; None while it is running, or where its process died."""
+    return None if run.finished_at is None else max(run.finished_at - run.started_at, 0.0)
+
+
+def summary(run: RunRecord) -> dict[str, Any]:
+    """A run as the JSON of `runs`; `seconds` are those of the last start or resume."""
+    from dalsegno.cli.screen import instant
+
+    error = run.error
+    return {
+        "run_id": run.run_id,
+        "thread": run.thread,
+        "workflow": run.workflow,
+        "version": run.version,
+        "status": run.status,
+        "target": run.target,
+        "created_at": instant(run.created_at),
+        "started_at": instant(run.started_at),
+        "finished_at": instant(run.finished_at),
+        "seconds": seconds_of(run),
+        "supersteps": run.supersteps,
+        "proved": (run.certificate or {}).get("supersteps"),
+        "resumes": run.resumes,
+        "error": {k: error.get(k) for k in ("type", "message", "node", "attempt")} if error else None,
+    }

@@ -1,0 +1,76 @@
+"""Findings as SARIF 2.1.0, which code hosts show beside the line they are about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.validation import Finding, Report
+
+
+def sarif(reports: Sequence[Report]) -> dict[str, Any]:
+    """One SARIF log with one run.
+
+    https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/sarif-v2.1.0-os.html
+    """
+    from dalsegno import __version__
+    from dalsegno.graphs.validation import RULES
+
+    findings = [(report.workflow, finding) for report in reports for finding in report.findings]
+    codes = sorted({finding.code for _, finding in findings})
+    rules = [
+        {
+            "id": code,
+            "shortDescription": {"text": RULES[code].title},
+            "fullDescription": {"text": RULES[code].doc},
+            "defaultConfiguration": {"level": RULES[code].severity},
+        }
+        for code in codes
+    ]
+    return {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [
+            {
+                "tool": {"driver": {"name": "dalsegno", "version": __version__, "rules": rules}},
+                "originalUriBaseIds": {"ROOT": {"uri": Path.cwd().as_uri() + "/"}},
+                "results": [
+                    _result(workflow, finding, codes.index(finding.code)) for workflow, finding in findings
+                ],
+            }
+        ],
+    }
+
+
+def _result(workflow: str, finding: Finding, index: int) -> dict[str, Any]:
+    text = f"{workflow}: {finding.message}" + (f" Fix: {finding.fix}" if finding.fix else "")
+    result: dict[str, Any] = {
+        "ruleId": finding.code,
+        "ruleIndex": index,
+        "level": finding.severity,
+        "message": {"text": text},
+    }
+    location: dict[str, Any] = {}
+    if finding.path:
+        location["logicalLocations"] = [
+            {"name": name, "fullyQualifiedName": f"{workflow}/{name}"} for name in finding.path
+        ]
+    if finding.where:
+        file, _, line = finding.where.rpartition(":")
+        location["physicalLocation"] = {
+            "artifactLocation": _artifact(file),
+            "region": {"startLine": max(int(line), 1)},
+        }
+    if location:
+        result["locations"] = [location]
+    return result
+
+
+def _artifact(file: str) -> dict[str, str]:
+    path = Path(file)
+    if not path.is_absolute() or path.is_relative_to(Path.cwd()):
+        return {"uri": Path(os.path.relpath(path)).as_posix(), "uriBaseId": "ROOT"}
+    return {"uri": path.as_uri()}

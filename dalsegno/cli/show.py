@@ -1,0 +1,163 @@
+"""`dalsegno show`: everything the ledger knows about one run."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, reporting, wants_traceback
+from dalsegno.errors import UnknownRun
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Ledger, RunRecord
+    from dalsegno.cli.screen import Screen
+    from dalsegno.runtime.view import History
+
+
+@reporting
+def command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or a thread's name.")],
+    db: options.Db = None,
+    as_json: options.Json = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Show one run: how it stands, what it did, and how to go on with it.
+
+    A thread's name means the last run on it.
+    """
+    from dalsegno.cli.screen import Screen, print_json
+    from dalsegno.graphs.model import WorkflowSpec
+    from dalsegno.runtime.view import history_of
+
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        raise UnknownRun("Nothing was run here yet: there is no `.dalsegno/runs.db`.", run_id=run)
+    try:
+        record = find(ledger, run)
+        history = history_of(ledger.executions(record.run_id), WorkflowSpec(record.workflow))
+        latest = ledger.latest(record.thread, plain=True)
+        holder = ledger.holder(record.thread) if record.status == "running" else None
+    finally:
+        ledger.database.close()
+    superseded = latest.run_id if latest is not None and latest.run_id != record.run_id else None
+    if as_json:
+        print_json(_document(record, history, superseded))
+        return COMPLETED
+    _print(Screen(sys.stdout), record, history, superseded, holder, db, traceback or wants_traceback())
+    return COMPLETED
+
+
+def find(ledger: Ledger, name: str) -> RunRecord:
+    """The run that is meant: the last one on a thread of that name, else the one with that id.
+
+    Raises
+    ------
+    UnknownRun
+        There is none, or several ids begin so.
+    """
+    on_thread = ledger.latest(name, plain=True) if name else None
+    return on_thread or ledger.get(name, plain=True)
+
+
+def _print(
+    screen: Screen,
+    run: RunRecord,
+    history: History,
+    superseded: str | None,
+    holder: Any,
+    db: str | None,
+    full: bool,
+) -> None:
+    from dalsegno.cli.outcomes import questions, value_in_words, way_on
+    from dalsegno.cli.runs import seconds_of
+    from dalsegno.cli.screen import SIGN_STYLES, ago, clock, duration, one_line, readable, sign
+
+    mark = sign(run.status)
+    screen.line(
+        f"{screen.paint(mark, 'bold ' + SIGN_STYLES.get(mark, 'dim'))} "
+        f"{screen.paint(one_line(run.workflow), 'bold')} {run.status}"
+    )
+    proved = (run.certificate or {}).get("supersteps")
+    used = max(run.supersteps, history.supersteps if run.status in ("running", "stopped") else 0)
+    facts = [
+        ("run", run.run_id),
+        ("thread", run.thread + (f"  (run {superseded[:8]} came after this one)" if superseded else "")),
+        ("target", run.target or "none: started from Python"),
+        ("version", f"{run.version}  (fingerprint {run.fingerprint})"),
+        ("started", f"{clock(run.created_at)}  ({ago(run.created_at)})"),
+    ]
+    if run.resumes:
+        many = f", {run.resumes} times in all" if run.resumes > 1 else ""
+        facts.append(
+            ("resumed", f"{clock(run.started_at)}{many}, after superstep {history.mark(run.started_at)}")
+        )
+    if run.finished_at is not None:
+        facts.append(("ended", f"{clock(run.finished_at)}  (after {duration(seconds_of(run))})"))
+    if holder is not None:
+        facts.append(("held by", str(holder)))
+    facts.append(
+        (
+            "supersteps",
+            f"proved {proved} · used {used}" if proved is not None else f"{used}; no bound was proved",
+        )
+    )
+    facts.append(("input", value_in_words(run.input)))
+    facts += questions(run.interrupts)
+    way = None if superseded else way_on(run.status, run.thread, run.interrupts, db)
+    if way:
+        facts.append(("go on", way))
+    screen.facts(facts)
+    if run.error:
+        from dalsegno.cli.outcomes import failure
+        from dalsegno.cli.tracebacks import users_part
+
+        screen.line()
+        screen.line(f"{screen.paint('✗', 'bold red')} {failure(run.error)}")
+        for line in users_part(str(run.error.get("traceback") or ""), full=full).splitlines():
+            screen.line(f"  {readable(line)}")
+    if history.nodes:
+        screen.line()
+        screen.table(
+            ("node", "times", "took", "attempts", "status"),
+            [
+                (
+                    one_line(name),
+                    str(node.count),
+                    duration(node.seconds),
+                    str(node.attempts),
+                    f"{sign(node.status)} {node.status}",
+                )
+                for name, node in history.nodes.items()
+            ],
+            right=(1, 2, 3),
+        )
+
+
+def _document(run: RunRecord, history: History, superseded: str | None) -> dict[str, Any]:
+    from dalsegno.cli.runs import summary
+
+    return {
+        **summary(run),
+        "fingerprint": run.fingerprint,
+        "input": run.input,
+        "error": dict(run.error) if run.error else None,
+        "interrupts": list(run.interrupts),
+        "usage": dict(run.usage),
+        "certificate": run.certificate,
+        "process": run.process,
+        "superseded_by": superseded,
+        "nodes": [
+            {
+                "node": name,
+                "times": node.count,
+                "seconds": node.seconds,
+                "attempts": node.attempts,
+                "status": node.status,
+                "error": node.error,
+            }
+            for name, node in history.nodes.items()
+        ],
+    }

@@ -1,0 +1,156 @@
+"""What `run` and `resume` share: one process's turn at a run, watched, stoppable, and summed up."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dalsegno.checkpoints import RunRecord
+from dalsegno.cli import exits, progress, signals
+from dalsegno.cli.outcomes import again, print_outcome
+from dalsegno.cli.screen import Screen, print_json
+from dalsegno.errors import CheckpointError, WorkflowInvalid
+from dalsegno.runtime import Runner, RunResult
+from dalsegno.runtime.events import Event, RunStarted
+from dalsegno.runtime.view import History, history_of
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from dalsegno.graphs.loading import LoadedTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How a run is shown: `out` is where the one JSON document goes, `db_option` what `--db` was."""
+
+    as_json: bool
+    quiet: bool
+    full_traceback: bool
+    db_option: str | None
+    out: TextIO
+
+
+class _Watch:
+    """Notes which run was started, and drains it if that was asked for before it began."""
+
+    def __init__(self) -> None:
+        self.started: RunStarted | None = None
+        self.drain: Callable[[], None] | None = None
+        self.wanted = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self.started = event
+            if self.wanted and self.drain is not None:
+                self.drain()
+
+    def ask(self) -> None:
+        """Ask the run to stop after its current superstep, also when it has not begun yet."""
+        self.wanted = True
+        if self.drain is not None:
+            self.drain()
+
+
+def take(loaded: LoadedTarget, db: Path, start: Callable[[Runner], RunResult], manner: Manner) -> int:
+    """Take a turn at a run and give the exit code."""
+    watch = _Watch()
+    listeners: list[Callable[[Event], None]] = []
+
+    def heard(event: Event) -> None:
+        for listen in listeners:
+            listen(event)
+
+    try:
+        runner = Runner(
+            loaded.graph,
+            db=db,
+            target=loaded.target,
+            on_event=(watch, heard),
+        )
+    except WorkflowInvalid as error:
+        if not manner.as_json:
+            from dalsegno.cli.reports import print_report
+
+            print_report(Screen(sys.stderr), error.report)
+            return exits.FAILED
+        raise
+    watch.drain = lambda: runner.drain("SIGTERM")
+    with contextlib.closing(runner):
+        return _taken(runner, watch, listeners, start, manner)
+
+
+def _taken(
+    runner: Runner,
+    watch: _Watch,
+    listeners: list[Callable[[Event], None]],
+    start: Callable[[Runner], RunResult],
+    manner: Manner,
+) -> int:
+    certificate = runner.report.certificate
+
+    def past(run_id: str) -> History | None:
+        return history_of(runner.ledger.executions(run_id), runner.spec)
+
+    def last_words() -> str:
+        show_cursor = "\x1b[?25h\r\x1b[K" if sys.stderr.isatty() else ""
+        if watch.started is None:
+            return show_cursor
+        return f"{show_cursor}stopped; go on with: {again(watch.started.thread, manner.db_option)}\n"
+
+    stop = signals.Stop()
+    try:
+        with progress.shown(
+            runner.spec,
+            certificate.supersteps if certificate else None,
+            past,
+            quiet=manner.quiet or manner.as_json,
+        ) as seen:
+            listeners.append(seen)
+
+            def say(text: str) -> None:
+                seen.note = text
+                if not sys.stderr.isatty() and not manner.as_json:
+                    os.write(2, (text + "\n").encode())
+
+            with signals.stoppable(watch.ask, say, last_words) as stop:
+                result = start(runner)
+    except KeyboardInterrupt:
+        if watch.started is None:
+            raise
+        result = recorded(runner.ledger.get(watch.started.run_id, plain=True))
+    except CheckpointError as error:
+        if watch.started is None:
+            raise
+        exits.tell(error, as_json=manner.as_json, full=manner.full_traceback)
+        if not manner.as_json:
+            screen = Screen(sys.stderr)
+            screen.line(f"go on with: {again(watch.started.thread, manner.db_option)}")
+        return exits.FAILED
+    if manner.as_json:
+        print_json(result.to_dict(), manner.out)
+    else:
+        proved = certificate.supersteps if certificate else None
+        print_outcome(result, proved, manner.db_option, full=manner.full_traceback)
+    if result.status == "stopped" and stop.code is not None:
+        return stop.code
+    return exits.code_of_status(result.status)
+
+
+def recorded(run: RunRecord) -> RunResult:
+    """The result of a run as the ledger has it, for a turn that ended without giving one."""
+    return RunResult(
+        run_id=run.run_id,
+        thread=run.thread,
+        workflow=run.workflow,
+        status=run.status,
+        error=run.error,
+        interrupts=tuple(run.interrupts),
+        supersteps=run.supersteps,
+        usage=run.usage,
+    )
