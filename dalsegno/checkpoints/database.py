@@ -50,6 +50,8 @@ class Database:
         if profile not in _SYNCHRONOUS:
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
         self.path = os.fspath(path)
+        # The working directory may change between two openings.
+        self._file = self.path if self.path == ":memory:" else os.path.abspath(self.path)
         self.profile: Profile = profile
         self.timeout = timeout
         self.on_commit: list[Callable[[int], None]] = []
@@ -176,7 +178,7 @@ class Database:
 
     def _identity(self) -> tuple[int, int] | None:
         try:
-            found = os.stat(self.path)
+            found = os.stat(self._file)
         except OSError:
             return None
         return found.st_dev, found.st_ino
@@ -184,14 +186,14 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             try:
-                Path(self.path).parent.mkdir(parents=True, exist_ok=True)
+                Path(self._file).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DatabaseUnavailable(
                     f"The folder of `{self.path}` cannot be made ({error}). Name another file with `--db`.",
                     path=self.path,
                 ) from error
         connection = sqlite3.connect(
-            self.path, timeout=self.timeout, isolation_level=None, check_same_thread=False
+            self._file, timeout=self.timeout, isolation_level=None, check_same_thread=False
         )
         try:
             # A crafted file may carry views and triggers: they may call no function with side effects.

@@ -66,8 +66,15 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
 
     Examples
     --------
-    >>> with SqliteCheckpointer("runs.db") as saver:  # doctest: +SKIP
-    ...     graph = builder.compile(checkpointer=saver)
+    >>> from typing import TypedDict
+    >>> from langgraph.graph import START, StateGraph
+    >>> builder = StateGraph(TypedDict("State", {"n": int}))
+    >>> _ = builder.add_node("add", lambda state: {"n": state["n"] + 1}).add_edge(START, "add")
+    >>> thread = {"configurable": {"thread_id": "1"}}
+    >>> with SqliteCheckpointer(":memory:") as saver:  # or a path
+    ...     _ = builder.compile(checkpointer=saver).invoke({"n": 1}, thread)
+    ...     saver.get_tuple(thread).checkpoint["channel_values"]["n"]
+    2
     """
 
     def __init__(

@@ -195,6 +195,23 @@ def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(path: Path, child: 
     assert keys(database) == ["parent"]
 
 
+def test_a_relative_path_is_meant_from_where_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = Database("folder/runs.db")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for key in ("a", "b"):
+        with database.transaction() as connection:
+            connection.execute(EFFECT, (key,))
+        monkeypatch.chdir(tmp_path)
+    database.close()
+    assert keys(database) == ["a", "b"]
+    assert (tmp_path / "folder" / "runs.db").exists()
+    assert database.path == "folder/runs.db"
+
+
 def test_a_database_in_memory_outlives_a_fork(child: Any) -> None:
     database = Database(":memory:")
     with database.transaction() as connection:
