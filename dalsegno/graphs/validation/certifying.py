@@ -88,11 +88,13 @@ class _Certifier:
         for name in walk.names:
             names.append(name)
             if name in self.inner:
-                names.extend(n if n == "…" else f"{name}/{n}" for n in self.inner[name].witness)
-            if len(names) >= WITNESS_NODES:
-                break
-        cut = walk.cut or len(names) > WITNESS_NODES or names[-1:] == ["…"]
-        return (*names[:WITNESS_NODES], "…") if cut else tuple(names)
+                inside = self.inner[name].witness
+                names.extend(f"{name}/{n}" for n in inside[:WITNESS_NODES])
+                if len(inside) > WITNESS_NODES:
+                    return (*names[:WITNESS_NODES], "…")
+            if len(names) > WITNESS_NODES:
+                return (*names[:WITNESS_NODES], "…")
+        return (*names, "…") if walk.cut else tuple(names)
 
     def _executions(self, level: BoundedWalk) -> Bound:
         endless = self.counts.endless_fan_outs

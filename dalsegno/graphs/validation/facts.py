@@ -198,9 +198,20 @@ class Facts:
         return graph
 
     @cached_property
+    def backwards(self) -> tuple[frozenset[str], ...]:
+        """The strongly connected components of `graph`, each before all that lead to it.
+
+        networkx finds them by Tarjan's algorithm as Nuutila improved it: a component is complete only
+        when everything it leads to is.
+        """
+        import networkx as nx
+
+        return tuple(frozenset(members) for members in nx.strongly_connected_components(self.graph))
+
+    @cached_property
     def components(self) -> tuple[frozenset[str], ...]:
         """The strongly connected components of `graph` that hold a cycle."""
-        return _cyclic(self.graph)
+        return tuple(members for members in self.backwards if _holds_cycle(self.graph, members))
 
     @cached_property
     def component_of(self) -> Mapping[str, int]:
@@ -210,14 +221,24 @@ class Facts:
     @cached_property
     def endless(self) -> tuple[frozenset[str], ...]:
         """The strongly connected components of `free` that hold a cycle: what may repeat for ever."""
-        return self.components if self.free is self.graph else _cyclic(self.free)
+        if self.free is self.graph:
+            return self.components
+        if self.topological:
+            return ()
+        import networkx as nx
+
+        found = (frozenset(members) for members in nx.strongly_connected_components(self.free))
+        return tuple(members for members in found if _holds_cycle(self.free, members))
 
     @cached_property
     def topological(self) -> tuple[str, ...]:
         """The nodes of `free` so that every edge leads forward; empty where it has a cycle."""
         import networkx as nx
 
-        return () if self.endless else tuple(nx.topological_sort(self.free))
+        try:
+            return tuple(nx.topological_sort(self.free))
+        except nx.NetworkXUnfeasible:
+            return ()
 
     @cached_property
     def place(self) -> Mapping[str, int]:
@@ -351,14 +372,8 @@ def _by_source(arcs: Iterable[Arc]) -> Mapping[str, Sequence[Arc]]:
     return dict(found)
 
 
-def _cyclic(graph: Any) -> tuple[frozenset[str], ...]:
-    import networkx as nx
-
-    return tuple(
-        frozenset(members)
-        for members in nx.strongly_connected_components(graph)
-        if len(members) > 1 or graph.has_edge(*(tuple(members) * 2))
-    )
+def _holds_cycle(graph: Any, members: frozenset[str]) -> bool:
+    return len(members) > 1 or graph.has_edge(*(tuple(members) * 2))
 
 
 def takeable(edge: EdgeSpec) -> bool:

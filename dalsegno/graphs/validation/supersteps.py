@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -79,40 +79,47 @@ class Walks:
     @cached_property
     def _frame(self) -> tuple[list[int], list[list[int]], list[int]]:
         """Topological order, components and the order in which to go through them backwards."""
-        import networkx as nx
-
         index = self.index
         order = [index[n] for n in self.waits.topological if n != END]
         loops = list(self.loops.values())
         if not loops:
             return order, [], order[::-1]
-        whole: Any = nx.DiGraph()
-        whole.add_nodes_from(range(len(self.names)))
-        whole.add_edges_from((v, t) for v, targets in enumerate(self._free) for t in targets)
-        whole.add_edges_from((t, loop.head) for loop in loops for t in loop.tails)
         position = {v: i for i, v in enumerate(order)}
+        alone = {loop.head for loop in loops if loop.head in loop.tails}
         components: list[list[int]] = []
         backwards: list[int] = []
-        groups = list(nx.strongly_connected_components(whole))
-        condensed = nx.condensation(whole, scc=groups)
-        for c in reversed(list(nx.topological_sort(condensed))):
-            members = condensed.nodes[c]["members"]
-            v = next(iter(members))
-            if len(members) == 1 and not whole.has_edge(v, v):
-                backwards.append(v)
+        for members in self._backwards:
+            if len(members) == 1 and members[0] not in alone:
+                backwards.append(members[0])
             else:
                 components.append(sorted(members, key=position.__getitem__, reverse=True))
                 backwards.append(-len(components))
         return order, components, backwards
 
+    @property
+    def _backwards(self) -> Iterator[Sequence[int]]:
+        """The strongly connected components, waiting included, each before all that lead to it."""
+        index = self.index
+        if self.waits.free is self.facts.free:
+            for names in self.facts.backwards:
+                if END not in names:
+                    yield [index[n] for n in names]
+            return
+        import networkx as nx
+
+        whole: Any = nx.DiGraph()
+        whole.add_nodes_from(range(len(self.names)))
+        whole.add_edges_from((v, t) for v, targets in enumerate(self._free) for t in targets)
+        whole.add_edges_from((t, loop.head) for loop in self.loops.values() for t in loop.tails)
+        for members in nx.strongly_connected_components(whole):
+            yield list(members)
+
     def longest(self, weight: Mapping[str, int], *, refine: bool = True) -> Longest:
         """The bound on walks in which a node counts `weight` of its name (START counts nothing)."""
         order, components, backwards = self._frame
         weights = [0, *(weight[n] for n in self.names[1:])]
-        return longest(
-            WalkGraph(weights, self._free, tuple(self.loops.values()), order, components, backwards),
-            refine=refine,
-        )
+        loops = tuple(self.loops.values())
+        return longest(WalkGraph(weights, self._free, loops, order, components, backwards), refine=refine)
 
     @property
     def forwards(self) -> Iterator[tuple[str, ...]]:

@@ -25,8 +25,9 @@ def endless_cycle(facts: Facts) -> Iterator[Finding]:
     """A cycle may repeat for ever.
 
     ## What it does
-    Takes the bounded edges away and looks for a cycle in what is left. Without joins it finds one if
-    and only if some run need not end. The path is the shortest way into the cycle and around it.
+    Takes the bounded edges away and looks for a cycle in what is left. If there is none, every run ends.
+    If there is one, some run need not end, unless a join on the way never fires or a loop whose way
+    out is on the way is never spent. The path is the shortest way into the cycle and around it.
 
     ## Why is this bad
     What a router will decide is not known. A run that circles for ever spends for ever.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from dalsegno.graphs.model import START
 from dalsegno.graphs.validation.facts import Arc, Facts, branches
 
-MOST_LOOKS = 100_000
+MOST_LOOKS = 50_000
 """Most pairs that are looked at: what lies beyond is left undecided."""
 
 Pair = tuple[str, str]

@@ -64,8 +64,15 @@ def euler_walk(
     realizable = all(spent[key] <= limits[key] for key in spent)
     queues: dict[int, deque[Step]] = {}
     for v, steps in out.items():
-        queues[v], ordered = _in_order([s for s in steps if s in kept], exits.get(v), kept, limits, needs)
-        realizable = realizable and ordered
+        if len(steps) == 1:
+            step = steps[0]
+            possible = step not in needs
+            if step in kept:
+                queues[v] = deque(steps)
+        else:
+            mine = [s for s in steps if s in kept]
+            queues[v], possible = _in_order(mine, exits.get(v), kept, limits, needs)
+        realizable = realizable and possible
     nodes, v, left = [start], start, dict(kept)
     while queues.get(v) and len(nodes) < most:
         step = queues[v][0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 
@@ -91,8 +91,13 @@ def random_workflow(
     return made.spec()
 
 
-def random_tangle(rng: random.Random, *, nodes: int = 4, joins: bool = False) -> WorkflowSpec:
-    """A workflow whose edges lead anywhere, back and forth: most of them need not end."""
+def random_tangle(
+    rng: random.Random, *, nodes: int = 4, joins: bool = False, exits: bool = True
+) -> WorkflowSpec:
+    """A workflow whose edges lead anywhere, back and forth: most of them need not end.
+
+    With `exits` a spent loop may lead anywhere too, else to END.
+    """
     names = [f"n{i}" for i in range(nodes)]
     made = Builder(*names)
     made.edge(START, rng.choice(names))
@@ -103,7 +108,9 @@ def random_tangle(rng: random.Random, *, nodes: int = 4, joins: bool = False) ->
         elif kind < 0.8:
             options: list[str | tuple] = [*rng.sample([*names, END], k=rng.randint(1, 2))]
             if rng.random() < 0.7:
-                options.append((rng.choice(names), rng.randrange(3), rng.choice([*names, END])))
+                options.append(
+                    (rng.choice(names), rng.randrange(3), rng.choice([*names, END]) if exits else END)
+                )
             made.choice(name, *options, many=rng.random() < 0.2)
         else:
             made.edge(name, END)
@@ -112,16 +119,12 @@ def random_tangle(rng: random.Random, *, nodes: int = 4, joins: bool = False) ->
     return made.spec()
 
 
-def loops_lead_back(spec: WorkflowSpec) -> bool:
-    """Whether every loop's head reaches its tail, so that it can be spent."""
-    import networkx as nx
-
-    graph = nx.DiGraph((o, e.target) for e in spec.edges if e.exhausted_of is None for o in e.origins)
-    return all(nx.has_path(graph, e.target, e.source) for e in spec.edges if e.loop is not None)
-
-
-def longest_run(spec: WorkflowSpec, most_states: int = 20_000) -> int | None:
-    """Supersteps of the longest run of all; None where a run need not end.
+def longest_run(
+    spec: WorkflowSpec,
+    most_states: int = 20_000,
+    weigh: Callable[[frozenset[str]], int] = lambda active: 1,
+) -> int | None:
+    """Supersteps of the longest run of all, or the most that `weigh` gives; None where a run need not end.
 
     Raises `OverflowError` beyond `most_states`.
     """
@@ -151,7 +154,7 @@ def longest_run(spec: WorkflowSpec, most_states: int = 20_000) -> int | None:
             else:
                 stack.pop()
                 open_ones.discard(state)
-                known[state] = (1 if state[0] else 0) + max(lengths)
+                known[state] = (weigh(state[0]) if state[0] else 0) + max(lengths)
                 if stack:
                     stack[-1][2].append(known[state])
         best = max(best, known[root])
