@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dalsegno.nodes.execution import Taken
 
 _WORDS = {NodeFinished: "done", NodeFailed: "failed", NodeInterrupted: "waits"}
-_STYLES = {"done": "green", "failed": "bold red", "waits": "yellow"}
+_STYLES = {"done": "green", "failed": "bold red", "waits": "yellow", "stopped": "yellow"}
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -140,7 +140,9 @@ class Progress:
         notes = [f"attempt {event.attempt}"] if event.attempt > 1 else []
         if isinstance(event, NodeFinished):
             notes += self._ways(event.node, event.taken)
-        if isinstance(event, NodeFailed):
+        if isinstance(event, NodeFailed) and not isinstance(event.error, Exception):
+            word = "stopped"  # Ctrl-C, or cancelled beside a node that failed
+        elif isinstance(event, NodeFailed):
             notes.append(shortened(one_line(f"{type(event.error).__name__}: {event.error}"), 80))
         if event.index is None or word != "done":
             self._line(superstep, event.node, word, seconds, notes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ def _taken(
             return show_cursor
         return f"{show_cursor}stopped; go on with: {again(watch.started.thread, manner.db_option)}\n"
 
-    stop = signals.Stop()
+    code: int | None = None
     try:
         with progress.shown(
             runner.spec,
@@ -116,10 +115,13 @@ def _taken(
             def say(text: str) -> None:
                 seen.note = text
                 if not sys.stderr.isatty() and not manner.as_json:
-                    os.write(2, (text + "\n").encode())
+                    print(text, file=sys.stderr, flush=True)
 
             with signals.stoppable(watch.ask, say, last_words) as stop:
-                result = start(runner)
+                try:
+                    result = start(runner)
+                finally:
+                    code = stop.code
     except KeyboardInterrupt:
         if watch.started is None:
             raise
@@ -137,8 +139,8 @@ def _taken(
     else:
         proved = certificate.supersteps if certificate else None
         print_outcome(result, proved, manner.db_option, full=manner.full_traceback)
-    if result.status == "stopped" and stop.code is not None:
-        return stop.code
+    if result.status == "stopped" and code is not None:
+        return code
     return exits.code_of_status(result.status)
 
 

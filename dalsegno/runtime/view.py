@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Edge = tuple[str, str, str | None]
 
+_GIVEN_UP = ("KeyboardInterrupt", "CancelledError")
+"""What a node raises that did nothing wrong: its run was stopped."""
+
 
 def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pending | None = None) -> RunView:
     """A run as the ledger has it, to be laid over the picture of `spec`.
@@ -137,12 +140,13 @@ def _node_run(records: list[ExecutionRecord]) -> NodeRun:
     unfinished = next((r for r in records if r.status != "done"), last)
     shown = unfinished if last.status == "done" and unfinished.superstep == last.superstep else last
     error = shown.error or {}
+    given_up = error.get("type") in _GIVEN_UP
     return NodeRun(
         count=len(records),
-        status=statuses[shown.status],
+        status="pending" if given_up else statuses[shown.status],
         seconds=sum(r.seconds for r in records),
         attempts=shown.attempt,
-        error=f"{error['type']}: {error['message']}" if error else None,
+        error=f"{error['type']}: {error['message']}" if error and not given_up else None,
     )
 
 

@@ -1,0 +1,103 @@
+"""`dalsegno history`: the checkpoints of a thread, newest first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, reporting
+from dalsegno.errors import UnknownThread, did_you_mean
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Ledger
+
+_NEXT = "branch:to:"
+_SENT = "__pregel_tasks"
+
+
+@reporting
+def command(
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="The thread's name.")],
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    db: options.Db = None,
+    as_json: options.Json = False,
+) -> int:
+    """List the checkpoints of a thread, newest first: what ran up to each, and what comes next."""
+    from dalsegno.cli.screen import Screen, one_line, print_json
+
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
+    try:
+        found = list(_checkpoints(ledger, thread, limit + 1))
+        known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000)) if not found else {}
+    finally:
+        ledger.database.close()
+    if not found:
+        raise UnknownThread(
+            f"There is no checkpoint of thread `{thread}` in `{ledger.database.path}`"
+            f"{did_you_mean(thread, known) or '.'}",
+            thread=thread,
+        )
+    if as_json:
+        print_json(found[:limit])
+        return COMPLETED
+    screen = Screen(sys.stdout)
+    screen.table(
+        ("checkpoint", "step", "source", "run", "written", "next"),
+        [
+            (
+                entry["checkpoint_id"],
+                str(entry["step"]),
+                str(entry["source"]),
+                (entry["run_id"] or "–")[:8],
+                str(entry["created_at"])[11:23],
+                one_line(", ".join(entry["next"])),
+            )
+            for entry in found[:limit]
+        ],
+        right=(1,),
+    )
+    if len(found) > limit:
+        screen.line(screen.paint(f"The newest {limit}; --limit shows more.", "dim"))
+    return COMPLETED
+
+
+def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, Any]]:
+    """The checkpoints of the outermost workflow; values are only looked at, so of any type."""
+    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.checkpoints.strict import StrictSerializer
+
+    class Plain(StrictSerializer):
+        """Reads a value of a type that may not be built as its plain data."""
+
+        def loads_typed(self, data: tuple[str, bytes]) -> Any:
+            return self.loads_plain(data)
+
+    saver = SqliteCheckpointer(ledger.database, serde=Plain())
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    for kept in saver.list(config, limit=limit):
+        values = kept.checkpoint["channel_values"]
+        coming = [name.removeprefix(_NEXT) for name in values if name.startswith(_NEXT)]
+        coming += [str(getattr(send, "node", "?")) for send in values.get(_SENT) or ()]
+        coming += [name.rpartition(":")[2] for name, seen in values.items() if _is_complete(name, seen)]
+        metadata: Any = kept.metadata
+        yield {
+            "checkpoint_id": kept.config["configurable"]["checkpoint_id"],
+            "step": metadata.get("step"),
+            "source": metadata.get("source"),
+            "run_id": metadata.get("run_id"),
+            "created_at": kept.checkpoint["ts"],
+            "next": list(dict.fromkeys(coming)),
+        }
+
+
+def _is_complete(name: str, seen: Any) -> bool:
+    """Whether a join has all it waits for: its channel is named ``join:a+b:target``, and holds those seen."""
+    if not name.startswith("join:") or not isinstance(seen, set | list | tuple):
+        return False
+    return sorted("+".join(map(str, seen))) == sorted(name.removeprefix("join:").rpartition(":")[0])
