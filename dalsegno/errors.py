@@ -26,6 +26,7 @@
     │   ├── NotSerializable        a value that cannot be written (.thread, .key, .type)
     │   └── TypeNotAllowed         a stored type that may not be read (.thread, .key, .type)
     ├── RenderError                a picture cannot be made (.format)
+    ├── CrashTestFailed            a killed run did not come to the same end (.report)
     └── MissingExtra               an optional package is not installed (.extra)
 
 A message says what happened, where, and what to do next. Data is in attributes, so that nobody
@@ -212,6 +213,12 @@ class RenderError(DalsegnoError):
     """A picture cannot be made."""
 
     format: str
+
+
+class CrashTestFailed(DalsegnoError, AssertionError):
+    """A killed run did not come to the same end, or there is none to compare with; `.report` says where."""
+
+    report: Any
 
 
 class MissingExtra(DalsegnoError):

@@ -62,7 +62,7 @@ class Database:
         self._opened_identity: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
-        self._queue: list[tuple[str, Sequence[Any]]] = []
+        self._queue: list[tuple[str | None, str, Sequence[Any]]] = []
         self._held_for_fork = False
         _databases.add(self)
 
@@ -70,10 +70,11 @@ class Database:
         return f"Database({self.path!r}, profile={self.profile!r})"
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, task: str | None = None) -> Iterator[sqlite3.Connection]:
         """All or nothing: what is executed inside, and what was enlisted, in one commit.
 
-        Used inside another one it joins it.
+        `task` says whose writes these are: what was enlisted for that task goes with them. Used inside
+        another one it joins it.
         """
         with self._lock:
             if self._depth:
@@ -94,8 +95,8 @@ class Database:
                     yield connection
                     if self._doomed is not None:
                         raise self._doomed
-                    enlisted = len(self._queue)
-                    for sql, parameters in self._queue[:enlisted]:
+                    due = [one for one in self._queue if one[0] is None or one[0] == task]
+                    for _, sql, parameters in due:
                         connection.execute(sql, parameters)
                     connection.execute("COMMIT")
                 except BaseException:
@@ -104,7 +105,8 @@ class Database:
                     raise
                 finally:
                     self._depth, self._doomed = 0, None
-            del self._queue[:enlisted]
+            for one in due:
+                self._queue.remove(one)
             self.commits += 1
             for listener in self.on_commit:
                 listener(self.commits)
@@ -125,13 +127,16 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("COMMIT")
 
-    def enlist(self, sql: str, parameters: Sequence[Any] = ()) -> None:
-        """Have a statement executed with the next commit, whoever makes it; kept if that one fails."""
-        self._queue.append((sql, parameters))
+    def enlist(self, sql: str, parameters: Sequence[Any] = (), *, task: str | None = None) -> None:
+        """Have a statement executed with the next commit, or with that of a task's writes.
+
+        It is kept if that commit fails, and forgotten if the task's writes never come.
+        """
+        self._queue.append((task, sql, parameters))
 
     def flush(self) -> None:
-        """Commit what is enlisted, if anything is."""
-        if self._queue:
+        """Commit what is enlisted for no task in particular, if anything is."""
+        if any(task is None for task, _, _ in self._queue):
             with self.transaction():
                 pass
 

@@ -75,8 +75,9 @@ class Journal:
 
     # --- executions ---
 
-    def journal(self, record: ExecutionRecord) -> None:
-        """Note a node execution with the next commit, whoever makes it: it costs none of its own."""
+    def journal(self, record: ExecutionRecord, *, task: str | None = None) -> None:
+        """Note a node execution in the commit of its task's writes: it costs none of its own, and is there
+        only if they are. Without a task it goes with the next commit, whoever makes it."""
         row = (
             record.run_id, record.superstep, record.node, record.occurrence, record.index, record.attempt,
             record.status, record.started_at, record.seconds,
@@ -87,6 +88,7 @@ class Journal:
             "INSERT INTO executions (run_id, superstep, node, occurrence, idx, attempt, status, started_at, "
             "seconds, targets, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
+            task=task,
         )
 
     def executions(self, run_id: str) -> list[ExecutionRecord]:

@@ -74,17 +74,25 @@ def dump_metadata(
 ) -> tuple[str, str | None, bytes | None]:
     """Metadata as JSON, and as bytes beside it where JSON would lose something."""
     try:
-        return json.dumps(metadata, allow_nan=False), None, None
+        return _searchable(metadata), None, None
     except (TypeError, ValueError):
         pass
     searchable = {}
     for key, value in metadata.items():
         try:
-            json.dumps(value, allow_nan=False)
+            _searchable({key: value})
         except (TypeError, ValueError):
             continue
         searchable[key] = value
-    return json.dumps(searchable), *values.dump(serde, dict(metadata), thread=thread, key="metadata")
+    return _searchable(searchable), *values.dump(serde, dict(metadata), thread=thread, key="metadata")
+
+
+def _searchable(metadata: Mapping[str, Any]) -> str:
+    """JSON that SQLite finds everything in: it misreads some escapes of characters beyond the BMP, so
+    they are written as they are. Raises ValueError for lone surrogates, which have no bytes."""
+    text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+    text.encode()
+    return text
 
 
 def insert(

@@ -166,7 +166,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             kept = values.dump(self.serde, value, thread=thread, key=channel)
             row = (thread, namespace, checkpoint_id, task_id, index, task_path, channel, *kept)
             (special if index < 0 else ordinary).append(row)
-        with self.database.transaction() as connection:
+        with self.database.transaction(task=task_id) as connection:
             if special:
                 connection.executemany(f"INSERT OR REPLACE {_WRITE}", special)
             if ordinary:

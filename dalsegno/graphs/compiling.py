@@ -10,6 +10,7 @@ from langgraph.errors import NodeError
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.managed.base import is_managed_value
+from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
@@ -219,7 +220,8 @@ class _Assembly:
             decision = Decision({})
             router.decide(answer, decision, stamp)
             if context is not None:
-                context.routed(router.source, used, decision.taken)
+                info = get_runtime().execution_info
+                context.routed(router.source, used, decision.taken, info.task_id if info else None)
             return decision.goto
 
         def route(state: Any, config: RunnableConfig) -> Any:

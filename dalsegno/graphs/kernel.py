@@ -157,8 +157,9 @@ class NodeKernel:
             raise self._exceeded(record["used"] + 1)
         outer = CURRENT.get()
         path = (self.name,) if outer is None else _within(outer, self.name)
-        attempt = 1 if context is None else _attempt()
-        execution = Execution(record["run"], path, occurrence, index, attempt, context)
+        execution = Execution(record["run"], path, occurrence, index, context=context)
+        if context is not None and (info := get_runtime().execution_info) is not None:
+            execution.attempt, execution.task_id = info.node_attempt, info.task_id
         return Entry(state, argument, record, step, execution, stamp is not None)
 
     def checked(self, output: Any) -> list[Any]:
@@ -309,11 +310,6 @@ class NodeKernel:
             used=used,
             path=(self.name,),
         )
-
-
-def _attempt() -> int:
-    info = get_runtime().execution_info
-    return info.node_attempt if info is not None else 1
 
 
 def _within(outer: Execution, name: str) -> tuple[str, ...]:

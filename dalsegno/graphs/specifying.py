@@ -87,7 +87,8 @@ def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
     reads = frozenset(said["reads"]) if said["reads"] is not None else None
     writes = frozenset(said["writes"]) if said["writes"] is not None else None
     if node.child is not None:
-        reads = reads or frozenset((node.inputs or {k: k for k in node.child.inputs & set(keys)}).values())
+        if reads is None and node.inputs is not None:  # a key of the same name is passed on if it is there
+            reads = frozenset(node.inputs.values())
         writes = writes or frozenset(node.outputs or node.child.outputs & set(keys))
     else:
         if reads is None:

@@ -53,7 +53,7 @@ class RunContext(Protocol):
         """An attempt raised: an error, or one of LangGraph's own signals (an interrupt)."""
         ...
 
-    def routed(self, node: str, superstep: int, taken: Sequence[Taken]) -> None:
+    def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
         """A router outside of a node (of START, of a sent-to node) has decided."""
         ...
 
@@ -65,7 +65,8 @@ class Execution:
     `path` are the node's names from the outermost workflow in, each outer one with its occurrence
     (``("sub#2", "write")``); `occurrence` counts the node's executions in the run from 1 (for a
     sent-to node it names the decision that sent); `index` is the place of its `Send` (None where it
-    was not sent to); `attempt` counts from 1.
+    was not sent to); `attempt` counts from 1. `task_id` is LangGraph's name for it, under which its writes
+    are committed.
     """
 
     run_id: str | None
@@ -73,6 +74,7 @@ class Execution:
     occurrence: int | str
     index: int | None = None
     attempt: int = 1
+    task_id: str | None = None
     context: RunContext | None = None
     used_names: set[str] | None = None
 

@@ -70,7 +70,7 @@ class Session:
         self._journal(execution, superstep, "failed", began, seconds, error=message)
         self.tell(NodeFailed(**common, seconds=seconds, error=error))
 
-    def routed(self, node: str, superstep: int, taken: Sequence[Taken]) -> None:
+    def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
         """Journal the decision of a router outside of any node as an execution of its own."""
         record = ExecutionRecord(
             run_id=self.run_id,
@@ -80,7 +80,7 @@ class Session:
             started_at=self.clock(),
             targets=[(t.target, t.label, t.counter) for t in taken],
         )
-        self.ledger.journal(record)
+        self.ledger.journal(record, task=task)
 
     def failure_of(self, error: BaseException) -> Execution | None:
         """The execution in which that error was raised; the first that failed if it is another."""
@@ -137,5 +137,6 @@ class Session:
                 seconds=seconds,
                 targets=[(t.target, t.label, t.counter) for t in taken],
                 error=error,
-            )
+            ),
+            task=execution.task_id,
         )
