@@ -55,16 +55,13 @@ def starving_join(facts: Facts) -> Iterator[Finding]:
         found = starving(facts, edge.origins, work)
         if found is None:
             continue
-        blame = (
-            f"`{shown(found.router)}` may pick a way to `{found.present}` without `{found.absent}`"
-            if found.router is not None
-            else f"`{found.present}` may run without `{found.absent}`"
-        )
-        path = (
-            (found.present, edge.target)
-            if found.router is None
-            else (found.router, found.present, edge.target)
-        )
+        if found.router is None:
+            blame = f"`{found.present}` may run without `{found.absent}`"
+        elif found.router == found.present:
+            blame = f"`{found.present}` may go on without `{found.absent}`"
+        else:
+            blame = f"`{shown(found.router)}` may pick a way to `{found.present}` without `{found.absent}`"
+        path = tuple(dict.fromkeys((found.router or found.present, found.present, edge.target)))
         yield finding(
             "S201",
             f"{name}: {blame}. Fork to all of them, or defer `{shown(edge.target)}` and use plain edges.",
@@ -229,12 +226,15 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
         flow.add_edge("a", "a_done")                # the loop ends before the join
         flow.add_edge(["a_done", "b"], "c")
     """
+    import networkx as nx
+
     joins = [e for e in facts.edges if e.kind == "join" and all(o in facts.reachable for o in e.origins)]
     for edge in joins:
         homes = {o: facts.component_of.get(o) for o in edge.origins}
         repeated = [o for o, home in homes.items() if home is not None]
         once = [o for o, home in homes.items() if repeated and home != homes[repeated[0]]]
-        if once:
+        # Arrivals before the other source runs at all count as one.
+        if once and not nx.has_path(facts.free, repeated[0], once[0]):
             message = (
                 f"the join [{', '.join(edge.origins)}] → {shown(edge.target)} keeps a half-filled token at "
                 f"the end: a loop repeats `{repeated[0]}` and not `{once[0]}`. "

@@ -23,7 +23,8 @@ Pair = tuple[str, str]
 class Together:
     """`steps[a, b]` is a superstep in which a and b can both run; a is b where it is sent to.
 
-    `sure` are the pairs that need neither a loop nor a decision whose targets may exclude each other.
+    `sure` are the pairs that need no loop, no join beside other branches, and no decision whose targets may
+    exclude each other.
     Each pair is there once, in the order of the names. `complete` is False where the search was cut.
     """
 
@@ -101,7 +102,7 @@ class _Search:
             for other in groups[i + 1 :]:
                 for a in group:
                     for b in other:
-                        if a.target != b.target and "join" not in (a.edge.kind, b.edge.kind):
+                        if a.target != b.target:
                             yield _pair(a.target, b.target), self._certain(a) and self._certain(b)
 
     def after(self, pair: Pair) -> Iterator[tuple[Pair, bool]]:
@@ -120,7 +121,7 @@ class _Search:
 
     def _certain(self, arc: Arc) -> bool:
         edge = arc.edge
-        if edge.loop is not None or edge.exhausted_of is not None or edge.kind == "command":
+        if edge.loop is not None or edge.exhausted_of is not None or edge.kind in ("command", "join"):
             return False
         return self.exact or edge.kind != "choice"
 

@@ -161,6 +161,20 @@ def longest_run(
     return best
 
 
+def all_states(spec: WorkflowSpec, most_states: int = 20_000) -> set[State]:
+    """Every state that some run comes to: (running nodes, arrivals at joins, loops counted)."""
+    found: set[State] = set()
+    ahead = list(_after(spec, (frozenset(), frozenset(), ()), {START: None}))
+    while ahead:
+        state = ahead.pop()
+        if state not in found:
+            found.add(state)
+            ahead.extend(_successors(spec, state))
+        if len(found) > most_states:
+            raise OverflowError(most_states)
+    return found
+
+
 def _successors(spec: WorkflowSpec, state: State) -> set[State]:
     return _after(spec, state, dict.fromkeys(sorted(state[0]))) if state[0] else set()
 
@@ -185,7 +199,7 @@ def _after(spec: WorkflowSpec, state: State, active: dict[str, None]) -> set[Sta
                 arrived -= {(i, o) for o in edge.origins}
                 targets.add(edge.target)
         following = frozenset(targets - {END})
-        found.add((following, frozenset(arrived) if following else frozenset(), tuple(sorted(count.items()))))
+        found.add((following, frozenset(arrived), tuple(sorted(count.items()))))
     return found
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 import pytest
-from generated_workflows import longest_run, random_tangle, random_workflow
+from generated_workflows import all_states, longest_run, random_tangle, random_workflow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dalsegno.graphs.validation import check
+from dalsegno.graphs.validation.facts import Facts
 
 SEEDS = st.integers(min_value=0, max_value=2**32)
 
@@ -78,3 +79,29 @@ def test_the_linear_bound_is_reached_without_loops_and_with_one(loops, seed):
     assert certificate.supersteps == longest_run(spec)
     assert certificate.exact
     assert len(certificate.witness) == certificate.supersteps
+
+
+@settings(max_examples=300, deadline=None)
+@given(SEEDS)
+def test_a_join_that_is_said_to_starve_does_in_some_run(seed):
+    spec = random_workflow(random.Random(seed), nodes=6, forks=True, joins=True)
+    (join,) = (e for e in spec.edges if e.kind == "join")
+    if not set(join.origins) <= Facts(spec).reachable:
+        return
+    left_over = any(len(barrier) == 1 for running, barrier, _ in all_states(spec) if not running)
+    if check(spec, select="S201").findings:
+        assert left_over
+    elif left_over:
+        # Then a source ran once more than the other: what S202 and S205 warn of.
+        assert check(spec, select=["S202", "S205"]).findings
+
+
+@settings(max_examples=300, deadline=None)
+@given(SEEDS, st.booleans())
+def test_nodes_that_are_said_to_run_together_do_in_some_run(seed, joins):
+    spec = random_workflow(random.Random(seed), nodes=6, forks=True, joins=joins)
+    seen = {(a, b) for running, _, _ in all_states(spec) for a in running for b in running if a < b}
+    found = Facts(spec).together
+    assert found.sure <= seen
+    if not joins:
+        assert seen == set(found.steps)
