@@ -114,12 +114,15 @@ class Walks:
         for members in nx.strongly_connected_components(whole):
             yield list(members)
 
-    def longest(self, weight: Mapping[str, int], *, refine: bool = True) -> Longest:
+    def longest(self, weight: Mapping[str, int], *, exact: bool = False) -> Longest:
         """The bound on walks in which a node counts `weight` of its name (START counts nothing)."""
         order, components, backwards = self._frame
         weights = [0, *(weight[n] for n in self.names[1:])]
         loops = tuple(self.loops.values())
-        return longest(WalkGraph(weights, self._free, loops, order, components, backwards), refine=refine)
+        graph = WalkGraph(weights, self._free, loops, order, components, backwards)
+        # Where branches run side by side, another one may spend a loop: then nothing waits for it.
+        needs = {} if self.facts.parallel else self._needs
+        return longest(graph, exact=exact, needs=needs)
 
     @property
     def forwards(self) -> Iterator[tuple[str, ...]]:
@@ -170,20 +173,26 @@ class Walks:
     def walk(self, weight: Mapping[str, int], *, exact: bool = False) -> BoundedWalk:
         """The bound with the longest walk that was found, and whether that one can really be walked."""
         weights = tuple(weight[name] for name in self.names[1:])
-        if weights in self._walked:
-            return self._walked[weights]
-        longest_one = self.longest(weight)
+        if weights not in self._walked:
+            self._walked[weights] = self._walk(weight, exact=False)
+        found = self._walked[weights]
+        if exact and (found.found < found.bound or not found.realizable):
+            return self._walk(weight, exact=True)
+        return found
+
+    def _walk(self, weight: Mapping[str, int], *, exact: bool) -> BoundedWalk:
+        longest_one = self.longest(weight, exact=exact)
         walk = self._euler(longest_one.uses, longest_one.last)
         names = self.names
-        self._walked[weights] = BoundedWalk(
+        return BoundedWalk(
             bound=longest_one.value[0],
             found=sum(weight[names[v]] * n for v, n in walk.visits.items() if v),
             names=tuple(names[v] for v in walk.nodes[1:]),
             cut=walk.cut,
             realizable=walk.realizable and self._sure(walk),
+            tier="exact walk" if exact else "linear",
             visited=frozenset(names[v] for v in walk.visits),
         )
-        return self._walked[weights]
 
     def _euler(self, uses: Uses, last: int) -> Walk:
         limits = {key: loop.times for key, loop in self.loops.items()}

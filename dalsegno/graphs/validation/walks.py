@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dalsegno.graphs.validation.circulation import Bounded, Flow, best_flow
+from dalsegno.graphs.validation.exact import ExactWalk, Exit, Step, exact_walk
 
 FLOW_LOOPS = 16
 """Most loops of one component for which the flow is computed; beyond it, the sum over loops."""
@@ -62,20 +63,37 @@ class _Component:
     exit_to: dict[int, int] = field(default_factory=dict)
     steps: dict[int, dict[int, int]] = field(default_factory=dict)
     flows: dict[int, Flow] = field(default_factory=dict)
+    exact: dict[int, ExactWalk] = field(default_factory=dict)
 
 
-def longest(graph: WalkGraph, *, refine: bool = True) -> Longest:
+def longest(
+    graph: WalkGraph,
+    *,
+    refine: bool = True,
+    exact: bool = False,
+    needs: Mapping[Step, frozenset[str]] | None = None,
+) -> Longest:
     """Bound the weight of the walks from every node.
 
     `refine` uses the flow where a component is small enough; then only the values of node 0, and of
-    nodes at which components are entered, are as tight.
+    nodes at which components are entered, are as tight. `exact` solves an integer program where more
+    than one loop is involved, and heeds `needs`: the steps that are open only once one of some loops is
+    spent.
     """
-    return _Search(graph, refine).run()
+    return _Search(graph, refine, exact, needs or {}).run()
 
 
 class _Search:
-    def __init__(self, graph: WalkGraph, refine: bool) -> None:
+    def __init__(
+        self,
+        graph: WalkGraph,
+        refine: bool,
+        exact: bool,
+        needs: Mapping[Step, frozenset[str]],
+    ) -> None:
         self.graph = graph
+        self.exact = exact
+        self.needs = needs
         self.value = [0] * len(graph.weight)
         self.next: list[tuple[int, str | None]] = [(-1, None)] * len(graph.weight)
         of = self.of = [-1] * len(graph.weight)
@@ -146,11 +164,37 @@ class _Search:
         for v in part.members:
             value[v] = max(leaving[v], to_tail[v] + total + last)
         entries = [v for v in part.members if v in self.entries]
+        if self.exact:
+            for v in entries:
+                self._exactly(part, v)
+            entries = [v for v in entries if v not in part.exact]
         if entries and len(part.loops) <= FLOW_LOOPS and len(entries) <= FLOW_ENTRIES:
             distances = self._distances(part, tails)
             for v in entries:
                 flow = part.flows[v] = best_flow(v, part.loops, distances, leaving)
                 value[v] = min(value[v], flow.value)
+
+    def _exactly(self, part: _Component, entry: int) -> None:
+        """Replace the bound from `entry` by the value of the heaviest walk, if that can be decided."""
+        inside, value = set(part.members), self.value
+        exits: list[Exit] = []
+        for v in part.members:
+            outside = [(t, None) for t in self.graph.free[v] if t not in inside]
+            exits += [Exit(v, t, key, value[t]) for t, key in (*outside, *self.outward.get(v, ()))]
+            # A walk may stop anywhere: one that must go on is heavier, and is found too.
+            exits.append(Exit(v, -1, None, 0))
+        found = exact_walk(
+            entry,
+            members=part.members,
+            weight=self.graph.weight,
+            free=self.graph.free,
+            loops=part.loops,
+            exits=exits,
+            needs=self.needs,
+        )
+        if found is not None:
+            part.exact[entry] = found
+            value[entry] = found.value
 
     def _distances(self, part: _Component, tails: Iterable[int]) -> Mapping[int, Mapping[int, int]]:
         """For each tail the longest path to it from every node of its component."""
@@ -174,9 +218,17 @@ class _Search:
         uses: Uses = defaultdict(int)
         v = 0
         while True:
-            if self.of[v] != -1:
-                v = self._through(self.parts[self.of[v]], v, uses)
             onto, key = self.next[v]
+            if self.of[v] != -1:
+                part = self.parts[self.of[v]]
+                found = part.exact.get(v)
+                if found is None:
+                    v = self._through(part, v, uses)
+                    onto, key = self.next[v]
+                else:
+                    for step, count in found.uses.items():
+                        uses[step] += count
+                    v, (onto, key) = found.last, found.exit
             if onto < 0:
                 return uses, v
             uses[v, onto, key] += 1
