@@ -1,0 +1,106 @@
+"""`crash_test`: kill a workflow, resume it, and compare it with the run that nobody disturbed."""
+
+from __future__ import annotations
+
+import operator
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.errors import DefinitionError
+from dalsegno.testing.campaign import Campaign, Plan
+from dalsegno.testing.forking import in_server
+from dalsegno.testing.playing import Answers, Play
+from dalsegno.testing.report import CrashReport
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints.database import Profile
+
+_MEMORY = Path("/dev/shm")
+
+
+def crash_test(
+    target: Any,
+    input: Any,
+    *,
+    answers: Answers | None = None,
+    context: Any = None,
+    at: Literal["every commit", "random"] | Iterable[int] = "every commit",
+    kills: int | None = None,
+    again: int = 0,
+    seed: int = 0,
+    db_dir: str | os.PathLike[str] | None = None,
+    profile: Profile = "durable",
+    checkpointer: type[SqliteCheckpointer] = SqliteCheckpointer,
+    same: Callable[[Any, Any], bool] = operator.eq,
+    timeout: float = 60.0,
+) -> CrashReport:
+    """Run a workflow, kill its process with SIGKILL, resume it in a new one, and compare; many times.
+
+    Every process is a fork of one that has everything loaded, with a database of its own. What the
+    processes do is written down outside of that database: which executions began and ended, and
+    which writes LangGraph was told to be kept. A run passes when it ends as the undisturbed one did,
+    executed the same, and nothing that was acknowledged before a kill was executed again or is gone.
+
+    Parameters
+    ----------
+    target
+        A `Workflow`, a LangGraph graph, or a function without arguments that makes one (called in
+        every new process). Of a plain LangGraph graph only the writes are seen, not the executions.
+    input
+        What every run is given.
+    answers
+        Answers to questions that a run waits for: by node name, or a function of the question (a
+        mapping with id, node, value and schema). Without them a run ends where it waits.
+    context
+        LangGraph's runtime context.
+    at
+        ``"every commit"``: right before and right after each; numbers: these commits of the
+        undisturbed run, from 1; ``"random"``: at seeded moments of its duration.
+    kills
+        How many runs to kill: for ``"random"`` 100 by default; for commits each once by default, fewer are
+        drawn by the seed, more go round again.
+    again
+        How many of the processes that resume are killed too, at seeded points.
+    seed
+        Of everything drawn.
+    db_dir
+        Where the databases are made, and deleted after each run. Default: in memory (``/dev/shm``) where
+        there is such a folder, for a killed process loses nothing that the system has.
+    profile, checkpointer
+        How commits are made, and by what; the class may be one of your own.
+    same
+        Compares the output of a killed run with that of the undisturbed one.
+    timeout
+        Seconds after which a process counts as hung.
+
+    Raises
+    ------
+    CrashTestFailed
+        The undisturbed run does not end, or two of them are not the same. What is wrong after a kill is in
+        the report: see `CrashReport.raise_for_failures`.
+    DefinitionError
+        `at` names no kill point.
+    WorkflowInvalid
+        The check of the workflow found errors.
+
+    Example
+    -------
+    >>> crash_test(flow, {"topic": "rain"}).raise_for_failures()  # doctest: +SKIP
+    """
+    points: str | tuple[int, ...] = at if isinstance(at, str) else tuple(at)
+    if not points or (isinstance(points, str) and points not in ("every commit", "random")):
+        raise DefinitionError(
+            f'at={points!r} names no kill point: it is "every commit", "random", or numbers.'
+        )
+    folder = Path(db_dir) if db_dir is not None else _default_folder()
+    play = Play(target, input, answers, context, profile, checkpointer)
+    plan = Plan(points, kills, again, seed, timeout)
+    return in_server(lambda server: Campaign(server, play, plan, folder, same).run())
+
+
+def _default_folder() -> Path:
+    return _MEMORY if os.access(_MEMORY, os.W_OK) else Path(tempfile.gettempdir())

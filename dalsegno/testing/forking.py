@@ -1,0 +1,165 @@
+"""Processes: the server that forks, and the children that are killed."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from dalsegno.errors import DalsegnoError
+
+T = TypeVar("T")
+
+BEGUN, DONE = b"b", b"d"
+"""What a child sends when the part of it that may be killed begins, and when it is over."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a child ended: killed as planned, killed since it hung, or by itself; `seconds` between
+    `BEGUN` and `DONE`."""
+
+    killed: bool
+    hung: bool
+    seconds: float
+
+
+class Server:
+    """In the server process: forks one child at a time. `lifeline` ends when the caller is gone."""
+
+    def __init__(self, lifeline: int, inherited: tuple[int, ...]) -> None:
+        self._lifeline = lifeline
+        self._inherited = inherited
+
+    def settle(self) -> None:
+        """Everything is loaded: have the garbage collector of a child leave our pages alone."""
+        gc.collect()
+        gc.freeze()
+
+    def child(self, body: Callable[[Callable[[bytes], None]], None], output: str) -> _Child:
+        """Fork a process that does `body`; what it prints goes to the file `output`."""
+        heard, told = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(told)
+            return _Child(pid, heard, self._lifeline)
+        try:
+            for descriptor in (heard, *self._inherited):
+                os.close(descriptor)
+            _print_to(output)
+            body(lambda sign: _tell(told, sign))
+            sys.stdout.flush()
+        finally:
+            os._exit(0)
+
+
+class _Child:
+    def __init__(self, pid: int, heard: int, lifeline: int) -> None:
+        self._pid = pid
+        self._heard = heard
+        self._lifeline = lifeline
+
+    def wait(self, moment: float | None, timeout: float) -> End:
+        """Wait for the end of the child, and kill it `moment` seconds after `BEGUN` or when it hangs."""
+        now = time.perf_counter()
+        limit, due, begun, seconds, hung = now + timeout, None, now, 0.0, False
+        while True:
+            until = limit if due is None else min(due, limit)
+            ready, _, _ = select.select([self._heard, self._lifeline], [], [], max(until - now, 0))
+            now = time.perf_counter()
+            if self._lifeline in ready:
+                os.kill(self._pid, signal.SIGKILL)
+                os._exit(1)
+            if not ready and now >= until:
+                hung = until == limit
+                os.kill(self._pid, signal.SIGKILL)
+                due, limit = None, now + 60
+                continue
+            told = os.read(self._heard, 16) if ready else b"none"
+            if not told:
+                break
+            if BEGUN in told:
+                begun = now
+                due = None if moment is None else now + moment
+            if DONE in told:
+                due, seconds = None, now - begun
+        os.close(self._heard)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return End(code == -signal.SIGKILL and not hung, hung, seconds)
+
+
+def in_server(work: Callable[[Server], T]) -> T:
+    """Do `work` in a process forked from this one, once, and give back what it gives or raise what it raises.
+
+    The hundreds of forks are made there: this process may hold databases open and be under a test
+    runner; that one has one thread, and its own process group to be ended with.
+    """
+    if not hasattr(os, "fork"):
+        raise DalsegnoError(
+            "A crash test forks processes, which this system cannot. Run it on Linux or macOS."
+        )
+    result, out = os.pipe()
+    lifeline, held = os.pipe()
+    pid = os.fork()
+    if not pid:
+        _serve(work, lifeline, out, (result, held))
+    os.close(out)
+    os.close(lifeline)
+    try:
+        with os.fdopen(result, "rb") as stream:
+            told = stream.read()
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.close(held)
+        os.waitpid(pid, 0)
+    if not told:
+        raise DalsegnoError("The crash test's server died. Look at what killed it: memory, or somebody else.")
+    ok, value = pickle.loads(told)
+    if not ok:
+        raise value
+    return value  # type: ignore[no-any-return]  # what `work` gave
+
+
+def _serve(work: Callable[[Server], Any], lifeline: int, out: int, others: tuple[int, ...]) -> NoReturn:
+    try:
+        os.setpgid(0, 0)  # Ctrl-C goes to the caller, whose end is seen by the lifeline
+        for descriptor in others:
+            os.close(descriptor)
+        try:
+            told = pickle.dumps((True, work(Server(lifeline, (lifeline, out)))))
+        except BaseException as error:
+            told = _failure(error)
+        with os.fdopen(out, "wb") as stream:
+            stream.write(told)
+    finally:
+        os._exit(0)
+
+
+def _failure(error: BaseException) -> bytes:
+    try:
+        told = pickle.dumps((False, error))
+        pickle.loads(told)
+    except Exception:  # whatever an error of the user's raises when it cannot be pickled
+        told = pickle.dumps((False, DalsegnoError("".join(traceback.format_exception(error)))))
+    return told
+
+
+def _tell(descriptor: int, sign: bytes) -> None:
+    os.write(descriptor, sign)
+
+
+def _print_to(path: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout = sys.stderr = os.fdopen(descriptor, "w", buffering=1)

@@ -1,0 +1,138 @@
+"""What one process does in a crash test: begin the run or go on with it, until it ends."""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.errors import InputInvalid
+from dalsegno.runtime import Runner
+from dalsegno.testing.observing import Witness, witnessed
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints.database import Profile
+
+Answers = Mapping[str, Any] | Callable[[Mapping[str, Any]], Any]
+"""What to answer when a run waits for a human: by node, or a function of the question."""
+
+THREAD = "crash-test"
+
+
+@dataclass(frozen=True)
+class Play:
+    """What is run: a graph or a function that makes one, its input, and the answers to its questions."""
+
+    target: Any
+    input: Any
+    answers: Answers | None
+    context: Any
+    profile: Profile
+    checkpointer: type[SqliteCheckpointer]
+
+
+class Stage:
+    """Everything a process needs to run the play, made before the processes are forked."""
+
+    def __init__(self, play: Play, database: Path) -> None:
+        self.play = play
+        self.database = database
+        self.witness = Witness()
+        made = hasattr(play.target, "compile") or hasattr(play.target, "invoke") or not callable(play.target)
+        self._runner = self._runner_of(play.target) if made else None
+
+    @property
+    def name(self) -> str:
+        """The workflow's name."""
+        return (self._runner or self._runner_of(self.play.target())).spec.name
+
+    def _runner_of(self, graph: Any) -> Runner:
+        saver = witnessed(self.play.checkpointer, self.database, self.witness, self.play.profile)
+        return Runner(graph, saver, on_event=self.witness.on_event)
+
+    def perform(self) -> None:
+        """Begin the run, or go on with it, and answer its questions, until it ends; note the outcome."""
+        runner = self._runner or self._runner_of(self.play.target())
+        context = self.play.context
+        record = runner.ledger.latest(THREAD, plain=True)
+        self.witness.note("found", record.status if record else None)
+        status: str | None = record.status if record else None
+        questions = record.interrupts if record else ()
+        result = None
+        if status is None:
+            result = runner.run(self.play.input, THREAD, context=context)
+        elif status == "stopped":
+            result = runner.resume(THREAD, context=context)
+        if result is not None:
+            status, questions = result.status, result.interrupts
+        while status == "interrupted" and self.play.answers is not None:
+            value = {question["id"]: self._answer(question) for question in questions}
+            result = runner.resume(THREAD, value, context=context)
+            status, questions = result.status, result.interrupts
+        self._note_outcome(runner)
+
+    def _answer(self, question: Mapping[str, Any]) -> Any:
+        answers = self.play.answers
+        if isinstance(answers, Mapping):
+            if question["node"] not in answers:
+                raise InputInvalid(
+                    f"`{question['node']}` asks {question['value']!r}, and `answers` has no answer of that name.",
+                    key=question["node"],
+                    expected=None,
+                )
+            return answers[question["node"]]
+        assert answers is not None
+        return answers(question)
+
+    def _note_outcome(self, runner: Runner) -> None:
+        """As the database has it: the ledger's record and the state that is kept."""
+        record = runner.ledger.latest(THREAD, plain=True)
+        assert record is not None
+        values = runner.pending(THREAD).values
+        output = {key: value for key, value in values.items() if key in runner.spec.outputs}
+        error = record.error
+        self.witness.note(
+            "outcome",
+            record.status,
+            record.supersteps,
+            _bytes(output, runner),
+            None if error is None else f"{error['type']} in `{error['node']}`",
+        )
+
+    def check(self) -> None:
+        """Note which checkpoints can be read back, and what SQLite says about the file."""
+        saver = SqliteCheckpointer(self.database, serde=self._serde())
+        with saver, saver.database.read() as connection:
+            said = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        with saver:
+            kept = [found.checkpoint["id"] for found in saver.list({"configurable": {"thread_id": THREAD}})]
+        self.witness.note("checked", said, kept)
+
+    def close(self) -> None:
+        """Close what this process has opened."""
+        self.witness.close()
+        if self._runner is not None:
+            self._runner.close()
+
+    def _serde(self) -> Any:
+        runner = self._runner or self._runner_of(self.play.target())
+        return runner.checkpointer.serde
+
+
+def _bytes(output: Mapping[str, Any], runner: Runner) -> list[str]:
+    """The output for another process: pickled, or serialised where its classes cannot be imported."""
+    try:
+        kind, data = "pickle", pickle.dumps(output)
+    except Exception:  # whatever a state's class raises when it cannot be pickled
+        kind, data = runner.checkpointer.serde.dumps_typed(dict(output))
+    return [kind, base64.b64encode(data).decode()]
+
+
+def output_of(kind: str, text: str) -> Any:
+    """What `perform` noted as output; bytes where it could not be pickled."""
+    data = base64.b64decode(text)
+    return pickle.loads(data) if kind == "pickle" else data

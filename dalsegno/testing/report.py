@@ -1,0 +1,171 @@
+"""What a crash test found: one point a kill, and the table of them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dalsegno.errors import CrashTestFailed
+
+Side = Literal["before", "after"]
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a process is killed: `side` of its `commit`-th commit, or `moment` seconds after it began."""
+
+    commit: int | None = None
+    side: Side = "before"
+    moment: float | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.side} commit {self.commit}" if self.moment is None else f"at {self.moment * 1000:.2f} ms"
+        )
+
+
+@dataclass(frozen=True)
+class CrashPoint:
+    """One run that was killed, resumed until it ended, and compared with the undisturbed one.
+
+    Parameters
+    ----------
+    kills
+        What was planned: the kill of the first process, then of each that resumed.
+    killed
+        How many of them came true; a process may have ended first.
+    found
+        The run's status as each resuming process found it; None where nothing was recorded yet.
+    repeated
+        Executions that were in flight at a kill and were begun again: allowed.
+    lost
+        Executions whose writes were acknowledged before the kill and that were executed again: never allowed.
+    forgotten
+        Checkpoints that were acknowledged before the kill and are not in the database: never allowed.
+    missing, unexpected
+        Executions of the undisturbed run that never ended here, and those that began only here.
+    different
+        What is not as in the undisturbed run: status, output, supersteps or idempotency keys.
+    error
+        Why a process did not get to an end: its traceback, or that it hung.
+    printed
+        The last lines that its processes printed, where the point failed.
+    """
+
+    kills: tuple[Kill, ...]
+    killed: int = 0
+    found: tuple[str | None, ...] = ()
+    repeated: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    forgotten: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    different: tuple[str, ...] = ()
+    error: str | None = None
+    printed: str = ""
+
+    @property
+    def resumed(self) -> int:
+        """How many processes went on with the run."""
+        return len(self.found)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; repeated executions are not."""
+        return not self.problems()
+
+    def problems(self) -> list[str]:
+        """What is wrong, a sentence each."""
+        named = (
+            ("committed and executed again", self.lost),
+            ("acknowledged, and gone from the database: checkpoint", self.forgotten),
+            ("never executed", self.missing),
+            ("executed, and not in the undisturbed run", self.unexpected),
+        )
+        found = [f"{what}: {', '.join(names)}" for what, names in named if names]
+        return found + list(self.different) + ([self.error] if self.error else [])
+
+    def __str__(self) -> str:
+        kills = ", then ".join(map(str, self.kills[: max(self.killed, 1)]))
+        found = ", ".join(str(status or "nothing recorded") for status in self.found)
+        how = f"killed {kills}; found {found or 'no chance to resume'}"
+        return f"{how}: {'; '.join(self.problems()) or 'the same end'}"
+
+
+@dataclass(frozen=True)
+class CrashReport:
+    """What became of a workflow that was killed again and again.
+
+    `status`, `commits` and `executions` are those of the undisturbed run; `seconds` what the whole test
+    took, undisturbed runs included.
+    """
+
+    workflow: str
+    profile: str
+    at: str
+    points: tuple[CrashPoint, ...]
+    status: str
+    commits: int
+    executions: int
+    seconds: float
+
+    @property
+    def kills(self) -> int:
+        """Processes that were killed."""
+        return sum(point.killed for point in self.points)
+
+    @property
+    def kills_per_minute(self) -> float:
+        """How fast it went."""
+        return self.kills / self.seconds * 60 if self.seconds else 0.0
+
+    @property
+    def failures(self) -> tuple[CrashPoint, ...]:
+        """The points at which something was wrong."""
+        return tuple(point for point in self.points if not point.ok)
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was killed, and every run came to the same end with nothing lost."""
+        return self.kills > 0 and not self.failures
+
+    def raise_for_failures(self) -> CrashReport:
+        """Give the report back if all went well.
+
+        Raises
+        ------
+        CrashTestFailed
+            At some point something was wrong, or nothing was killed at all; the message lists the points.
+        """
+        if self.ok:
+            return self
+        raise CrashTestFailed(f"{self}\n{self._listed()}".rstrip(), report=self)
+
+    def _listed(self) -> str:
+        if not self.kills:
+            return "Nothing was killed: every process ended before its kill. Choose other points."
+        lines = [f"- {point}" for point in self.failures[:_SHOWN]]
+        more = len(self.failures) - _SHOWN
+        return "\n".join(lines + ([f"… and {more} more in `.report.failures`."] if more > 0 else []))
+
+    def __str__(self) -> str:
+        points = self.points
+        rows = (
+            ("runs killed / processes killed", f"{sum(p.killed > 0 for p in points)} / {self.kills}"),
+            ("processes that resumed", sum(p.resumed for p in points)),
+            ("executions begun again (in flight)", sum(len(p.repeated) for p in points)),
+            ("executions committed and done again", sum(len(p.lost) for p in points)),
+            ("checkpoints acknowledged and gone", sum(len(p.forgotten) for p in points)),
+            ("executions missing", sum(len(p.missing) for p in points)),
+            ("executions not in the undisturbed run", sum(len(p.unexpected) for p in points)),
+            ("runs with another result", sum(bool(p.different) for p in points)),
+            ("runs that did not end", sum(p.error is not None for p in points)),
+        )
+        head = (
+            f"`{self.workflow}`, {self.profile}, killed at {self.at}: {'ok' if self.ok else 'FAILED'} "
+            f"(undisturbed: {self.status}, {self.commits} commits, {self.executions} executions; "
+            f"{self.seconds:.1f} s, {self.kills_per_minute:.0f} kills a minute)"
+        )
+        return "\n".join([head, *(f"  {name:<38}{value:>9}" for name, value in rows)])

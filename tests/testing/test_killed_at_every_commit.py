@@ -1,0 +1,119 @@
+"""Every kind of workflow, killed right before and right after each of its commits, comes to the same end."""
+
+from __future__ import annotations
+
+import operator
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langgraph.graph import StateGraph
+from langgraph.types import Command, interrupt
+
+from dalsegno import END, START, Workflow, effect
+from dalsegno.nodes.execution import current_execution
+from dalsegno.testing import CrashReport, Kill, crash_test
+
+ANSWERS = {"first": "yes", "second": "no"}
+INPUT = {"topic": "rain", "notes": []}
+
+
+class Notes(TypedDict, total=False):
+    notes: Annotated[list[str], operator.add]
+
+
+def workflow_of(node: Callable[[Notes], Any], **options: Any) -> Workflow:
+    flow = Workflow("one node", Notes).add_node("node", node, **options)
+    return flow.add_edge(START, "node").add_edge("node", END)
+
+
+def assert_killed_at_every_commit(report: CrashReport) -> None:
+    report.raise_for_failures()
+    kills = [point.kills[0] for point in report.points]
+    assert kills == [Kill(n, side) for n in range(1, report.commits + 1) for side in ("before", "after")]
+
+
+def test_a_workflow_killed_at_every_commit_ends_as_if_undisturbed(workflow: Workflow) -> None:
+    report = crash_test(workflow, INPUT, answers=ANSWERS)
+    assert_killed_at_every_commit(report)
+    assert report.kills >= 2 * report.commits - 2  # siblings may share a commit
+    assert report.executions >= len(workflow.nodes)
+
+
+def test_only_what_was_in_flight_is_begun_again(linear_workflow: Workflow) -> None:
+    report = crash_test(linear_workflow, INPUT)
+    assert_killed_at_every_commit(report)
+    again = {str(point.kills[0]): point.repeated for point in report.points if point.repeated}
+    assert sorted(again.values()) == [(f"step{number}#1",) for number in range(6)]
+    assert all(kill.startswith("before") for kill in again)
+
+
+def test_the_processes_that_resume_can_be_killed_as_well(fanned_workflow: Workflow) -> None:
+    report = crash_test(fanned_workflow, INPUT, at=[3, 6, 9, 12], again=2, seed=7, profile="fast")
+    report.raise_for_failures()
+    assert max(point.killed for point in report.points) > 1
+    assert all(len(point.kills) == 3 for point in report.points)
+    assert all(point.resumed == point.killed for point in report.points)
+
+
+def test_a_failure_is_the_same_failure_after_a_kill() -> None:
+    def fail(state: Notes) -> Notes:
+        raise LookupError("nothing there")
+
+    report = crash_test(workflow_of(fail), {"notes": []})
+    assert_killed_at_every_commit(report)
+    assert report.status == "failed (LookupError in `node`)"
+
+
+def test_a_question_without_an_answer_is_where_the_run_ends() -> None:
+    def ask(state: Notes) -> Notes:
+        return {"notes": [interrupt("Ready?")]}
+
+    report = crash_test(workflow_of(ask, interrupts=1), {"notes": []})
+    assert_killed_at_every_commit(report)
+    assert report.status == "interrupted"
+
+
+def test_a_plain_langgraph_graph_is_watched_by_its_writes() -> None:
+    graph = StateGraph(Notes)
+    graph.add_node("one", lambda state: {"notes": ["one"]})
+    graph.add_node("two", lambda state: Command(update={"notes": ["two"]}, goto=END), destinations=(END,))
+    graph.add_edge(START, "one").add_edge("one", "two")
+    report = crash_test(graph, {"notes": []})
+    assert_killed_at_every_commit(report)
+    assert report.executions == 0
+
+
+def test_an_effect_is_done_again_only_after_a_kill_between_it_and_its_record(tmp_path: Path) -> None:
+    receipts = tmp_path / "receipts"
+
+    def charge(state: Notes) -> Notes:
+        execution = current_execution()
+        assert execution is not None
+        key = execution.idempotency_key
+
+        def charging() -> str:
+            with receipts.open("a") as file:
+                file.write(key + "\n")
+            return "charged"
+
+        return {"notes": [effect("charge", charging)]}
+
+    assert_killed_at_every_commit(crash_test(workflow_of(charge), {"notes": []}))
+    times = Counter(receipts.read_text().split())
+    assert Counter(times.values())[2] == 1
+    assert max(times.values()) == 2
+
+
+def test_a_function_that_makes_the_graph_is_called_in_every_process(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+
+    def make() -> Workflow:
+        with made.open("a") as file:
+            file.write("made\n")
+        return workflow_of(lambda state: {"notes": ["noted"]})
+
+    report = crash_test(make, {"notes": []}, at=[3, 4]).raise_for_failures()
+    assert report.workflow == "one node"
+    assert len(made.read_text().split()) >= 2 + 2 * report.kills
