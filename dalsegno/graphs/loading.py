@@ -17,6 +17,9 @@ from typing import Any
 from dalsegno.errors import TargetNotLoaded, did_you_mean
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_OURS = (_PACKAGE + os.sep, "<frozen importlib", importlib.__file__)
+"""Files whose frames stand between the command line and the user's code."""
+
 _DOCUMENTS = (".yaml", ".yml", ".json")
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -139,12 +142,10 @@ def _module_of_name(target: str, place: str) -> types.ModuleType:
             f"`{place}` is neither a file nor the name of a module. Write path/to/file.py:name or "
             "package.module:name.",
         )
-    folder = os.getcwd()
-    if folder not in sys.path and "" not in sys.path:
-        sys.path.insert(0, folder)
-    importlib.invalidate_caches()
+    _neighbours.move_to(os.getcwd())
     try:
-        return importlib.import_module(place)
+        with _neighbours.noted():
+            return importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name is None or not (place == error.name or place.startswith(error.name + ".")):
             raise _import_error(target, place, error) from users_own(error)
@@ -238,7 +239,7 @@ def _users_frames(trace: types.TracebackType | None) -> types.TracebackType | No
     frames = []
     while trace is not None:
         file = trace.tb_frame.f_code.co_filename
-        if not file.startswith((_PACKAGE + os.sep, "<frozen importlib")):
+        if not file.startswith(_OURS):
             frames.append(trace)
         trace = trace.tb_next
     kept: types.TracebackType | None = None
@@ -337,6 +338,8 @@ def _not_a_workflow(target: str, name: str, what: str) -> TargetNotLoaded:
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
