@@ -64,9 +64,13 @@ def failure(error: Mapping[str, Any]) -> str:
 
 
 def questions(interrupts: Sequence[Any]) -> list[tuple[str, str]]:
-    """The questions that wait, each with its id."""
+    """The questions that wait; where there are several each has its id, to be answered by."""
+    several = len(interrupts) > 1
     return [
-        (f"{i.get('node') or 'it'} asks", f"{value_in_words(i.get('value'))}  (id {i.get('id')})")
+        (
+            f"{one_line(i.get('node') or 'it')} asks",
+            value_in_words(i.get("value")) + (f"  (id {i.get('id')})" if several else ""),
+        )
         for i in interrupts
         if isinstance(i, Mapping)
     ]

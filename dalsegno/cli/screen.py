@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -195,9 +196,18 @@ def plain_value(value: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
     try:
-        return to_jsonable_python(value, fallback=repr, bytes_mode="base64", inf_nan_mode="strings")
+        return _finite(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
     except Exception:  # a circular value, or one whose own serialiser fails
         return json.loads(json.dumps(value, default=repr, skipkeys=True)) if _is_tree(value) else repr(value)
+
+
+def _finite(value: Any) -> Any:
+    """Infinities and NaN, which JSON does not have, as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list) else value
 
 
 def _is_tree(value: Any) -> bool:
