@@ -67,7 +67,7 @@ class Screen:
         for name, value in pairs:
             lines = [
                 piece
-                for part in value.split("\n")
+                for part in readable(value).split("\n")
                 for piece in textwrap.wrap(
                     part,
                     max(self.width - wide - len(indent) - 2, 30),
@@ -82,6 +82,7 @@ class Screen:
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
         """Print a table; `right` are the columns of numbers. The last column is cut at the width."""
+        rows = [[readable(cell) for cell in row] for row in rows]
         columns = list(zip(heads, *rows, strict=True))
         wide = [max(cells(cell) for cell in column) for column in columns]
         for number, row in enumerate([heads, *rows]):

@@ -1,0 +1,204 @@
+"""Bad input gets a clear error and loses nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TYPED = """
+import threading
+from typing import Annotated, Any, TypedDict
+from pydantic import BaseModel
+from dalsegno import END, START, Workflow
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+class State(TypedDict, total=False):
+    person: Person
+    tags: list[str]
+    anything: Any
+
+class Strict(BaseModel):
+    topic: str
+    count: int = 0
+
+def greet(state: State): ...
+def lock(state: State):
+    return {"anything": {"deep": [threading.Lock()]}}
+def heed(state: Strict): ...
+
+flow = Workflow("typed", State).add_node(greet).add_edge(START, "greet").add_edge("greet", END)
+strict = Workflow("strict", Strict).add_node(heed).add_edge(START, "heed").add_edge("heed", END)
+locking = Workflow("locking", State).add_node(greet).add_node(lock).add_sequence
+locking = Workflow("locking", State).add_sequence([greet, lock]).add_edge(START, "greet").add_edge("lock", END)
+"""
+
+
+@pytest.fixture
+def typed(folder: Path) -> Path:
+    """`typed.py`, with states that take only some values."""
+    path = folder / "typed_states.py"
+    path.write_text(TYPED)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("flow", '{"persn": 1}', ["`persn`", "did you mean `person`?"]),
+        ("flow", '{"person": {"name": "Ada"}}', ["`person`['age']", "Expected Person"]),
+        ("flow", '{"person": {"name": "Ada", "age": "old"}}', ["`person`['age']", "valid integer"]),
+        ("flow", '{"tags": "a"}', ["`tags`", "Expected list[str]", "got str"]),
+        ("flow", "[1, 2]", ["is list", "a mapping of state keys"]),
+        ("strict", "{}", ["lacks the key `topic` (str)"]),
+        ("flow", "{person}", ["--input is no JSON", "line 1 column 2"]),
+        ("flow", "@none.json", ["`none.json` cannot be read"]),
+        ("flow", "[" * 100_000, ["nested too deeply"]),
+    ],
+)
+def test_input_that_does_not_fit_names_the_key_and_what_was_expected(
+    dalsegno: Any, typed: Path, name: str, given: str, said: list[str]
+) -> None:
+    got = dalsegno("run", f"{typed.name}:{name}", "--input", given)
+    assert (got.code, got.out) == (2, "")
+    for part in said:
+        assert part in got.err
+    assert "Traceback" not in got.err
+    assert dalsegno("runs", "--json").out == "[]\n"
+
+
+def test_an_error_in_json_is_one_line_on_stderr(dalsegno: Any, typed: Path) -> None:
+    got = dalsegno("run", f"{typed.name}:flow", "--input", '{"persn": 1}', "--json")
+    assert (got.code, got.out) == (2, "")
+    error = json.loads(got.err)["error"]
+    assert error["type"] == "InputInvalid"
+    assert "`persn`" in error["message"]
+
+
+def test_a_value_that_cannot_be_kept_is_named_and_the_mark_stays(dalsegno: Any, typed: Path) -> None:
+    got = dalsegno("run", f"{typed.name}:locking", "--thread", "t1")
+    assert got.code == 1
+    assert (
+        "`anything['deep'][0]` in thread 't1' cannot be kept: its type is `_thread.lock`" in got.err + got.out
+    )
+    assert "dalsegno resume t1" in got.err + got.out
+    history = json.loads(dalsegno("history", "t1", "--json").out)
+    assert history[0]["next"] == ["lock"]
+    typed.write_text(TYPED.replace("[threading.Lock()]", "[1]") + "\n# mended\n")
+    __import__("sys").modules.pop(typed.stem)
+    assert dalsegno("resume", "t1").code == 0
+
+
+def test_an_import_error_shows_the_users_frames_and_nothing_of_ours(dalsegno: Any, folder: Path) -> None:
+    (folder / "failing.py").write_text("def load():\n    raise OSError('no config')\n\nload()\n")
+    got = dalsegno("check", "failing.py:flow")
+    assert (got.code, got.out) == (2, "")
+    *trace, last = got.err.splitlines()
+    assert [line.strip() for line in trace if line.startswith("  File")] == [
+        f'File "{folder}/failing.py", line 4, in <module>',
+        f'File "{folder}/failing.py", line 2, in load',
+    ]
+    assert last == f"error: `failing.py` failed at {folder}/failing.py:2: OSError: no config."
+
+
+def test_an_invalid_workflow_is_not_run_and_shows_its_findings(dalsegno: Any, folder: Path) -> None:
+    got = dalsegno("run", "app.py:endless", "--input", '{"topic": "rain"}')
+    assert (got.code, got.out) == (1, "")
+    assert "error T101  app.py:" in got.err
+    got = dalsegno("run", "app.py:endless", "--input", '{"topic": "rain"}', "--json")
+    assert (got.code, got.out) == (1, "")
+    assert json.loads(got.err)["error"]["type"] == "WorkflowInvalid"
+
+
+def foreign(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+
+
+def newer(path: Path) -> None:
+    from dalsegno.checkpoints import Database
+
+    database = Database(path)
+    with database.transaction() as connection:
+        connection.execute("PRAGMA user_version = 999")
+    database.close()
+
+
+def no_database(path: Path) -> None:
+    path.write_text("once upon a time " * 500)
+
+
+def truncated(path: Path) -> None:
+    newer(path)
+    path.write_bytes(path.read_bytes()[:2048])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (foreign, "database of another application"),
+        (newer, "written by a newer Dalsegno"),
+        (no_database, "is not a SQLite database"),
+        (truncated, "is damaged"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "app.py:flow", "--input", '{"topic": "rain"}'),
+        ("resume", "t1"),
+        ("runs",),
+        ("show", "t1"),
+        ("history", "t1"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_file_that_is_no_database_of_ours_is_left_as_it_is(
+    dalsegno: Any, folder: Path, make: Any, said: str, command: tuple[str, ...]
+) -> None:
+    path = folder / "odd.db"
+    make(path)
+    before = path.read_bytes()
+    got = dalsegno(*command, "--db", str(path))
+    assert (got.code, got.out) == (2, "")
+    assert said in got.err
+    assert "Traceback" not in got.err
+    assert path.read_bytes() == before
+
+
+def test_a_folder_is_no_database(dalsegno: Any, folder: Path) -> None:
+    (folder / "d").mkdir()
+    got = dalsegno("run", "app.py:flow", "--input", '{"topic": "rain"}', "--db", "d")
+    assert (got.code, got.out) == (2, "")
+    assert "`d` could not be opened" in got.err
+
+
+def test_a_full_disk_fails_the_run_and_keeps_what_was_committed(
+    start: Any, dalsegno: Any, folder: Path
+) -> None:
+    app = folder / "app.py"
+    app.write_text(
+        app.read_text() + "\ndef big(state: Article):\n    return {'draft': 'x' * 2_000_000}\n"
+        "growing = Workflow('growing', Article).add_sequence([write, big])"
+        ".add_edge(START, 'write').add_edge('big', END)\n"
+    )
+    limited = ("sh", "-c", 'ulimit -f 600; exec "$@"', "sh")  # blocks of 512 bytes or 1 kB
+    process = start("run", "app.py:growing", "--input", '{"topic": "rain"}', "--thread", "t1", wrap=limited)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1, out + err
+    assert "runs.db` " in err
+    assert "what was committed is safe" in err
+    assert "dalsegno resume t1" in err
+    assert "Traceback" not in err
+    got = json.loads(dalsegno("resume", "t1", "--json").out)
+    assert got["status"] == "completed"
+    assert len(got["output"]["draft"]) == 2_000_000
+    shown = json.loads(dalsegno("show", "t1", "--json").out)
+    assert next(n["times"] for n in shown["nodes"] if n["node"] == "write") == 1

@@ -1,0 +1,63 @@
+"""The help is quick and complete."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dalsegno import __version__
+from dalsegno.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+ENGINE = {"langgraph.graph", "langgraph.pregel", "langchain_core", "networkx", "rich", "graphviz"}
+HEAVY = {*ENGINE, "langgraph", "pydantic", "sqlite_utils", "dalsegno.graphs", "dalsegno.checkpoints"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--help"], HEAVY),
+        (["--version"], HEAVY),
+        (["run", "--help"], ENGINE),  # typer itself takes pydantic for a command's options
+        (["rule", "T101"], ENGINE),
+        (["runs"], ENGINE),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(
+    arguments: list[str], heavy: set[str], tmp_path: Path
+) -> None:
+    code = (
+        "import sys\nfrom dalsegno.cli import main\n"
+        f"code = main({arguments!r})\n"
+        f"print(code, sorted({heavy!r} & set(sys.modules)))"
+    )
+    got = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"},
+        check=True,
+    )
+    assert got.stdout.splitlines()[-1] == "0 []"
+
+
+def test_every_command_is_in_the_help_and_has_its_own(dalsegno: Any) -> None:
+    text = dalsegno("--help").out
+    for name in COMMANDS:
+        assert f"\n  {name} " in text
+        assert dalsegno(name, "--help").code == 0
+
+
+def test_no_arguments_show_the_help(dalsegno: Any) -> None:
+    got = dalsegno()
+    assert "Usage: dalsegno" in got.out + got.err
+
+
+def test_the_version_is_the_packages(dalsegno: Any) -> None:
+    assert dalsegno("--version").out == f"dalsegno {__version__}\n"

@@ -1,0 +1,143 @@
+"""Ctrl-C and SIGTERM leave a run that goes on from its mark; one process has a thread at a time."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SLOW = """
+import asyncio, os, sys, threading, time
+from typing import TypedDict
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    done: list[str]
+
+def first(state: State):
+    return {"done": ["first"]}
+
+def last(state: State):
+    return {"done": [*state["done"], "last"]}
+
+def waiting():
+    print("waiting", flush=True)
+    return not os.environ.get("PASS")
+
+def held(state: State):
+    if waiting():
+        threading.Event().wait(60)
+    return {"done": [*state["done"], "middle"]}
+
+async def aheld(state: State):
+    if waiting():
+        await asyncio.sleep(60)
+    return {"done": [*state["done"], "middle"]}
+
+def told(state: State):
+    waiting()
+    sys.stdin.readline()
+    return {"done": [*state["done"], "middle"]}
+
+def of(middle):
+    made = Workflow("slow", State).add_node(first).add_node("middle", middle).add_node(last)
+    return made.add_edge(START, "first").add_edge("first", "middle").add_edge("middle", "last").add_edge("last", END)
+
+sync, coloured, listening = of(held), of(aheld), of(told)
+"""
+
+
+@pytest.fixture
+def slow(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (folder / "slow.py").write_text(SLOW)
+    return folder
+
+
+def until(stream: Any, word: str) -> str:
+    """Read lines until one has that word in it."""
+    read = ""
+    for line in stream:
+        read += line
+        if word in line:
+            return read
+    raise AssertionError(f"{word!r} never came: {read}")
+
+
+def resumed(dalsegno: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("PASS", "1")
+    got = dalsegno("resume", "t1", "--json")
+    assert got.code == 0, got.err
+    document: dict[str, Any] = json.loads(got.out)
+    shown = json.loads(dalsegno("show", "t1", "--json").out)
+    assert {n["node"]: n["times"] for n in shown["nodes"]} == {"first": 1, "middle": 1, "last": 1}
+    return document
+
+
+@pytest.mark.parametrize("name", ["sync", "coloured"])
+def test_ctrl_c_stops_at_once_and_the_run_goes_on_later(
+    slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    process = start("run", f"slow.py:{name}", "--thread", "t1")
+    until(process.stdout, "waiting")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "○ slow stopped · proved 3 · used 1 superstep" in out
+    assert "go on   dalsegno resume t1" in out
+    assert "Traceback" not in out + err
+    (run,) = json.loads(dalsegno("runs", "--json").out)
+    assert run["status"] == "stopped"
+    assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
+
+
+def test_sigterm_lets_the_superstep_end_and_the_run_goes_on_after_it(
+    slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start("run", "slow.py:listening", "--thread", "t1")
+    until(process.stdout, "waiting")
+    process.send_signal(signal.SIGTERM)
+    until(process.stderr, "stopping after this superstep")
+    out, err = process.communicate("go on\n", timeout=30)
+    assert process.returncode == 143
+    assert "used 2 supersteps" in out
+    assert "last" not in err
+    assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
+
+
+def test_a_second_sigterm_ends_the_process_and_until_then_nobody_else_has_the_thread(
+    slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start("run", "slow.py:sync", "--thread", "t1")
+    until(process.stdout, "waiting")
+    busy = dalsegno("resume", "t1")
+    assert (busy.code, busy.out) == (4, "")
+    assert f"held by process {process.pid} on " in busy.err
+    assert f"held by     process {process.pid} on " in dalsegno("show", "t1").out
+    process.send_signal(signal.SIGTERM)
+    until(process.stderr, "a second SIGTERM stops at once")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert err.endswith("stopped; go on with: dalsegno resume t1\n")
+    assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
+
+
+def test_only_the_document_is_on_stdout_whatever_nodes_and_their_programs_print(
+    slow: Path, start: Any
+) -> None:
+    (slow / "noisy.py").write_text(
+        "import os, subprocess\nfrom typing import TypedDict\nfrom dalsegno import END, START, Workflow\n"
+        "print('imported')\n"
+        "class State(TypedDict, total=False):\n    x: int\n"
+        "def shout(state: State):\n"
+        "    print('printed'); os.write(1, b'written\\n'); subprocess.run(['echo', 'echoed'])\n"
+        "flow = Workflow('noisy', State).add_node(shout).add_edge(START, 'shout').add_edge('shout', END)\n"
+    )
+    process = start("run", "noisy.py:flow", "--json")
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert json.loads(out)["status"] == "completed"
+    assert sorted(err.split()) == ["echoed", "imported", "printed", "written"]

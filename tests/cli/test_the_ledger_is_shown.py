@@ -1,0 +1,192 @@
+"""`runs`, `show` and `history`: what the ledger tells."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def three_runs(dalsegno: Any) -> Any:
+    """One completed, one failed, one that waits."""
+    dalsegno("run", "app.py:flow", "--input", '{"topic": "rain"}', "--thread", "done")
+    dalsegno("run", "app.py:flow", "--input", '{"topic": "boom"}', "--thread", "broken")
+    dalsegno("run", "app.py:asking", "--thread", "open")
+    return dalsegno
+
+
+def test_runs_are_listed_newest_first(three_runs: Any) -> None:
+    rows = [re.split(r" {2,}", line) for line in three_runs("runs").out.splitlines()]
+    assert [row[1:4] for row in rows] == [
+        ["workflow", "thread", "status"],
+        ["asking", "open", "‖ interrupted"],
+        ["article", "broken", "✗ failed"],
+        ["article", "done", "✓ completed"],
+    ]
+    assert [row[6:] for row in rows[1:]] == [
+        ["0/1", "ask asks Publish?"],
+        ["1/8", "review: ValueError: no such topic: boom"],
+        ["6/8"],
+    ]
+
+
+def test_runs_are_narrowed(three_runs: Any) -> None:
+    def threads(*options: str) -> list[str]:
+        return [run["thread"] for run in json.loads(three_runs("runs", "--json", *options).out)]
+
+    assert threads() == ["open", "broken", "done"]
+    assert threads("--status", "failed") == ["broken"]
+    assert threads("--workflow", "article") == ["broken", "done"]
+    assert threads("--thread", "done") == ["done"]
+    assert threads("--limit", "1") == ["open"]
+    assert "--limit shows more" in three_runs("runs", "-n", "1").out
+    assert three_runs("runs", "--status", "running").out == "No such runs.\n"
+    assert three_runs("runs", "--status", "lost").code == 2
+
+
+def test_the_json_of_runs_has_times_bounds_and_errors(three_runs: Any) -> None:
+    _, broken, done = json.loads(three_runs("runs", "--json").out)
+    assert list(done) == [
+        "run_id",
+        "thread",
+        "workflow",
+        "version",
+        "status",
+        "target",
+        "created_at",
+        "started_at",
+        "finished_at",
+        "seconds",
+        "supersteps",
+        "proved",
+        "resumes",
+        "error",
+    ]
+    assert (done["supersteps"], done["proved"], done["error"]) == (6, 8, None)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", done["created_at"])
+    assert broken["error"] == {
+        "type": "ValueError",
+        "message": "no such topic: boom",
+        "node": "review",
+        "attempt": 1,
+    }
+
+
+def test_no_runs_yet_is_no_error_and_makes_no_database(dalsegno: Any, folder: Path) -> None:
+    assert dalsegno("runs").out == "No runs yet. `dalsegno run TARGET` makes one.\n"
+    assert dalsegno("runs", "--json").out == "[]\n"
+    assert not (folder / ".dalsegno").exists()
+
+
+def test_a_run_is_shown_with_what_each_node_did(three_runs: Any, folder: Path) -> None:
+    got = three_runs("show", "done")
+    assert got.code == 0
+    assert got.out.startswith("✓ article completed\n")
+    assert f"target      {folder / 'app.py'}:flow\n" in got.out
+    assert "supersteps  proved 8 · used 6\n" in got.out
+    assert 'input       {"topic": "rain"}\n' in got.out
+    rows = [re.split(r" {2,}", line) for line in got.out.splitlines()[-3:]]
+    assert [[row[0], row[1], *row[3:]] for row in rows] == [
+        ["node", "times", "attempts", "status"],
+        ["write", "3", "1", "✓ done"],
+        ["review", "3", "1", "✓ done"],
+    ]
+
+
+def test_a_failed_run_is_shown_with_its_error_and_the_users_frames(three_runs: Any, folder: Path) -> None:
+    got = three_runs("show", "broken")
+    assert "✗ failed in `review`: ValueError: no such topic: boom\n" in got.out
+    assert re.findall(r'File "([^"]+)"', got.out) == [str(folder / "app.py")]
+    assert "go on       mend the cause, then: dalsegno resume broken\n" in got.out
+    assert "langgraph" in three_runs("show", "broken", "--traceback").out
+
+
+def test_a_waiting_run_is_shown_with_its_question(three_runs: Any) -> None:
+    got = three_runs("show", "open")
+    assert "ask asks    Publish?\n" in got.out
+    assert "go on       dalsegno resume --value ANSWER open\n" in got.out
+    (question,) = json.loads(three_runs("show", "open", "--json").out)["interrupts"]
+    assert (question["node"], question["value"]) == ("ask", "Publish?")
+
+
+def test_a_run_is_named_by_its_id_the_beginning_of_it_or_its_thread(three_runs: Any) -> None:
+    whole = json.loads(three_runs("show", "done", "--json").out)
+    for name in (whole["run_id"], whole["run_id"][:8]):
+        assert json.loads(three_runs("show", name, "--json").out) == whole
+
+
+def test_the_json_of_a_run_has_its_nodes(three_runs: Any) -> None:
+    document = json.loads(three_runs("show", "broken", "--json").out)
+    assert [(n["node"], n["times"], n["status"], n["error"]) for n in document["nodes"]] == [
+        ("write", 1, "done", None),
+        ("review", 1, "failed", "ValueError: no such topic: boom"),
+    ]
+    assert document["certificate"]["supersteps"] == 8
+    assert document["input"] == {"topic": "boom"}
+
+
+def test_a_run_that_was_followed_by_another_says_so(three_runs: Any) -> None:
+    first = json.loads(three_runs("show", "broken", "--json").out)["run_id"]
+    three_runs("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "broken", "--abandon")
+    got = three_runs("show", first)
+    assert "came after this one" in got.out
+    assert "go on" not in got.out
+
+
+def test_a_resumed_run_says_after_which_superstep_it_went_on(three_runs: Any, folder: Path) -> None:
+    three_runs("resume", "broken")
+    got = three_runs("show", "broken")
+    assert re.search(r"resumed     \S+ \S+, after superstep 1\n", got.out)
+    assert [line.split()[1] for line in got.out.splitlines()[-2:]] == ["1", "1"]
+
+
+def test_a_run_whose_names_move_the_cursor_is_shown_harmlessly(dalsegno: Any) -> None:
+    dalsegno("run", "app.py:flow", "-i", '{"topic": "\\u001b[2Jrain"}', "--thread", "\x1b[31mred")
+    for command in (("runs",), ("show", "\x1b[31mred"), ("history", "\x1b[31mred")):
+        got = dalsegno(*command)
+        assert got.code == 0
+        assert "\x1b" not in got.out
+
+
+def test_the_history_of_a_thread_is_its_checkpoints(three_runs: Any) -> None:
+    rows = json.loads(three_runs("history", "done", "--json").out)
+    assert [(row["step"], row["source"], row["next"]) for row in rows] == [
+        (6, "loop", []),
+        (5, "loop", ["review"]),
+        (4, "loop", ["write"]),
+        (3, "loop", ["review"]),
+        (2, "loop", ["write"]),
+        (1, "loop", ["review"]),
+        (0, "loop", ["write"]),
+        (-1, "input", []),
+    ]
+    assert list(rows[0]) == ["checkpoint_id", "step", "source", "run_id", "created_at", "next"]
+    table = three_runs("history", "done", "--limit", "3").out
+    assert len(table.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "brokn"), "no run `brokn`"),
+        (("resume", "brokn"), "did you mean `broken`?"),
+        (("history", "brokn"), "did you mean `broken`?"),
+        (("draw", "app.py:flow", "-o", "x.svg", "--thread", "brokn"), "did you mean `broken`?"),
+        (("draw", "app.py:flow", "-o", "x.svg", "--run", "zz"), "There is no run `zz`"),
+        (("draw", "app.py:asking", "-o", "x.svg", "--thread", "done"), "one of workflow `article`"),
+        (("resume", "done"), "there is nothing to go on with"),
+        (("resume", "broken", "--value", "yes"), "no question waits"),
+        (("runs", "--db", "missing.db"), "There is no database `missing.db` (--db)"),
+    ],
+)
+def test_what_is_not_there_exits_2_and_says_what_is(
+    three_runs: Any, arguments: tuple[str, ...], said: str
+) -> None:
+    got = three_runs(*arguments)
+    assert (got.code, got.out) == (2, "")
+    assert said in got.err
+    assert "Traceback" not in got.err
