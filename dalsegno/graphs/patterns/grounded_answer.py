@@ -84,7 +84,6 @@ def grounded_answer(
     roles = {"retrieve": retrieve, "grade": grade, "rerank": rerank, "generate": generate, "critic": critic}
     for role, action in roles.items():
         flow.add_node(role, action, **said.get(role, {}))
-    flow.add_node("widen", _widen, calls=0, **said.get("widen", {}))
     flow.add_node("respond", _respond, calls=0, **said.get("respond", {}))
     flow.add_node("cannot", _cannot, calls=0, **said.get("cannot", {}))
 
@@ -94,12 +93,11 @@ def grounded_answer(
     flow.add_edge(START, "retrieve").add_edge("retrieve", "grade")
     flow.add_conditional_edges("grade", quality, {"good": "generate", "poor": "rerank"})
     flow.add_edge("rerank", "generate").add_edge("generate", "critic")
-    flow.add_conditional_edges(
-        "critic",
-        _grounded,
-        {"grounded": "respond", "not grounded": Loop("widen", max=retries, on_exhausted="cannot")},
-    )
-    flow.add_edge("widen", "retrieve")
+    wider: str | Loop = "cannot"
+    if retries:
+        flow.add_node("widen", _widen, calls=0, **said.get("widen", {})).add_edge("widen", "retrieve")
+        wider = Loop("widen", max=retries, on_exhausted="cannot")
+    flow.add_conditional_edges("critic", _grounded, {"grounded": "respond", "not grounded": wider})
     flow.add_edge("respond", END).add_edge("cannot", END)
     return flow
 
