@@ -7,7 +7,7 @@ in, values out; networkx is imported when something is checked.
 from __future__ import annotations
 
 from dalsegno.graphs.validation.checking import check
-from dalsegno.graphs.validation.registry import RULES, Rule, explain
+from dalsegno.graphs.validation.registry import RULES, Rule, explain, rules_page
 from dalsegno.graphs.validation.report import Bound, Certificate, Finding, Report
 
-__all__ = ["RULES", "Bound", "Certificate", "Finding", "Report", "Rule", "check", "explain"]
+__all__ = ["RULES", "Bound", "Certificate", "Finding", "Report", "Rule", "check", "explain", "rules_page"]

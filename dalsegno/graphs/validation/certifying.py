@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation.executions import Executions
@@ -20,13 +20,13 @@ PEOPLE = "Waiting for people is excluded."
 AT_ONCE = "The tasks of one superstep all run at the same time."
 
 
-def certify(facts: Facts, *, exact: bool = False) -> Certificate | None:
+def certify(facts: Facts) -> Certificate | None:
     """The bounds of a workflow that has no finding which voids them; None where a part has none."""
     parts = {n.name: facts.certificate_of(n.child) for n in facts.order if n.child is not None}
     if any(part is None for part in parts.values()):
         return None
     inner = {name: part for name, part in parts.items() if part is not None}
-    return _Certifier(facts, inner).certificate(exact=exact)
+    return _Certifier(facts, inner).certificate()
 
 
 class _Certifier:
@@ -37,9 +37,9 @@ class _Certifier:
         self.counts = Executions(facts, self.walks)
         self.assumptions = (COMMITTED,) if facts.spec.exact_choices else (COMMITTED, DECLARED)
 
-    def certificate(self, *, exact: bool) -> Certificate:
-        level = self._walk({n.name: 1 for n in self.facts.order}, exact=exact)
-        supersteps, found, is_exact = self._supersteps(level, exact=exact)
+    def certificate(self) -> Certificate:
+        level = self._level()
+        supersteps, found, is_exact = self._supersteps(level)
         return Certificate(
             bounds={
                 "supersteps": supersteps,
@@ -54,21 +54,41 @@ class _Certifier:
             executions_by_node=self._by_node(),
         )
 
-    def _walk(self, weight: Mapping[str, int], *, exact: bool = False) -> BoundedWalk:
-        if self.walks.waits.unclear:
-            # Nothing is known of who waits for whom; still, every superstep executes a node.
-            tokens = self.counts.tokens
-            bound = sum(tokens[n.name] * weight[n.name] for n in self.facts.order)
-            return BoundedWalk(bound, 0, (), False, False, "linear")
-        return self.walks.walk(weight, exact=exact)
+    def _level(self) -> BoundedWalk:
+        """The bound on the supersteps of this level alone."""
+        walk = self._walk({n.name: 1 for n in self.facts.order})
+        if (walk.realizable and walk.found == walk.bound) or self.facts.states is None:
+            return walk
+        longest = self.facts.states.longest
+        names = self._causal(longest)
+        return BoundedWalk(
+            bound=len(longest),
+            found=len(longest),
+            names=names[:WITNESS_NODES],
+            cut=len(names) > WITNESS_NODES,
+            realizable=True,
+            tier="explicit states",
+            visited=frozenset(names),
+        )
 
-    def _supersteps(self, level: BoundedWalk, *, exact: bool) -> tuple[Bound, int, bool]:
+    def _causal(self, running: Sequence[frozenset[str]]) -> tuple[str, ...]:
+        """One node of each superstep, each led to by the one before where one is."""
+        names: list[str] = []
+        for nodes in reversed(running):
+            before = set(self.facts.graph.predecessors(names[-1])) & nodes if names else nodes
+            names.append(min(before or nodes))
+        return tuple(reversed(names))
+
+    def _walk(self, weight: Mapping[str, int]) -> BoundedWalk:
+        return self.walks.walk(weight, exact=self.facts.exact)
+
+    def _supersteps(self, level: BoundedWalk) -> tuple[Bound, int, bool]:
         opaque = [n.name for n in self.facts.order if n.kind == "subworkflow" and n.child is None]
         if opaque:
             reason = f"what {listed(opaque, 3)} runs is not known. Give it as a subworkflow."
             return Bound(None, reason=reason), level.found, False
         weight = {n.name: 1 + self._inside(n, "supersteps") for n in self.facts.order}
-        walk = self._walk(weight, exact=exact) if self.inner else level
+        walk = self._walk(weight) if self.inner else level
         is_exact = (
             walk.realizable
             and walk.found == walk.bound
@@ -165,8 +185,7 @@ class _Certifier:
             walk = self.walks.walk(weight)
             return Bound(walk.bound / 1000, "linear", self._unfolded(walk), self.assumptions + extra)
         value = sum(self.counts.supersteps_of[name] * each for name, each in weight.items())
-        if not self.walks.waits.unclear:
-            value = min(value, seconds_over_windows(weight, self.facts.depth, self.walks.latest))
+        value = min(value, seconds_over_windows(weight, self.facts.depth, self.walks.latest))
         return Bound(value / 1000, "linear", (), self.assumptions + extra)
 
     def _by_node(self) -> Mapping[str, int]:

@@ -57,8 +57,8 @@ def check(
     recursive: set[int] = set()
     findings: list[Finding] = []
     for part, path in _inside_out(spec, recursive):
-        facts = Facts(part, certificates, recursive).settled()
-        found, certificate = _check_level(facts, exact=exact)
+        facts = Facts(part, certificates, recursive, exact=exact).settled()
+        found, certificate = _check_level(facts)
         certificates[id(part)] = certificate
         kept = list(_waive(part, [f for f in found if f.code in codes], codes))
         findings.extend(_inner(f, path) if path else f for f in kept)
@@ -67,7 +67,7 @@ def check(
     return Report(spec.name, tuple(findings), certificates[id(spec)])
 
 
-def _check_level(facts: Facts, *, exact: bool) -> tuple[list[Finding], Certificate | None]:
+def _check_level(facts: Facts) -> tuple[list[Finding], Certificate | None]:
     findings: list[Finding] = []
     void = False
     for rule in list(RULES.values()):
@@ -75,7 +75,7 @@ def _check_level(facts: Facts, *, exact: bool) -> tuple[list[Finding], Certifica
             found = list(rule.check(facts))
             findings.extend(found)
             void = void or (rule.voids and bool(found))
-    certificate = None if void else certify(facts, exact=exact)
+    certificate = None if void else certify(facts)
     if certificate is not None:
         for rule in list(RULES.values()):
             if rule.check_bounds is not None:

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 
 class Bounded(NamedTuple):
-    """Steps that may be taken `times` in a run, all of them together, from `tails` to one head."""
+    """A step from `tail` to `head` that may be taken `times` in a run."""
 
     key: str
-    tails: tuple[int, ...]
+    tail: int
     head: int
     times: int
 
@@ -48,8 +48,8 @@ def best_flow(
     ``distances[tail][v]`` is the longest path from v to the tail, absent where there is none;
     ``leaving[v]`` the longest way from v out of the component and on to the end.
     """
-    if len(loops) == 1 and len(loops[0].tails) == 1:
-        return _one_loop(entry, loops[0], distances[loops[0].tails[0]], leaving)
+    if len(loops) == 1:
+        return _one_loop(entry, loops[0], distances[loops[0].tail], leaving)
     import networkx as nx
 
     graph: Any = nx.DiGraph()
@@ -66,15 +66,14 @@ def best_flow(
         graph.add_edge(("head", head), "out", weight=-leaving[head])
     for loop in loops:
         graph.add_edge(("loop", loop.key), ("head", loop.head), capacity=loop.times, weight=0)
-        for tail in loop.tails:
-            graph.add_edge(("tail", tail), ("loop", loop.key), weight=0)
+        graph.add_edge(("tail", loop.tail), ("loop", loop.key), weight=0)
     cost, used = nx.network_simplex(graph)
     return _read(-int(cost), used, entry, loops)
 
 
 def _one_loop(entry: int, loop: Bounded, reach: Mapping[int, int], leaving: Mapping[int, int]) -> Flow:
     """In to the tail, around as often as may be, and out from the head."""
-    tail, head = loop.tails[0], loop.head
+    tail, head = loop.tail, loop.head
     if entry not in reach:
         return Flow(leaving[entry], {}, {}, entry)
     value = reach[entry] + (loop.times - 1) * reach[head] + leaving[head]

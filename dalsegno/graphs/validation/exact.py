@@ -126,8 +126,7 @@ def exact_walk(
             if t in inside and (v, t, None) not in steps:
                 steps[v, t, None] = program.column(weight[v], total + 1)
     for loop in loops:
-        for tail in loop.tails:
-            steps[tail, loop.head, loop.key] = program.column(weight[tail], loop.times)
+        steps[loop.tail, loop.head, loop.key] = program.column(weight[loop.tail], loop.times)
     ways = {program.column(weight[e.source] + e.ahead, 1): e for e in exits}
 
     around: dict[int, dict[int, int]] = {v: defaultdict(int) for v in inside}

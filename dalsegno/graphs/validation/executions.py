@@ -30,17 +30,12 @@ class Executions:
     @cached_property
     def of(self) -> Mapping[str, int]:
         """Most executions of each node."""
-        return self._counts(cut=not self.walks.waits.unclear)
-
-    @cached_property
-    def tokens(self) -> Mapping[str, int]:
-        """Most executions of each node, without the help of any bound on supersteps."""
-        return self._counts(cut=False)
+        return self._counts()
 
     @cached_property
     def supersteps_of(self) -> Mapping[str, int]:
         """Most supersteps in which each node runs: a fan-out runs in one."""
-        return self._counts(cut=not self.walks.waits.unclear, one_a_send=True)
+        return self._counts(one_a_send=True)
 
     @cached_property
     def _into(self) -> Mapping[str, list[Arc]]:
@@ -49,8 +44,8 @@ class Executions:
             found[arc.target].append(arc)
         return found
 
-    def _counts(self, *, cut: bool, one_a_send: bool = False) -> dict[str, int]:
-        push = _Push(self.facts, self._into, one_a_send, self.walks if cut else None)
+    def _counts(self, *, one_a_send: bool = False) -> dict[str, int]:
+        push = _Push(self.facts, self._into, one_a_send, self.walks)
         for members in self.walks.forwards:
             push.through(members)
         return push.of
@@ -64,9 +59,7 @@ class _Push:
     each round of a loop whose head leads to it.
     """
 
-    def __init__(
-        self, facts: Facts, into: Mapping[str, list[Arc]], one_a_send: bool, walks: Walks | None
-    ) -> None:
+    def __init__(self, facts: Facts, into: Mapping[str, list[Arc]], one_a_send: bool, walks: Walks) -> None:
         self.facts = facts
         self.into = into
         self.one_a_send = one_a_send
@@ -107,8 +100,7 @@ class _Push:
         return pulled, sent
 
     def _settle(self, name: str, pulled: int, sent: int) -> None:
-        if self.walks is not None:
-            pulled = min(pulled, self.walks.latest[name] - self.facts.depth[name] + 1)
+        pulled = min(pulled, self.walks.latest[name] - self.facts.depth[name] + 1)
         self.of[name] = self.passed[name] = pulled + sent
 
     def _starts_nothing(self, members: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation.report import Certificate
+    from dalsegno.graphs.validation.states import States
     from dalsegno.graphs.validation.together import Together
 
 Decision = tuple[str, str | None, str]
@@ -39,8 +40,10 @@ class Facts:
         certificates: Mapping[int, Certificate | None] | None = None,
         recursive: Collection[int] = (),
         never_open: tuple[EdgeSpec, ...] = (),
+        exact: bool = False,
     ) -> None:
         self.spec = spec
+        self.exact = exact
         self.never_open = never_open
         self._certificates = certificates or {}
         self._recursive = recursive
@@ -73,7 +76,7 @@ class Facts:
         )
         if not closed or self.parallel:
             return self
-        return Facts(self.spec, self._certificates, self._recursive, closed)
+        return Facts(self.spec, self._certificates, self._recursive, closed, self.exact)
 
     def certificate_of(self, child: WorkflowSpec) -> Certificate | None:
         """The certificate of a subworkflow, which was checked before."""
@@ -303,6 +306,16 @@ class Facts:
         from dalsegno.graphs.validation.together import together
 
         return together(self)
+
+    @cached_property
+    def states(self) -> States | None:
+        """Every state of every run, where that is asked for, needed and decided."""
+        needed = self.parallel or any(e.kind == "join" for e in self.edges)
+        if not self.exact or not needed or self.endless:
+            return None
+        from dalsegno.graphs.validation.states import explore
+
+        return explore(self)
 
     def writes_of(self, name: str) -> frozenset[str] | None:
         """The state keys that a node writes; None where that is not known."""

@@ -85,6 +85,31 @@ def explain(code: str) -> str:
     return f"{found.code} ({found.severity}): {found.doc}"
 
 
+def rules_page() -> str:
+    """Every rule as a page of Markdown: `docs/rules.md`."""
+    lines = [
+        "# Rules",
+        "",
+        "What `dalsegno check` looks for. `dalsegno rule CODE` prints one of them.",
+        "",
+        "| code | | |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| [{r.code}](#{r.code.lower()}) | {r.severity} | {r.title} |" for _, r in sorted(_RULES.items())
+    ]
+    for code, found in sorted(_RULES.items()):
+        body = found.doc.partition("\n")[2].strip().replace("\n## ", "\n### ")
+        body = body.replace("## ", "### ", 1) if body.startswith("## ") else body
+        lines += ["", f"## {code}", "", f"*{found.severity}*: {found.title}", ""]
+        for line in body.splitlines():
+            if line.startswith("### "):
+                lines += [line, ""] if lines[-1] == "" else ["", line, ""]
+            else:
+                lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
 def selected(select: str | Iterable[str] | None, ignore: str | Iterable[str] | None) -> frozenset[str]:
     """The codes that `select` and `ignore` leave; each entry is a code or the beginning of some.
 

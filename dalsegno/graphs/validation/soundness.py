@@ -53,7 +53,7 @@ def starving_join(facts: Facts) -> Iterator[Finding]:
             )
             continue
         found = starving(facts, edge.origins, work)
-        if found is None:
+        if found is None or (facts.states is not None and edge not in facts.states.half_filled):
             continue
         if found.router is None:
             blame = f"`{found.present}` may run without `{found.absent}`"
@@ -212,7 +212,8 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
     """A join keeps a half-filled token: its sources run unequally often.
 
     ## What it does
-    Looks for joins of which a loop repeats one source and not another.
+    Looks for joins of which a loop repeats one source and not another. With `--exact`, and up to
+    50,000 states, it looks at every end of every run instead.
 
     ## Why is this bad
     What arrives once more than the rest waits for company that never comes; in the next round the
@@ -233,17 +234,23 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
         homes = {o: facts.component_of.get(o) for o in edge.origins}
         repeated = [o for o, home in homes.items() if home is not None]
         once = [o for o, home in homes.items() if repeated and home != homes[repeated[0]]]
+        why = None
         # Arrivals before the other source runs at all count as one.
         if once and not nx.has_path(facts.free, repeated[0], once[0]):
+            why = f"a loop repeats `{repeated[0]}` and not `{once[0]}`. Align the branches: join after the loop."
+        if facts.states is not None:
+            left = edge in facts.states.half_filled
+            told = left and starving(facts, edge.origins, [0]) is not None
+            why = (why or "some run ends so. Align the branches.") if left and not told else None
+        if why is not None:
             message = (
                 f"the join [{', '.join(edge.origins)}] → {shown(edge.target)} keeps a half-filled token at "
-                f"the end: a loop repeats `{repeated[0]}` and not `{once[0]}`. "
-                "Align the branches: join after the loop."
+                f"the end: {why}"
             )
             yield finding(
                 "S205",
                 message,
-                path=(repeated[0], edge.target),
+                path=(repeated[0] if once else edge.source, edge.target),
                 where=edge.where,
                 fix="align the branches",
                 places=(edge.target, *edge.origins),

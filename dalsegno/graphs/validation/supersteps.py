@@ -9,11 +9,13 @@ from typing import Any
 
 from dalsegno.graphs.model import END, START, EdgeSpec
 from dalsegno.graphs.validation.circulation import Bounded
-from dalsegno.graphs.validation.deferral import Waits, waits
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.report import Tier
 from dalsegno.graphs.validation.walks import Longest, Uses, WalkGraph, longest
 from dalsegno.graphs.validation.witness import Walk, euler_walk
+
+WAITING = "waiting of deferred nodes"
+"""The key of the bounded step that stands for waiting."""
 
 WITNESS_NODES = 1_000
 """Most nodes of a witness that are kept."""
@@ -37,18 +39,27 @@ class BoundedWalk:
 
 
 class Walks:
-    """The walks of one workflow, on whole numbers: START is 0, END is left out."""
+    """The walks of one workflow, on whole numbers: START is 0, END is left out.
 
-    def __init__(self, facts: Facts) -> None:
+    A deferred node runs when nothing else is left to run, so the task before it need not be the one that
+    triggered it. It is entered only through two nodes of no weight that every node leads to, with a
+    bounded step between them: taken as often as nothing else is left, at most as often as one walk along
+    the edges comes to deferred nodes (whatever triggers the last of them passes one each time).
+    """
+
+    def __init__(self, facts: Facts, *, waiting: bool = True) -> None:
         self.facts = facts
         self.names = [START, *(n.name for n in facts.order)]
         self.index = {name: i for i, name in enumerate(self.names)}
+        deferred = {n.name for n in facts.order if n.defer} if waiting and facts.parallel else set()
+        self.deferred = frozenset(self.index[n] for n in deferred)
         self._walked: dict[tuple[int, ...], BoundedWalk] = {}
 
     @cached_property
-    def waits(self) -> Waits:
-        """What deferred nodes may wait for."""
-        return waits(self.facts)
+    def rounds(self) -> int:
+        """How often deferred nodes run at most, those that run together counted once."""
+        plain = Walks(self.facts, waiting=False)
+        return plain.longest({n.name: int(n.defer) for n in self.facts.order}).value[0]
 
     @cached_property
     def loops(self) -> Mapping[str, Bounded]:
@@ -58,34 +69,42 @@ class Walks:
             if arc.edge.loop is not None and arc.target != END:
                 tail, head = self.index[arc.source], self.index[arc.target]
                 key, times = arc.edge.counter, arc.edge.loop
+                if head in self.deferred:
+                    continue
                 if key in found:
                     times = max(times, found[key].times)
-                found[key] = Bounded(key, (tail,), head, times)
-        for name, sources in self.waits.again.items():
-            tails = tuple(self.index[s] for s in sources)
-            times = self.waits.rounds[name]
-            found[f"wait of {name}"] = Bounded(f"wait of {name}", tails, self.index[name], times)
+                found[key] = Bounded(key, tail, head, times)
+        if self.deferred:
+            size = len(self.names)
+            found[WAITING] = Bounded(WAITING, size, size + 1, self.rounds)
         return found
 
     @cached_property
     def _free(self) -> list[list[int]]:
-        index = self.index
+        index, deferred = self.index, self.deferred
         free: list[list[int]] = [[] for _ in self.names]
-        for source, target in self.waits.free.edges:
-            if target != END:
+        for source, target in self.facts.free.edges:
+            if target != END and index[target] not in deferred:
                 free[index[source]].append(index[target])
+        if deferred:
+            size = len(free)
+            for steps in free:
+                steps.append(size)
+            free += [[], sorted(deferred)]
         return free
 
     @cached_property
     def _frame(self) -> tuple[list[int], list[list[int]], list[int]]:
         """Topological order, components and the order in which to go through them backwards."""
-        index = self.index
-        order = [index[n] for n in self.waits.topological if n != END]
+        index, size = self.index, len(self.names)
+        order = [index[n] for n in self.facts.topological if n != END]
+        if self.deferred:
+            order = [size + 1, *order, size]
         loops = list(self.loops.values())
         if not loops:
             return order, [], order[::-1]
         position = {v: i for i, v in enumerate(order)}
-        alone = {loop.head for loop in loops if loop.head in loop.tails}
+        alone = {loop.head for loop in loops if loop.head == loop.tail}
         components: list[list[int]] = []
         backwards: list[int] = []
         for members in self._backwards:
@@ -98,19 +117,18 @@ class Walks:
 
     @property
     def _backwards(self) -> Iterator[Sequence[int]]:
-        """The strongly connected components, waiting included, each before all that lead to it."""
-        index = self.index
-        if self.waits.free is self.facts.free:
+        """The strongly connected components, each before all that lead to it."""
+        if not self.deferred:
             for names in self.facts.backwards:
                 if END not in names:
-                    yield [index[n] for n in names]
+                    yield [self.index[n] for n in names]
             return
         import networkx as nx
 
         whole: Any = nx.DiGraph()
-        whole.add_nodes_from(range(len(self.names)))
+        whole.add_nodes_from(range(len(self._free)))
         whole.add_edges_from((v, t) for v, targets in enumerate(self._free) for t in targets)
-        whole.add_edges_from((t, loop.head) for loop in self.loops.values() for t in loop.tails)
+        whole.add_edges_from((loop.tail, loop.head) for loop in self.loops.values())
         for members in nx.strongly_connected_components(whole):
             yield list(members)
 
@@ -118,6 +136,7 @@ class Walks:
         """The bound on walks in which a node counts `weight` of its name (START counts nothing)."""
         order, components, backwards = self._frame
         weights = [0, *(weight[n] for n in self.names[1:])]
+        weights += [0] * (len(self._free) - len(weights))
         loops = tuple(self.loops.values())
         graph = WalkGraph(weights, self._free, loops, order, components, backwards)
         # Where branches run side by side, another one may spend a loop: then nothing waits for it.
@@ -126,29 +145,26 @@ class Walks:
 
     @property
     def forwards(self) -> Iterator[tuple[str, ...]]:
-        """The components after START, each behind all that lead to it, its nodes in topological order."""
-        _, components, backwards = self._frame
-        for v in reversed(backwards):
-            if v < 0:
-                yield tuple(self.names[m] for m in reversed(components[-1 - v]))
-            elif v:
-                yield (self.names[v],)
+        """The components of the edges alone after START, each behind all that lead to it.
+
+        The nodes within one come in topological order of the free edges.
+        """
+        place = self.facts.place
+        for members in reversed(self.facts.backwards):
+            if START not in members and END not in members:
+                yield tuple(sorted(members, key=place.__getitem__))
 
     @cached_property
     def latest(self) -> Mapping[str, int]:
         """The latest superstep in which a node can run: the longest walk to it."""
         order, components, backwards = self._frame
-        back: list[list[int]] = [[] for _ in self.names]
+        back: list[list[int]] = [[] for _ in self._free]
         for v, targets in enumerate(self._free):
             for t in targets:
                 back[t].append(v)
-        bounded = tuple(
-            Bounded(f"{loop.key} {tail}", (loop.head,), tail, loop.times)
-            for loop in self.loops.values()
-            for tail in loop.tails
-        )
-        weights = [0] + [1] * (len(self.names) - 1)
-        graph = WalkGraph(weights, back, bounded, order[::-1], [c[::-1] for c in components], backwards[::-1])
+        loops = tuple(Bounded(loop.key, loop.head, loop.tail, loop.times) for loop in self.loops.values())
+        weights = [0] + [1] * (len(self.names) - 1) + [0] * (len(back) - len(self.names))
+        graph = WalkGraph(weights, back, loops, order[::-1], [c[::-1] for c in components], backwards[::-1])
         value = longest(graph, refine=False).value
         return {name: value[i] for i, name in enumerate(self.names)}
 
@@ -183,15 +199,15 @@ class Walks:
     def _walk(self, weight: Mapping[str, int], *, exact: bool) -> BoundedWalk:
         longest_one = self.longest(weight, exact=exact)
         walk = self._euler(longest_one.uses, longest_one.last)
-        names = self.names
+        names, real = self.names, range(1, len(self.names))
         return BoundedWalk(
             bound=longest_one.value[0],
-            found=sum(weight[names[v]] * n for v, n in walk.visits.items() if v),
-            names=tuple(names[v] for v in walk.nodes[1:]),
+            found=sum(weight[names[v]] * n for v, n in walk.visits.items() if v in real),
+            names=tuple(names[v] for v in walk.nodes if v in real),
             cut=walk.cut,
             realizable=walk.realizable and self._sure(walk),
             tier="exact walk" if exact else "linear",
-            visited=frozenset(names[v] for v in walk.visits),
+            visited=frozenset(names[v] for v in walk.visits if v in real),
         )
 
     def _euler(self, uses: Uses, last: int) -> Walk:
@@ -204,6 +220,10 @@ class Walks:
         if not facts.parallel:
             return True
         for source, target, key in walk.steps:
+            if key == WAITING:
+                return False
+            if source >= len(self.names) or target >= len(self.names):
+                continue
             leaving = facts.out.get(self.names[source], ())
             if key is not None and not any(_is_alternative(a.edge) for a in leaving):
                 return False

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from dalsegno.graphs.validation.circulation import Bounded, Flow, best_flow
 from dalsegno.graphs.validation.exact import ExactWalk, Exit, Step, exact_walk
 
-FLOW_LOOPS = 16
+FLOW_LOOPS = 64
 """Most loops of one component for which the flow is computed; beyond it, the sum over loops."""
 FLOW_ENTRIES = 8
 """Most entries of one component for which the flow is computed."""
+FLOW_WORK = 1_000_000
+"""Most loops times nodes of one component for which the flow is computed."""
 
 NEVER = -(1 << 200)
 """Less than any walk: there is none."""
@@ -103,11 +105,10 @@ class _Search:
         self.outward: dict[int, list[tuple[int, str | None]]] = defaultdict(list)
         loops: list[list[Bounded]] = [[] for _ in graph.components]
         for loop in graph.bounded:
-            inner = tuple(t for t in loop.tails if of[t] != -1 and of[t] == of[loop.head])
-            if inner:
-                loops[of[loop.head]].append(loop._replace(tails=inner))
-            for tail in set(loop.tails) - set(inner):
-                self.outward[tail].append((loop.head, loop.key))
+            if of[loop.tail] != -1 and of[loop.tail] == of[loop.head]:
+                loops[of[loop.head]].append(loop)
+            else:
+                self.outward[loop.tail].append((loop.head, loop.key))
         self.parts = [_Component(m, ls) for m, ls in zip(graph.components, loops, strict=True)]
         self.entries = self._entries() if refine and graph.components else set()
 
@@ -140,7 +141,7 @@ class _Search:
     def _component(self, part: _Component) -> None:
         weight, free, value, of = self.graph.weight, self.graph.free, self.value, self.of
         c = of[part.members[0]]
-        tails = {t for loop in part.loops for t in loop.tails}
+        tails = {loop.tail for loop in part.loops}
         leaving, to_tail = part.leaving, dict[int, int]()
         for v in part.members:
             best, onto, reach = 0, -1, 0 if v in tails else NEVER
@@ -168,7 +169,8 @@ class _Search:
             for v in entries:
                 self._exactly(part, v)
             entries = [v for v in entries if v not in part.exact]
-        if entries and len(part.loops) <= FLOW_LOOPS and len(entries) <= FLOW_ENTRIES:
+        small = len(part.loops) <= FLOW_LOOPS and len(part.loops) * len(part.members) <= FLOW_WORK
+        if entries and small and len(entries) <= FLOW_ENTRIES:
             distances = self._distances(part, tails)
             for v in entries:
                 flow = part.flows[v] = best_flow(v, part.loops, distances, leaving)
@@ -257,11 +259,10 @@ class _Search:
         position = {v: i for i, v in enumerate(path)}
         more = [0] * (len(path) + 1)
         for loop in part.loops if loops is None else loops:
-            tail = max((t for t in loop.tails if t in position), key=position.__getitem__, default=-1)
-            if tail >= 0 and position.get(loop.head, len(path)) <= position[tail]:
-                uses[tail, loop.head, loop.key] += loop.times
+            if position.get(loop.head, len(path)) <= position.get(loop.tail, -1):
+                uses[loop.tail, loop.head, loop.key] += loop.times
                 more[position[loop.head]] += loop.times
-                more[position[tail]] -= loop.times
+                more[position[loop.tail]] -= loop.times
         rounds = 1
         for i in range(len(path) - 1):
             rounds += more[i]

@@ -12,7 +12,11 @@ from collections.abc import Callable, Iterator
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 
-State = tuple[frozenset[str], frozenset[tuple[int, str]], tuple[tuple[str, int], ...]]
+State = tuple[frozenset[str], frozenset[tuple[int, str]], tuple[tuple[str, int], ...], frozenset[str]]
+"""What runs, what arrived at joins, what loops have counted, which deferred nodes wait."""
+
+
+NOTHING: State = (frozenset(), frozenset(), (), frozenset())
 
 
 class Builder:
@@ -57,16 +61,22 @@ class Builder:
 
 
 def random_workflow(
-    rng: random.Random, *, nodes: int = 5, loops: int = 0, forks: bool = False, joins: bool = False
+    rng: random.Random,
+    *,
+    nodes: int = 5,
+    loops: int = 0,
+    forks: bool = False,
+    joins: bool = False,
+    defer: bool = False,
 ) -> WorkflowSpec:
     """A workflow of `nodes` nodes in a row of which each leads on, and may lead back by a loop.
 
     Every node has a static edge, or a choice, to later nodes or END; `loops` choices are given a way
     back of 0 to 3 rounds to a node that is not later; with `forks` some nodes lead to two later nodes
-    at once; with `joins` two of them may be waited for.
+    at once; with `joins` two of them may be waited for, with `defer` some are deferred.
     """
     names = [f"n{i}" for i in range(nodes)]
-    made = Builder(*names)
+    made = Builder(*(NodeSpec(n, defer=defer and rng.random() < 0.3) for n in names))
     made.edge(START, names[0])
     looping: dict[int, list[tuple]] = {}
     for _ in range(loops):
@@ -128,7 +138,7 @@ def longest_run(
 
     Raises `OverflowError` beyond `most_states`.
     """
-    start = _after(spec, (frozenset(), frozenset(), ()), {START: None})
+    start = _after(spec, NOTHING, {START: None})
     known: dict[State, int] = {}
     open_ones: set[State] = set()
     stack: list[tuple[State, Iterator[State], list[int]]] = []
@@ -162,9 +172,9 @@ def longest_run(
 
 
 def all_states(spec: WorkflowSpec, most_states: int = 20_000) -> set[State]:
-    """Every state that some run comes to: (running nodes, arrivals at joins, loops counted)."""
+    """Every state that some run comes to."""
     found: set[State] = set()
-    ahead = list(_after(spec, (frozenset(), frozenset(), ()), {START: None}))
+    ahead = list(_after(spec, NOTHING, {START: None}))
     while ahead:
         state = ahead.pop()
         if state not in found:
@@ -181,7 +191,8 @@ def _successors(spec: WorkflowSpec, state: State) -> set[State]:
 
 def _after(spec: WorkflowSpec, state: State, active: dict[str, None]) -> set[State]:
     """The states that can follow: every combination of what the active nodes may decide."""
-    _, barrier, counters = state
+    _, barrier, counters, waiting = state
+    deferred = {n.name for n in spec.nodes.values() if n.defer}
     used = dict(counters)
     per_node = [_outcomes(spec, name, used) for name in active]
     found = set()
@@ -198,8 +209,11 @@ def _after(spec: WorkflowSpec, state: State, active: dict[str, None]) -> set[Sta
             if edge.kind == "join" and {(i, o) for o in edge.origins} <= arrived:
                 arrived -= {(i, o) for o in edge.origins}
                 targets.add(edge.target)
-        following = frozenset(targets - {END})
-        found.add((following, frozenset(arrived), tuple(sorted(count.items()))))
+        running = frozenset(targets - deferred - {END})
+        late = waiting | (targets & deferred)
+        if not running:
+            running, late = late, frozenset()
+        found.add((running, frozenset(arrived), tuple(sorted(count.items())), late))
     return found
 
 

@@ -43,9 +43,9 @@ def test_an_end_is_never_wrongly_granted(seed, joins):
 
 
 @settings(max_examples=400, deadline=None)
-@given(SEEDS, st.integers(0, 4), st.booleans(), st.booleans())
-def test_no_run_is_longer_than_the_bound(seed, loops, forks, joins):
-    spec = random_workflow(random.Random(seed), nodes=6, loops=loops, forks=forks, joins=joins)
+@given(SEEDS, st.integers(0, 4), st.booleans(), st.booleans(), st.booleans())
+def test_no_run_is_longer_than_the_bound(seed, loops, forks, joins, defer):
+    spec = random_workflow(random.Random(seed), nodes=6, loops=loops, forks=forks, joins=joins, defer=defer)
     try:
         longest = longest_run(spec)
     except OverflowError:
@@ -58,9 +58,9 @@ def test_no_run_is_longer_than_the_bound(seed, loops, forks, joins):
 
 
 @settings(max_examples=250, deadline=None)
-@given(SEEDS, st.integers(0, 3), st.booleans(), st.booleans())
-def test_no_run_executes_more_nodes_than_the_bound(seed, loops, forks, joins):
-    spec = random_workflow(random.Random(seed), nodes=5, loops=loops, forks=forks, joins=joins)
+@given(SEEDS, st.integers(0, 3), st.booleans(), st.booleans(), st.booleans())
+def test_no_run_executes_more_nodes_than_the_bound(seed, loops, forks, joins, defer):
+    spec = random_workflow(random.Random(seed), nodes=5, loops=loops, forks=forks, joins=joins, defer=defer)
     certificate = check(spec).certificate
     try:
         assert certificate.executions >= longest_run(spec, weigh=len)
@@ -88,7 +88,7 @@ def test_a_join_that_is_said_to_starve_does_in_some_run(seed):
     (join,) = (e for e in spec.edges if e.kind == "join")
     if not set(join.origins) <= Facts(spec).reachable:
         return
-    left_over = any(len(barrier) == 1 for running, barrier, _ in all_states(spec) if not running)
+    left_over = any(len(barrier) == 1 for running, barrier, *_ in all_states(spec) if not running)
     if check(spec, select="S201").findings:
         assert left_over
     elif left_over:
@@ -100,7 +100,7 @@ def test_a_join_that_is_said_to_starve_does_in_some_run(seed):
 @given(SEEDS, st.booleans())
 def test_nodes_that_are_said_to_run_together_do_in_some_run(seed, joins):
     spec = random_workflow(random.Random(seed), nodes=6, forks=True, joins=joins)
-    seen = {(a, b) for running, _, _ in all_states(spec) for a in running for b in running if a < b}
+    seen = {(a, b) for running, *_ in all_states(spec) for a in running for b in running if a < b}
     found = Facts(spec).together
     assert found.sure <= seen
     if not joins:

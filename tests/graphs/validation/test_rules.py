@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from generated_workflows import Builder
 
 from dalsegno.errors import DalsegnoError, WorkflowInvalid
 from dalsegno.graphs.model import END, START, EdgeSpec, KeySpec, NodeSpec, Place, WorkflowSpec
-from dalsegno.graphs.validation import RULES, check, explain
+from dalsegno.graphs.validation import RULES, check, explain, rules_page
 
 
 @dataclass(frozen=True)
@@ -479,6 +480,12 @@ def test_a_rule_explains_itself_under_the_four_headings(code):
 def test_an_unknown_rule_is_refused_with_the_nearest_one():
     with pytest.raises(DalsegnoError, match=r"`TT101` is no rule; did you mean `T101`\?"):
         explain("TT101")
+
+
+def test_the_page_of_rules_is_what_the_rules_say():
+    """Written by `python -c "from dalsegno.graphs.validation import *; print(rules_page(), end='')"`."""
+    page = Path(__file__).parents[3] / "docs" / "rules.md"
+    assert page.read_text(encoding="utf-8") == rules_page()
 
 
 def test_select_and_ignore_take_codes_and_their_beginnings():
