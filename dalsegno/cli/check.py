@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from dalsegno.cli import options
-from dalsegno.cli.exits import COMPLETED, FAILED, reporting
+from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
+from dalsegno.errors import DalsegnoError
 
 
 class Format(StrEnum):
@@ -44,7 +45,12 @@ def command(
     from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
     from dalsegno.graphs.loading import load_target
     from dalsegno.graphs.validation import check
+    from dalsegno.graphs.validation.registry import selected
 
+    try:
+        selected(_codes(select), _codes(ignore))
+    except DalsegnoError as error:
+        raise UsageError(f"{error} `dalsegno rule` lists all of them.") from None
     chosen = Format.json if as_json else format
     with stdout_kept_for_json(chosen is not Format.text) as out:
         from dalsegno.graphs.checking import spec_of

@@ -17,6 +17,7 @@ from dalsegno.errors import (
     DatabaseUnavailable,
     DefinitionError,
     IncompatibleGraph,
+    MissingExtra,
     RenderError,
     RunError,
     TargetNotLoaded,
@@ -43,6 +44,7 @@ _ERRORS: tuple[tuple[type[DalsegnoError], int], ...] = (
     (DatabaseInvalid, USAGE),
     (DatabaseUnavailable, USAGE),
     (RenderError, FAILED),
+    (MissingExtra, USAGE),
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -97,8 +99,9 @@ def tell(error: DalsegnoError, *, as_json: bool = False, full: bool = False) -> 
     if isinstance(error, TargetNotLoaded) and cause is not None:
         from dalsegno.cli.tracebacks import users_part
 
-        screen.line(readable(users_part(cause, full=full or wants_traceback())).rstrip())
-        screen.line()
+        text = readable(users_part(cause, full=full or wants_traceback())).rstrip()
+        if text:
+            screen.line(f"{text}\n")
     notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
     screen.line(screen.paint("error:", "bold red") + f" {readable(str(error) + notes)}")
 

@@ -33,7 +33,8 @@ def print_outcome(
         from dalsegno.cli.tracebacks import users_part
 
         text = users_part(str(result.error["traceback"]), full=full or wants_traceback())
-        Screen(sys.stderr).line(readable(text.rstrip()))
+        if text:
+            Screen(sys.stderr).line(readable(text.rstrip()))
     screen = Screen(sys.stdout)
     mark = sign(result.status)
     head = [

@@ -81,7 +81,7 @@ class Progress:
         self._outer: dict[str, str] = {}
         self._fans: dict[str, _Fan] = {}
         self._superstep = 0
-        self._wide = max((len(name) for name in _paths(spec)), default=0)
+        self._wide = max((len(name) for name in _paths(spec)), default=0)  # with room for a fan's ` ×12`
         self._digits = min(len(str(proved or 100)), 4)
 
     def __call__(self, event: Event) -> None:
@@ -103,8 +103,10 @@ class Progress:
             names: dict[str, list[float]] = {}
             for _, node, began in self._running.values():
                 names.setdefault(node, []).append(now - began)
+            done = {fan.node: fan.done for fan in self._fans.values()}
         parts = [
             f"{node}{f' ×{len(times)}' if len(times) > 1 else ''} {duration(max(times))}"
+            + (f" ({done[node]} done)" if node in done else "")
             for node, times in names.items()
         ]
         bound = f" of at most {self.proved}" if self.proved is not None else ""
@@ -206,8 +208,10 @@ def _key(event: NodeStarted) -> tuple[Any, ...]:
 
 
 def _paths(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """The widest text that each node's name may stand in."""
+    sent_to = {edge.target for edge in spec.edges if edge.fans_out}
     for node in spec.nodes.values():
-        yield prefix + node.name
+        yield prefix + node.name + (" ×12" if node.name in sent_to else "")
         if node.child is not None and depth < 4:
             yield from _paths(node.child, f"{prefix}{node.name}/", depth + 1)
 

@@ -76,7 +76,7 @@ def _row(run: RunRecord, now: float) -> tuple[str, ...]:
     return (
         run.run_id[:8],
         shortened(one_line(run.workflow), 24),
-        shortened(one_line(run.thread), 36),
+        shortened(one_line(run.thread), 28),
         f"{sign(run.status)} {run.status}",
         ago(run.started_at, now),
         duration(seconds_of(run)),

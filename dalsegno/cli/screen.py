@@ -32,8 +32,13 @@ class Screen:
 
     @property
     def width(self) -> int:
-        """Columns to fill; at most 100, for a longer line is not read."""
-        return min(shutil.get_terminal_size((100, 24)).columns, 100) if self.is_terminal else 100
+        """Columns to fill with text; at most 100, for a longer line is not read."""
+        return min(self.columns, 100)
+
+    @property
+    def columns(self) -> int:
+        """Columns that there are; 100 where nobody looks."""
+        return shutil.get_terminal_size((100, 24)).columns if self.is_terminal else 100
 
     def paint(self, text: str, style: str) -> str:
         """The text in a style (``"bold red"``), where there is colour."""
@@ -89,8 +94,9 @@ class Screen:
             parts = []
             for i, cell in enumerate(row):
                 if i == len(row) - 1 and i not in right:
-                    room = max(self.width - sum(wide[:-1]) - 2 * len(wide[:-1]), 16)
-                    parts.append(shortened(cell, room) if self.is_terminal else cell)
+                    room = self.columns - sum(wide[:-1]) - 2 * len(wide[:-1])
+                    fits = not self.is_terminal or room >= 8
+                    parts.append((shortened(cell, room) if self.is_terminal else cell) if fits else "")
                 else:
                     gap = " " * (wide[i] - cells(cell))
                     parts.append(gap + cell if i in right else cell + gap)

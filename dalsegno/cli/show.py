@@ -95,7 +95,8 @@ def _print(
             ("resumed", f"{clock(run.started_at)}{many}, after superstep {history.mark(run.started_at)}")
         )
     if run.finished_at is not None:
-        facts.append(("ended", f"{clock(run.finished_at)}  (after {duration(seconds_of(run))})"))
+        word = "ended" if run.status in ("completed", "failed", "cancelled") else "paused"
+        facts.append((word, f"{clock(run.finished_at)}  (after {duration(seconds_of(run))})"))
     if holder is not None:
         facts.append(("held by", str(holder)))
     facts.append(

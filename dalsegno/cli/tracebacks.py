@@ -23,7 +23,7 @@ _FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line \d+')
 def users_part(error: BaseException | str, *, full: bool = False) -> str:
     """A traceback as text, without the frames of this package, of libraries and of the machinery below.
 
-    Frames of the demo are a user's. Where nothing would be left, nothing is left out.
+    Frames of the demo are a user's. Empty where there is no frame of a user's: the message says it all.
     """
     text = error if isinstance(error, str) else "".join(traceback.format_exception(error))
     if full:
@@ -40,7 +40,7 @@ def users_part(error: BaseException | str, *, full: bool = False) -> str:
             dropping = False
         if not dropping and not _NOTE.match(line):
             kept.append(line)
-    return "\n".join(kept) + "\n" if frames or "SyntaxError" in text else text
+    return "\n".join(kept) + "\n" if frames or isinstance(error, SyntaxError) else ""
 
 
 def _is_between(file: str) -> bool:

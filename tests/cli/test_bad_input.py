@@ -35,7 +35,6 @@ def heed(state: Strict): ...
 
 flow = Workflow("typed", State).add_node(greet).add_edge(START, "greet").add_edge("greet", END)
 strict = Workflow("strict", Strict).add_node(heed).add_edge(START, "heed").add_edge("heed", END)
-locking = Workflow("locking", State).add_node(greet).add_node(lock).add_sequence
 locking = Workflow("locking", State).add_sequence([greet, lock]).add_edge(START, "greet").add_edge("lock", END)
 """
 
@@ -93,6 +92,17 @@ def test_a_value_that_cannot_be_kept_is_named_and_the_mark_stays(dalsegno: Any, 
     typed.write_text(TYPED.replace("[threading.Lock()]", "[1]") + "\n# mended\n")
     __import__("sys").modules.pop(typed.stem)
     assert dalsegno("resume", "t1").code == 0
+
+
+def test_what_the_kernel_refuses_is_told_without_a_traceback(dalsegno: Any, folder: Path) -> None:
+    app = folder / "app.py"
+    app.write_text(
+        app.read_text().replace('return {"draft": state["topic"]', 'return {"draf": state["topic"]')
+    )
+    got = dalsegno("run", "app.py:flow", "--input", '{"topic": "rain"}')
+    assert got.code == 1
+    assert "Node `write` returned `draf`, which is no key of the state; did you mean `draft`?" in got.out
+    assert "Traceback" not in got.err
 
 
 def test_an_import_error_shows_the_users_frames_and_nothing_of_ours(dalsegno: Any, folder: Path) -> None:

@@ -68,7 +68,7 @@ def test_rules_are_selected_and_ignored_by_code_or_its_beginning(dalsegno: Any) 
     assert dalsegno("check", "app.py:endless", "--ignore", "T1").code == 0
     assert dalsegno("check", "app.py:endless", "--select", "D,T101").code == 1
     got = dalsegno("check", "app.py:endless", "--select", "T999")
-    assert (got.code, got.out) == (1, "")
+    assert (got.code, got.out) == (2, "")
     assert "`T999` begins no rule" in got.err
 
 

@@ -141,3 +141,38 @@ def test_only_the_document_is_on_stdout_whatever_nodes_and_their_programs_print(
     assert process.returncode == 0, err
     assert json.loads(out)["status"] == "completed"
     assert sorted(err.split()) == ["echoed", "imported", "printed", "written"]
+
+
+def test_on_a_terminal_the_running_node_is_shown_and_the_cursor_comes_back(
+    slow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import pty
+    import subprocess
+    import sys
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dalsegno", "run", "slow.py:sync", "--thread", "t1"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm", "COLUMNS": "90"},
+    )
+    os.close(theirs)
+    seen = ""
+    try:
+        while "of at most 3  middle 0." not in seen:
+            seen += os.read(ours, 4096).decode("utf-8", "ignore")
+        process.send_signal(signal.SIGINT)
+        while "go on" not in seen:
+            seen += os.read(ours, 4096).decode("utf-8", "ignore")
+        assert process.wait(30) == 130
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        os.close(ours)
+    assert "superstep 1  first" in seen
+    assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")
+    assert "dalsegno resume t1" in seen
