@@ -58,10 +58,10 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     """A node reads a key that may not be there yet.
 
     ## What it does
-    Where the input schema is declared: looks for a path from START to the node on which the key is
-    neither written nor given, nor has a default. Where it is not, any key may be in the input: then
-    only for keys of which every writer comes after the reader. Nodes whose writes are not known are taken to
-    write everything, and so is whatever runs on a branch beside the path.
+    Where the input schema is declared (else any key may be in the input): looks for a path from START to the
+    node on which the key is neither written nor given, nor has a default. Nodes whose writes are not known
+    are taken to write everything, and so is whatever runs on a branch beside the path. Subworkflows are left
+    out: they are passed what is there.
 
     ## Why is this bad
     The node finds nothing, or fails, on the first run that takes this path.
@@ -73,25 +73,23 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
         flow.add_edge(START, "write")
         flow.add_edge("write", "review")
     """
-    if not facts.topological:
+    if not facts.topological or not facts.spec.declared_inputs:
         return
     given = {k.name for k in facts.spec.state.values() if k.has_default or k.reducer is not None}
-    if facts.spec.declared_inputs:
-        given |= facts.spec.inputs
-    doubtful = set(facts.spec.state) - given
-    wanted = set[str]().union(*(facts.reads_of(n.name) or () for n in facts.order)) & doubtful
+    doubtful = set(facts.spec.state) - given - facts.spec.inputs
+    readers = [n for n in facts.order if n.reads and n.child is None]
+    wanted = set[str]().union(*(n.reads or () for n in readers)) & doubtful
     if not wanted:
         return
     missing = possibly_missing(facts, sorted(wanted))
-    for node in facts.order:
-        for key in sorted((facts.reads_of(node.name) or frozenset()) & missing.get(node.name, frozenset())):
+    for node in readers:
+        for key in sorted((node.reads or frozenset()) & missing.get(node.name, frozenset())):
             path = path_without(facts, node.name, key)
             if path is None:
                 continue
-            schema = ", nor in the input schema" if facts.spec.declared_inputs else ""
             message = (
                 f"`{node.name}` reads `{key}`, which on {walk_in_words(path)} is neither written nor "
-                f"defaulted{schema}. Write it before, or give it a default."
+                f"defaulted, nor in the input schema. Write it before, or give it a default."
             )
             yield finding(
                 "D302", message, path=path, where=node.where, fix="default or reorder", places=(node.name,)

@@ -99,6 +99,7 @@ class Facts:
             for n in nodes.values()
             if n.error_handler is not None
             and n.error_handler in nodes
+            and nodes[n.error_handler].kind == "handler"
             and (n.name, n.error_handler) not in handled
         ]
         return (*written, *implied)

@@ -45,15 +45,9 @@ def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozense
 def path_without(facts: Facts, name: str, key: str) -> tuple[str, ...] | None:
     """The shortest path from START to a node on which nobody writes `key`; None where one may be written.
 
-    None too where a branch beside the path may write it in time, and, if the input schema is not
-    declared, where no writer comes after the node, or one before it.
+    None too where a branch beside the path may write it in time.
     """
     writers = {n.name for n in facts.order if _writes(facts, n.name, key)}
-    if not facts.spec.declared_inputs:
-        if not writers - {name}:
-            return None
-        if writers & _before(facts, name):
-            return None
     came: dict[str, str] = {}
     level = [START]
     while level and name not in came:
@@ -77,12 +71,6 @@ def path_without(facts: Facts, name: str, key: str) -> tuple[str, ...] | None:
 def _writes(facts: Facts, name: str, key: str) -> bool:
     writes = facts.writes_of(name)
     return writes is None or key in writes
-
-
-def _before(facts: Facts, name: str) -> frozenset[str]:
-    import networkx as nx
-
-    return frozenset(nx.ancestors(facts.graph, name))
 
 
 def _written_beside(facts: Facts, path: Sequence[str], writers: set[str]) -> bool:

@@ -145,16 +145,15 @@ class _Explorer:
 
     def _outcomes(self, name: str, counted: Mapping[str, int]) -> Iterator[Outcome]:
         arcs = [a.edge for a in self.facts.written_out.get(name, ()) if a.edge.each != 0]
-        handlers = [e.target for e in arcs if e.kind == "handler"]
+        failing = [e for e in arcs if e.kind == "handler" and e.exhausted_of is None]
         always = frozenset(e.target for e in arcs if e.kind == "static")
         arrivals = frozenset((i, name) for i, e in enumerate(self.joins) if name in e.origins)
         options = [list(self._options(group, counted)) for group in self._groups(name, arcs)]
-        for target in handlers:
-            yield Outcome(frozenset((target,)), frozenset(), ())
+        for taken in self._options(failing, counted) if failing else ():
+            yield Outcome(frozenset(e.target for e in taken), frozenset(), _counters(taken))
         for combination in itertools.product(*options):
-            taken = [e for chosen in combination for e in chosen]
-            targets = always | {e.target for e in taken}
-            yield Outcome(targets, arrivals, tuple(e.counter for e in taken if e.loop is not None))
+            taken = tuple(e for chosen in combination for e in chosen)
+            yield Outcome(always | {e.target for e in taken}, arrivals, _counters(taken))
 
     def _groups(self, name: str, arcs: Iterable[EdgeSpec]) -> list[list[EdgeSpec]]:
         if name not in self._decisions:
@@ -177,10 +176,14 @@ class _Explorer:
             if taken is not None:
                 open_ones.append(taken)
         first = group[0]
-        several = first.many or first.kind == "command" or not self.facts.spec.exact_choices
+        several = first.many or first.kind != "choice" or not self.facts.spec.exact_choices
         # Tasks of one fan-out decide each for itself.
         several = several or first.source in self.facts.sent_to
         if several and len(open_ones) > 10:
             raise _TooMany
         for size in range(1, len(open_ones) + 1 if several else 2):
             yield from itertools.combinations(open_ones, size)
+
+
+def _counters(taken: Iterable[EdgeSpec]) -> tuple[str, ...]:
+    return tuple(e.counter for e in taken if e.loop is not None)

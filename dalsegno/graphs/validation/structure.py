@@ -16,7 +16,7 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
     """An edge names a node that does not exist.
 
     ## What it does
-    Checks that both ends of every edge, every error handler and every compensation are nodes.
+    Checks that both ends of every edge and every compensation are nodes.
 
     ## Why is this bad
     LangGraph drops a step to an unknown node: the run ends, and looks successful.
@@ -41,11 +41,10 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
             path = (edge.source, edge.target) if edge.target else (edge.source,)
             yield finding("G001", message, path=path, where=edge.where, fix=fix)
     for node in nodes.values():
-        for what, named in (("error handler", node.error_handler), ("compensation", node.compensate)):
-            if named is not None and named not in nodes:
-                known = did_you_mean(named, nodes) or ". Add it, or rename it here."
-                message = f"the {what} of `{node.name}`: no node `{named}`{known}"
-                yield finding("G001", message, path=(node.name,), where=node.where, fix="rename")
+        if node.compensate is not None and node.compensate not in nodes:
+            known = did_you_mean(node.compensate, nodes) or ". Add it, or rename it here."
+            message = f"the compensation of `{node.name}`: no node `{node.compensate}`{known}"
+            yield finding("G001", message, path=(node.name,), where=node.where, fix="rename")
 
 
 def _unknown_ends(facts: Facts, edge: EdgeSpec) -> Iterator[str]:
@@ -77,7 +76,10 @@ def undeclared_targets(facts: Facts) -> Iterator[Finding]:
         if edge.source not in facts.nodes and edge.source != START:
             continue
         name = shown(edge.source)
-        if edge.router is None:
+        if edge.label == "on error":
+            message = f"the error handler of `{name}` declares no targets. Use `Command[Literal[...]]`."
+            fix = "`Command[Literal[...]]`"
+        elif edge.router is None:
             message = f"`{name}` goes on by itself and declares no targets. Use `destinations=`."
             fix = "`destinations=`"
         else:
@@ -205,18 +207,17 @@ def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
     """
     opaque = {e.source for e in facts.unknown_routers}
     for node in facts.order:
-        handlers = {a.target for a in facts.written_out.get(node.name, ()) if a.edge.kind == "handler"}
-        if node.error_handler in facts.nodes:
-            handlers.add(str(node.error_handler))
-        goes_on = any(
-            a.edge.kind != "handler" and a.target != END for a in facts.written_out.get(node.name, ())
-        )
-        for handler in sorted(handlers):
-            if goes_on and handler not in opaque and not facts.written_out.get(handler):
-                message = (
-                    f"the error handler `{handler}` of `{node.name}` leads nowhere: after a failure the "
-                    f"successors of `{node.name}` never run. Give `{handler}` targets, END if that is meant."
-                )
-                yield finding(
-                    "G006", message, path=(node.name, handler), where=node.where, fix="give it targets"
-                )
+        arcs = facts.written_out.get(node.name, ())
+        ways = [a.target for a in arcs if a.edge.kind == "handler"]
+        goes_on = any(a.edge.kind != "handler" and a.target != END for a in arcs)
+        if node.error_handler is None or not goes_on or node.name in opaque:
+            continue
+        # A handler may be a node of its own; else its targets are those of its node's handler edges.
+        own = [w for w in ways if w in facts.nodes and facts.nodes[w].kind == "handler"]
+        lost = [w for w in own if w not in opaque and not facts.written_out.get(w)]
+        for handler in lost if ways else [node.error_handler]:
+            message = (
+                f"the error handler `{handler}` of `{node.name}` leads nowhere: after a failure the "
+                f"successors of `{node.name}` never run. Give `{handler}` targets, END if that is meant."
+            )
+            yield finding("G006", message, path=(node.name, handler), where=node.where, fix="give it targets")
