@@ -35,15 +35,22 @@ class Plan:
     timeout: float
 
 
-class Campaign:
-    """One crash test, in the server process."""
-
-    def __init__(self, server: Server, play: Play, plan: Plan, folder: Path | None, same: Same) -> None:
-        self._server = server
-        warm(play.profile, folder)
-        self._place = _Place(Path(tempfile.mkdtemp(prefix="dalsegno-crash-", dir=folder)))
-        self._stage = Stage(play, self._place.database)
+def campaign(server: Server, play: Play, plan: Plan, folder: Path, same: Same) -> CrashReport:
+    """Do one crash test, in the server process; `folder` is where it makes a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="dalsegno-crash-", dir=folder) as own:
+        warm(play.profile, Path(own))
+        test = Campaign(server, play, plan, Path(own), same)
         server.settle()
+        return test.run()
+
+
+class Campaign:
+    """The undisturbed runs and the killed ones, one after the other, in one folder."""
+
+    def __init__(self, server: Server, play: Play, plan: Plan, folder: Path, same: Same) -> None:
+        self._server = server
+        self._place = _Place(folder / "run")
+        self._stage = Stage(play, self._place.database)
         self._plan = plan
         self._same = same
         self._random = random.Random(plan.seed)
@@ -72,8 +79,8 @@ class Campaign:
             with self._place as place:
                 end = self._process(place, None)
                 story = Story.told(records(place.log))
-                if end.hung or story.raised or story.outcome is None:
-                    why = story.raised or f"It did not end within {self._plan.timeout} seconds."
+                why = self._trouble(end, story)
+                if why is not None:
                     raise CrashTestFailed(
                         f"The undisturbed run has no end to compare with. {why}", report=None
                     )
@@ -128,7 +135,7 @@ class Campaign:
 
     def _killed(self, kills: tuple[Kill, ...], reference: Story) -> CrashPoint:
         """Run, kill as planned, resume until it ends, and judge."""
-        killed, error = 0, None
+        killed = 0
         with self._place as place:
             while True:
                 kill = kills[killed] if killed < len(kills) else None
@@ -138,13 +145,21 @@ class Campaign:
                         self._durations.append(end.seconds)
                     break
                 if kill is None:
-                    error = "A process was killed by somebody else; is there enough memory?"
                     break
                 killed += 1
-            if end.hung:
-                error = f"A process did not end within {self._plan.timeout} seconds."
-            point = judged(Story.told(records(place.log)), reference, self._same, kills, killed, error)
+            story = Story.told(records(place.log))
+            point = judged(story, reference, self._same, kills, killed, self._trouble(end, story))
             return point if point.ok else replace(point, printed=place.printed())
+
+    def _trouble(self, end: End, story: Story) -> str | None:
+        """Why the last process came to no outcome."""
+        if end.hung:
+            return f"A process did not end within {self._plan.timeout} seconds."
+        if end.killed:
+            return "A process was killed by somebody else; is there enough memory?"
+        if story.raised is not None:
+            return story.raised
+        return None if story.outcome is not None else f"A process exited with {end.code}, in the middle."
 
     def _process(self, place: _Place, kill: Kill | None) -> End:
         stage = self._stage

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dalsegno.checkpoints import SqliteCheckpointer
 from dalsegno.errors import DefinitionError
-from dalsegno.testing.campaign import Campaign, Plan
-from dalsegno.testing.forking import in_server
+from dalsegno.testing.campaign import Plan, campaign
+from dalsegno.testing.forking import in_fork
 from dalsegno.testing.playing import Answers, Play
 from dalsegno.testing.report import CrashReport
 
@@ -40,16 +40,18 @@ def crash_test(
 ) -> CrashReport:
     """Run a workflow, kill its process with SIGKILL, resume it in a new one, and compare; many times.
 
-    Every process is a fork of one that has everything loaded, with a database of its own. What the
-    processes do is written down outside of that database: which executions began and ended, and
-    which writes LangGraph was told to be kept. A run passes when it ends as the undisturbed one did,
-    executed the same, and nothing that was acknowledged before a kill was executed again or is gone.
+    Every process is a fork of a server that has everything loaded. What the processes do is written
+    down outside of the database: which executions began and ended, and which writes LangGraph was told
+    to be kept. A run passes when it ends as the undisturbed one did, executed the same, and nothing that
+    was acknowledged before a kill was executed again or is gone.
 
     Parameters
     ----------
     target
         A `Workflow`, a LangGraph graph, or a function without arguments that makes one (called in
-        every new process). Of a plain LangGraph graph only the writes are seen, not the executions.
+        every new process): the server is a fork of this process. Or its name (``path.py:name``,
+        ``package.module:name``): the server is a process of its own. Of a plain LangGraph graph only the
+        writes are seen, not the executions.
     input
         What every run is given.
     answers
@@ -86,6 +88,8 @@ def crash_test(
         `at` names no kill point.
     WorkflowInvalid
         The check of the workflow found errors.
+    TargetNotLoaded
+        The name leads to no workflow.
 
     Example
     -------
@@ -99,7 +103,12 @@ def crash_test(
     folder = Path(db_dir) if db_dir is not None else _default_folder()
     play = Play(target, input, answers, context, profile, checkpointer)
     plan = Plan(points, kills, again, seed, timeout)
-    return in_server(lambda server: Campaign(server, play, plan, folder, same).run())
+    if isinstance(target, str):
+        from dalsegno.testing.server import in_subprocess
+
+        report: CrashReport = in_subprocess(play, plan, folder, same)
+        return report
+    return in_fork(lambda server: campaign(server, play, plan, folder, same))
 
 
 def _default_folder() -> Path:

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from dalsegno.errors import DalsegnoError
 
@@ -24,12 +24,17 @@ BEGUN, DONE = b"b", b"d"
 
 @dataclass(frozen=True)
 class End:
-    """How a child ended: killed as planned, killed since it hung, or by itself; `seconds` between
-    `BEGUN` and `DONE`."""
+    """How a child ended: `code` as it exited, negative for a signal; `hung` where it was ended for hanging;
+    `seconds` between `BEGUN` and `DONE`."""
 
-    killed: bool
+    code: int
     hung: bool
     seconds: float
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was killed, and not for hanging."""
+        return self.code == -signal.SIGKILL and not self.hung
 
 
 class Server:
@@ -54,7 +59,7 @@ class Server:
         try:
             for descriptor in (heard, *self._inherited):
                 os.close(descriptor)
-            _print_to(output)
+            _redirect(output)
             body(lambda sign: _tell(told, sign))
             sys.stdout.flush()
         finally:
@@ -77,7 +82,8 @@ class _Child:
             now = time.perf_counter()
             if self._lifeline in ready:
                 os.kill(self._pid, signal.SIGKILL)
-                os._exit(1)
+                os.waitpid(self._pid, 0)
+                raise SystemExit("The caller of the crash test is gone.")
             if not ready and now >= until:
                 hung = until == limit
                 os.kill(self._pid, signal.SIGKILL)
@@ -93,56 +99,64 @@ class _Child:
                 due, seconds = None, now - begun
         os.close(self._heard)
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        return End(code == -signal.SIGKILL and not hung, hung, seconds)
+        return End(code, hung, seconds)
 
 
-def in_server(work: Callable[[Server], T]) -> T:
+def in_fork(work: Callable[[Server], T]) -> T:
     """Do `work` in a process forked from this one, once, and give back what it gives or raise what it raises.
 
     The hundreds of forks are made there: this process may hold databases open and be under a test
-    runner; that one has one thread, and its own process group to be ended with.
+    runner; that one has one thread.
     """
-    if not hasattr(os, "fork"):
-        raise DalsegnoError(
-            "A crash test forks processes, which this system cannot. Run it on Linux or macOS."
-        )
+    check_system()
     result, out = os.pipe()
     lifeline, held = os.pipe()
     pid = os.fork()
     if not pid:
-        _serve(work, lifeline, out, (result, held))
+        try:
+            os.setpgid(0, 0)  # Ctrl-C goes to the caller, whose end is seen by the lifeline
+            os.close(result)
+            os.close(held)
+            serve(work, lifeline, out)
+        finally:
+            os._exit(0)
     os.close(out)
     os.close(lifeline)
     try:
         with os.fdopen(result, "rb") as stream:
             told = stream.read()
-    except BaseException:
-        os.kill(pid, signal.SIGKILL)
-        raise
     finally:
         os.close(held)
         os.waitpid(pid, 0)
+    return given(told)  # type: ignore[no-any-return]  # what `work` gave
+
+
+def check_system() -> None:
+    """Refuse a system without fork."""
+    if not hasattr(os, "fork"):
+        raise DalsegnoError(
+            "A crash test forks processes, which this system cannot. Run it on Linux or macOS."
+        )
+
+
+def serve(work: Callable[[Server], Any], lifeline: int, out: int) -> None:
+    """In the server: do `work`, and write to `out` what it gives or raises, for `given` to read."""
+    try:
+        told = pickle.dumps((True, work(Server(lifeline, (lifeline, out)))))
+    except BaseException as error:
+        told = _failure(error)
+    with os.fdopen(out, "wb") as stream:
+        stream.write(told)
+
+
+def given(told: bytes) -> Any:
+    """What the server's work gave; raises what it raised."""
     if not told:
         raise DalsegnoError("The crash test's server died. Look at what killed it: memory, or somebody else.")
     ok, value = pickle.loads(told)
     if not ok:
         raise value
-    return value  # type: ignore[no-any-return]  # what `work` gave
-
-
-def _serve(work: Callable[[Server], Any], lifeline: int, out: int, others: tuple[int, ...]) -> NoReturn:
-    try:
-        os.setpgid(0, 0)  # Ctrl-C goes to the caller, whose end is seen by the lifeline
-        for descriptor in others:
-            os.close(descriptor)
-        try:
-            told = pickle.dumps((True, work(Server(lifeline, (lifeline, out)))))
-        except BaseException as error:
-            told = _failure(error)
-        with os.fdopen(out, "wb") as stream:
-            stream.write(told)
-    finally:
-        os._exit(0)
+    return value
 
 
 def _failure(error: BaseException) -> bytes:
@@ -158,7 +172,9 @@ def _tell(descriptor: int, sign: bytes) -> None:
     os.write(descriptor, sign)
 
 
-def _print_to(path: str) -> None:
+def _redirect(path: str) -> None:
+    """Have what is printed go to a file, and nothing come from standard input."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -31,6 +31,7 @@ class Story:
     acknowledged: set[str] = field(default_factory=set)
     checked: Sequence[Any] | None = None
     outcome: Sequence[Any] | None = None
+    journal: Sequence[str] = ()
     raised: str | None = None
     commits: int = 0
 
@@ -70,6 +71,8 @@ class Story:
                     story.commits = number
                 case "outcome", _:
                     story.outcome = rest
+                case "journal", [names]:
+                    story.journal = names
                 case "checked", _:
                     story.checked = rest
                 case "raised", [text]:
@@ -86,7 +89,7 @@ class Story:
     @property
     def output(self) -> Any:
         """The output keys of the state at the end."""
-        return output_of(*self.outcome[2]) if self.outcome is not None else None
+        return output_of(self.outcome[2]) if self.outcome is not None else None
 
 
 def differences(story: Story, reference: Story, same: Same) -> list[str]:
@@ -102,6 +105,8 @@ def differences(story: Story, reference: Story, same: Same) -> list[str]:
             found.append(f"{what}: {was} instead of {expected}")
     if not same(story.output, reference.output):
         found.append(f"output: {_short(story.output)} instead of {_short(reference.output)}")
+    if too_many := Counter(story.journal) - Counter(reference.journal):
+        found.append(f"the ledger's journal holds too often: {', '.join(sorted(too_many.elements()))}")
     found += [f"idempotency key of {name} changed" for name, keys in story.keys.items() if len(keys) > 1]
     return found
 
@@ -125,7 +130,7 @@ def judged(
         missing=tuple(sorted(set(reference.ends) - set(story.ends))) if ended else (),
         unexpected=tuple(sorted(set(story.starts) - known)),
         different=tuple(differences(story, reference, same)),
-        error=error or story.raised,
+        error=error,
     )
 
 

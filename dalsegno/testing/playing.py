@@ -99,9 +99,11 @@ class Stage:
             "outcome",
             record.status,
             record.supersteps,
-            _bytes(output, runner),
+            base64.b64encode(pickle.dumps(output)).decode(),
             None if error is None else f"{error['type']} in `{error['node']}`",
         )
+        done = [e for e in runner.ledger.executions(record.run_id) if e.status == "done"]
+        self.witness.note("journal", sorted(f"{e.node}#{e.occurrence}[{e.index}]" for e in done))
 
     def check(self) -> None:
         """Note which checkpoints can be read back, and what SQLite says about the file."""
@@ -123,16 +125,6 @@ class Stage:
         return runner.checkpointer.serde
 
 
-def _bytes(output: Mapping[str, Any], runner: Runner) -> list[str]:
-    """The output for another process: pickled, or serialised where its classes cannot be imported."""
-    try:
-        kind, data = "pickle", pickle.dumps(output)
-    except Exception:  # whatever a state's class raises when it cannot be pickled
-        kind, data = runner.checkpointer.serde.dumps_typed(dict(output))
-    return [kind, base64.b64encode(data).decode()]
-
-
-def output_of(kind: str, text: str) -> Any:
-    """What `perform` noted as output; bytes where it could not be pickled."""
-    data = base64.b64decode(text)
-    return pickle.loads(data) if kind == "pickle" else data
+def output_of(text: str) -> Any:
+    """What `perform` noted as output."""
+    return pickle.loads(base64.b64decode(text))

@@ -47,7 +47,8 @@ class CrashPoint:
     missing, unexpected
         Executions of the undisturbed run that never ended here, and those that began only here.
     different
-        What is not as in the undisturbed run: status, output, supersteps or idempotency keys.
+        What is not as in the undisturbed run: status, output, supersteps, idempotency keys or the
+        ledger's journal of executions.
     error
         Why a process did not get to an end: its traceback, or that it hung.
     printed

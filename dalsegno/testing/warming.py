@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,22 +21,18 @@ class _Notes(TypedDict, total=False):
     notes: Annotated[list[str], operator.add]
 
 
-def warm(profile: Profile, folder: Path | None) -> None:
+def warm(profile: Profile, folder: Path) -> None:
     """Run two small workflows of our own, sync and async, once, in this process; nothing of the user's runs.
 
     Most of what LangGraph, pydantic and SQLite need is imported and compiled at first use.
     """
-    place = Path(tempfile.mkdtemp(prefix="dalsegno-crash-", dir=folder))
-    try:
-        for number, target in enumerate((_sync(), _async())):
-            ours = Play(target, {"notes": []}, {"ask": "yes"}, None, profile, SqliteCheckpointer)
-            stage = Stage(ours, place / f"{number}.db")
-            stage.witness.open(place / f"notes{number}", None)
-            stage.perform()
-            stage.check()
-            stage.close()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    for target in (_sync(), _async()):
+        ours = Play(target, {"notes": []}, {"ask": "yes"}, None, profile, SqliteCheckpointer)
+        stage = Stage(ours, folder / f"{target.name}.db")
+        stage.witness.open(folder / "notes", None)
+        stage.perform()
+        stage.check()
+        stage.close()
     limit = time.monotonic() + 5
     while threading.active_count() > 1 and time.monotonic() < limit:
         time.sleep(0.001)  # what they started ends by itself; a fork would take its locks along
@@ -65,4 +59,6 @@ def _async() -> Workflow:
     async def note(state: _Notes) -> dict[str, Any]:
         return {"notes": ["noted"]}
 
-    return Workflow("warming", _Notes).add_node("note", note).add_edge(START, "note").add_edge("note", END)
+    return (
+        Workflow("warming-async", _Notes).add_node("note", note).add_edge(START, "note").add_edge("note", END)
+    )

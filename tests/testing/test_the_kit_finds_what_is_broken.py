@@ -145,6 +145,18 @@ def test_a_process_that_hangs_is_ended_and_named() -> None:
         crash_test(workflow_of(hang), {"notes": []}, timeout=0.3)
 
 
+def test_a_process_that_exits_in_the_middle_is_found(tmp_path: Path) -> None:
+    def leave(state: Notes) -> Notes:
+        beside = current_folder() / "begun"
+        if beside.exists():
+            os._exit(3)
+        beside.touch()
+        return {"notes": ["once"]}
+
+    report = crash_test(workflow_of(leave), {"notes": []}, at=[5], db_dir=tmp_path)
+    assert [point.error for point in report.points] == ["A process exited with 3, in the middle.", None]
+
+
 def test_undisturbed_runs_that_are_not_the_same_cannot_be_compared_with() -> None:
     def pid(state: Notes) -> Notes:
         return {"notes": [str(os.getpid())]}
