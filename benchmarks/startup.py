@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import statistics
 import subprocess
 import sys
@@ -23,9 +24,10 @@ def seconds(rounds: int = 15) -> float:
 
 def imported() -> list[str]:
     """Which of the large packages `--help` imports."""
-    code = "import sys\ntry:\n    from dalsegno.cli import main; main(['--help'])\nexcept SystemExit: pass\nprint([m for m in %r if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code % (FOREIGN,)], capture_output=True, text=True, check=True
+    code = (
+        "import sys\nfrom dalsegno.cli import main\nmain(['--help'])\n"
+        f"print([m for m in {FOREIGN!r} if m in sys.modules])"
     )
-    found: list[str] = eval(done.stdout.splitlines()[-1])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found: list[str] = ast.literal_eval(done.stdout.splitlines()[-1])
     return found

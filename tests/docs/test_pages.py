@@ -43,7 +43,9 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_pages_blocks_and_commands_work(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pages_blocks_and_commands_work(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     # As a module of its own, so that classes defined in it can be found again by name.
@@ -86,7 +88,14 @@ def check(page: Path, line: int, command: str, code: int, output: str, folder: P
     }
     command = re.sub(r"^dalsegno\b", f'"{sys.executable}" -m dalsegno', command)
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     where = f"{page.name}:{line}: $ {command}\n{done.stdout}\n{done.stderr}"
     assert done.returncode == code, f"exit {done.returncode}, not {code}: {where}"
@@ -94,3 +103,18 @@ def check(page: Path, line: int, command: str, code: int, output: str, folder: P
         pattern = re.sub(r"\[", "[[]", output).replace("?", "[?]").replace("*", "[*]").replace("…", "*")
         printed = "\n".join(text.rstrip() for text in (done.stdout + done.stderr).strip().splitlines())
         assert fnmatch.fnmatchcase(printed, pattern), f"printed something else: {where}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_pages_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}, which is not there"
+
+
+def test_every_command_has_its_place_in_the_docs() -> None:
+    from dalsegno.cli import COMMANDS
+
+    written = "\n".join(page.read_text() for page in PAGES)
+    for command in COMMANDS:
+        assert f"dalsegno {command}" in written, f"no page shows `dalsegno {command}`"
