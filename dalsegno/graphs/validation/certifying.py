@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dalsegno.graphs.model import NodeSpec
-from dalsegno.graphs.validation.executions import Executions
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import listed
 from dalsegno.graphs.validation.report import Bound, Certificate
@@ -34,7 +33,7 @@ class _Certifier:
         self.facts = facts
         self.inner = inner
         self.walks = Walks(facts)
-        self.counts = Executions(facts, self.walks)
+        self.counts = self.walks.executions
         self.assumptions = (COMMITTED,) if facts.spec.exact_choices else (COMMITTED, DECLARED)
 
     def certificate(self) -> Certificate:

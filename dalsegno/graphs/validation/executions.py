@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from dalsegno.graphs.model import START
 from dalsegno.graphs.validation.facts import Arc, Facts, branches
-from dalsegno.graphs.validation.supersteps import Walks
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.validation.supersteps import Walks
 
 MOST_LOOPS = 256
 """Most loops of one component that are told apart; beyond it, all count for all of its nodes."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from dalsegno.graphs.model import END, START, EdgeSpec
 from dalsegno.graphs.validation.circulation import Bounded
+from dalsegno.graphs.validation.executions import Executions
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.report import Tier
 from dalsegno.graphs.validation.walks import Longest, Uses, WalkGraph, longest
@@ -54,6 +55,11 @@ class Walks:
         deferred = {n.name for n in facts.order if n.defer} if waiting and facts.parallel else set()
         self.deferred = frozenset(self.index[n] for n in deferred)
         self._walked: dict[tuple[int, ...], BoundedWalk] = {}
+
+    @cached_property
+    def executions(self) -> Executions:
+        """How often each node runs."""
+        return Executions(self.facts, self)
 
     @cached_property
     def rounds(self) -> int:
@@ -234,10 +240,7 @@ class Walks:
 
     def _always_fires(self, join: EdgeSpec) -> bool:
         """Whether a join fires in every run, once, by the latest of its sources."""
-        facts = self.facts
-        return join.target not in facts.component_of and all(
-            o in facts.certain and o not in facts.component_of for o in join.origins
-        )
+        return all(o in self.facts.certain and self.executions.of.get(o, 1) == 1 for o in join.origins)
 
 
 def _is_alternative(edge: EdgeSpec) -> bool:
