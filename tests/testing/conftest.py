@@ -45,7 +45,7 @@ def loop() -> Workflow:
     flow = Workflow("loop", Notes).add_node("draft", draft).add_node("review", note("review"))
     flow.add_node("escalate", note("escalate")).add_edge(START, "draft").add_edge("draft", "review")
     flow.add_conditional_edges(
-        "review", verdict, {"good": END, "again": Loop("draft", max=3, on_exhausted="escalate")}
+        "review", verdict, {"good": END, "again": Loop("draft", max=2, on_exhausted="escalate")}
     )
     return flow.add_edge("escalate", END)
 

@@ -76,7 +76,7 @@ class ForgetsWrites(SqliteCheckpointer):
 
 
 def test_writes_acknowledged_before_their_commit_are_found_lost(uneven_workflow: Workflow) -> None:
-    report = crash_test(uneven_workflow, INPUT, checkpointer=AcknowledgesTooEarly)
+    report = crash_test(uneven_workflow, INPUT, checkpointer=AcknowledgesTooEarly, at=range(3, 8))
     assert "quick#1" in noted(report, "lost")
     assert not report.ok
     with pytest.raises(CrashTestFailed, match=r"committed and executed again: (slow#1, )?quick#1") as failed:
@@ -105,7 +105,7 @@ def test_a_node_that_remembers_in_its_process_ends_otherwise() -> None:
     def second(state: Notes) -> Notes:
         return {"notes": [f"saw {len(seen)}"]}
 
-    report = crash_test(workflow_of(first, second), {"notes": []})
+    report = crash_test(workflow_of(first, second), {"notes": []}, at=range(5, 9))
     assert {"output: {'notes': ['first', 'saw 0']} instead of {'notes': ['first', 'saw 1']}"} == noted(
         report, "different"
     )
