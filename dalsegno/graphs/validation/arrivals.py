@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dalsegno.graphs.model import END, START
-from dalsegno.graphs.validation.facts import Arc, Facts, decision
+from dalsegno.graphs.validation.arcs import Arc, decision
+from dalsegno.graphs.validation.facts import Facts
 
 NEITHER, FIRST, SECOND, BOTH = 1, 2, 4, 8
 """One bit for each set of arrivals: none, the first, the second, both."""

@@ -33,8 +33,10 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
             notes: Annotated[list[str], operator.add]
     """
     single = {k.name for k in facts.spec.state.values() if k.reducer is None}
+    if not single or not facts.parallel:
+        return
     writes = {n.name: (facts.writes_of(n.name) or frozenset()) & single for n in facts.order}
-    if not facts.parallel or not any(writes.values()):
+    if not any(writes.values()):
         return
     for pair, step in facts.together.steps.items():
         a, b = pair
@@ -152,8 +154,10 @@ def order_of_writers(facts: Facts) -> Iterator[Finding]:
         log: Annotated[dict[str, str], merge]       # by key, so that order does not matter
     """
     ordered = {k.name for k in facts.spec.state.values() if k.reducer is not None and k.ordered}
+    if not ordered or not facts.parallel:
+        return
     writes = {n.name: (facts.writes_of(n.name) or frozenset()) & ordered for n in facts.order}
-    if not facts.parallel or not any(writes.values()):
+    if not any(writes.values()):
         return
     told: set[str] = set()
     for (a, b), step in facts.together.steps.items():

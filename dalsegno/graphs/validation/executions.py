@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dalsegno.graphs.model import START
-from dalsegno.graphs.validation.facts import Arc, Facts, branches
+from dalsegno.graphs.validation.arcs import Arc, branches
+from dalsegno.graphs.validation.facts import Facts
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation.supersteps import Walks

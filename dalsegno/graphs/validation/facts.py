@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.graphs.validation.arcs import Arc, by_source, forks, takeable
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation.report import Certificate
     from dalsegno.graphs.validation.states import States
     from dalsegno.graphs.validation.together import Together
-
-Decision = tuple[str, str | None, str]
-"""(source, router, kind): the edges of one decision share it."""
-
-
-class Arc(NamedTuple):
-    """One step from a node to a node; a join has one for each of its sources."""
-
-    source: str
-    target: str
-    edge: EdgeSpec
 
 
 class Facts:
@@ -123,12 +112,12 @@ class Facts:
     @cached_property
     def written_out(self) -> Mapping[str, Sequence[Arc]]:
         """The arcs that leave a node as they are written; absent where there are none."""
-        return _by_source(self.arcs)
+        return by_source(self.arcs)
 
     @cached_property
     def out(self) -> Mapping[str, Sequence[Arc]]:
         """The arcs that can be taken from a node; absent where there are none."""
-        return self.written_out if len(self.live) == len(self.arcs) else _by_source(self.live)
+        return self.written_out if len(self.live) == len(self.arcs) else by_source(self.live)
 
     @cached_property
     def parents(self) -> Mapping[str, str]:
@@ -252,7 +241,7 @@ class Facts:
     @cached_property
     def parallel(self) -> bool:
         """Whether two nodes may ever run in the same superstep."""
-        return any(_forks(arcs, self.spec.exact_choices) for arcs in self.out.values())
+        return any(forks(arcs, self.spec.exact_choices) for arcs in self.out.values())
 
     @cached_property
     def certain(self) -> frozenset[str]:
@@ -310,9 +299,8 @@ class Facts:
 
     @cached_property
     def states(self) -> States | None:
-        """Every state of every run, where that is asked for, needed and decided."""
-        needed = self.parallel or any(e.kind == "join" for e in self.edges)
-        if not self.exact or not needed or self.endless:
+        """Every state of every run, where that is asked for and can be decided."""
+        if not self.exact or self.endless:
             return None
         from dalsegno.graphs.validation.states import explore
 
@@ -379,58 +367,5 @@ class Facts:
         raise AssertionError(f"{start} is on no cycle")  # a component without a cycle never comes here
 
 
-def _by_source(arcs: Iterable[Arc]) -> Mapping[str, Sequence[Arc]]:
-    found: dict[str, list[Arc]] = defaultdict(list)
-    for arc in arcs:
-        found[arc.source].append(arc)
-    return dict(found)
-
-
 def _holds_cycle(graph: Any, members: frozenset[str]) -> bool:
     return len(members) > 1 or graph.has_edge(*(tuple(members) * 2))
-
-
-def takeable(edge: EdgeSpec) -> bool:
-    """Whether an edge can ever be taken: not a loop of no rounds, nor a fan-out to nobody."""
-    return edge.loop != 0 and edge.each != 0
-
-
-def decision(arc: Arc) -> Decision:
-    """The decision that an arc belongs to."""
-    return (arc.source, arc.edge.router, arc.edge.kind)
-
-
-def branches(arcs: Iterable[Arc], exact_choices: bool = True) -> list[list[Arc]]:
-    """The arcs that leave one node, grouped into what is taken side by side.
-
-    Each static edge and each join is a branch of its own; a decision for one target is one branch;
-    of a decision for several, every arc is one. What leads to END and to error handlers starts nothing
-    beside the rest, and is left out.
-    """
-    found: list[list[Arc]] = []
-    decisions: dict[Decision, list[Arc]] = {}
-    for arc in arcs:
-        kind = arc.edge.kind
-        if arc.target == END or kind == "handler" or not takeable(arc.edge):
-            continue
-        if kind in ("choice", "command") and not _several(arc, exact_choices):
-            group = decisions.setdefault(decision(arc), [])
-            if not group:
-                found.append(group)
-            group.append(arc)
-        else:
-            found.append([arc])
-    return found
-
-
-def _forks(arcs: Sequence[Arc], exact_choices: bool) -> bool:
-    """Whether several tasks may follow from one execution of a node with these arcs."""
-    return len(branches(arcs, exact_choices)) > 1 or any(a.edge.fans_out and a.edge.each != 1 for a in arcs)
-
-
-def _several(arc: Arc, exact_choices: bool) -> bool:
-    """Whether a decision may take this arc beside others, or several times."""
-    edge = arc.edge
-    if edge.fans_out and edge.each != 1:
-        return True
-    return edge.kind == "command" or (edge.kind == "choice" and (edge.many or not exact_choices))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from dalsegno.graphs.model import END, START
-from dalsegno.graphs.validation.facts import Facts, branches
+from dalsegno.graphs.validation.arcs import branches
+from dalsegno.graphs.validation.facts import Facts
 
 
 def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:

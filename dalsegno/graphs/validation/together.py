@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dalsegno.graphs.model import START
-from dalsegno.graphs.validation.facts import Arc, Facts, branches
+from dalsegno.graphs.validation.arcs import Arc, branches
+from dalsegno.graphs.validation.facts import Facts
 
 MOST_LOOKS = 50_000
 """Most pairs that are looked at: what lies beyond is left undecided."""
