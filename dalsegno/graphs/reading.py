@@ -301,7 +301,8 @@ def _goto_edges(
     labels = ends if isinstance(ends, Mapping) else {}
     for target in sorted(ends, key=str):  # some builders make them from a set
         label = labels.get(target)
-        yield EdgeSpec(source, target, kind, label=label, many=True, fans_out=sends and target != END)
+        fans_out = sends and target != END
+        yield EdgeSpec(source, target, kind, where, label=label, many=True, fans_out=fans_out)
 
 
 def _branch_edges(source: str, router: str, branch: Any, said: Said, kind: EdgeKind) -> Iterator[EdgeSpec]:

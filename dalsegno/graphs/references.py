@@ -75,7 +75,7 @@ def said_by(action: Any, is_graph: Callable[[Any], bool]) -> Said:
         function=function,
         place=Place(code.co_filename, code.co_firstlineno) if code is not None else None,
         code=declared.code_hash(function),
-        returns=returns,
+        returns=None if any(map(_is_bare_command, (returns, *getattr(returns, "__args__", ())))) else returns,
         targets=declared.command_targets(function) if function is not None else (),
         jumps=Jumps(*map(any, zip(*jumps, strict=True))) if jumps else Jumps(),
         returns_command=not tools
@@ -85,9 +85,13 @@ def said_by(action: Any, is_graph: Callable[[Any], bool]) -> Said:
     )
 
 
+def _is_bare_command(hint: Any) -> bool:
+    """Whether it is `Command` itself: a dataclass, whose fields are no keys that a node writes."""
+    return isinstance(hint, type) and hint.__name__ == "Command" and hint.__module__.startswith("langgraph")
+
+
 def _mentions_command(hint: Any) -> bool:
-    origin = getattr(hint, "__origin__", hint)
-    if getattr(origin, "__name__", "") == "Command" and origin.__module__.startswith("langgraph"):
+    if _is_bare_command(getattr(hint, "__origin__", hint)):
         return True
     return any(_mentions_command(arg) for arg in getattr(hint, "__args__", ()))
 
@@ -118,13 +122,13 @@ def _graphs_in(action: Any, is_graph: Callable[[Any], bool]) -> tuple[Any, ...]:
     module, steps of sequences, and the functions of tools.
     """
     found: list[Any] = []
-    seen: set[int] = set()
+    seen: dict[tuple[int, frozenset[str]], Any] = {}  # holds what it has seen, for ids are used again
     waiting: list[tuple[Any, frozenset[str]]] = [(action, frozenset())]
     while waiting and len(seen) < MOST_LOOKS:
         part, named = waiting.pop()
-        if id(part) in seen:
+        if (id(part), named) in seen:
             continue
-        seen.add(id(part))
+        seen[id(part), named] = part
         if is_graph(part):
             found.append(part)
         else:
@@ -167,9 +171,9 @@ def _held(part: Any, named: frozenset[str]) -> Iterator[tuple[Any, frozenset[str
     if runs:
         return
     methods = vars(type(part))
-    yield from ((methods[n], named) for n in named if isinstance(methods.get(n), types.FunctionType))
-    if isinstance(call := methods.get("__call__"), types.FunctionType):
-        yield types.MethodType(call, part), named
+    for name in (*named, "__call__"):
+        if isinstance(method := methods.get(name), types.FunctionType):
+            yield types.MethodType(method, part), named
 
 
 def _referred(function: types.FunctionType) -> Iterator[tuple[Any, frozenset[str]]]:

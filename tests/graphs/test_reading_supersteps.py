@@ -221,3 +221,56 @@ def test_taking_every_target_reaches_the_bound_and_no_choice_exceeds_it(seed: in
         assert certificate.supersteps is not None
         assert steps <= certificate.supersteps
         assert tasks <= certificate.executions
+
+
+Decide = Callable[[list[str]], list[str]]
+
+
+def mixed_graph(seed: int, decide: Decide, *, inside: bool = False) -> Any:
+    """An acyclic graph of everything: joins, commands, routers, deferred nodes and subgraphs."""
+    draw = random.Random(seed)
+    names = [f"n{i}" for i in range(draw.randint(2, 8))]
+    builder = StateGraph(State)
+    for i, name in enumerate(names):
+        later = [*names[i + 1 :], END]
+        targets = draw.sample(later, k=min(len(later), draw.randint(1, 3)))
+        kind = draw.choice(["static", "static", "router", "command", "join"])
+        action: Any = noted(name)
+        if kind == "command":
+            builder.add_node(name, lambda s, t=targets: Command(goto=decide(t)), destinations=tuple(targets))
+            continue
+        if not inside and draw.random() < 0.2:
+            action = mixed_graph(seed * 31 + i, decide, inside=True).compile()
+        builder.add_node(name, action, defer=draw.random() < 0.12)
+        if kind == "router":
+            builder.add_conditional_edges(name, lambda s, t=targets: decide(t), targets)
+        elif kind == "join" and 0 < i < len(names) - 1:
+            builder.waiting_edges.add(
+                ((*draw.sample(names[:i], k=min(i, draw.randint(1, 2))), name), draw.choice(names[i + 1 :]))
+            )
+        else:
+            for target in targets:
+                builder.add_edge(name, target)
+    return builder.add_edge(START, names[0])
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_run_goes_beyond_the_bounds_whatever_its_routers_choose(seed: int) -> None:
+    certificate = validate(mixed_graph(seed, lambda targets: targets)).certificate
+    assert certificate is not None
+    assert certificate.executions is not None
+    draw = random.Random(seed)
+    choosing: list[Decide] = [
+        lambda targets: targets,
+        *[lambda targets: draw.sample(targets, k=draw.randint(1, len(targets)))] * 3,
+    ]
+    for decide in choosing:
+        graph = mixed_graph(seed, decide).compile()
+        level: set[int] = set()
+        tasks = 0
+        for place, event in graph.stream({"seen": []}, stream_mode="debug", subgraphs=True):
+            if event["type"] == "task":
+                tasks += 1
+                level |= {event["step"]} if place == () else set()
+        assert len(level) <= certificate.level_supersteps
+        assert tasks <= certificate.executions
