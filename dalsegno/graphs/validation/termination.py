@@ -44,6 +44,7 @@ def endless_cycle(facts: Facts) -> Iterator[Finding]:
         cycle = facts.cycle_through(start, members, facts.free)
         back = cycle[-2]
         where = next((a.edge.where for a in facts.out[back] if a.target == start), None)
+        where = where or facts.nodes[start].where
         message = (
             f"cycle {walk_in_words(cycle)} has no bound: "
             f"{walk_in_words(facts.path_to(start)[:-1] + cycle)} may repeat for ever. "
