@@ -26,7 +26,7 @@ def test_the_caller_is_left_as_it_was(linear_workflow: Workflow, tmp_path: Path)
     before = set(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else set()
     crash_test(linear_workflow, INPUT, at=[5], db_dir=tmp_path).raise_for_failures()
     after = set(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else set()
-    assert len(after) == len(before)
+    assert len(after) <= len(before)  # what earlier tests left open may be closed meanwhile
     assert threading.active_count() == 1
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ChildProcessError):
