@@ -203,12 +203,14 @@ class _Graph:
         """The keys that annotations narrower than the state say are read and written."""
         if said is None:
             return None, None
+        return self._narrower(node.input_schema), self._narrower(said.returns)
+
+    def _narrower(self, hint: Any) -> frozenset[str] | None:
         builder = self.builder
         schemas = (builder.state_schema, builder.input_schema, builder.output_schema)
-        return (
-            declared.narrower_keys(node.input_schema, self.keys, *schemas),
-            declared.narrower_keys(said.returns, self.keys, *schemas),
-        )
+        if hint is None or any(hint is schema for schema in schemas):
+            return None
+        return declared.narrower_keys(hint, self.keys, *schemas)
 
     def _handler_name(self, node: Any) -> str | None:
         if node.error_handler_node is not None or self.defaults.error_handler is None:
