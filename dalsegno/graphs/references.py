@@ -1,4 +1,4 @@
-"""What the code of a callable refers to: graphs that it may run, and LangGraph's `Command` and `Send`.
+"""What a callable says of itself: its annotations, and the `Command`s and `Send`s in its code.
 
 Only references are looked at, nothing is called. What a callable reaches in another way (a graph that it
 makes itself, a `Send` made by a function of another module) is not seen.
@@ -6,7 +6,6 @@ makes itself, a `Send` made by a function of another module) is not seen.
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import types
@@ -16,9 +15,7 @@ from typing import Any, NamedTuple
 
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Place
-
-MOST_LOOKS = 2_000
-"""Most objects that are looked at for one callable."""
+from dalsegno.graphs.reaching import reaches_graph
 
 _LIBRARIES = ("langgraph", "langchain", "langchain_core", "langgraph_supervisor", "langgraph_swarm")
 
@@ -81,7 +78,7 @@ def said_by(action: Any, is_graph: Callable[[Any], bool]) -> Said:
         returns_command=not tools
         and bool(users)
         and (_mentions_command(returns) or names_unresolved(function, "Command")),
-        runs_graphs=bool(_graphs_in(action, is_graph)),
+        runs_graphs=reaches_graph(action, is_graph),
     )
 
 
@@ -115,86 +112,6 @@ def runs_tools(action: Any) -> bool:
     return isinstance(getattr(action, "tools_by_name", None), dict)
 
 
-def _graphs_in(action: Any, is_graph: Callable[[Any], bool]) -> tuple[Any, ...]:
-    """The graphs that a callable refers to, and so may run.
-
-    Looks through closures, defaults, globals and attributes that its code names, functions of the same
-    module, steps of sequences, and the functions of tools.
-    """
-    found: list[Any] = []
-    seen: dict[tuple[int, frozenset[str]], Any] = {}  # holds what it has seen, for ids are used again
-    waiting: list[tuple[Any, frozenset[str]]] = [(action, frozenset())]
-    while waiting and len(seen) < MOST_LOOKS:
-        part, named = waiting.pop()
-        if (id(part), named) in seen:
-            continue
-        seen[id(part), named] = part
-        if is_graph(part):
-            found.append(part)
-        else:
-            waiting.extend(_parts(part, named))
-    return tuple(found)
-
-
-def _parts(part: Any, named: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
-    """What an object holds that may run with it; `named` are the attributes that the code before it names."""
-    if isinstance(part, functools.partial):
-        yield from ((p, named) for p in (part.func, *part.args, *part.keywords.values()))
-    elif isinstance(part, types.MethodType):
-        yield part.__func__, named
-        yield part.__self__, _names_in(part.__func__.__code__) if _has_code(part.__func__) else named
-    elif isinstance(part, types.FunctionType):
-        yield from _referred(part)
-    elif isinstance(part, list | tuple | set | frozenset):
-        yield from ((p, named) for p in part)
-    elif isinstance(part, dict):
-        yield from ((p, named) for p in part.values())
-    elif isinstance(part, types.ModuleType | type):
-        held = (vars(part)[name] for name in named if name in vars(part))
-        yield from (
-            (p, named) for p in held if not isinstance(p, types.FunctionType | types.ModuleType | type)
-        )
-    else:
-        yield from _held(part, named)
-
-
-def _held(part: Any, named: frozenset[str]) -> Iterator[tuple[Any, frozenset[str]]]:
-    """What an instance holds: everything in a runnable or a tool, else what the code before it names."""
-    try:
-        held = vars(part)
-    except TypeError:
-        return
-    runs = hasattr(type(part), "invoke") and not hasattr(
-        type(part), "get_num_tokens"
-    )  # a model runs no graph
-    yield from ((value, named) for name, value in held.items() if runs or name in named)
-    if runs:
-        return
-    methods = vars(type(part))
-    for name in (*named, "__call__"):
-        if isinstance(method := methods.get(name), types.FunctionType):
-            yield types.MethodType(method, part), named
-
-
-def _referred(function: types.FunctionType) -> Iterator[tuple[Any, frozenset[str]]]:
-    named = _names_in(function.__code__)
-    values = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    for cell in function.__closure__ or ():
-        try:
-            values.append(cell.cell_contents)
-        except ValueError:  # not assigned yet
-            continue
-    wrapped = getattr(function, "__wrapped__", None)
-    if wrapped is not None:
-        values.append(wrapped)
-    for name in _globals_in(function.__code__):
-        value = function.__globals__.get(name)
-        elsewhere = isinstance(value, types.FunctionType) and value.__module__ != function.__module__
-        if not elsewhere:
-            values.append(value)
-    yield from ((value, named) for value in values)
-
-
 def _functions(actions: Iterable[Any]) -> Iterator[types.FunctionType]:
     """The Python functions that run when one of the callables is called."""
     waiting = deque(actions)
@@ -225,10 +142,6 @@ def _is_library(function: types.FunctionType) -> bool:
     return (function.__module__ or "").partition(".")[0] in _LIBRARIES
 
 
-def _has_code(function: Any) -> bool:
-    return isinstance(getattr(function, "__code__", None), types.CodeType)
-
-
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
     waiting = [code]
     while waiting:
@@ -240,14 +153,6 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 @functools.lru_cache(maxsize=4096)
 def _names_in(code: types.CodeType) -> frozenset[str]:
     return frozenset(name for part in _codes(code) for name in part.co_names)
-
-
-@functools.lru_cache(maxsize=4096)
-def _globals_in(code: types.CodeType) -> tuple[str, ...]:
-    """The global names that a code object reads: `co_names` alone has attributes among them."""
-    loads = ("LOAD_GLOBAL", "LOAD_NAME")
-    names = (str(i.argval) for part in _codes(code) for i in dis.get_instructions(part) if i.opname in loads)
-    return tuple(dict.fromkeys(names))
 
 
 def _jumps_in(code: types.CodeType, names: dict[str, Any]) -> Jumps:

@@ -449,6 +449,26 @@ class Team:
         return {"log": [self.title]}
 
 
+class Agent:
+    """As many are written: the nodes are methods, and the graph that they make is an attribute."""
+
+    def __init__(self) -> None:
+        self.model = RunnableLambda(step)
+        self.graph = line("think", think=self.think).compile()
+
+    def invoke(self, state: State) -> Any:
+        return self.graph.invoke(state)
+
+    def think(self, state: State) -> Any:
+        return self.model.invoke(state)
+
+    def asks(self, state: State) -> Any:
+        return {"x": self.graph.get_state({"configurable": {}}) is None}
+
+    def again(self, state: State) -> Any:
+        return self.invoke(state)
+
+
 def builds_its_own(state: State) -> Any:
     return StateGraph(State).add_node("a", step).add_edge(START, "a").compile().invoke(state)
 
@@ -481,6 +501,7 @@ def test_a_compiled_graph_as_a_node_is_a_subworkflow_with_its_own_nodes() -> Non
         runs_async,
         runs_in_closure(),
         Team().run,
+        Agent().again,
         functools.partial(lambda state, graph: graph.invoke(state), graph=CHILD),
         builds_its_own,
         RunnableLambda(runs_global),
@@ -497,6 +518,7 @@ def test_a_compiled_graph_as_a_node_is_a_subworkflow_with_its_own_nodes() -> Non
         "async",
         "closure",
         "method",
+        "method of an agent",
         "partial",
         "built",
         "runnable",
@@ -514,9 +536,9 @@ def test_a_graph_that_runs_out_of_sight_has_no_bound(action: Any) -> None:
     assert certificate is None or certificate.supersteps is None
 
 
-@pytest.mark.parametrize("action", [Team().other, make_command, ToolNode([]), step])
+@pytest.mark.parametrize("action", [Team().other, Agent().think, Agent().asks, make_command, step])
 def test_a_function_that_refers_to_no_graph_is_none(action: Any) -> None:
-    assert read_graph(line("a", b=action)).nodes["a"].kind == "function"
+    assert read_graph(line("a", a=action)).nodes["a"].kind == "function"
 
 
 def test_a_remote_graph_is_a_remote_node() -> None:
