@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dalsegno.errors import did_you_mean
 from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation.facts import Facts
-from dalsegno.graphs.validation.keys import path_without, possibly_missing
+from dalsegno.graphs.validation.keys import is_product, path_without, possibly_missing
 from dalsegno.graphs.validation.registry import finding, rule, walk_in_words
 from dalsegno.graphs.validation.report import Finding
 
@@ -60,10 +60,13 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     """A node reads a key that may not be there yet.
 
     ## What it does
-    Where the input schema is declared (else any key may be in the input): looks for a path from START to the
-    node on which the key is neither written nor given, nor has a default. Nodes whose writes are not known
-    are taken to write everything, and so is whatever runs on a branch beside the path. Subworkflows are left
-    out: they are passed what is there.
+    Looks for a path from START to the node on which the key is neither written nor given, nor has a default.
+    Nodes whose writes are not known are taken to write everything, and so is whatever runs on a branch beside
+    the path. Subworkflows are left out: they are passed what is there.
+
+    Where no input schema is declared any key may be in the input. Then only keys count that another node
+    produces, without reading them itself, and that reach the node: what comes back through a loop is an
+    improvement of what was there, or of nothing.
 
     ## Why is this bad
     The node finds nothing, or fails, on the first run that takes this path.
@@ -75,10 +78,11 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
         flow.add_edge(START, "write")
         flow.add_edge("write", "review")
     """
-    if not facts.topological or not facts.spec.declared_inputs:
+    if not facts.topological:
         return
+    declared = facts.spec.declared_inputs
     given = {k.name for k in facts.spec.state.values() if k.has_default or k.reducer is not None}
-    doubtful = set(facts.spec.state) - given - facts.spec.inputs
+    doubtful = set(facts.spec.state) - given - (facts.spec.inputs if declared else frozenset())
     readers = [n for n in facts.order if n.reads and n.child is None]
     wanted = set[str]().union(*(n.reads or () for n in readers)) & doubtful
     if not wanted:
@@ -86,12 +90,15 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     missing = possibly_missing(facts, sorted(wanted))
     for node in readers:
         for key in sorted((node.reads or frozenset()) & missing.get(node.name, frozenset())):
+            if not declared and not is_product(facts, node.name, key):
+                continue
             path = path_without(facts, node.name, key)
             if path is None:
                 continue
+            schema = "nor in the input schema" if declared else "nor in a declared input schema"
             message = (
                 f"`{node.name}` reads `{key}`, which on {walk_in_words(path)} is neither written nor "
-                f"defaulted, nor in the input schema. Write it before, or give it a default."
+                f"defaulted, {schema}. Write it before, or give it a default."
             )
             yield finding(
                 "D302", message, path=path, where=node.where, fix="default or reorder", places=(node.name,)

@@ -91,3 +91,19 @@ def _written_beside(facts: Facts, path: Sequence[str], writers: set[str]) -> boo
                 if writers & (reached - on_path):
                     return True
     return False
+
+
+def is_product(facts: Facts, reader: str, key: str) -> bool:
+    """Whether other nodes make a key for a reader, rather than improve what the input may hold.
+
+    Nobody who writes it reads it, the reader does not write it, and a writer leads to the reader without a
+    loop, or not at all (then the two are in the wrong order).
+    """
+    writers = [n for n in facts.order if key in (facts.writes_of(n.name) or ())]
+    if not writers or any(n.name == reader or key in (n.reads or ()) for n in writers):
+        return False
+    import networkx as nx
+
+    names = {n.name for n in writers}
+    in_order = reader in facts.free and names & nx.ancestors(facts.free, reader)
+    return bool(in_order) or not names & nx.ancestors(facts.graph, reader)
