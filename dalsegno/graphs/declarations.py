@@ -155,7 +155,7 @@ def narrower_keys(hint: Any, state: Mapping[str, Any], *schemas: Any) -> frozens
     keys: set[str] = set()
     said = False
     for part in _alternatives(hint):
-        if part in (None, type(None)) or getattr(get_origin(part), "__name__", "") == "Command":
+        if part in (None, type(None)) or getattr(get_origin(part) or part, "__name__", "") == "Command":
             continue
         names = None if any(part is schema for schema in schemas) else schema_keys(part)
         if names is None:
