@@ -185,6 +185,8 @@ def code_hash(action: Callable[..., Any] | Any) -> str | None:
         for constant in part.co_consts:
             if isinstance(constant, types.CodeType):
                 pending.append(constant)
+            elif isinstance(constant, frozenset):  # its order changes from process to process
+                digest.update(repr(sorted(map(repr, constant))).encode())
             else:
                 digest.update(repr(constant).encode())
     return digest.hexdigest()[:12]
