@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from dalsegno.checkpoints import failures, migrations
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
 
 Profile = Literal["durable", "fast"]
 
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
+
+_AUTOCHECKPOINT = 200  # pages: a small log stays in the cache of the processor, and is soon copied
 
 
 class Database:
@@ -35,6 +39,8 @@ class Database:
         take the last commits.
     timeout
         Seconds to wait for another process that writes, before `DatabaseUnavailable`.
+    linger
+        Seconds that the writes of a task may wait for company in one commit; 0 commits them at once.
 
     Raises
     ------
@@ -45,7 +51,12 @@ class Database:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, profile: Profile = "durable", timeout: float = 30.0
+        self,
+        path: str | os.PathLike[str],
+        *,
+        profile: Profile = "durable",
+        timeout: float = 30.0,
+        linger: float = 0.0,
     ) -> None:
         if profile not in _SYNCHRONOUS:
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
@@ -54,6 +65,7 @@ class Database:
         self._file = self.path if self.path == ":memory:" else os.path.abspath(self.path)
         self.profile: Profile = profile
         self.timeout = timeout
+        self.linger = linger
         self.on_commit: list[Callable[[int], None]] = []
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
@@ -63,6 +75,7 @@ class Database:
         self._depth = 0
         self._doomed: BaseException | None = None
         self._queue: list[tuple[str | None, str, Sequence[Any]]] = []
+        self._group = GroupCommit(self._lock, self._write_all, linger)
         self._held_for_fork = False
         _databases.add(self)
 
@@ -70,13 +83,16 @@ class Database:
         return f"Database({self.path!r}, profile={self.profile!r})"
 
     @contextlib.contextmanager
-    def transaction(self, task: str | None = None) -> Iterator[sqlite3.Connection]:
+    def transaction(self, task: str | Collection[str] | None = None) -> Iterator[sqlite3.Connection]:
         """All or nothing: what is executed inside, and what was enlisted, in one commit.
 
-        `task` says whose writes these are: what was enlisted for that task goes with them. Used inside
+        `task` says whose writes these are: what was enlisted for those tasks goes with them. Used inside
         another one it joins it.
         """
+        tasks = {task} if isinstance(task, str) else set(task or ())
         with self._lock:
+            if self._group and not self._depth:
+                self._group.drain()
             if self._depth:
                 self._depth += 1
                 try:
@@ -95,7 +111,7 @@ class Database:
                     yield connection
                     if self._doomed is not None:
                         raise self._doomed
-                    due = [one for one in self._queue if one[0] is None or one[0] == task]
+                    due = [one for one in self._queue if one[0] is None or one[0] in tasks]
                     for _, sql, parameters in due:
                         connection.execute(sql, parameters)
                     connection.execute("COMMIT")
@@ -115,6 +131,8 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """A consistent view: nobody's commit comes between two statements inside."""
         with self._lock:
+            if self._group and not self._depth:
+                self._group.drain()
             if self._depth:
                 yield self._opened()
                 return
@@ -127,6 +145,24 @@ class Database:
                     if connection.in_transaction:
                         connection.execute("COMMIT")
 
+    def commit(self, job: Job, *, soon: bool = False) -> None:
+        """Have a job written, in one transaction with what other threads bring meanwhile.
+
+        Returns when it is on disk; with `soon` it may wait for company first, at most `linger` seconds, and
+        what goes wrong then is raised by the next job of the same place.
+        """
+        if soon and self.linger > 0:
+            self._group.commit_soon(job)
+        else:
+            self._group.commit(job)
+
+    def _write_all(self, jobs: Sequence[Job]) -> None:
+        company: Company = {}
+        tasks = [job.task for job in jobs if job.task is not None]
+        with self.transaction(task=tasks) as connection:
+            for job in jobs:
+                job.write(connection, company)
+
     def enlist(self, sql: str, parameters: Sequence[Any] = (), *, task: str | None = None) -> None:
         """Have a statement executed with the next commit, or with that of a task's writes.
 
@@ -135,7 +171,11 @@ class Database:
         self._queue.append((task, sql, parameters))
 
     def flush(self) -> None:
-        """Commit what is enlisted for no task in particular, if anything is."""
+        """Commit what waits for company, and what is enlisted for no task in particular, if anything is."""
+        with self._lock:
+            if self._group and not self._depth:
+                self._group.drain()
+        self._group.raise_parked()
         if any(task is None for task, _, _ in self._queue):
             with self.transaction():
                 pass
@@ -204,6 +244,7 @@ class Database:
             # A crafted file may carry views and triggers: they may call no function with side effects.
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA foreign_keys = OFF")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT}")
             connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self.profile]}")
             if sys.platform == "darwin" and self.profile == "durable":
                 # fsync on macOS does not reach the disk's platter, https://www.sqlite.org/pragma.html#pragma_fullfsync
@@ -222,6 +263,8 @@ class Database:
     def _before_fork(self) -> None:
         self._held_for_fork = self._lock.acquire(timeout=5)
         idle = self._held_for_fork and not self._depth
+        if idle and self._group:
+            self._group.drain()
         if idle and self._connection is not None and self.path != ":memory:":
             connection, self._connection = self._connection, None
             with contextlib.suppress(sqlite3.Error):
@@ -237,6 +280,7 @@ class Database:
         self._held_for_fork = False
         self._depth, self._doomed = 0, None
         self._queue = []  # the parent's to commit
+        self._group = GroupCommit(self._lock, self._write_all, self.linger)
         if self._connection is not None:  # forked inside a transaction, or in memory only
             _make_immortal(self._connection)
             self._connection = None
@@ -257,6 +301,14 @@ def _each(step: Callable[[Database], None]) -> Callable[[], None]:
             step(database)
 
     return hook
+
+
+@atexit.register
+def _settle_all() -> None:
+    """What lingers at the end of the process is written: the thread that would do it is gone."""
+    for database in list(_databases):
+        with contextlib.suppress(Exception):
+            database.flush()
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,7 +6,8 @@ A database of ours carries `APPLICATION_ID`, and the number of its last migratio
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
@@ -69,7 +70,48 @@ _LEDGER = (
     "CREATE INDEX executions_run ON executions (run_id)",
 )
 
-_STEPS = (("0001_checkpoints", _CHECKPOINTS), ("0002_ledger", _LEDGER))
+
+def _convert(connection: sqlite3.Connection) -> None:
+    from dalsegno.checkpoints import conversion  # which needs langgraph: only where there is something
+
+    conversion.convert(connection)
+
+
+_DIFFERENCES = (
+    "ALTER TABLE checkpoints RENAME TO old_checkpoints",
+    "ALTER TABLE writes RENAME TO old_writes",
+    "DROP INDEX checkpoints_key",
+    "DROP INDEX writes_key",
+    # Places are numbers: a thread's name is stored once. A number that was used is never used again, since
+    # another process may still have it in mind.
+    """CREATE TABLE places (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL)""",
+    "CREATE UNIQUE INDEX places_key ON places (thread_id, checkpoint_ns)",
+    """CREATE TABLE checkpoints (
+        id INTEGER PRIMARY KEY,
+        place INTEGER NOT NULL, checkpoint_id NOT NULL, parent_id, body BLOB NOT NULL,
+        metadata TEXT NOT NULL, metadata_type TEXT, metadata_blob BLOB)""",
+    "CREATE UNIQUE INDEX checkpoints_key ON checkpoints (place, checkpoint_id)",
+    """CREATE TABLE segments (
+        id INTEGER PRIMARY KEY,
+        place INTEGER NOT NULL, base INTEGER, base_length INTEGER NOT NULL, splices BLOB,
+        data BLOB NOT NULL)""",
+    """CREATE TABLE writes (
+        place INTEGER NOT NULL, checkpoint_id NOT NULL, task_id NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (place, checkpoint_id, task_id)) WITHOUT ROWID""",
+    _convert,
+    "DROP TABLE old_checkpoints",
+    "DROP TABLE old_writes",
+    "DROP TABLE blobs",
+)
+
+_Steps = tuple[str | Callable[[sqlite3.Connection], None], ...]
+
+_STEPS: tuple[tuple[str, _Steps], ...] = (
+    ("0001_checkpoints", _CHECKPOINTS),
+    ("0002_ledger", _LEDGER),
+    ("0003_differences", _DIFFERENCES),
+)
 
 VERSION = len(_STEPS)
 """The `user_version` of a database that this release reads and writes."""
@@ -81,9 +123,12 @@ def _migrations() -> Migrations:
     migrations = Migrations("dalsegno")
     for name, statements in _STEPS:
 
-        def step(db: object, /, statements: tuple[str, ...] = statements) -> None:
+        def step(db: Any, /, statements: _Steps = statements) -> None:
             for statement in statements:
-                db.execute(statement)  # type: ignore[attr-defined]  # sqlite_utils.Database
+                if isinstance(statement, str):
+                    db.execute(statement)
+                else:
+                    statement(db.conn)
 
         migrations(name=name)(step)
     return migrations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,27 +23,27 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import ERROR
 
-from dalsegno.checkpoints import maintenance, rows, values
+from dalsegno.checkpoints import pending, rows, threads, values
+from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.database import Database, Profile
+from dalsegno.checkpoints.reading import Reader, config_of
 from dalsegno.checkpoints.schema_types import types_in
+from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
+from dalsegno.errors import CheckpointError
 
 _ERROR_SOURCE = "__error_source_node__"  # langgraph._internal._constants.ERROR_SOURCE_NODE
-_WRITE = (
-    "INTO writes (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, type, blob) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_BATCH = 32  # checkpoints that an async listing builds at once, off the loop
 
 # The class below has a method named `list`.
-Rows = list[tuple[Any, ...]]
-Groups = Iterator[list[CheckpointTuple]]
+Writes = list[pending.Write]
 
 
 class SqliteCheckpointer(BaseCheckpointSaver[int]):
     """Keeps every checkpoint of every thread in one SQLite file, for any LangGraph graph.
 
-    A channel's value is stored once for each version of it. Nothing is opened before the first use.
-    Sync and async methods work on the same object, from any thread and any event loop.
+    A superstep stores what it changed, not what the state weighs (see `segments`). Nothing is opened
+    before the first use. Sync and async methods work on the same object, from any thread and any event loop.
 
     Parameters
     ----------
@@ -50,6 +51,9 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         The file, or a `Database` to share.
     profile
         ``"durable"`` (a commit survives power loss) or ``"fast"`` (it survives a kill).
+    linger
+        Seconds that the writes of a task may wait for the checkpoint, or for other tasks, to share its
+        commit; 0 commits them before `put_writes` returns. Errors and interrupts never wait.
     allow
         Types, or (module, name) pairs, that may be read back beside LangGraph's safe ones.
     serde
@@ -82,11 +86,13 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         path: str | os.PathLike[str] | Database,
         *,
         profile: Profile = "durable",
+        linger: float = 0.002,
         allow: Iterable[Allowed] = (),
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(serde=serde if serde is not None else StrictSerializer(allow))
-        self.database = path if isinstance(path, Database) else Database(path, profile=profile)
+        self.database = path if isinstance(path, Database) else Database(path, profile=profile, linger=linger)
+        self._cache = Cache()
 
     def allow_types(self, types: Iterable[Allowed]) -> None:
         """Let these types be stored and read from now on; nothing happens with a serde of the user's."""
@@ -113,32 +119,29 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Store a checkpoint, and the values of the channels in `new_versions`, in one commit."""
+        """Store a checkpoint, and the values of the channels in `new_versions`, in one commit.
+
+        It is on disk when this returns, and with it every write that was waiting.
+
+        Raises
+        ------
+        NotSerializable, TypeNotAllowed
+            A value cannot be kept. The last checkpoint stands.
+        DatabaseUnavailable
+            It could not be written, or writes that were waiting could not.
+        """
         thread, namespace = _place(config)
-        body: dict[str, Any] = dict(checkpoint)
-        channel_values = body.pop("channel_values")
-        versions = body.pop("channel_versions")
-        # Bytes first: a value that cannot be stored must leave nothing, and others need not wait for it.
-        blobs = [
-            (channel, version, *values.dump(self.serde, channel_values[channel], thread=thread, key=channel))
-            for channel, version in new_versions.items()
-            if channel in channel_values
-        ]
-        kind, stored = values.dump(self.serde, body, thread=thread, key="checkpoint")
         described = get_serializable_checkpoint_metadata(config, metadata)
-        row = rows.Row(
-            thread=thread,
-            namespace=namespace,
-            checkpoint_id=checkpoint["id"],
+        given = Given(
+            place=(thread, namespace),
             parent=get_checkpoint_id(config),
-            versions=versions,
-            type=kind,
-            body=stored,
+            checkpoint=checkpoint,
+            new_versions=new_versions,
             metadata=rows.dump_metadata(self.serde, described, thread),
         )
-        with self.database.transaction() as connection:
-            rows.insert(connection, row, blobs, new_versions)
-        return _config(thread, namespace, checkpoint["id"])
+        # Bytes first: a value that cannot be stored must leave nothing, and others need not wait for it.
+        self.database.commit(PutCheckpoint(given, self.serde, self._cache))
+        return config_of(thread, namespace, checkpoint["id"])
 
     def put_writes(
         self,
@@ -157,20 +160,14 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         checkpoint_id = get_checkpoint_id(config)
         channels = {channel for channel, _ in writes}
         failed = ERROR in channels and _ERROR_SOURCE not in channels
-        special: Rows = []
-        ordinary: Rows = []
+        kept: Writes = []
         for position, (channel, value) in enumerate(writes):
-            index = WRITES_IDX_MAP.get(channel, position)
-            if failed and channel not in WRITES_IDX_MAP:
-                continue
-            kept = values.dump(self.serde, value, thread=thread, key=channel)
-            row = (thread, namespace, checkpoint_id, task_id, index, task_path, channel, *kept)
-            (special if index < 0 else ordinary).append(row)
-        with self.database.transaction(task=task_id) as connection:
-            if special:
-                connection.executemany(f"INSERT OR REPLACE {_WRITE}", special)
-            if ordinary:
-                connection.executemany(f"INSERT OR IGNORE {_WRITE}", ordinary)
+            if not (failed and channel not in WRITES_IDX_MAP):
+                index = WRITES_IDX_MAP.get(channel, position)
+                dumped = values.dump(self.serde, value, thread=thread, key=channel)
+                kept.append((task_path, index, channel, *dumped))
+        job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept)
+        self.database.commit(job, soon=channels.isdisjoint(WRITES_IDX_MAP))
 
     # --- reading ---
 
@@ -179,8 +176,12 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         thread, namespace = _place(config)
         with self.database.read() as connection:
             found = rows.find(connection, thread, namespace, get_checkpoint_id(config))
-            parts = rows.load_parts(connection, [found]) if found else None
-        return rows.build(self.serde, found, parts) if found and parts else None
+            reader = Reader(connection, [found], self.serde) if found else None
+        if found is None or reader is None:
+            return None
+        if not self._cache.knows((thread, namespace), found.checkpoint_id):
+            self._cache.keep((thread, namespace), reader.entry(found))
+        return reader.build(found)
 
     def list(
         self,
@@ -191,16 +192,16 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints, newest first. They are read in groups, and nothing is locked in between."""
-        for group in self._groups(config, filter, before, limit):
-            yield from group
+        for found, reader in self._found(config, filter, before, limit):
+            yield reader.build(found)
 
-    def _groups(
+    def _found(
         self,
         config: RunnableConfig | None,
         filter: dict[str, Any] | None,
         before: RunnableConfig | None,
         limit: int | None,
-    ) -> Groups:
+    ) -> Iterator[tuple[rows.Found, Reader]]:
         place = (config or {}).get("configurable", {})
         search = rows.Search(
             thread=str(place["thread_id"]) if config else None,
@@ -219,16 +220,17 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             with self.database.read() as connection:
                 found = rows.fetch(connection, identities[start : start + rows.GROUP])
                 found = [row for row in found if search.matches(row, self.serde)][:wanted]
-                parts = rows.load_parts(connection, found)
+                reader = Reader(connection, found, self.serde)
             wanted -= len(found)
-            yield [rows.build(self.serde, row, parts) for row in found]
+            for one in found:
+                yield one, reader
 
     # --- deleting and copying ---
 
     def delete_thread(self, thread_id: str) -> None:
         """Delete a thread's checkpoints, values and writes."""
         with self.database.transaction() as connection:
-            maintenance.delete_thread(connection, str(thread_id))
+            threads.delete_thread(connection, str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints that carry one of these run ids in their metadata, and their writes.
@@ -239,20 +241,30 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             A checkpoint that stays needs one of them to rebuild a `DeltaChannel`. Nothing is deleted.
         """
         with self.database.transaction() as connection:
-            maintenance.delete_for_runs(connection, run_ids)
+            threads.delete_for_runs(connection, run_ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy everything of one thread to another: all checkpoints, values and writes."""
         with self.database.transaction() as connection:
-            maintenance.copy_thread(connection, str(source_thread_id), str(target_thread_id))
+            threads.copy_thread(connection, str(source_thread_id), str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
         """Delete all but the latest checkpoint of each namespace (``"keep_latest"``), or all (``"delete"``).
 
         Ancestors that a `DeltaChannel` of the latest is rebuilt from stay, down to its last snapshot.
+        `maintenance.prune` can keep more.
         """
+        if strategy not in ("keep_latest", "delete"):
+            raise CheckpointError(
+                f'There is no pruning strategy {strategy!r}; it is "keep_latest" or "delete".',
+                strategy=strategy,
+            )
         with self.database.transaction() as connection:
-            maintenance.prune(connection, [str(thread) for thread in thread_ids], strategy)
+            for thread in thread_ids:
+                if strategy == "delete":
+                    threads.delete_thread(connection, str(thread))
+                else:
+                    threads.prune(connection, str(thread))
 
     # --- async ---
 
@@ -267,9 +279,9 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
-        groups = self._groups(config, filter, before, limit)
-        while (group := await asyncio.to_thread(next, groups, None)) is not None:
-            for found in group:
+        checkpoints = self.list(config, filter=filter, before=before, limit=limit)
+        while batch := await asyncio.to_thread(lambda: [*islice(checkpoints, _BATCH)]):
+            for found in batch:
                 yield found
 
     async def aput(
@@ -332,7 +344,3 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
 def _place(config: RunnableConfig) -> tuple[str, str]:
     place = config["configurable"]
     return str(place["thread_id"]), place.get("checkpoint_ns") or ""
-
-
-def _config(thread: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
-    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}

@@ -7,10 +7,11 @@ whose constructor fails, and writes types that it cannot read again.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import ormsgpack
@@ -25,7 +26,7 @@ from dalsegno.errors import NotSerializable, TypeNotAllowed
 Allowed = type | tuple[str, ...]
 """A type, or its (module, name)."""
 
-_PACKING = (
+PACKING = (
     ormsgpack.OPT_NON_STR_KEYS
     | ormsgpack.OPT_PASSTHROUGH_DATACLASS
     | ormsgpack.OPT_PASSTHROUGH_DATETIME
@@ -76,11 +77,15 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
             return super().dumps_typed(obj)
         writer = _Writer(self)
         try:
-            return "msgpack", ormsgpack.packb(obj, default=writer, option=_PACKING)
+            return "msgpack", ormsgpack.packb(obj, default=writer, option=PACKING)
         except (TypeError, ValueError, RecursionError) as error:
             if writer.problem is not None:
                 raise writer.problem from None
             raise _not_serializable(_type_name(type(obj)), str(error)) from None
+
+    def packer(self) -> Callable[[Any], bytes]:
+        """A function that gives the bytes of a part of a value; what it raises does not say which type."""
+        return functools.partial(ormsgpack.packb, default=_Writer(self), option=PACKING)
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
         kind, payload = data

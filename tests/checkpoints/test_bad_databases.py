@@ -70,24 +70,6 @@ def test_a_newer_database_is_refused_and_left_as_it_is(path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_an_older_database_is_migrated_and_keeps_what_it_holds(path: Path) -> None:
-    with SqliteCheckpointer(path) as saver:
-        put(saver, 1)
-        with saver.database.transaction() as connection:
-            for table in ("runs", "leases", "effects", "executions"):
-                connection.execute(f"DROP TABLE {table}")
-            connection.execute("DELETE FROM _sqlite_migrations WHERE name = '0002_ledger'")
-            connection.execute("PRAGMA user_version = 1")
-    with SqliteCheckpointer(path) as saver:
-        ledger = Ledger(saver.database)
-        ledger.finish(ledger.begin(run_id="r", thread="t", workflow="w"), "completed")
-        assert saver.get_tuple(THREAD) is not None
-        with saver.database.read() as connection:
-            names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-            assert names == ["0001_checkpoints", "0002_ledger"]
-            assert connection.execute("PRAGMA user_version").fetchone() == (migrations.VERSION,)
-
-
 def test_a_truncated_database_is_invalid(path: Path) -> None:
     with SqliteCheckpointer(path) as saver:
         for n in range(50):
@@ -99,9 +81,9 @@ def test_a_truncated_database_is_invalid(path: Path) -> None:
 
 
 def test_a_value_that_is_missing_is_an_error_and_not_an_empty_channel(saver: SqliteCheckpointer) -> None:
-    put(saver, 1)
+    put(saver, "x" * 1000)
     with saver.database.transaction() as connection:
-        connection.execute("DELETE FROM blobs")
+        connection.execute("DELETE FROM segments")
     with pytest.raises(DatabaseInvalid, match="`k`"):
         saver.get_tuple(THREAD)
 
@@ -240,7 +222,9 @@ def test_processes_that_create_a_database_at_once_all_work(tmp_path: Path, child
         os.close(gate)
         with Database(path).read() as connection:
             assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
-            assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (2,)
+            assert connection.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (
+                migrations.VERSION,
+            )
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -101,16 +101,16 @@ def test_forks_of_a_delta_channel_keep_apart(saver: SqliteCheckpointer) -> None:
         assert again == snapshot.values
 
 
-def test_the_blobs_of_pruned_checkpoints_are_gone(saver: SqliteCheckpointer) -> None:
+def test_the_segments_of_pruned_checkpoints_are_gone(saver: SqliteCheckpointer) -> None:
     run(saver, 5)
     saver.prune(["t"])
     kept = len(list(saver.list(THREAD)))
     with saver.database.read() as connection:
-        (blobs,) = connection.execute("SELECT count(*) FROM blobs").fetchone()
-    assert blobs <= kept * 4
+        (segments,) = connection.execute("SELECT count(*) FROM segments").fetchone()
+    assert segments <= kept * 4
     saver.prune(["t"], strategy="delete")
     with saver.database.read() as connection:
-        for table in ("checkpoints", "blobs", "writes"):
+        for table in ("checkpoints", "segments", "writes", "places"):
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     with pytest.raises(CheckpointError, match="keep_some"):
         saver.prune(["t"], strategy="keep_some")

@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import subprocess
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, NamedTuple, NewType, TypedDict, TypeVar
@@ -112,30 +113,55 @@ def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(path: Path) -> No
         assert found.checkpoint["channel_values"] == {"draft": Draft("a")}
 
 
+def forge(saver: SqliteCheckpointer, table: str, forged: Callable[[Any], Any]) -> None:
+    """Replace the unpacked body of the one row of a table."""
+    with saver.database.transaction() as connection:
+        (body,) = connection.execute(f"SELECT body FROM {table}").fetchone()
+        changed = ormsgpack.packb(forged(ormsgpack.unpackb(body)))
+        connection.execute(f"UPDATE {table} SET body = ?", (changed,))
+
+
+def put_in_index(kind: Any, packed: bytes) -> Callable[[Any], Any]:
+    return lambda body: [*body[:2], {"=k": [1, kind, packed]}]
+
+
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
-@pytest.mark.parametrize("table", ["blobs", "writes", "checkpoints"])
-def test_a_crafted_row_runs_no_code(saver: SqliteCheckpointer, tmp_path: Path, code: int, table: str) -> None:
+@pytest.mark.parametrize("where", ["value", "segment", "write", "writes", "rest", "checkpoint"])
+def test_a_crafted_row_runs_no_code(saver: SqliteCheckpointer, tmp_path: Path, code: int, where: str) -> None:
     target = tmp_path / "ran"
     argument: Any = {0: str(target), 1: [str(target)], 2: {"name": str(target)}, 3: str(target)}.get(
         code, {"name": str(target)}
     )
-    crafted = ormsgpack.packb([ormsgpack.Ext(code, ormsgpack.packb(["os", "mkdir", argument, "__call__"]))])
-    saver.put_writes(put(saver, "k", "v"), [("k", "w")], "task")
-    column = "checkpoint" if table == "checkpoints" else "blob"
-    with saver.database.transaction() as connection:
-        connection.execute(f"UPDATE {table} SET type = 'msgpack', {column} = ?", (crafted,))
+    harmful = ormsgpack.Ext(code, ormsgpack.packb(["os", "mkdir", argument, "__call__"]))
+    crafted = ormsgpack.packb([harmful])
+    saver.put_writes(put(saver, "k", "v" * (1000 if where == "segment" else 1)), [("k", "w")], "task")
+    if where == "value":
+        forge(saver, "checkpoints", put_in_index(0, crafted))
+    elif where == "segment":
+        with saver.database.transaction() as connection:
+            connection.execute("UPDATE segments SET data = ?", (crafted,))
+        forge(saver, "checkpoints", lambda body: [*body[:2], {"=k": [1, 0, 1, len(crafted), 0, 0]}])
+    elif where == "write":
+        forge(saver, "writes", lambda entries: [[*entries[0][:4], crafted]])
+    elif where == "writes":
+        forge(saver, "writes", lambda entries: [harmful])
+    elif where == "rest":
+        forge(saver, "checkpoints", lambda body: [2, ["msgpack", crafted], body[2]])
+    else:
+        forge(saver, "checkpoints", lambda body: [*body[:2], {"=k": harmful}])
     with pytest.raises(TypeNotAllowed, match=r"os\.mkdir") as raised:
         saver.get_tuple(THREAD)
     assert raised.value.thread == "t"
-    assert raised.value.key == ("checkpoint" if table == "checkpoints" else "k")
+    assert raised.value.key == {"rest": "checkpoint", "checkpoint": "checkpoint", "writes": "writes"}.get(
+        where, "k"
+    )
     assert not target.exists()
 
 
 @pytest.mark.parametrize("kind", ["pickle", "json", "anything"])
 def test_a_row_of_another_notation_is_refused(saver: SqliteCheckpointer, kind: str) -> None:
     put(saver, "k", "v")
-    with saver.database.transaction() as connection:
-        connection.execute("UPDATE blobs SET type = ?, blob = ?", (kind, b'{"lc": 2}'))
+    forge(saver, "checkpoints", put_in_index(kind, b'{"lc": 2}'))
     with pytest.raises(TypeNotAllowed, match=kind):
         saver.get_tuple(THREAD)
 
@@ -143,14 +169,14 @@ def test_a_row_of_another_notation_is_refused(saver: SqliteCheckpointer, kind: s
 def test_a_type_that_is_gone_is_an_error_and_not_its_raw_data(saver: SqliteCheckpointer) -> None:
     saver.allow_types([Draft, Colour, (__name__, "Gone")])
     put(saver, "k", Draft("a"))
-    with saver.database.transaction() as connection:
-        (blob,) = connection.execute("SELECT blob FROM blobs").fetchone()
-        crafted = blob.replace(b"\xa5Draft", b"\xa4Gone")
+
+    def forged(body: Any) -> Any:
+        crafted = body[2]["=k"][2].replace(b"\xa5Draft", b"\xa4Gone")
         # The extension is one byte shorter now: its header says so.
-        size = crafted[1] if crafted[0] == 0xC7 else None
-        assert size is not None
-        crafted = crafted[:1] + bytes([size - 1]) + crafted[2:]
-        connection.execute("UPDATE blobs SET blob = ?", (crafted,))
+        assert crafted[0] == 0xC7
+        return put_in_index(0, crafted[:1] + bytes([crafted[1] - 1]) + crafted[2:])(body)
+
+    forge(saver, "checkpoints", forged)
     with pytest.raises(TypeNotAllowed, match="Gone"):
         saver.get_tuple(THREAD)
 

@@ -1,0 +1,134 @@
+"""The body of a checkpoint's row: which channel has which value, and what LangGraph keeps beside.
+
+A body is msgpack of plain data: ``[tag, rest, index]``. The index is a dictionary with two kinds of keys:
+``=channel`` leads to the version and the value of a channel, ``<node`` to the versions a node has seen.
+A value is ``[version]`` where the channel is empty, ``[version, kind, bytes]`` where it is small, and
+``[version, kind, segment, length, form, count]`` where its stream is in the table `segments`. An index
+that is large is a stream itself, ``[segment, length, count]`` in its place: of a graph with a hundred
+nodes, a superstep stores what the few that ran have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import ormsgpack
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.segments import Segments
+from dalsegno.checkpoints.streams import MAP, whole
+from dalsegno.checkpoints.strict import StrictSerializer
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+INLINE_INDEX = 1024
+"""Bytes up to which the index stands in the row."""
+
+Index = dict[str, Any]
+
+_KEPT_BY_ROW = frozenset({"id", "channel_values", "channel_versions"})
+_USUAL = frozenset({"v", "ts", "updated_channels", "versions_seen", *_KEPT_BY_ROW})
+_USUAL_AND_SENDS = _USUAL | {"pending_sends"}
+_USUAL_TAG, _SENDS_TAG, _SERIALIZED_TAG = 0, 1, 2
+
+_KINDS = ("msgpack", "null", "bytes", "bytearray")
+_PLAIN = StrictSerializer()
+
+
+def rest(serde: SerializerProtocol, checkpoint: Mapping[str, Any], thread: str) -> tuple[int, Any]:
+    """What a checkpoint holds beside its index, and the tag that says how."""
+    keys = checkpoint.keys()
+    if isinstance(serde, StrictSerializer):
+        fields = [checkpoint.get("v"), checkpoint.get("ts"), checkpoint.get("updated_channels")]
+        if keys == _USUAL:
+            return _USUAL_TAG, fields
+        if keys == _USUAL_AND_SENDS and checkpoint["pending_sends"] == []:
+            return _SENDS_TAG, fields
+    whole = {key: value for key, value in checkpoint.items() if key not in _KEPT_BY_ROW}
+    return _SERIALIZED_TAG, list(values.dump(serde, whole, thread=thread, key="checkpoint"))
+
+
+def seen(tag: int, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The versions that nodes have seen, where they belong into the index."""
+    return {} if tag == _SERIALIZED_TAG else checkpoint["versions_seen"]
+
+
+def pack(tag: int, rest: Any, index: Index | list[int]) -> bytes:
+    """The bytes of a body."""
+    return ormsgpack.packb([tag, rest, index])
+
+
+def pack_serialized(kind: str, rest: bytes, index: Index | list[int]) -> bytes:
+    """The bytes of a body whose rest was serialised by whatever serializer."""
+    return pack(_SERIALIZED_TAG, [kind, rest], index)
+
+
+def unpack(body: bytes, thread: str) -> tuple[int, Any, Index | list[int]]:
+    """Tag, rest and index of a body.
+
+    Raises
+    ------
+    TypeNotAllowed
+        It holds anything but plain data: nobody of ours has written it.
+    """
+    tag, rest, index = values.load(_PLAIN, "msgpack", body, thread=thread, key="checkpoint")
+    return tag, rest, index
+
+
+def whole_index(index: Index | list[int], loaded: Segments, thread: str) -> Index:
+    """The index, where it stands in the body, or from its stream."""
+    if isinstance(index, dict):
+        return index
+    segment, length, count = index
+    packed = whole(MAP, count, loaded.stream(segment, length))
+    found: Index = values.load(_PLAIN, "msgpack", packed, thread=thread, key="checkpoint")
+    return found
+
+
+def checkpoint(
+    serde: SerializerProtocol, tag: int, rest: Any, index: Index, checkpoint_id: str, thread: str
+) -> dict[str, Any]:
+    """A checkpoint as LangGraph knows it, without its values."""
+    if tag == _SERIALIZED_TAG:
+        found = dict(values.load(serde, *rest, thread=thread, key="checkpoint"))
+    else:
+        refuse_plain(serde, thread)
+        v, ts, updated = rest
+        found = {"v": v, "ts": ts, "updated_channels": updated}
+        found["versions_seen"] = {key[1:]: dict(value) for key, value in index.items() if key[0] == "<"}
+        if tag == _SENDS_TAG:
+            found["pending_sends"] = []
+    found["id"] = checkpoint_id
+    found["channel_versions"] = {channel: entry[0] for channel, entry in channels(index)}
+    return found
+
+
+def refuse_plain(serde: SerializerProtocol, thread: str) -> None:
+    """A serializer that encrypts refuses what was stored without it."""
+    check = getattr(serde, "refuse_plain", None)
+    if check is not None:
+        check(thread)
+
+
+def channels(index: Index) -> Iterator[tuple[str, Any]]:
+    """Each channel with its version and its value."""
+    return ((key[1:], entry) for key, entry in index.items() if key[0] == "=")
+
+
+def roots(index: Index | list[int]) -> set[int]:
+    """The segments that an index names; of one that is a stream itself, that stream's."""
+    if isinstance(index, list):
+        return {index[0]}
+    return {entry[2] for _, entry in channels(index) if len(entry) > 3}
+
+
+def short(kind: str) -> int | str:
+    """A kind of serialised bytes in as little room as possible."""
+    return _KINDS.index(kind) if kind in _KINDS else kind
+
+
+def long(kind: int | str) -> str:
+    """The kind that `short` has shortened."""
+    return _KINDS[kind] if isinstance(kind, int) else kind

@@ -1,0 +1,78 @@
+"""What this process stored or read last in each place, so that the next checkpoint is a difference."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from dalsegno.checkpoints.bodies import Index
+from dalsegno.checkpoints.differences import Kept
+
+PLACES = 256
+"""Places that are remembered; of the others the next checkpoint is stored whole."""
+
+BYTES = 64_000_000
+"""Bytes of streams that are remembered."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A checkpoint as it is stored: its row's body, its index, and what its values were."""
+
+    checkpoint_id: str
+    body: bytes
+    index: Index
+    kept: dict[str, Kept] = field(default_factory=dict)
+    index_kept: Kept | None = None
+
+    @property
+    def weight(self) -> int:
+        return len(self.body) + sum(len(kept.stream) for kept in self.kept.values())
+
+
+class Cache:
+    """One entry a place. Whoever takes an entry owns it, and changes it; after a rollback it is gone."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[Hashable, tuple[Entry, int]] = OrderedDict()
+        self._weight = 0
+        self._lock = threading.Lock()
+
+    def take(self, place: Hashable, checkpoint_id: str | None) -> Entry | None:
+        """The entry of a place, where it is that checkpoint's."""
+        with self._lock:
+            found = self._entries.get(place)
+            if found is None or found[0].checkpoint_id != checkpoint_id:
+                return None
+            del self._entries[place]
+            self._weight -= found[1]
+            return found[0]
+
+    def keep(self, place: Hashable, entry: Entry) -> None:
+        """Remember what is stored in a place now; the oldest ones are forgotten."""
+        weight = entry.weight
+        with self._lock:
+            self._forget(place)
+            self._entries[place] = entry, weight
+            self._weight += weight
+            while len(self._entries) > PLACES or (self._weight > BYTES and len(self._entries) > 1):
+                _, (_, gone) = self._entries.popitem(last=False)
+                self._weight -= gone
+
+    def knows(self, place: Hashable, checkpoint_id: str) -> bool:
+        """Whether that checkpoint is the one that is remembered."""
+        found = self._entries.get(place)
+        return found is not None and found[0].checkpoint_id == checkpoint_id
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+            self._weight = 0
+
+    def _forget(self, place: Hashable) -> None:
+        found = self._entries.pop(place, None)
+        if found is not None:
+            self._weight -= found[1]

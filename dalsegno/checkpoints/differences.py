@@ -1,0 +1,293 @@
+"""What a superstep changed in a value, found without serialising what it did not change."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from dataclasses import fields as fields_of
+from typing import TYPE_CHECKING, Any
+
+import ormsgpack
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.streams import (
+    LIST,
+    MAP,
+    WHOLE,
+    Splice,
+    align,
+    apply,
+    compare,
+    header,
+    offsets,
+)
+from dalsegno.checkpoints.strict import PACKING, StrictSerializer
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+INLINE = 256
+"""Bytes up to which a value stands in the row that names it."""
+
+_IMMUTABLE = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+@dataclass(slots=True)
+class Tip:
+    """The row that a stream ends in, and what its chain of rows weighs (see `segments`).
+
+    `data` is that of the row while it may still grow, else None.
+    """
+
+    segment: int
+    data: bytes | None
+    rows: int
+    spent: int
+
+
+@dataclass(slots=True)
+class Kept:
+    """The last stored value of a channel, so that the next one is stored as a difference.
+
+    `items` are the elements themselves: strong references, so that the same `id` is the same object.
+    They are None where only the bytes are known, as after reading. `prints` hold a fingerprint of every
+    element that can change in place, None for one that cannot, and False for one whose contents cannot
+    be looked into: that one is always serialised again.
+    """
+
+    kind: str
+    form: int
+    stream: bytearray
+    tip: Tip | None = None
+    items: list[Any] | None = None
+    keys: list[Any] | None = None
+    sizes: list[int] = field(default_factory=list)
+    prints: list[int | bool | None] = field(default_factory=list)
+    can_change: bool = True
+
+    @property
+    def count(self) -> int:
+        return len(self.sizes)
+
+
+@dataclass(slots=True)
+class Change:
+    """A value that is to be stored: its bytes where they are few, else what changed in its stream.
+
+    `splices` is None where the stream is stored from its beginning.
+    """
+
+    kind: str
+    inline: bytes | None = None
+    kept: Kept | None = None
+    splices: list[Splice] | None = None
+    fresh: bytes = b""
+    """The bytes that are new in it; a write of the same superstep often is among them."""
+
+
+def change(serde: SerializerProtocol, value: Any, kept: Kept | None, *, thread: str, key: str) -> Change:
+    """How `value` is to be stored after `kept`, which becomes its own.
+
+    Raises
+    ------
+    NotSerializable, TypeNotAllowed
+        It cannot be kept; `kept` stands.
+    """
+    kind = type(value)
+    if (kind is list or kind is dict) and is_plain(serde) and value:
+        try:
+            return _elements(serde, value, kept)  # type: ignore[arg-type]  # is_plain
+        except _NoElements:
+            pass
+        except Exception:
+            values.dump(serde, value, thread=thread, key=key)  # raises what names the key
+            raise
+    name, packed = values.dump(serde, value, thread=thread, key=key)
+    if len(packed) <= INLINE:
+        return Change(name, packed)
+    if kept is None or kept.form != WHOLE or kept.kind != name or kept.tip is None:
+        return Change(name, None, Kept(name, WHOLE, bytearray(packed)), None, packed)
+    splices = compare(bytes(kept.stream), packed)
+    kept.stream = bytearray(packed)
+    return Change(name, None, kept, splices, packed)
+
+
+def is_plain(serde: SerializerProtocol) -> bool:
+    """Whether a value's bytes are the msgpack of our own serializer, element by element."""
+    return isinstance(serde, StrictSerializer) and type(serde).dumps_typed is StrictSerializer.dumps_typed
+
+
+def cannot_change(items: list[Any]) -> bool:
+    """Whether no element can change in place, so that lists may have them in common."""
+    return set(map(type, items)) <= _IMMUTABLE
+
+
+def read(kind: str, form: int, stream: bytearray, tip: Tip) -> Kept:
+    """What was read, as the base of the next difference."""
+    return Kept(kind, form, stream, tip)
+
+
+class _NoElements(Exception):
+    """A dictionary with keys that are no texts is stored whole."""
+
+
+def _elements(serde: StrictSerializer, value: list[Any] | dict[Any, Any], kept: Kept | None) -> Change:
+    form = LIST if type(value) is list else MAP
+    items = list(value.values()) if isinstance(value, dict) else list(value)
+    keys = list(value) if isinstance(value, dict) else None
+    if keys is not None and set(map(type, keys)) != {str}:
+        raise _NoElements
+    pack = serde.packer()
+    if kept is None or kept.form != form or kept.tip is None:
+        return _from_the_beginning(form, items, keys, pack)
+    if kept.items is None:
+        return _against_bytes(kept, items, keys, pack)
+    return _against_elements(kept, items, keys, pack)
+
+
+def _from_the_beginning(
+    form: int, items: list[Any], keys: list[Any] | None, pack: Callable[[Any], bytes]
+) -> Change:
+    pieces = _pieces(items, keys, pack)
+    stream = b"".join(pieces)
+    if len(stream) <= INLINE - 3:
+        return Change("msgpack", header(form, len(items)) + stream)
+    kept = Kept("msgpack", form, bytearray(stream), None, items, keys, list(map(len, pieces)))
+    _print(kept, 0)
+    return Change("msgpack", None, kept, None, stream)
+
+
+def _against_bytes(
+    kept: Kept, items: list[Any], keys: list[Any] | None, pack: Callable[[Any], bytes]
+) -> Change:
+    """After reading, nothing but the old bytes is known: everything is serialised once."""
+    pieces = _pieces(items, keys, pack)
+    stream = b"".join(pieces)
+    splices = compare(bytes(kept.stream), stream)
+    kept.stream = bytearray(stream)
+    kept.items, kept.keys, kept.sizes = items, keys, list(map(len, pieces))
+    _print(kept, 0)
+    return Change("msgpack", None, kept, splices, b"".join(data for _, _, data in splices))
+
+
+def _against_elements(
+    kept: Kept, items: list[Any], keys: list[Any] | None, pack: Callable[[Any], bytes]
+) -> Change:
+    old = kept.items
+    assert old is not None
+    changed = _changed(kept) if kept.can_change else []
+    count = len(old)
+    grown = (
+        not changed
+        and len(items) >= count
+        and all(map(operator.is_, old, items))
+        and (keys is None or keys[:count] == kept.keys)
+    )
+    if grown:
+        pieces = _pieces(items[count:], keys and keys[count:], pack)
+        tail = b"".join(pieces)
+        end = len(kept.stream)
+        kept.stream += tail
+        kept.sizes += map(len, pieces)
+        kept.items, kept.keys = items, keys
+        _print(kept, count)
+        return Change("msgpack", None, kept, [(end, end, tail)] if tail else [], tail)
+    return _rearranged(kept, items, keys, changed, pack)
+
+
+def _rearranged(
+    kept: Kept,
+    items: list[Any],
+    keys: list[Any] | None,
+    changed: Sequence[int],
+    pack: Callable[[Any], bytes],
+) -> Change:
+    """Elements were replaced, removed, moved or changed in place: find which, by identity, then by bytes."""
+    old = kept.items
+    assert old is not None
+    before: list[Any] = list(map(id, old))
+    for position in changed:
+        before[position] = -1 - position
+    after: list[Any] = list(map(id, items))
+    if keys is not None and kept.keys is not None:
+        before, after = list(zip(kept.keys, before, strict=True)), list(zip(keys, after, strict=True))
+    stream = bytes(kept.stream)
+    where = offsets(kept.sizes)
+    splices: list[Splice] = []
+    sizes: list[int] = []
+    prints: list[int | bool | None] = []
+    fresh: list[bytes] = []
+    done = 0
+    for i, i_end, j, j_end in align(before, after):
+        sizes += kept.sizes[done:i]
+        prints += kept.prints[done:i]
+        done = i_end
+        pieces = _pieces(items[j:j_end], keys and keys[j:j_end], pack)
+        fresh += pieces
+        sizes += map(len, pieces)
+        prints += map(_fingerprint, items[j:j_end])
+        olds = [stream[where[n] : where[n + 1]] for n in range(i, i_end)]
+        for r, r_end, c, c_end in align(olds, pieces):
+            begin, end = where[i + r], where[i + r_end]
+            splices += compare(stream[begin:end], b"".join(pieces[c:c_end]), begin)
+    kept.sizes = sizes + kept.sizes[done:]
+    kept.prints = prints + kept.prints[done:]
+    kept.can_change = any(one is not None for one in kept.prints)
+    kept.items, kept.keys = items, keys
+    apply(kept.stream, splices)
+    return Change("msgpack", None, kept, splices, b"".join(fresh))
+
+
+def _pieces(items: Sequence[Any], keys: Sequence[Any] | None, pack: Callable[[Any], bytes]) -> list[bytes]:
+    if not keys:
+        return list(map(pack, items))
+    return [pack(key) + pack(item) for key, item in zip(keys, items, strict=True)]
+
+
+# --- elements that change in place ---
+
+
+def _print(kept: Kept, since: int) -> None:
+    """Note the fingerprints of the elements from `since` on."""
+    assert kept.items is not None
+    kept.prints[since:] = map(_fingerprint, kept.items[since:])
+    kept.can_change = (since > 0 and kept.can_change) or any(one is not None for one in kept.prints[since:])
+
+
+def _changed(kept: Kept) -> list[int]:
+    """The positions of the elements that may not be what they were when they were stored."""
+    assert kept.items is not None
+    return [
+        position
+        for position, (known, item) in enumerate(zip(kept.prints, kept.items, strict=True))
+        if known is not None and (known is False or _fingerprint(item) != known)
+    ]
+
+
+def _fingerprint(item: Any) -> int | bool | None:
+    """A number that changes with the contents of an element: a hash of all that its bytes are made from.
+
+    None for one that cannot change, False for one that cannot be looked into.
+    """
+    if type(item) in _IMMUTABLE:
+        return None
+    try:
+        return hash(ormsgpack.packb(_contents(item), default=_contents, option=PACKING))
+    except Exception:  # whatever an object raises that is looked into
+        return False
+
+
+def _contents(item: Any) -> Any:
+    contents: tuple[Any, ...]
+    kind = type(item)
+    if kind is list or kind is dict or kind is tuple:
+        return item
+    if "__pydantic_fields_set__" in getattr(kind, "__slots__", ()) or hasattr(kind, "model_fields"):
+        # Without serialising it: a message has nine fields, and serialising it takes ten times as long.
+        contents = item.__dict__, item.__pydantic_extra__, item.__pydantic_private__
+    elif is_dataclass(kind):
+        contents = getattr(item, "__dict__", None), tuple(getattr(item, f.name) for f in fields_of(kind))
+    else:
+        raise TypeError(kind)
+    return f"{kind.__module__}.{kind.__qualname__}", contents

@@ -1,0 +1,168 @@
+"""Group commit: what several threads want written at once goes into one transaction.
+
+Whoever comes pushes its job and takes the lock; the first one in writes everything that was pushed
+meanwhile, and the others find theirs done. A job that may linger does not take the lock at all: it waits
+for company, at most `linger` seconds, and is then written by a thread that ends when there is nothing to do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from dalsegno.checkpoints.driver import sqlite3
+
+_IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
+
+Company = dict[Any, Any]
+"""What the jobs of one transaction tell each other."""
+
+
+class Job:
+    """Something to be written. `place` is whose it is, `task` whose journal rows go with it."""
+
+    __slots__ = ("done", "due", "error", "place", "task")
+    order = 0
+    """Jobs of a lower number are written first, in one transaction."""
+
+    def __init__(self, place: Hashable, task: str | None = None) -> None:
+        self.place = place
+        self.task = task
+        self.due = 0.0
+        self.done = False
+        self.error: BaseException | None = None
+
+    def write(self, connection: sqlite3.Connection, company: Company) -> None:
+        """Execute the statements; again where the transaction failed because of another job."""
+        raise NotImplementedError
+
+    def committed(self) -> None:
+        """It is on disk."""
+
+    def failed(self) -> None:
+        """The transaction was rolled back."""
+
+
+class GroupCommit:
+    """The jobs of one database. `write` has a transaction make them, all or none."""
+
+    def __init__(self, lock: Any, write: Callable[[Sequence[Job]], None], linger: float) -> None:
+        self.linger = linger
+        self._lock = lock
+        self._write = write
+        self._jobs: deque[Job] = deque()
+        self._parked: dict[Hashable, BaseException] = {}
+        self._thread: threading.Thread | None = None
+        self._mutex = threading.Lock()
+
+    def __bool__(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._jobs)
+
+    def commit(self, job: Job) -> None:
+        """Write a job, and return when it is on disk.
+
+        Raises what writing it raised, or what writing a lingering one of the same place has raised since.
+        """
+        if self._parked and (parked := self._parked.pop(job.place, None)) is not None:
+            raise parked
+        self._jobs.append(job)
+        with self._lock:
+            if not job.done:
+                self.drain()
+        if job.error is not None:
+            raise job.error
+
+    def commit_soon(self, job: Job) -> None:
+        """Write a job with the next one that comes, or `linger` seconds from now."""
+        if self._parked and (parked := self._parked.pop(job.place, None)) is not None:
+            raise parked
+        job.due = time.monotonic() + self.linger
+        self._jobs.append(job)
+        with self._mutex:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._flush, name="dalsegno-linger", daemon=True)
+                self._thread.start()
+
+    def drain(self) -> None:
+        """Write everything that waits; the lock is held. What a lingering job raises is raised later."""
+        jobs: list[Job] = []
+        while self._jobs:
+            jobs.append(self._jobs.popleft())
+        if not jobs:
+            return
+        jobs.sort(key=_order)
+        try:
+            self._write(jobs)
+        except BaseException as error:
+            for job in jobs:
+                job.failed()
+            if len(jobs) == 1 or not isinstance(error, Exception):
+                self._settle(jobs, error)
+            else:
+                self._one_by_one(jobs)
+        else:
+            self._settle(jobs, None)
+
+    def raise_parked(self) -> None:
+        """Raise what writing a lingering job has raised, where nobody was told yet."""
+        if self._parked:
+            _, error = self._parked.popitem()
+            raise error
+
+    def _one_by_one(self, jobs: Sequence[Job]) -> None:
+        """What is wrong with one is not the others' fault; but what comes after a lost write is not written."""
+        lost: dict[Hashable, Exception] = {}
+        for job in sorted(jobs, key=_lingers_not):
+            error = lost.get(job.place)
+            if error is None:
+                try:
+                    self._write([job])
+                except Exception as raised:
+                    error = lost[job.place] = raised
+                    job.failed()
+            self._settle([job], error)
+        for job in jobs:
+            if not job.due:
+                self._parked.pop(job.place, None)  # who waits for it is told now
+
+    def _settle(self, jobs: Sequence[Job], error: BaseException | None) -> None:
+        for job in jobs:
+            job.error = error
+            job.done = True
+            if error is None:
+                job.committed()
+            elif job.due:
+                self._parked[job.place] = error
+
+    def _flush(self) -> None:
+        idle = 0
+        while True:
+            due = min((job.due for job in list(self._jobs) if job.due), default=None)
+            if due is None:
+                idle += 1
+                if idle > _IDLE_ROUNDS:
+                    with self._mutex:
+                        if not self._jobs:
+                            self._thread = None
+                            return
+                time.sleep(self.linger)
+                continue
+            idle = 0
+            wait = due - time.monotonic()
+            if wait > 0:
+                time.sleep(wait)
+            else:
+                with self._lock:
+                    self.drain()
+
+
+def _order(job: Job) -> int:
+    return job.order
+
+
+def _lingers_not(job: Job) -> bool:
+    return not job.due

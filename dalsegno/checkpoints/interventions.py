@@ -1,0 +1,91 @@
+"""What is done to a run from outside of it: cancelled, carried over to a changed graph, taken from a process.
+
+Functions over a `Ledger`, each one transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.journal import Journal
+from dalsegno.checkpoints.ledger import Ledger
+from dalsegno.errors import NothingToResume, UnknownThread
+
+_CANCEL = "cancel"
+"""The flag is an effect of this name, under a key that no execution has: it is deleted with its thread."""
+
+
+def _flag(run_id: str) -> str:
+    return f"cancel {run_id}"
+
+
+def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancelled"]:
+    """Cancel the last run of a thread: at once where nobody runs it, else its process is asked to.
+
+    Raises
+    ------
+    UnknownThread
+        Nothing was run on it.
+    NothingToResume
+        Its last run is completed, or cancelled already.
+    """
+    with ledger.database.transaction() as connection:
+        run = ledger.latest(thread, plain=True)
+        if run is None:
+            raise UnknownThread(
+                f"Nothing was run on thread {thread!r} in `{ledger.database.path}`.", thread=thread
+            )
+        if run.status in ("completed", "cancelled"):
+            raise NothingToResume(
+                f"The last run on thread {thread!r} is {run.status}: there is nothing to cancel.",
+                thread=thread,
+            )
+        if run.status == "running":
+            ledger.effect_put(run.run_id, thread, _flag(run.run_id), _CANCEL, by)
+            return "asked"
+        now = time.time()
+        connection.execute(
+            "UPDATE runs SET status = 'cancelled', updated_at = ?, finished_at = ? WHERE run_id = ?",
+            (now, now, run.run_id),
+        )
+        connection.execute("DELETE FROM leases WHERE thread_id = ?", (thread,))  # of a process that is dead
+    return "cancelled"
+
+
+def is_cancelled(ledger: Journal, run_id: str) -> bool:
+    """Whether somebody has asked the process that runs it to cancel a run."""
+    with ledger.database.read() as connection:
+        found = connection.execute(
+            "SELECT 1 FROM effects WHERE key = ? AND name = ?", (_flag(run_id), _CANCEL)
+        ).fetchone()
+    return found is not None
+
+
+def change(
+    ledger: Ledger,
+    run_id: str,
+    *,
+    version: str,
+    fingerprint: str,
+    shape: Mapping[str, Any],
+    code: Mapping[str, str | None],
+) -> None:
+    """Record the graph that a run goes on in, in place of the one it was in."""
+    kept = [
+        values.dump_json(value, thread=run_id, key=key) for key, value in (("shape", shape), ("code", code))
+    ]
+    with ledger.database.transaction() as connection:
+        connection.execute(
+            "UPDATE runs SET version = ?, fingerprint = ?, shape = ?, code = ? WHERE run_id = ?",
+            (version, fingerprint, *kept, run_id),
+        )
+
+
+def holds(ledger: Journal, thread: str, token: str) -> bool:
+    """Whether that lease is still the thread's; asked inside a transaction it stays so until its end."""
+    with ledger.database.read() as connection:
+        row = connection.execute("SELECT token FROM leases WHERE thread_id = ?", (thread,)).fetchone()
+    return row is not None and row[0] == token

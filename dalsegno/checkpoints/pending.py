@@ -1,0 +1,107 @@
+"""The table `writes`: what a task wrote, one row for each task of a checkpoint.
+
+A row's body is msgpack of plain data, a list of ``[path, index, channel, kind, bytes]``. Larger values are
+in the table `segments`, often in the very bytes that the next checkpoint stored: then four items follow,
+``[…, head, segment, start, length]``: the value is the head and a part of the data of that row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import ormsgpack
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.bodies import long, short
+from dalsegno.checkpoints.differences import INLINE
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.identities import Stored as Identity
+from dalsegno.checkpoints.identities import lengthen
+from dalsegno.checkpoints.segments import Segment, Segments, Stored, insert
+from dalsegno.checkpoints.streams import header_length
+from dalsegno.checkpoints.strict import StrictSerializer
+
+Write = tuple[str, int, str, str, bytes]
+"""Path of the task, index, channel, kind and bytes."""
+
+_PLAIN = StrictSerializer()
+
+
+def store(
+    connection: sqlite3.Connection,
+    place: int,
+    checkpoint_id: Identity,
+    task: Identity,
+    writes: Sequence[Write],
+    shared: Iterable[Stored],
+) -> None:
+    """Add writes to those of a task: special ones (of negative index) replace, ordinary ones stay.
+
+    `shared` are bytes that were stored a moment ago and that the writes may lead to.
+    """
+    last = {write[1]: write for write in writes}
+    entries = [_entry(connection, place, write, shared) for write in last.values()]
+    added = connection.execute(
+        "INSERT OR IGNORE INTO writes (place, checkpoint_id, task_id, body) VALUES (?, ?, ?, ?)",
+        (place, checkpoint_id, task, ormsgpack.packb(entries)),
+    )
+    if added.rowcount:
+        return
+    key = place, checkpoint_id, task
+    (body,) = connection.execute(
+        "SELECT body FROM writes WHERE place = ? AND checkpoint_id = ? AND task_id = ?", key
+    ).fetchone()
+    merged = {entry[1]: entry for entry in unpack(body, "")}
+    for entry in entries:
+        if entry[1] < 0 or entry[1] not in merged:
+            merged[entry[1]] = entry
+    connection.execute(
+        "UPDATE writes SET body = ? WHERE place = ? AND checkpoint_id = ? AND task_id = ?",
+        (ormsgpack.packb(list(merged.values())), *key),
+    )
+
+
+def _entry(connection: sqlite3.Connection, place: int, write: Write, shared: Iterable[Stored]) -> list[Any]:
+    path, index, channel, kind, packed = write
+    named = [path, index, channel, short(kind)]
+    if len(packed) <= INLINE:
+        return [*named, packed]
+    for skipped in dict.fromkeys((0, header_length(packed))):
+        part = packed[skipped:]
+        for stored in shared:
+            at = stored.data.find(part)
+            if at >= 0:
+                return [*named, packed[:skipped], stored.segment, stored.start + at, len(part)]
+    segment = insert(connection, place, Segment(None, 0, None, packed))
+    return [*named, b"", segment, 0, len(packed)]
+
+
+def unpack(body: bytes, thread: str) -> list[list[Any]]:
+    """The entries of a row. Raises TypeNotAllowed where they hold anything but plain data."""
+    entries: list[list[Any]] = values.load(_PLAIN, "msgpack", body, thread=thread, key="writes")
+    return entries
+
+
+def roots(entries: Iterable[Sequence[Any]]) -> set[int]:
+    """The segments that writes lead to."""
+    return {entry[5] for entry in entries if len(entry) > 5}
+
+
+def in_order(rows: Iterable[tuple[Identity, list[list[Any]]]]) -> list[tuple[str, list[Any]]]:
+    """The task and the entry of each write, in the order of `langgraph.checkpoint.base.writes_sort_key`."""
+    every = [(lengthen(task), entry) for task, entries in rows for entry in entries]
+    every.sort(key=lambda one: (one[1][0], one[0], one[1][1]))
+    return every
+
+
+def read(segments: Segments, entry: Sequence[Any]) -> tuple[str, bytes]:
+    """Kind and bytes of the value that was written. Raises LookupError where they are damaged."""
+    _, _, _, kind, packed, *where = entry
+    if where:
+        segment, start, length = where
+        part = segments.rows[segment].data[start : start + length]
+        if len(part) != length:
+            raise LookupError(segment)
+        packed += part
+    return long(kind), packed

@@ -1,0 +1,173 @@
+"""Checkpoints as LangGraph takes them, built from their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple
+
+from dalsegno.checkpoints import bodies, differences, pending, values
+from dalsegno.checkpoints.bodies import Index
+from dalsegno.checkpoints.cache import Entry
+from dalsegno.checkpoints.differences import Kept
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.rows import Found
+from dalsegno.checkpoints.segments import Segments
+from dalsegno.checkpoints.streams import LIST, MAP, whole
+from dalsegno.errors import DatabaseInvalid
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_WRITES = (
+    "SELECT c.id, w.task_id, w.body FROM checkpoints c JOIN writes w "
+    "ON w.place = c.place AND w.checkpoint_id = c.checkpoint_id "
+)
+
+
+class Reader:
+    """Builds the checkpoints that were found, from rows read in one view of the database.
+
+    What checkpoints have in common is read and decoded once; yet what is given out is never shared,
+    except for elements that cannot change.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, found: Sequence[Found], serde: SerializerProtocol
+    ) -> None:
+        self._serde = serde
+        self._segments = Segments()
+        self._lists: dict[int, tuple[list[Any], int]] = {}
+        self._writes: dict[int, list[tuple[Any, list[list[Any]]]]] = {}
+        self._indexes: dict[int, Index] = {}
+        self._load(connection, found)
+
+    def _load(self, connection: sqlite3.Connection, found: Sequence[Found]) -> None:
+        if len(found) == 1:
+            rows = connection.execute(_WRITES + "WHERE c.id = ?", (found[0].id,))
+        else:
+            rows = connection.execute(
+                _WRITES + "WHERE c.id IN (SELECT value FROM json_each(?))",
+                (str([one.id for one in found]),),
+            )
+        threads = {one.id: one.thread for one in found}
+        wanted: set[int] = set()
+        for identity, task, body in rows:
+            entries = pending.unpack(body, threads[identity])
+            wanted |= pending.roots(entries)
+            self._writes.setdefault(identity, []).append((task, entries))
+        self._segments.load(connection, {one.index[0] for one in found if isinstance(one.index, list)})
+        for one in found:
+            with _damage(one, "index"):
+                index = bodies.whole_index(one.index, self._segments, one.thread)
+            self._indexes[one.id] = index
+            wanted |= bodies.roots(index)
+        self._segments.load(connection, wanted)
+
+    def build(self, found: Found) -> CheckpointTuple:
+        """A checkpoint with its values and the writes of its tasks."""
+        index = self._indexes[found.id]
+        checkpoint: Any = bodies.checkpoint(
+            self._serde, found.tag, found.rest, index, found.checkpoint_id, found.thread
+        )
+        checkpoint["channel_values"] = self.values(found)
+        writes = pending.in_order(self._writes.get(found.id, ()))
+        return CheckpointTuple(
+            config=config_of(found.thread, found.namespace, found.checkpoint_id),
+            checkpoint=checkpoint,
+            metadata=found.load_metadata(self._serde),
+            parent_config=config_of(found.thread, found.namespace, found.parent) if found.parent else None,
+            pending_writes=[(task, entry[2], self._write(found, entry)) for task, entry in writes],
+        )
+
+    def values(self, found: Found, only: Iterable[str] | None = None) -> dict[str, Any]:
+        """The values of all its channels, or of some."""
+        channels = bodies.channels(self._indexes[found.id])
+        return {
+            channel: self._value(found, channel, entry)
+            for channel, entry in channels
+            if len(entry) > 1 and (only is None or channel in only)
+        }
+
+    def writes(self, found: Found, channel: str) -> list[tuple[str, str, Any]]:
+        """What tasks wrote to one channel, in order."""
+        entries = pending.in_order(self._writes.get(found.id, ()))
+        return [(task, channel, self._write(found, e)) for task, e in entries if e[2] == channel]
+
+    def entry(self, found: Found) -> Entry:
+        """What was read, as the base of the next difference."""
+        entry = Entry(found.checkpoint_id, found.body, self._indexes[found.id])
+        for channel, stored in bodies.channels(entry.index):
+            if len(stored) > 3:
+                _, kind, segment, length, form, _ = stored
+                kept = self._kept(bodies.long(kind), segment, length, form)
+                if kept is not None:
+                    entry.kept[channel] = kept
+        if isinstance(found.index, list):
+            segment, length, _ = found.index
+            entry.index_kept = self._kept("msgpack", segment, length, MAP)
+        return entry
+
+    def _kept(self, kind: str, segment: int, length: int, form: int) -> Kept | None:
+        tip = self._segments.tip(segment, length)
+        if tip is None:
+            return None
+        return differences.read(kind, form, bytearray(self._segments.stream(segment, length)), tip)
+
+    def _value(self, found: Found, channel: str, entry: Sequence[Any]) -> Any:
+        if len(entry) == 3:
+            _, kind, packed = entry
+            return values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
+        with _damage(found, channel):
+            _, kind, segment, length, form, count = entry
+            known = self._lists.get(segment) if form == LIST else None
+            if known is not None and length <= known[1]:
+                return known[0][:count]
+            packed = whole(form, count, self._segments.stream(segment, length))
+        value = values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
+        if form == LIST and differences.cannot_change(value):
+            self._remember(segment, length, value)
+            return value[:]
+        return value
+
+    def _remember(self, segment: int, length: int, value: list[Any]) -> None:
+        """Shorter lists that this one has grown from need not be decoded again."""
+        for each, most in self._segments.appended(segment, length):
+            if each in self._lists and self._lists[each][1] >= most:
+                return
+            self._lists[each] = value, most
+
+    def _write(self, found: Found, entry: Sequence[Any]) -> Any:
+        with _damage(found, entry[2]):
+            kind, packed = pending.read(self._segments, entry)
+        return values.load(self._serde, kind, packed, thread=found.thread, key=entry[2])
+
+
+class _damage:
+    """Says which value is missing where a row is not there, or is not what it was."""
+
+    __slots__ = ("_found", "_key")
+
+    def __init__(self, found: Found, key: str) -> None:
+        self._found = found
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (LookupError, ValueError, TypeError)):
+            raise DatabaseInvalid(
+                f"The value of `{self._key}` in checkpoint {self._found.checkpoint_id} of thread "
+                f"{self._found.thread!r} is missing: the database is damaged. Restore it from a backup.",
+                path="",
+                thread=self._found.thread,
+                key=self._key,
+            ) from error
+
+
+def config_of(thread: str, namespace: str, checkpoint_id: str) -> RunnableConfig:
+    """The config that names a checkpoint."""
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}

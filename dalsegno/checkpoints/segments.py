@@ -1,0 +1,226 @@
+"""The table `segments`: streams of values as chains of differences.
+
+==============  =========================================================================================
+column          holds
+==============  =========================================================================================
+`id`            what others name; always greater than `base`
+`place`         the thread and namespace that owns it; nothing is shared between places
+`base`          the row whose stream this one changes, NULL for the beginning of a chain
+`base_length`   how many bytes of the base's stream count: it may have grown since on another branch
+`splices`       packed ``[start, end, length, …]``: what to replace, by how many bytes of `data`; NULL for none
+`data`          the new bytes: those of the splices, and behind them what is appended
+==============  =========================================================================================
+
+A stream is named by a row and a length. A row that is the end of the chain may grow, up to `CHUNK`
+bytes: that changes no stream that was named before, since its length was smaller. Everything else in a row
+never changes. So a superstep stores what is new, old checkpoints stay readable, and reading the latest
+takes one query over few rows. A chain that holds much more than its stream is begun again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import ormsgpack
+
+from dalsegno.checkpoints.differences import Change, Tip
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.streams import Splice
+
+CHUNK = 4000
+"""Bytes up to which a row is appended to. One page of the database: larger rows spill, and cost two more."""
+
+_CHAIN = (
+    "WITH RECURSIVE chain (id) AS (SELECT value FROM json_each(?) UNION "
+    "SELECT base FROM chain JOIN segments USING (id) WHERE base IS NOT NULL) "
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where new bytes of a value are: in which row, and from where in its data."""
+
+    data: bytes
+    segment: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One row."""
+
+    base: int | None
+    base_length: int
+    splices: bytes | None
+    data: bytes
+
+
+def store(connection: sqlite3.Connection, place: int, change: Change) -> Stored | None:
+    """Store the stream of a changed value; its tip is then where it ends. None where nothing is new."""
+    kept = change.kept
+    assert kept is not None
+    tip, splices = kept.tip, change.splices
+    if tip is None or splices is None:
+        return _begin(connection, place, change)
+    if not splices:
+        return None
+    data = b"".join(new for _, _, new in splices)
+    # The stream as it was: `kept` holds the new one.
+    before = len(kept.stream) - sum(len(new) - (end - start) for start, end, new in splices)
+    appended = len(splices) == 1 and splices[0][0] == before
+    if appended and (stored := _grow(connection, tip, data)) is not None:
+        return stored
+    length = len(kept.stream)
+    if tip.spent + len(data) > 2 * length + CHUNK or tip.rows > 32 + length // 512:
+        return _begin(connection, place, change)
+    packed = None if appended else _pack(splices)
+    segment = insert(connection, place, Segment(tip.segment, before, packed, data))
+    spent = tip.spent + len(data) + len(packed or b"")
+    kept.tip = Tip(segment, _growing(data), tip.rows + 1, spent)
+    return Stored(data, segment, 0)
+
+
+def _grow(connection: sqlite3.Connection, tip: Tip, data: bytes) -> Stored | None:
+    if tip.data is None or len(tip.data) + len(data) > CHUNK:
+        return None
+    start = len(tip.data)
+    grown = connection.execute(
+        "UPDATE segments SET data = ? WHERE id = ? AND length(data) = ?",
+        (tip.data + data, tip.segment, start),
+    )
+    if not grown.rowcount:  # it has grown on another branch
+        return None
+    tip.data += data
+    tip.spent += len(data)
+    return Stored(data, tip.segment, start)
+
+
+def _begin(connection: sqlite3.Connection, place: int, change: Change) -> Stored:
+    kept = change.kept
+    assert kept is not None
+    data = bytes(kept.stream)
+    segment = insert(connection, place, Segment(None, 0, None, data))
+    kept.tip = Tip(segment, _growing(data), 1, len(data))
+    return Stored(data, segment, 0)
+
+
+def insert(connection: sqlite3.Connection, place: int, row: Segment) -> int:
+    """Store one row."""
+    cursor = connection.execute(
+        "INSERT INTO segments (place, base, base_length, splices, data) VALUES (?, ?, ?, ?, ?)",
+        (place, row.base, row.base_length, row.splices, row.data),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def _growing(data: bytes) -> bytes | None:
+    return data if len(data) < CHUNK else None
+
+
+def _pack(splices: Sequence[Splice]) -> bytes:
+    numbers = [number for start, end, new in splices for number in (start, end, len(new))]
+    return ormsgpack.packb(numbers)
+
+
+def _unpack(splices: bytes | None) -> list[tuple[int, int, int]]:
+    """Start, end and number of new bytes of each."""
+    numbers = iter(ormsgpack.unpackb(splices) if splices is not None else ())
+    return list(zip(numbers, numbers, numbers, strict=True))
+
+
+# --- reading ---
+
+
+class Segments:
+    """Rows that were read, and the streams in them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Segment] = {}
+        self._streams: dict[int, tuple[bytes, int]] = {}
+
+    def load(self, connection: sqlite3.Connection, wanted: Iterable[int]) -> None:
+        """Read these rows and all that they are based on."""
+        missing = sorted(set(wanted) - self.rows.keys())
+        if not missing:
+            return
+        for identity, base, base_length, splices, data in connection.execute(
+            _CHAIN + "SELECT id, base, base_length, splices, data FROM segments WHERE id IN chain",
+            (json.dumps(missing),),
+        ):
+            self.rows[identity] = Segment(base, base_length, splices, data)
+
+    def stream(self, segment: int, length: int) -> bytes:
+        """The first `length` bytes of the stream that ends in a row. Raises LookupError where it is damaged."""
+        known = self._streams.get(segment)
+        if known is None or length > known[1]:
+            stream = self._built(segment)
+            known = stream, len(stream)
+            self._remember(segment, stream)
+        stream = known[0]
+        if len(stream) < length:
+            raise LookupError(segment)
+        return stream if len(stream) == length else stream[:length]
+
+    def tip(self, segment: int, length: int) -> Tip | None:
+        """How a stream goes on from here; None where the row has grown since, on another branch."""
+        if self._length(segment) != length:
+            return None
+        chain = [self.rows[each] for each in self.chain(segment)]
+        spent = sum(len(row.data) + len(row.splices or b"") for row in chain)
+        return Tip(segment, _growing(chain[0].data), len(chain), spent)
+
+    def _length(self, segment: int) -> int:
+        row = self.rows[segment]
+        gone = sum(end - start for start, end, _ in _unpack(row.splices))
+        return row.base_length - gone + len(row.data)
+
+    def appended(self, segment: int, length: int) -> Iterable[tuple[int, int]]:
+        """The rows whose streams begin this one's, each with how many bytes: those before the last splice."""
+        while True:
+            yield segment, length
+            row = self.rows[segment]
+            if row.base is None or row.splices is not None:
+                return
+            segment, length = row.base, row.base_length
+
+    def chain(self, segment: int) -> list[int]:
+        """The rows that a stream is made from, its end first."""
+        found = [segment]
+        while (base := self.rows[found[-1]].base) is not None:
+            if base >= found[-1]:
+                raise LookupError(segment)
+            found.append(base)
+        return found
+
+    def _built(self, segment: int) -> bytes:
+        stream = bytearray()
+        for each in reversed(self.chain(segment)):
+            row = self.rows[each]
+            if row.base is not None and len(stream) < row.base_length:
+                raise LookupError(each)
+            del stream[row.base_length :]
+            done = 0
+            if row.splices is not None:
+                parts = []
+                for start, end, count in _unpack(row.splices):
+                    parts.append((start, end, row.data[done : done + count]))
+                    done += count
+                for start, end, new in reversed(parts):
+                    stream[start:end] = new
+            stream += row.data[done:] if done else row.data
+        return bytes(stream)
+
+    def _remember(self, segment: int, stream: bytes) -> None:
+        for each, most in self.appended(segment, len(stream)):
+            if each in self._streams and self._streams[each][1] >= most:
+                return
+            self._streams[each] = stream, most
+
+
+def reachable(connection: sqlite3.Connection, roots: Iterable[int]) -> set[int]:
+    """These rows and all that they are based on."""
+    found = connection.execute(_CHAIN + "SELECT id FROM chain", (json.dumps(sorted(set(roots))),))
+    return {identity for (identity,) in found}

@@ -1,0 +1,236 @@
+"""Deleting, pruning and copying threads; each function works inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ormsgpack
+
+from dalsegno.checkpoints import bodies, pending, segments
+from dalsegno.checkpoints.bodies import Index
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.identities import Stored as Identity
+from dalsegno.checkpoints.identities import lengthen
+from dalsegno.checkpoints.segments import Segments, reachable
+from dalsegno.checkpoints.storing import place_of, store_index
+from dalsegno.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What deleting needs to know of a checkpoint: what it came from, and what it holds.
+
+    `counters` are LangGraph's: the updates of each delta channel since its last snapshot.
+    """
+
+    id: int
+    checkpoint_id: Identity
+    parent: Identity | None
+    filled: frozenset[str]
+    roots: frozenset[int]
+    counters: Mapping[str, Any]
+
+
+def places_of(connection: sqlite3.Connection, thread: str | None = None) -> list[tuple[int, str, str]]:
+    """Number, thread and namespace of the places of a thread, or of all."""
+    sql = "SELECT id, thread_id, checkpoint_ns FROM places"
+    if thread is None:
+        return connection.execute(sql).fetchall()
+    return connection.execute(sql + " WHERE thread_id = ?", (thread,)).fetchall()
+
+
+def delete_thread(connection: sqlite3.Connection, thread: str) -> int:
+    """Delete everything of a thread; gives the number of checkpoints."""
+    count = 0
+    for place, _, _ in places_of(connection, thread):
+        roots = {root for one in summaries(connection, place).values() for root in one.roots}
+        _delete_segments(connection, reachable(connection, roots | _write_roots(connection, place)))
+        connection.execute("DELETE FROM writes WHERE place = ?", (place,))
+        count += connection.execute("DELETE FROM checkpoints WHERE place = ?", (place,)).rowcount
+        connection.execute("DELETE FROM places WHERE id = ?", (place,))
+    return count
+
+
+def prune(
+    connection: sqlite3.Connection,
+    thread: str,
+    *,
+    keep: int = 1,
+    before: Identity | None = None,
+) -> int:
+    """Delete all but the newest `keep` checkpoints of each namespace and what they need.
+
+    With `before` only those below that id. Gives the number of checkpoints deleted.
+    """
+    count = 0
+    for place, _, _ in places_of(connection, thread):
+        every = summaries(connection, place)
+        order = sorted(every, key=lengthen, reverse=True)
+        kept = set(order[:keep])
+        if before is not None:
+            kept |= {one for one in order if lengthen(one) >= lengthen(before)}
+        for one in list(kept):
+            kept |= _needed(every, one)
+        count += _delete(connection, place, every, set(every) - kept)
+        connection.execute(
+            "DELETE FROM writes WHERE place = ? AND checkpoint_id NOT IN "
+            "(SELECT checkpoint_id FROM checkpoints WHERE place = ?1)",
+            (place,),
+        )
+    return count
+
+
+def delete_for_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
+    """Delete the checkpoints of these runs, unless a checkpoint that stays is rebuilt from one of them."""
+    doomed = connection.execute(
+        "SELECT place, checkpoint_id FROM checkpoints "
+        "WHERE json_extract(metadata, '$.run_id') IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(run_ids)),),
+    ).fetchall()
+    by_place: dict[int, set[Identity]] = {}
+    for place, checkpoint_id in doomed:
+        by_place.setdefault(place, set()).add(checkpoint_id)
+    for place, gone in by_place.items():
+        every = summaries(connection, place)
+        for one in every.keys() - gone:
+            if every[one].counters and gone & _needed(every, one):
+                raise CheckpointError(
+                    f"The runs {list(run_ids)} cannot be deleted: checkpoint {lengthen(one)} rebuilds a "
+                    "DeltaChannel from them. Delete the runs after them as well, or the whole thread.",
+                )
+        _delete(connection, place, every, gone)
+
+
+def copy_thread(connection: sqlite3.Connection, source: str, target: str) -> None:
+    """Copy all checkpoints, values and writes of a thread; what the target has under other ids stays."""
+    if source == target:
+        return
+    for place, _, namespace in places_of(connection, source):
+        into = place_of(connection, (target, namespace), {})
+        moved = _copy_segments(connection, place, into)
+        _copy_checkpoints(connection, place, into, moved, source)
+        # A checkpoint that the target has already is the source's now, writes and all.
+        connection.execute(
+            "DELETE FROM writes WHERE place = ? AND checkpoint_id IN "
+            "(SELECT checkpoint_id FROM checkpoints WHERE place = ?)",
+            (into, place),
+        )
+        for checkpoint_id, task, body in connection.execute(
+            "SELECT checkpoint_id, task_id, body FROM writes WHERE place = ?", (place,)
+        ).fetchall():
+            entries = pending.unpack(body, source)
+            for entry in entries:
+                entry[5:6] = [moved[segment] for segment in entry[5:6]]
+            connection.execute(
+                "INSERT OR REPLACE INTO writes (place, checkpoint_id, task_id, body) VALUES (?, ?, ?, ?)",
+                (into, checkpoint_id, task, ormsgpack.packb(entries)),
+            )
+
+
+def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summary]:
+    """Every checkpoint of a place, by its id."""
+    loaded = Segments()
+    found: dict[Identity, Summary] = {}
+    rows = connection.execute(
+        "SELECT id, checkpoint_id, parent_id, body, metadata FROM checkpoints WHERE place = ?", (place,)
+    ).fetchall()
+    unpacked = [(row, bodies.unpack(row[3], "")[2]) for row in rows]
+    loaded.load(connection, {index[0] for _, index in unpacked if isinstance(index, list)})
+    for (identity, checkpoint_id, parent, _, metadata), where in unpacked:
+        index = bodies.whole_index(where, loaded, "")
+        filled = frozenset(channel for channel, entry in bodies.channels(index) if len(entry) > 1)
+        roots = bodies.roots(index) | bodies.roots(where)
+        counters = json.loads(metadata).get("counters_since_delta_snapshot") or {}
+        found[checkpoint_id] = Summary(identity, checkpoint_id, parent, filled, frozenset(roots), counters)
+    return found
+
+
+def _needed(every: Mapping[Identity, Summary], checkpoint_id: Identity) -> set[Identity]:
+    """The ancestors that the delta channels of a checkpoint are rebuilt from.
+
+    LangGraph counts, in the metadata, the updates of each delta channel since its last snapshot. The
+    value is rebuilt from the writes of the ancestors down to the one that holds the snapshot.
+    """
+    needed: set[Identity] = set()
+    one = every.get(checkpoint_id)
+    missing = set(one.counters) - one.filled if one is not None else set()
+    while missing and one is not None and one.parent is not None and one.parent not in needed:
+        one = every.get(one.parent)
+        if one is not None:
+            needed.add(one.checkpoint_id)
+            missing -= one.filled
+    return needed
+
+
+def _delete(
+    connection: sqlite3.Connection, place: int, every: Mapping[Identity, Summary], gone: Iterable[Identity]
+) -> int:
+    """Delete checkpoints with their writes, and the segments that nothing else leads to."""
+    gone = set(gone)
+    if not gone:
+        return 0
+    roots = {root for one in gone for root in every[one].roots} | _write_roots(connection, place)
+    identities = json.dumps([every[one].id for one in gone])
+    connection.execute(
+        "DELETE FROM writes WHERE place = ? AND checkpoint_id IN "
+        "(SELECT checkpoint_id FROM checkpoints WHERE id IN (SELECT value FROM json_each(?)))",
+        (place, identities),
+    )
+    connection.execute("DELETE FROM checkpoints WHERE id IN (SELECT value FROM json_each(?))", (identities,))
+    kept = {root for one in every.keys() - gone for root in every[one].roots}
+    kept |= _write_roots(connection, place)
+    _delete_segments(connection, reachable(connection, roots) - reachable(connection, kept))
+    return len(gone)
+
+
+def _write_roots(connection: sqlite3.Connection, place: int) -> set[int]:
+    rows = connection.execute("SELECT body FROM writes WHERE place = ?", (place,))
+    return {root for (body,) in rows for root in pending.roots(pending.unpack(body, ""))}
+
+
+def _delete_segments(connection: sqlite3.Connection, gone: Iterable[int]) -> None:
+    connection.execute(
+        "DELETE FROM segments WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(sorted(gone)),)
+    )
+
+
+def _copy_segments(connection: sqlite3.Connection, place: int, into: int) -> dict[int, int]:
+    roots = {root for one in summaries(connection, place).values() for root in one.roots}
+    loaded = Segments()
+    loaded.load(connection, roots | _write_roots(connection, place))
+    moved: dict[int, int] = {}
+    for identity in sorted(loaded.rows):
+        row = loaded.rows[identity]
+        base = None if row.base is None else moved[row.base]
+        copied = segments.Segment(base, row.base_length, row.splices, row.data)
+        moved[identity] = segments.insert(connection, into, copied)
+    return moved
+
+
+def _copy_checkpoints(
+    connection: sqlite3.Connection, place: int, into: int, moved: Mapping[int, int], thread: str
+) -> None:
+    loaded = Segments()
+    rows = connection.execute(
+        "SELECT checkpoint_id, parent_id, body, metadata, metadata_type, metadata_blob "
+        "FROM checkpoints WHERE place = ? ORDER BY checkpoint_id",
+        (place,),
+    ).fetchall()
+    kept = None
+    for checkpoint_id, parent, body, *metadata in rows:
+        tag, rest, where = bodies.unpack(body, thread)
+        if isinstance(where, list):
+            loaded.load(connection, where[:1])
+        index: Index = dict(bodies.whole_index(where, loaded, thread))
+        for key, entry in index.items():
+            if key[0] == "=" and len(entry) > 3:
+                index[key] = [*entry[:2], moved[entry[2]], *entry[3:]]
+        where, kept = store_index(connection, into, index, kept, thread)
+        connection.execute(
+            "INSERT OR REPLACE INTO checkpoints (place, checkpoint_id, parent_id, body, metadata, "
+            "metadata_type, metadata_blob) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (into, checkpoint_id, parent, bodies.pack(tag, rest, where), *metadata),
+        )
