@@ -40,7 +40,7 @@ class Database:
     timeout
         Seconds to wait for another process that writes, before `DatabaseUnavailable`.
     linger
-        Seconds that the writes of a task may wait for company in one commit; 0 commits them at once.
+        Seconds that the writes of a task may wait for company in one commit; 0 commits each at once, alone.
 
     Raises
     ------

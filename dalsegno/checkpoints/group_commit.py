@@ -3,6 +3,7 @@
 Whoever comes pushes its job and takes the lock; the first one in writes everything that was pushed
 meanwhile, and the others find theirs done. A job that may linger does not take the lock at all: it waits
 for company, at most `linger` seconds, and is then written by a thread that ends when there is nothing to do.
+Where `linger` is 0 every job has a transaction of its own.
 """
 
 from __future__ import annotations
@@ -69,9 +70,12 @@ class GroupCommit:
         """
         if self._parked and (parked := self._parked.pop(job.place, None)) is not None:
             raise parked
-        self._jobs.append(job)
+        if self.linger > 0:
+            self._jobs.append(job)
         with self._lock:
-            if not job.done:
+            if self.linger <= 0:
+                self._one_by_one([job])
+            elif not job.done:
                 self.drain()
         if job.error is not None:
             raise job.error
