@@ -179,7 +179,8 @@ class WorkflowSpec:
 
     `state` maps key names to `KeySpec`; `inputs` and `outputs` are the keys of the input and the
     output schema. `exact_choices` is False for a graph read from LangGraph, where a router with
-    declared targets may still return several of them.
+    declared targets may still return several of them. `recursion_limit` is what a compiled graph
+    carries in its configuration.
     """
 
     name: str
@@ -193,6 +194,7 @@ class WorkflowSpec:
     declared_outputs: bool = False
     budget: Any = None
     exact_choices: bool = True
+    recursion_limit: int | None = field(default=None, compare=False)
     waivers: tuple[tuple[str, str, str], ...] = ()
     where: Place | None = None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -51,7 +52,9 @@ def read_graph(graph: Any) -> WorkflowSpec:
     DefinitionError
         A LangGraph graph that was not made with `StateGraph` (the functional API): its body is code.
     """
-    return _Reader().spec(graph)
+    # A graph in a graph gets the limit of the outer one.
+    spec, limit = _Reader().spec(graph), recursion_limit_of(graph)
+    return spec if limit is None else replace(spec, recursion_limit=limit)
 
 
 def recursion_limit_of(graph: Any) -> int | None:

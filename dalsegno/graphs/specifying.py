@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
@@ -14,6 +15,7 @@ from dalsegno.graphs.model import (
     EdgeSpec,
     KeySpec,
     Loop,
+    NodeKind,
     NodeSpec,
     Place,
     Target,
@@ -98,7 +100,7 @@ def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
     retry = said["retry"]
     return NodeSpec(
         name=node.name,
-        kind="subworkflow" if node.child is not None else getattr(node.action, "node_kind", "function"),
+        kind=_kind(node),
         where=node.where,
         is_async=_is_async(workflow, node),
         calls=said["calls"],
@@ -120,6 +122,13 @@ def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
         outputs=node.outputs,
         code=declared.code_hash(node.action),
     )
+
+
+def _kind(node: NodeDefinition) -> NodeKind:
+    pregel = sys.modules.get("langgraph.pregel")
+    unseen = pregel is not None and isinstance(node.action, pregel.Pregel)  # its structure is code
+    kind: NodeKind = getattr(node.action, "node_kind", "function")
+    return "subworkflow" if node.child is not None or unseen else kind
 
 
 def _is_async(workflow: Workflow, node: NodeDefinition) -> bool:

@@ -108,7 +108,7 @@ LOOPS = {
         ["T101", "T104", "T104"],
     ),
     "by hand": (by_hand, ["T101"]),
-    "supervisor": (supervisor, ["T101", "T101", "T104", "T104", "T104"]),
+    "supervisor": (supervisor, ["T101", "T101", "T104", "T104", "T104", "T111", "T111"]),
     "swarm": (swarm, ["T101", "T101", "T101", "T104", "T104"]),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from dalsegno.graphs.model import NodeSpec
@@ -12,7 +13,10 @@ from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Wa
 from dalsegno.graphs.validation.timing import seconds_of_attempts, seconds_over_windows
 
 COMMITTED = "Committed supersteps are counted; each crash repeats at most the one in flight."
-DECLARED = "Routers and nodes go only where they are declared to go."
+DECLARED = (
+    "Routers and nodes go only where they are declared to go, "
+    "and send (`Send`) only where their return type or code says so."
+)
 CALLS = "No node makes more model calls than it declares."
 TIMEOUTS = "Every timeout ends its attempt at once."
 PEOPLE = "Waiting for people is excluded."
@@ -82,10 +86,9 @@ class _Certifier:
         return self.walks.walk(weight, exact=self.facts.exact)
 
     def _supersteps(self, level: BoundedWalk) -> tuple[Bound, int, bool]:
-        opaque = [n.name for n in self.facts.order if n.kind == "subworkflow" and n.child is None]
-        if opaque:
-            reason = f"what {listed(opaque, 3)} runs is not known. Give it as a subworkflow."
-            return Bound(None, reason=reason), level.found, False
+        unseen = self._unseen("supersteps")
+        if unseen is not None:
+            return unseen, level.found, False
         weight = {n.name: 1 + self._inside(n, "supersteps") for n in self.facts.order}
         walk = self._walk(weight) if self.inner else level
         is_exact = (
@@ -95,6 +98,16 @@ class _Certifier:
         )
         bound = Bound(walk.bound, walk.tier, self._unfolded(walk), self.assumptions)
         return bound, walk.found, is_exact
+
+    def _unseen(self, what: str) -> Bound | None:
+        """No bound, where a node runs a graph that cannot be seen or has no bound itself."""
+        opaque = [n.name for n in self.facts.opaque]
+        if opaque and (what != "model_calls" or any(n.calls is None for n in self.facts.opaque)):
+            return Bound(None, reason=f"T111: what {listed(opaque, 3)} runs is not known.")
+        for name, part in self.inner.items():
+            if part.bounds[what].value is None:
+                return Bound(None, reason=f"in `{name}`: {part.bounds[what].reason}")
+        return None
 
     def _inside(self, node: NodeSpec, what: str) -> int:
         part = self.inner.get(node.name)
@@ -119,9 +132,8 @@ class _Certifier:
         endless = self.counts.endless_fan_outs
         if endless:
             return Bound(None, reason=f"T104: the fan-out to {listed(endless, 3)} has no maximum.")
-        for name, part in self.inner.items():
-            if part.executions is None:
-                return Bound(None, reason=f"in `{name}`: {part.bounds['executions'].reason}")
+        if unseen := self._unseen("executions"):
+            return unseen
         return self._weighed({n.name: 1 + self._inside(n, "executions") for n in self.facts.order})
 
     def _weighed(self, weight: Mapping[str, int], extra: tuple[str, ...] = ()) -> Bound:
@@ -137,14 +149,13 @@ class _Certifier:
         return Bound(value, "linear", names, self.assumptions + extra)
 
     def _model_calls(self) -> Bound:
+        if unseen := self._unseen("model_calls"):
+            return unseen
         silent = [n.name for n in self.facts.order if n.calls is None and n.child is None]
         if silent:
             verb = "does" if len(silent) == 1 else "do"
             reason = f"{listed(silent, 3)} {verb} not declare model calls. Use `calls=`, 0 for none."
             return Bound(None, reason=reason)
-        for name, part in self.inner.items():
-            if part.model_calls is None:
-                return Bound(None, reason=f"in `{name}`: {part.bounds['model_calls'].reason}")
         endless = self.counts.endless_fan_outs
         if endless:
             return Bound(None, reason=f"T104: the fan-out to {listed(endless, 3)} has no maximum.")
@@ -157,15 +168,18 @@ class _Certifier:
         return self._weighed(weight, (CALLS,))
 
     def _seconds(self) -> Bound:
+        if unseen := self._unseen("seconds"):
+            return unseen
+        handled = [n.name for n in self.facts.order if n.error_handler is not None]
+        if handled:
+            return Bound(None, reason=f"T107: the error handler of {listed(handled)} has no timeout.")
         weight: dict[str, int] = {}
         late: list[str] = []
         stuck: list[str] = []
         for node in self.facts.order:
             part = self.inner.get(node.name)
             if part is not None:
-                if part.seconds is None:
-                    return Bound(None, reason=f"in `{node.name}`: {part.bounds['seconds'].reason}")
-                weight[node.name] = round(part.seconds * 1000)
+                weight[node.name] = math.ceil((part.seconds or 0) * 1000)
             elif node.timeout is None:
                 if node.kind != "human":
                     late.append(node.name)

@@ -157,6 +157,11 @@ class Facts:
         return tuple(n for name, n in self.nodes.items() if name in self.reachable)
 
     @cached_property
+    def opaque(self) -> tuple[NodeSpec, ...]:
+        """The nodes that run a graph which cannot be seen."""
+        return tuple(n for n in self.order if n.kind == "subworkflow" and n.child is None)
+
+    @cached_property
     def live(self) -> tuple[Arc, ...]:
         """The arcs that can be taken: not loops of no rounds, nor joins that can never fire."""
         reachable = self.reachable

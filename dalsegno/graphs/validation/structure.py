@@ -10,6 +10,9 @@ from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import finding, rule, shown
 from dalsegno.graphs.validation.report import Finding
 
+ON_ERROR = "on error"
+"""The label of an ``unknown`` edge that an error handler takes."""
+
 
 @rule("G001", "error", voids=True)
 def unknown_node(facts: Facts) -> Iterator[Finding]:
@@ -76,12 +79,24 @@ def undeclared_targets(facts: Facts) -> Iterator[Finding]:
         if edge.source not in facts.nodes and edge.source != START:
             continue
         name = shown(edge.source)
-        if edge.label == "on error":
-            message = f"the error handler of `{name}` declares no targets. Use `Command[Literal[...]]`."
-            fix = "`Command[Literal[...]]`"
+        if edge.router is None and edge.label == ON_ERROR:
+            message = (
+                f"the error handler of `{name}` goes on by itself and declares no targets. "
+                "Use `-> Command[Literal[...]]`."
+            )
+            fix = "`-> Command[Literal[...]]`"
         elif edge.router is None:
-            message = f"`{name}` goes on by itself and declares no targets. Use `destinations=`."
-            fix = "`destinations=`"
+            message = (
+                f"`{name}` goes on by itself and declares no targets. "
+                "Use `destinations=` or `-> Command[Literal[...]]`."
+            )
+            fix = "`destinations=` or `-> Command[Literal[...]]`"
+        elif edge.fans_out:
+            message = (
+                f"the router of `{name}` sends to nodes that it does not declare. "
+                "Use a list of the nodes it sends to as path_map."
+            )
+            fix = "a list of the nodes it sends to as path_map"
         else:
             message = (
                 f"the router of `{name}` declares no targets. "
@@ -205,12 +220,13 @@ def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
     ## Use instead
         flow.add_edge("sorry", "ship")        # or add_edge("sorry", END), if that is meant
     """
+    undeclared = {e.source for e in facts.unknown_routers if e.label == ON_ERROR}
     opaque = {e.source for e in facts.unknown_routers}
     for node in facts.order:
         arcs = facts.written_out.get(node.name, ())
         ways = [a.target for a in arcs if a.edge.kind == "handler"]
         goes_on = any(a.edge.kind != "handler" and a.target != END for a in arcs)
-        if node.error_handler is None or not goes_on or node.name in opaque:
+        if node.error_handler is None or not goes_on or node.name in undeclared:
             continue
         # A handler may be a node of its own; else its targets are those of its node's handler edges.
         own = [w for w in ways if w in facts.nodes and facts.nodes[w].kind == "handler"]

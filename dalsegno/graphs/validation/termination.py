@@ -12,12 +12,16 @@ from dalsegno.graphs.validation.registry import (
     bound_rule,
     finding,
     listed,
-    raised_elsewhere,
     rule,
     shown,
     walk_in_words,
 )
 from dalsegno.graphs.validation.report import Certificate, Finding
+
+
+def _in_a_workflow(facts: Facts) -> str:
+    """What to add where the graph is LangGraph's own, which has no place for bounds."""
+    return "" if facts.spec.exact_choices else ": a StateGraph cannot carry it, a dalsegno Workflow can"
 
 
 @rule("T101", "error", voids=True)
@@ -48,7 +52,7 @@ def endless_cycle(facts: Facts) -> Iterator[Finding]:
         message = (
             f"cycle {walk_in_words(cycle)} has no bound: "
             f"{walk_in_words(facts.path_to(start)[:-1] + cycle)} may repeat for ever. "
-            f'Use Loop("{start}", max=...) for the way back.'
+            f'Use Loop("{start}", max=...) for the way back{_in_a_workflow(facts)}.'
         )
         edges = tuple(f"{a}->{b}" for a, b in pairwise(cycle))
         yield finding(
@@ -142,7 +146,7 @@ def fan_out_without_maximum(facts: Facts) -> Iterator[Finding]:
         if edge.fans_out and edge.each is None:
             message = (
                 f"the fan-out {shown(edge.source)} → {shown(edge.target)} has no maximum. "
-                f'Use Each("{edge.target}", max=...).'
+                f'Use Each("{edge.target}", max=...){_in_a_workflow(facts)}.'
             )
             yield finding(
                 "T104",
@@ -228,7 +232,8 @@ def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     """No bound in seconds: nodes have no timeout.
 
     ## What it does
-    Where the workflow's budget has seconds, looks for nodes without `timeout=`; one finding for all.
+    Where the workflow's budget has seconds, looks for nodes without `timeout=`, one finding for all,
+    and for error handlers, which run in their node's superstep and have none.
 
     ## Why is this bad
     One call that never answers holds the run for ever.
@@ -246,6 +251,13 @@ def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
         verb = "has" if len(late) == 1 else "have"
         message = f"no bound in seconds: {listed(n.name for n in late)} {verb} no timeout. Use `timeout=`."
         yield _one_for_all("T107", message, late, "timeout=")
+    handled = [n for n in facts.order if n.error_handler is not None]
+    if handled:
+        message = (
+            f"no bound in seconds: the error handler of {listed(n.name for n in handled)} has no timeout, and can "
+            "be given none. Let it only decide where to go, and budget no seconds."
+        )
+        yield _one_for_all("T107", message, handled, "budget no seconds")
 
 
 @rule("T108", "error", voids=True)
@@ -273,24 +285,30 @@ def runs_itself(facts: Facts) -> Iterator[Finding]:
             yield finding("T108", message, path=(node.name,), where=node.where, fix="bound the depth")
 
 
-raised_elsewhere(
-    "T109",
-    "warning",
+@bound_rule("T109", "warning")
+def recursion_limit_too_low(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     """`recursion_limit` is below the proven bound.
 
     ## What it does
-    Compares a `recursion_limit` in the configuration with the certificate, when a run is started.
+    Compares the `recursion_limit` that a compiled graph carries with the supersteps of its own level:
+    N supersteps need a limit of N + 1. One that is given to `invoke` cannot be seen here.
 
     ## Why is this bad
     LangGraph stops the run before the bound that was proved for it.
 
     ## Example
-        graph.invoke(question, {"recursion_limit": 25})
+        graph = builder.compile().with_config(recursion_limit=5)     # and runs of 9 supersteps
 
     ## Use instead
-        graph.invoke(question)     # the compiled workflow carries its own
-    """,
-)
+        graph = builder.compile()     # a compiled Workflow carries its own
+    """
+    limit, needed = facts.spec.recursion_limit, certificate.level_supersteps + 1
+    if limit is not None and limit < needed:
+        message = (
+            f"`recursion_limit` is {limit:,}, and a run of {needed - 1:,} supersteps needs {needed:,}. "
+            "Leave it out, or raise it."
+        )
+        yield finding("T109", message, where=facts.spec.where, fix="leave it out", places=(facts.spec.name,))
 
 
 @bound_rule("T110", "warning")
@@ -323,6 +341,32 @@ def cannot_be_cancelled(facts: Facts, certificate: Certificate) -> Iterator[Find
             "Use async functions, or a subprocess."
         )
         yield _one_for_all("T110", message, stuck, "async or subprocess")
+
+
+@rule("T111", "error")
+def unseen_graph(facts: Facts) -> Iterator[Finding]:
+    """A node runs a graph that cannot be seen.
+
+    ## What it does
+    Looks for nodes that run a graph whose structure is code (an `@entrypoint`), and in a LangGraph
+    graph also for those that run one from inside a function or a sequence.
+
+    ## Why is this bad
+    That graph may circle for ever, and nothing that is proved here holds for it.
+
+    ## Example
+        def research(state):
+            return inner.invoke(state)
+        builder.add_node("research", research)
+
+    ## Use instead
+        builder.add_node("research", inner)
+    """
+    for node in facts.opaque:
+        message = f"what `{node.name}` runs is not known. Add the graph itself as the node."
+        yield finding(
+            "T111", message, path=(node.name,), where=node.where, fix="add the graph itself as the node"
+        )
 
 
 def _one_for_all(code: str, message: str, nodes: list[NodeSpec], fix: str) -> Finding:

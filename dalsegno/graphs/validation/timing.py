@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dalsegno.graphs.model import NodeSpec
@@ -17,7 +17,11 @@ def seconds_of_attempts(node: NodeSpec) -> int:
 
 def _pauses(node: NodeSpec) -> float:
     retry = node.policies.get("retry")
-    policies = list(retry) if isinstance(retry, list | tuple) else [retry]
+    # LangGraph's policy is itself a tuple, of its fields.
+    if isinstance(retry, Sequence) and not hasattr(retry, "max_attempts"):
+        policies = list(retry)
+    else:
+        policies = [retry]
     return max((_pauses_of(p, node.attempts) for p in policies if p is not None), default=0.0)
 
 

@@ -181,9 +181,44 @@ def test_a_subworkflow_that_is_not_known_leaves_supersteps_unknown():
     certificate = check(made.spec()).certificate
     assert certificate.supersteps is None
     assert certificate.level_supersteps == 1
-    assert (
-        certificate.bounds["supersteps"].reason == "what `far` runs is not known. Give it as a subworkflow."
-    )
+    reason = "T111: what `far` runs is not known."
+    assert {bound.reason for bound in certificate.bounds.values()} == {reason}
+    assert not check(made.spec()).ok
+
+
+def test_what_a_subworkflow_does_not_know_its_parent_does_not_know_either():
+    inner = Builder(NodeSpec("far", kind="subworkflow")).edge(START, "far").edge("far", END).spec("inner")
+    made = Builder(NodeSpec("sub", kind="subworkflow", child=inner)).edge(START, "sub").edge("sub", END)
+    certificate = check(made.spec()).certificate
+    assert {bound.value for bound in certificate.bounds.values()} == {None}
+    assert certificate.bounds["supersteps"].reason == "in `sub`: T111: what `far` runs is not known."
+
+
+def test_the_pauses_of_langgraphs_own_retry_policy_are_counted():
+    from langgraph.types import RetryPolicy
+
+    policy = RetryPolicy(initial_interval=1.0, backoff_factor=2.0, jitter=False, max_attempts=3)
+    for retry in (policy, [policy]):
+        fetch = NodeSpec("fetch", is_async=True, timeout=10.0, attempts=3, policies={"retry": retry})
+        made = Builder(fetch).edge(START, "fetch").edge("fetch", END)
+        assert check(made.spec()).certificate.seconds == 3 * 10 + 1 + 2
+
+
+def test_an_error_handler_has_no_timeout_so_seconds_are_not_known():
+    pay = NodeSpec("pay", is_async=True, timeout=10.0, error_handler="sorry")
+    made = Builder(pay).edge(START, "pay").edge("pay", END)
+    certificate = check(made.spec()).certificate
+    assert certificate.seconds is None
+    assert certificate.bounds["seconds"].reason == "T107: the error handler of `pay` has no timeout."
+
+
+def test_supersteps_of_a_handled_node_are_those_of_the_node_alone():
+    pay = NodeSpec("pay", error_handler="sorry")
+    made = Builder(pay, "ship").edge(START, "pay").edge("pay", "ship").edge("ship", END)
+    made.edges.append(EdgeSpec("pay", END, kind="handler"))
+    report = check(made.spec())
+    assert report.findings == ()
+    assert report.certificate.supersteps == 2
 
 
 def test_huge_counts_are_counted_and_their_witness_is_cut():

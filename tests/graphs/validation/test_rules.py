@@ -203,6 +203,23 @@ def without_timeout(bad):
 
 
 @case(
+    "T109",
+    "`recursion_limit` is 2, and a run of 2 supersteps needs 3. Leave it out, or raise it.",
+    severity="warning",
+)
+def limit_below_the_bound(bad):
+    made = Builder("a", "b").edge(START, "a").edge("a", "b").edge("b", END)
+    return made.spec(recursion_limit=2 if bad else 3)
+
+
+@case("T111", "what `research` runs is not known. Add the graph itself as the node.", "research")
+def unseen_graph(bad):
+    child = None if bad else Builder("a").edge(START, "a").edge("a", END).spec("inner")
+    research = NodeSpec("research", kind="subworkflow", child=child)
+    return Builder(research).edge(START, "research").edge("research", END).spec()
+
+
+@case(
     "T108",
     "`solve` runs its own graph: nothing bounds the depth. Use a copy for every level, as many as there may be.",
     "solve",
@@ -447,7 +464,7 @@ def unused_waiver(bad):
     return made.spec(waivers=(("G004", "notify", "it is the last one"),))
 
 
-RAISED_ELSEWHERE = {"T109", "R404"}
+RAISED_ELSEWHERE = {"R404"}
 
 
 def test_every_rule_has_a_good_and_a_bad_example():
@@ -553,3 +570,56 @@ def test_the_report_is_written_as_json_with_the_keys_of_the_contract():
     ]  # fmt: skip
     finding = check(endless(True)).to_dict()["findings"][0]
     assert list(finding) == ["code", "severity", "message", "path", "where", "fix"]
+
+
+def read_from_langgraph(made: Builder) -> WorkflowSpec:
+    return made.spec(exact_choices=False)
+
+
+def test_a_graph_that_cannot_carry_bounds_is_told_which_can():
+    made = Builder("a", "b").edge(START, "a").edge("a", "b").edge("b", "a")
+    (found,) = (f for f in check(read_from_langgraph(made)).findings if f.code == "T101")
+    assert found.message.endswith(
+        'Use Loop("a", max=...) for the way back: a StateGraph cannot carry it, a dalsegno Workflow can.'
+    )
+    made = Builder("a", "b").edge(START, "a").edge("b", END)
+    made.edges.append(EdgeSpec("a", "b", kind="choice", router="r", label="b", many=True, fans_out=True))
+    (found,) = check(read_from_langgraph(made)).findings
+    assert found.code == "T104"
+    assert found.message.endswith(
+        'Use Each("b", max=...): a StateGraph cannot carry it, a dalsegno Workflow can.'
+    )
+
+
+@pytest.mark.parametrize(
+    ("edge", "message"),
+    [
+        (
+            {"label": "on error"},
+            "the error handler of `a` goes on by itself and declares no targets. Use `-> Command[Literal[...]]`.",
+        ),
+        (
+            {},
+            "`a` goes on by itself and declares no targets. Use `destinations=` or `-> Command[Literal[...]]`.",
+        ),
+        (
+            {"router": "r", "fans_out": True},
+            "the router of `a` sends to nodes that it does not declare. "
+            "Use a list of the nodes it sends to as path_map.",
+        ),
+    ],
+)
+def test_what_is_not_declared_is_told_with_what_would_settle_it(edge, message):
+    made = Builder(NodeSpec("a", error_handler="h")).edge(START, "a").edge("a", END)
+    made.edges.append(EdgeSpec("a", "", kind="unknown", **edge))
+    assert [f.message for f in check(made.spec()).findings if f.code == "G002"] == [message]
+
+
+def test_a_recursion_limit_of_a_compiled_graph_is_compared_with_its_bound():
+    from langgraph.graph import StateGraph
+
+    builder = StateGraph(dict).add_node("a", lambda s: s).add_edge(START, "a").add_edge("a", END)
+    from dalsegno import validate
+
+    assert [f.code for f in validate(builder.compile().with_config(recursion_limit=1)).findings] == ["T109"]
+    assert validate(builder.compile().with_config(recursion_limit=2)).findings == ()
