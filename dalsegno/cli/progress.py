@@ -71,7 +71,8 @@ class Progress:
         self.spec = spec
         self.proved = proved
         self.note = ""
-        self._write = write
+        self._print = write
+        self._lines: list[str] = []
         self._screen = screen
         self._past = past
         self._clock = clock
@@ -85,8 +86,7 @@ class Progress:
         self._digits = min(len(str(proved or 100)), 4)
 
     def __call__(self, event: Event) -> None:
-        # What cannot be shown is no reason for a node to fail.
-        with self._lock, contextlib.suppress(OSError, ValueError):
+        with self._lock:
             if isinstance(event, RunStarted):
                 self._begin(event)
             elif isinstance(event, RunFinished):
@@ -95,6 +95,11 @@ class Progress:
                 self._start(event)
             elif isinstance(event, NodeStarted):
                 self._end(event)
+            lines, self._lines = self._lines, []
+        # Outside of the lock: who draws the screen holds its lock and asks for ours in `running_now`.
+        with contextlib.suppress(OSError, ValueError):  # no reason for a node to fail
+            for line in lines:
+                self._print(line)
 
     def running_now(self) -> str:
         """The superstep, and the nodes that run in it with their seconds."""
@@ -118,7 +123,7 @@ class Progress:
     def _begin(self, event: RunStarted) -> None:
         what = "resumed" if event.resumed else "started"
         thread = one_line(event.thread)
-        self._write(f"run {event.run_id[:8]} of {one_line(event.workflow)} on thread {thread}, {what}")
+        self._lines.append(f"run {event.run_id[:8]} of {one_line(event.workflow)} on thread {thread}, {what}")
         past = self._past(event.run_id)
         if past is not None:
             self._loops = dict(past.counters)
@@ -200,7 +205,7 @@ class Progress:
             duration(seconds).rjust(6),
             *notes,
         ]
-        self._write("  ".join(parts).rstrip())
+        self._lines.append("  ".join(parts).rstrip())
 
 
 def _key(event: NodeStarted) -> tuple[Any, ...]:

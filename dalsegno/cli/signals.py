@@ -17,6 +17,11 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 class Stop:
     """How a run was asked to stop, and what that does.
 
+    SIGTERM calls `drain`: the run stops after its current superstep. SIGINT raises `KeyboardInterrupt`:
+    what is in flight is given up. A second signal ends the process at once; what was committed is kept,
+    and the run shows as stopped. `say` tells the user about the first signal, `last_words` is written
+    before the second one ends the process.
+
     A thread of its own reads the signals as they come: Python's handlers run in the main thread only, and
     not while that is waiting in a call it has just entered, where a signal would be seen seconds later.
     """
@@ -30,8 +35,6 @@ class Stop:
         self._last_words = last_words
         self._interrupted = threading.Event()
         self._pokes = 0
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)  # a handler may not wait
         self._before: dict[int, Any] = {}
         self._fd = -1
         self._thread = threading.Thread(target=self._read, name="dalsegno-signals", daemon=True)
@@ -43,6 +46,8 @@ class Stop:
 
     def install(self) -> None:
         """Take the two signals over; only the main thread may."""
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)  # a handler may not wait
         self._before = {number: signal.signal(number, self._in_main_thread) for number in _NUMBERS}
         self._fd = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         self._thread.start()
@@ -53,7 +58,8 @@ class Stop:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._writer.close()
-        self._thread.join()
+        self._interrupted.set()
+        self._thread.join()  # the last signal is noted before anybody asks which it was
         self._reader.close()
 
     def forget(self) -> None:
@@ -100,25 +106,19 @@ _active: Stop | None = None
 
 
 @contextlib.contextmanager
-def stoppable(
-    drain: Callable[[], None], say: Callable[[str], None], last_words: Callable[[], str]
-) -> Iterator[Stop]:
-    """Let a run be stopped by signals.
+def stoppable(stop: Stop) -> Iterator[None]:
+    """Let what is inside be stopped by signals; `stop.signal` is settled afterwards.
 
-    SIGTERM calls `drain`: the run stops after its current superstep. SIGINT raises `KeyboardInterrupt`:
-    what is in flight is given up. A second signal ends the process at once; what was committed is kept,
-    and the run shows as stopped. `say` tells the user about the first signal, `last_words` is written
-    before the second one ends the process. Outside of the main thread signals are left as they are.
+    Outside of the main thread signals are left as they are.
     """
     global _active
-    stop = Stop(drain, say, last_words)
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
     stop.install()
     _active = stop
     try:
-        yield stop
+        yield
     finally:
         _active = None
         stop.remove()

@@ -117,11 +117,12 @@ def _taken(
                 if not sys.stderr.isatty() and not manner.as_json:
                     print(text, file=sys.stderr, flush=True)
 
-            with signals.stoppable(watch.ask, say, last_words) as stop:
-                try:
+            stop = signals.Stop(watch.ask, say, last_words)
+            try:
+                with signals.stoppable(stop):
                     result = start(runner)
-                finally:
-                    code = stop.code
+            finally:
+                code = stop.code
     except KeyboardInterrupt:
         if watch.started is None:
             raise

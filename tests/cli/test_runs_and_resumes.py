@@ -291,3 +291,27 @@ def test_the_environment_names_the_database(
     assert (folder / "named.db").is_file()
     assert not (folder / ".dalsegno").exists()
     assert "article" in dalsegno("runs").out
+
+
+def test_who_draws_the_screen_may_ask_what_runs_while_a_line_waits_for_it(folder: Path) -> None:
+    import threading
+
+    from dalsegno.cli.progress import Progress
+    from dalsegno.cli.screen import Screen
+    from dalsegno.graphs.model import NodeSpec, WorkflowSpec
+    from dalsegno.runtime.events import NodeFinished, NodeStarted
+
+    said: list[str] = []
+
+    def write(line: str) -> None:
+        asking = threading.Thread(target=lambda: said.append(progress.running_now()), daemon=True)
+        asking.start()
+        asking.join(10)
+
+    spec = WorkflowSpec("w", nodes={"a": NodeSpec("a")})
+    progress = Progress(spec, 3, write, Screen(__import__("sys").stderr), lambda run_id: None)
+    common: dict[str, Any] = {"run_id": "r", "thread": "t", "at": 0.0, "node": "a", "superstep": 1}
+    common |= {"occurrence": 1, "index": None, "attempt": 1}
+    progress(NodeStarted(**common))
+    progress(NodeFinished(**common, seconds=0.1))
+    assert said == ["superstep 1 of at most 3"]
