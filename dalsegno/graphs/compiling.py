@@ -126,7 +126,10 @@ class _Assembly:
         static = tuple(e.target for e in self.workflow.edges if e.kind == "static" and e.source == node.name)
         joins = any(e.kind == "join" and node.name in e.sources for e in self.workflow.edges)
         outside = any(r.source == node.name for r in self.workflow.routers) and not inside
-        own = Router.of(node.name, None, node.destinations, many=True) if node.destinations else None
+        aliases = self.workflow.aliases
+        own = None
+        if node.destinations:
+            own = Router.of(node.name, None, node.destinations, many=True, aliases=aliases)
         return NodeKernel(
             name=node.name,
             caller=caller,
@@ -146,7 +149,8 @@ class _Assembly:
         return tuple(self._router(r) for r in self.workflow.routers if r.source == source)
 
     def _router(self, router: RouterDefinition) -> tuple[Router, Caller, Any]:
-        checked = Router.of(router.source, router.name, router.targets, many=router.many)
+        aliases = self.workflow.aliases
+        checked = Router.of(router.source, router.name, router.targets, many=router.many, aliases=aliases)
         return (
             checked,
             Caller(router.action, name=router.name),

@@ -138,10 +138,11 @@ class NodeKernel:
         """
         step: int = config["metadata"]["langgraph_step"]
         argument, stamp = unstamped(state)
+        outer = CURRENT.get()
         occurrence: int | str
         if stamp is None:
             record, index = record_of(state.get(KERNEL), step, context), None
-            occurrence = 1 if self.once else record["n"].get(self.name, 0) + 1
+            occurrence = 1 if self.once else self._executed(record, context, outer) + 1
             argument = self.view(state)
         else:
             run = context.run_id if context else stamp["run"] or f"step {step}"
@@ -155,12 +156,18 @@ class NodeKernel:
             argument = self.coerce(argument)
         if record["used"] >= self.bound:
             raise self._exceeded(record["used"] + 1)
-        outer = CURRENT.get()
-        path = (self.name,) if outer is None else _within(outer, self.name)
+        path = (self.name,) if outer is None else within(outer, self.name)
         execution = Execution(record["run"], path, occurrence, index, context=context)
         if context is not None and (info := get_runtime().execution_info) is not None:
             execution.attempt, execution.task_id = info.node_attempt, info.task_id
         return Entry(state, argument, record, step, execution, stamp is not None)
+
+    def _executed(self, record: Record, context: RunContext | None, outer: Execution | None) -> int:
+        """How often this node was executed in the run; where nobody counted, as the journal has it."""
+        counted = record["n"].get(self.name)
+        if counted is None:
+            return context.executed.get(self.name, 0) if context is not None and outer is None else 0
+        return counted
 
     def checked(self, output: Any) -> list[Any]:
         """The parts of a node's output (dictionaries and commands), every key of them known.
@@ -312,7 +319,8 @@ class NodeKernel:
         )
 
 
-def _within(outer: Execution, name: str) -> tuple[str, ...]:
+def within(outer: Execution, name: str) -> tuple[str, ...]:
+    """The path of a node inside of an execution, see `Execution.path`."""
     return (*outer.path[:-1], f"{outer.path[-1]}#{outer.occurrence}.{outer.index}", name)
 
 

@@ -54,7 +54,8 @@ class Router:
     """One router's declared answers.
 
     `answers` maps what the router may return to a target; `each` names the nodes it may send to, with
-    the most sends in one decision. `router` is None for a node's own destinations.
+    the most sends in one decision. `router` is None for a node's own destinations. `aliases` are the names that
+    the graph uses for nodes the router calls otherwise, in a run that goes on under old names.
     """
 
     source: str
@@ -63,6 +64,7 @@ class Router:
     each: Mapping[str, int | None]
     many: bool
     empty_allowed: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -72,11 +74,12 @@ class Router:
         *,
         many: bool,
         empty_allowed: bool = False,
+        aliases: Mapping[str, str] | None = None,
     ) -> Router:
         """A router from its declaration ``{answer: target}``."""
         each = {t.target: t.max for t in targets.values() if isinstance(t, Each)}
         answers = {a: t for a, t in targets.items() if not isinstance(t, Each)}
-        return Router(source, router, answers, each, many, empty_allowed)
+        return Router(source, router, answers, each, many, empty_allowed, aliases or {})
 
     @property
     def owner(self) -> str:
@@ -130,7 +133,8 @@ class Router:
 
     def _send(self, sends: list[Send], decision: Decision, stamp: Mapping[str, Any] | None) -> None:
         counted: dict[str, int] = {}
-        for index, send in enumerate(sends):
+        for index, given in enumerate(sends):
+            send = _called(given, self.aliases[given.node]) if given.node in self.aliases else given
             if send.node not in self.each:
                 raise self._refuse(
                     send.node,
@@ -150,7 +154,14 @@ class Router:
             decision.taken.append(Taken(node))
 
     def _label(self, answer: Hashable) -> str | None:
-        return str(answer) if self.router else None
+        if not self.router:
+            return None
+        label = str(answer)
+        if label in self.aliases:  # an answer that is the name of its target goes with it
+            target = self.answers[answer]
+            named = target.target if isinstance(target, Loop) else target
+            return named if named == self.aliases[label] else label
+        return label
 
     def _declared(self) -> str:
         names = [f"`{a}`" for a in self.answers] + [f"Send to `{n}`" for n in self.each]
@@ -170,6 +181,11 @@ def stamped(send: Send, stamp: Mapping[str, Any] | None, index: int) -> Send:
     argument = {SEND: {**(stamp or {}), "index": index}, "arg": send.arg}
     timeout = getattr(send, "timeout", None)
     return Send(send.node, argument) if timeout is None else Send(send.node, argument, timeout=timeout)
+
+
+def _called(send: Send, node: str) -> Send:
+    timeout = getattr(send, "timeout", None)
+    return Send(node, send.arg) if timeout is None else Send(node, send.arg, timeout=timeout)
 
 
 def unstamped(argument: Any) -> tuple[Any, dict[str, Any] | None]:

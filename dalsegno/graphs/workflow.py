@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _RESERVED = (":", "|")
 
+Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
+"""A state of one version to a state of the next."""
+
 
 @dataclass(eq=False)
 class NodeDefinition:
@@ -126,6 +129,10 @@ class Workflow:
         for schema in (state_schema, self.input_schema, self.output_schema):
             self._add_keys(schema)
         self._defaults: dict[str, Any] = {}
+        self.migrations: list[tuple[str, Migration]] = []
+        # Of a copy that goes on with a run of a changed graph, see graphs/renaming.py.
+        self.aliases: Mapping[str, str] = {}
+        self.counts_all = False
 
     # -- building -----------------------------------------------------------------------------------
 
@@ -367,6 +374,29 @@ class Workflow:
         self.waivers.append((code, place, reason))
         return self
 
+    def add_migration(self, from_version: str, function: Migration) -> Workflow:
+        """Add how a state of an older version becomes one of the version that follows it.
+
+        `function` takes the state's keys and values and returns all of them anew. It is applied when a run of
+        that version is resumed, or its thread gets a new turn; then those that were added after it, in that order.
+
+        >>> from typing import TypedDict
+        >>> flow = Workflow("article", TypedDict("Article", {"text": str}), version="2")
+        >>> flow.add_migration("1", lambda state: {"text": state["draft"]})
+        <Workflow 'article' version 2: 0 nodes>
+
+        Raises
+        ------
+        DefinitionError
+            There is one from that version already, or it is the workflow's own version.
+        """
+        version = str(from_version)
+        if version == self.version or any(version == known for known, _ in self.migrations):
+            why = "the workflow's own version" if version == self.version else "migrated from already"
+            raise DefinitionError(f"add_migration({version!r}) at {_caller()}: that is {why}.")
+        self.migrations.append((version, function))
+        return self
+
     # -- reading ------------------------------------------------------------------------------------
 
     @property
@@ -406,7 +436,9 @@ class Workflow:
         report.raise_for_errors()
         certificate = report.certificate
         bound = certificate.level_supersteps if certificate else sys.maxsize - 1
-        once = [name for name, n in certificate.executions_by_node.items() if n <= 1] if certificate else []
+        once: list[str] = []
+        if certificate and not self.counts_all:
+            once = [name for name, n in certificate.executions_by_node.items() if n <= 1]
         self._check_interrupts(checkpointer)
         self._allow_types(checkpointer)
         return compile_workflow(self, bound, once, checkpointer=checkpointer, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -35,6 +35,8 @@ class RunContext(Protocol):
 
     run_id: str
     thread: str
+    executed: Mapping[str, int]
+    """How often the outermost nodes were executed before this process went on in a changed graph; else empty."""
 
     @property
     def effects(self) -> Effects:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.nodes.execution import Taken
+from dalsegno.runtime.compatibility import Change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +21,11 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins, or goes on from its mark (`resumed`)."""
+    """A run begins, or goes on from its mark (`resumed`) in a graph that has `changes` since."""
 
     workflow: str
     resumed: bool = False
+    changes: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

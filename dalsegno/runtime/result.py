@@ -72,8 +72,8 @@ class RunResult:
         if self.status == "interrupted":
             asked = "; ".join(f"`{i['node']}` asks {i['value']!r}" for i in self.interrupts)
             return f"waits for a human: {asked or 'at a breakpoint'}. Answer and {again}"
-        if self.status == "completed":
-            return "is completed."
+        if self.status in ("completed", "cancelled"):
+            return f"is {self.status}."
         return f"is {self.status}: {again}"
 
     def to_dict(self) -> dict[str, Any]:

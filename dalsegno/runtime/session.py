@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.runtime import RunControl
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
-from dalsegno.nodes.execution import Effects, Execution, Taken
+from dalsegno.checkpoints.interventions import holds, is_cancelled
+from dalsegno.checkpoints.lease import Lease
+from dalsegno.errors import CheckpointError, KernelError, ThreadBusy
+from dalsegno.nodes.execution import Effects, Execution, Taken, current_execution
+from dalsegno.runtime.compatibility import today
 from dalsegno.runtime.events import Event, Listener, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
+
+LOOK = 0.02
+"""Seconds between two looks at whether the run was cancelled: a look costs as much as a small read."""
 
 
 class Session:
-    """The `RunContext` of a run: journals executions, keeps failures, tells listeners.
+    """The `RunContext` of a run: journals executions, keeps failures, tells listeners, notices a cancel.
 
-    Called from any thread. `clock` gives unix seconds.
+    Called from any thread. `clock` gives unix seconds. `names` maps node paths that the run goes on under to today's;
+    listeners hear today's, the journal keeps the run's own. `executed` is as in `RunContext`.
     """
 
     def __init__(
@@ -27,8 +36,24 @@ class Session:
         ledger: Ledger,
         listeners: Sequence[Listener],
         clock: Callable[[], float] = time.time,
+        *,
+        lease: Lease,
+        names: Mapping[str, str] | None = None,
+        executed: Mapping[str, int] | None = None,
+        first_step: int = 0,
     ) -> None:
         self.run_id = run_id
+        self.lease = lease
+        self.names = names or {}
+        self.executed = executed or {}
+        self.first_step = first_step
+        """LangGraph's step number before the first superstep of a run without our kernel."""
+        self.open: dict[str, tuple[Execution, int]] = {}
+        """Executions of such a run that are under way, by their tasks."""
+        self.control = RunControl()
+        self.cancelled = False
+        self._effects = _Fenced(self)
+        self._looked = time.monotonic()
         self.thread = thread
         self.ledger = ledger
         self.clock = clock
@@ -40,18 +65,29 @@ class Session:
 
     @property
     def effects(self) -> Effects:
-        return self.ledger
+        return self._effects
+
+    def shown(self, node: str) -> str:
+        """A node's path in today's names."""
+        return today(node, self.names) if self.names else node
+
+    def is_live(self, execution: Execution) -> bool:
+        """Whether an attempt of a node is going on: it has not ended, and was not given up."""
+        with self._lock:
+            return execution in self._started
 
     def started(self, execution: Execution, superstep: int) -> None:
         now = self.clock()
         with self._lock:
             self._started[execution] = now
+        self._look()
         if self._listeners:
             self.tell(NodeStarted(**self._common(execution, superstep, now)))
 
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds = self._ended(execution)
         self._journal(execution, superstep, "done", began, seconds, taken)
+        self._look()
         if self._listeners:
             common = self._common(execution, superstep, began + seconds)
             self.tell(NodeFinished(**common, seconds=seconds, taken=tuple(taken)))
@@ -90,6 +126,19 @@ class Session:
                     return execution
         return None
 
+    def _look(self) -> None:
+        """See now and then whether the run was cancelled; it stops after its superstep then."""
+        if self.cancelled or time.monotonic() - self._looked < LOOK:
+            return
+        self._looked = time.monotonic()
+        try:
+            found = is_cancelled(self.ledger, self.run_id)
+        except CheckpointError:
+            return  # the next write will say what is wrong with the database
+        if found:
+            self.cancelled = True
+            self.control.request_drain("cancelled")
+
     def tell(self, event: Event) -> None:
         """Hand an event to every listener."""
         for listener in self._listeners:
@@ -107,7 +156,7 @@ class Session:
             "run_id": self.run_id,
             "thread": self.thread,
             "at": at,
-            "node": execution.node,
+            "node": self.shown(execution.node),
             "superstep": superstep,
             "occurrence": execution.occurrence,
             "index": execution.index,
@@ -140,3 +189,36 @@ class Session:
             ),
             task=execution.task_id,
         )
+
+
+class _Fenced:
+    """The ledger's effects, recorded only by an attempt that is still going on in a process that holds the thread.
+
+    What is given up meanwhile (the thread was taken over by another process, the attempt timed out and another
+    has begun) may have done its effect, and records nothing: the other attempt's word stands.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def effect_get(self, key: str, name: str) -> tuple[bool, Any]:
+        return self._session.ledger.effect_get(key, name)
+
+    def effect_put(self, run_id: str, thread: str, key: str, name: str, value: Any) -> None:
+        session = self._session
+        execution = current_execution()
+        if execution is not None and execution.context is session and not session.is_live(execution):
+            raise KernelError(
+                f"Attempt {execution.attempt} of `{execution.node}` was given up, so the result of its effect "
+                f'"{name}" is not recorded. What it did to the world, it did: look the request up at the receiver '
+                f"under the key {key}."
+            )
+        with session.ledger.database.transaction():
+            if not holds(session.ledger, thread, session.lease.token):
+                raise ThreadBusy(
+                    f"Thread {thread!r} was taken over by another process: the result of the effect "
+                    f'"{name}" is that one\'s to record, and is not recorded here.',
+                    thread=thread,
+                    holder=session.ledger.holder(thread),
+                )
+            session.ledger.effect_put(run_id, thread, key, name, value)

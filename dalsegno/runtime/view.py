@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dalsegno.graphs.model import START
+from dalsegno.runtime.compatibility import today
 from dalsegno.viz.overlay import NodeRun, NodeStatus, RunView
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pendin
     pending
         What is pending on its thread, if that is known and is this run's.
     """
-    history = history_of(ledger.executions(run.run_id), spec)
+    history = history_of(in_todays_names(ledger.executions(run.run_id), run), spec)
     nodes = dict(history.nodes)
     waiting = pending.tasks if pending is not None and pending.run_id == run.run_id else ()
     if run.status == "running":
@@ -58,6 +59,21 @@ def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pendin
         proved=proved,
         error=f"{where}{error['type']}: {error['message']}" if error else None,
     )
+
+
+def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[ExecutionRecord]:
+    """The journal of a run that goes on under old node names, in the names the graph has today."""
+    names: Mapping[str, str] = (run.shape or {}).get("was", {})
+    return [_in_todays_names(record, names) for record in records] if names else list(records)
+
+
+def _in_todays_names(record: ExecutionRecord, names: Mapping[str, str]) -> ExecutionRecord:
+    prefix = _prefix(record.node)
+    targets = []
+    for target, label, counter in record.targets:
+        new = today(prefix + target, names).rpartition("/")[2]
+        targets.append((new, new if label == target else label, counter))
+    return replace(record, node=today(record.node, names), targets=targets)
 
 
 @dataclass(frozen=True)

@@ -320,7 +320,7 @@ def test_a_pending_node_that_was_renamed_is_not_skipped(db: Path, world: World) 
     Runner(chain(world, "a", "b", "c"), db=db).run({"topic": "x"}, thread="t1")
     world.broken.clear()
     renamed = Runner(chain(world, "a", "bb", "c"), db=db)
-    with pytest.raises(IncompatibleGraph, match=r"waits to run `b`.*did you mean `bb`"):
+    with pytest.raises(IncompatibleGraph, match=r"`b` is to run next.*--rename b=bb"):
         renamed.resume("t1")
     assert renamed.ledger.latest("t1").status == "failed"  # type: ignore[union-attr]
     assert Runner(chain(world, "a", "b", "c"), db=db).resume("t1").status == "completed"

@@ -1,0 +1,131 @@
+"""A workflow under the node names that one of its runs began with.
+
+A run whose nodes were renamed goes on under the names it was checkpointed with: its pending tasks, the
+namespaces of its subworkflows, the ids of its questions, its counters and its idempotency keys are all made of
+names, and all stay valid, because nothing in the database is rewritten.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dalsegno.errors import InputInvalid
+from dalsegno.graphs.model import Each, EdgeSpec, Loop, Target
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.workflow import NodeDefinition, RouterDefinition, Workflow
+
+
+def as_it_was(workflow: Workflow, rename: Mapping[str, str]) -> Workflow:
+    """A copy of today's workflow in which the renamed nodes bear their old names.
+
+    Every execution of it is counted, for a node that was proved to run once may run more often in the changed
+    graph. Routers and commands still name nodes as they are called today; the copy translates.
+
+    Parameters
+    ----------
+    workflow
+        Today's.
+    rename
+        `{old path: today's path}`; a path is ``"sub/draft"`` for a node of a subworkflow.
+
+    Raises
+    ------
+    InputInvalid
+        A new name is none of today's nodes, or an old one is.
+    """
+    return _renamed(workflow, {new: old for old, new in rename.items()}, "")
+
+
+def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str) -> Workflow:
+    names = {name: old_of[path + name].rpartition("/")[2] for name in workflow.nodes if path + name in old_of}
+    for name, old in names.items():
+        if old in workflow.nodes:
+            raise InputInvalid(
+                f"`{path}{old}` cannot be called `{path}{name}` now: the graph has both. Rename only what is gone.",
+                key="rename",
+                expected=None,
+            )
+    made = copy.copy(workflow)
+    made.aliases = names
+    made.counts_all = True
+    made.nodes = {
+        names.get(name, name): _node(node, names, old_of, f"{path}{name}/")
+        for name, node in workflow.nodes.items()
+    }
+    made.edges = [_edge(edge, names) for edge in workflow.edges]
+    made.routers = [_router(router, names) for router in workflow.routers]
+    return made
+
+
+def _node(
+    node: NodeDefinition, names: Mapping[str, str], old_of: Mapping[str, str], inside: str
+) -> NodeDefinition:
+    from dalsegno.graphs.workflow import Workflow
+
+    action, child = node.action, node.child
+    if isinstance(action, Workflow):
+        action = _renamed(action, old_of, inside)
+        child = action.spec
+    elif any(new.startswith(inside) for new in old_of):
+        raise InputInvalid(
+            f"`{inside[:-1]}` is a LangGraph graph, in which nodes cannot be mapped: give them their old names back.",
+            key="rename",
+            expected=None,
+        )
+    handler = node.handler
+    return replace(
+        node,
+        name=names.get(node.name, node.name),
+        action=action,
+        child=child,
+        destinations={key: _target(target, names) for key, target in node.destinations.items()},
+        handler=replace(
+            handler, destinations={key: _target(t, names) for key, t in handler.destinations.items()}
+        )
+        if handler is not None
+        else None,
+        said={**node.said, "compensate": names.get(node.said["compensate"], node.said["compensate"])}
+        if "compensate" in node.said
+        else node.said,
+    )
+
+
+def _router(router: RouterDefinition, names: Mapping[str, str]) -> RouterDefinition:
+    targets: dict[Hashable, Target] = {key: _target(target, names) for key, target in router.targets.items()}
+    return replace(router, source=names.get(router.source, router.source), targets=targets)
+
+
+def _edge(edge: EdgeSpec, names: Mapping[str, str]) -> EdgeSpec:
+    return replace(
+        edge,
+        source=names.get(edge.source, edge.source),
+        sources=tuple(names.get(source, source) for source in edge.sources),
+        target=names.get(edge.target, edge.target),
+        label=names[edge.label] if edge.label == edge.target and edge.label in names else edge.label,
+        exhausted_of=_counter(edge.exhausted_of, names),
+    )
+
+
+def _counter(counter: str | None, names: Mapping[str, str]) -> str | None:
+    if counter is None:
+        return None
+    source, router, label, target = counter.split("|")
+    old = names.get(target, target)
+    return "|".join((names.get(source, source), router, old if label == target else label, old))
+
+
+def _target(target: Target, names: Mapping[str, str]) -> Target:
+    if isinstance(target, Loop):
+        spent = target.on_exhausted
+        return replace(
+            target,
+            target=names.get(target.target, target.target),
+            on_exhausted=_target(spent, names) if spent is not None else None,  # type: ignore[arg-type]  # no Each
+        )
+    if isinstance(target, Each):
+        return replace(target, target=names.get(target.target, target.target))
+    return names.get(target, target)

@@ -1,0 +1,221 @@
+"""Answers to the questions that wait: to which they belong, and whether they fit what was asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from dalsegno.errors import InputInvalid
+
+
+def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, Any]:
+    """What to resume with: a bare answer for one question, `{interrupt id: answer}` for several.
+
+    Raises
+    ------
+    InputInvalid
+        Nothing waits for an answer; several questions wait and the ids are missing or unknown; an answer
+        does not fit the schema that its question asked for.
+    """
+    asked = {str(i["id"]): i for i in interrupts}
+    if not asked:
+        raise InputInvalid(
+            "An answer was given, and no question waits for one. Resume without a value.",
+            key=None,
+            expected=None,
+        )
+    if isinstance(value, Mapping) and value and set(value) <= set(asked):
+        given = dict(value)
+    elif len(asked) == 1:
+        given = {next(iter(asked)): value}
+    else:
+        words = ", ".join(f"{i['id']} (`{i['node']}`: {i['value']!r})" for i in interrupts)
+        raise InputInvalid(
+            f"{len(asked)} questions wait: {words}. Answer them by id: {{id: answer, ...}}.",
+            key=None,
+            expected="answers by id",
+        )
+    for key, answer in given.items():
+        _check(asked[key], answer)
+    return given
+
+
+def _check(question: Mapping[str, Any], answer: Any) -> None:
+    schema = question.get("schema")
+    if not isinstance(schema, Mapping):
+        return
+    plain = to_jsonable_python(answer, fallback=repr)
+    for place, expected in misfits(plain, schema):
+        found = f"`{place}` in the answer" if place else "The answer"
+        raise InputInvalid(
+            f"{found} to `{question['node']}` ({question['value']!r}) does not fit: expected {expected}. "
+            "Nothing was run; answer again.",
+            key=place or None,
+            expected=expected,
+        )
+
+
+def schema_json(schema: Any) -> Any:
+    """The schema of a question as JSON Schema; LangGraph gives it so, unless a node made the interrupt itself."""
+    if schema is None or isinstance(schema, Mapping):
+        return schema
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(schema).json_schema()
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "object": (Mapping,),
+    "array": (list, tuple),
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "null": (type(None),),
+}
+
+
+def misfits(value: Any, schema: Any, root: Any = None, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where a value does not fit a JSON Schema, and what is expected there.
+
+    Of the 2020-12 vocabulary what pydantic writes and people write by hand: types, `enum`, `const`, properties,
+    items, combinations, `$ref` within the schema, lengths, ranges, patterns. A keyword beyond these refuses nothing.
+
+    >>> list(misfits({"amount": "5"}, {"type": "object", "properties": {"amount": {"type": "integer"}}}))
+    [('amount', 'integer')]
+    """
+    root = schema if root is None else root
+    if schema is True or not isinstance(schema, Mapping):
+        if schema is False:
+            yield place, "nothing"
+        return
+    if "$ref" in schema:
+        yield from misfits(value, _resolved(schema["$ref"], root), root, place)
+    wanted = schema.get("type")
+    names = [wanted] if isinstance(wanted, str) else list(wanted or ())
+    if names and not any(_is_of(value, name) for name in names):
+        yield place, " or ".join(names)
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        yield place, f"one of {', '.join(map(repr, schema['enum']))}"
+    if "const" in schema and value != schema["const"]:
+        yield place, repr(schema["const"])
+    yield from _combined(value, schema, root, place)
+    if isinstance(value, Mapping):
+        yield from _object(value, schema, root, place)
+    elif isinstance(value, list | tuple):
+        yield from _array(value, schema, root, place)
+    elif isinstance(value, str):
+        yield from _text(value, schema, place)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _number(value, schema, place)
+
+
+def _combined(value: Any, schema: Mapping[str, Any], root: Any, place: str) -> Iterator[tuple[str, str]]:
+    for part in schema.get("allOf", ()):
+        yield from misfits(value, part, root, place)
+    for word in ("anyOf", "oneOf"):
+        parts = schema.get(word)
+        if not parts:
+            continue
+        results = [list(misfits(value, part, root, place)) for part in parts]
+        if all(results):
+            # Say what the nearest of them lacks: the one that went wrong deepest.
+            nearest = max(results, key=lambda found: len(found[0][0]))
+            if nearest[0][0] != place:
+                yield nearest[0]
+            else:
+                yield (
+                    place,
+                    " or ".join(dict.fromkeys(expected for found in results for _, expected in found[:1])),
+                )
+
+
+def _object(
+    value: Mapping[str, Any], schema: Mapping[str, Any], root: Any, place: str
+) -> Iterator[tuple[str, str]]:
+    properties = schema.get("properties", {})
+    for name in schema.get("required", ()):
+        if name not in value:
+            yield _at(place, name), f"a value ({_words(properties.get(name), root)})"
+    others = schema.get("additionalProperties", True)
+    for name, part in value.items():
+        if name in properties:
+            yield from misfits(part, properties[name], root, _at(place, name))
+        elif others is False:
+            yield _at(place, name), f"no such key; it has {', '.join(f'`{k}`' for k in properties)}"
+        else:
+            yield from misfits(part, others, root, _at(place, name))
+
+
+def _array(
+    value: Sequence[Any], schema: Mapping[str, Any], root: Any, place: str
+) -> Iterator[tuple[str, str]]:
+    first = schema.get("prefixItems", ())
+    for index, part in enumerate(value):
+        wanted = first[index] if index < len(first) else schema.get("items", True)
+        yield from misfits(part, wanted, root, f"{place}[{index}]")
+    if len(value) < schema.get("minItems", 0):
+        yield place, f"at least {schema['minItems']} items"
+    if len(value) > schema.get("maxItems", len(value)):
+        yield place, f"at most {schema['maxItems']} items"
+    if schema.get("uniqueItems") and any(part in value[:i] for i, part in enumerate(value)):
+        yield place, "items that differ"
+
+
+def _text(value: str, schema: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
+    if len(value) < schema.get("minLength", 0):
+        yield place, f"at least {schema['minLength']} characters"
+    if len(value) > schema.get("maxLength", len(value)):
+        yield place, f"at most {schema['maxLength']} characters"
+    if "pattern" in schema and not re.search(schema["pattern"], value):
+        yield place, f"text that matches {schema['pattern']}"
+
+
+def _number(value: float, schema: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
+    limits = (
+        ("minimum", value >= schema.get("minimum", value), "at least"),
+        ("maximum", value <= schema.get("maximum", value), "at most"),
+        ("exclusiveMinimum", value > schema.get("exclusiveMinimum", value - 1), "more than"),
+        ("exclusiveMaximum", value < schema.get("exclusiveMaximum", value + 1), "less than"),
+    )
+    for word, fits, words in limits:
+        if word in schema and not fits:
+            yield place, f"{words} {schema[word]}"
+    if schema.get("multipleOf") and value % schema["multipleOf"]:
+        yield place, f"a multiple of {schema['multipleOf']}"
+
+
+def _is_of(value: Any, name: str) -> bool:
+    if isinstance(value, bool) and name in ("number", "integer"):
+        return False
+    if name == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES.get(name, (object,)))
+
+
+def _resolved(reference: str, root: Any) -> Any:
+    found = root
+    for part in reference.removeprefix("#").split("/")[1:]:
+        found = (
+            found.get(part.replace("~1", "/").replace("~0", "~"), True)
+            if isinstance(found, Mapping)
+            else True
+        )
+    return found
+
+
+def _words(schema: Any, root: Any) -> str:
+    if isinstance(schema, Mapping) and "$ref" in schema:
+        schema = _resolved(schema["$ref"], root)
+    if not isinstance(schema, Mapping):
+        return "anything"
+    wanted = schema.get("type", schema.get("title", "anything"))
+    return wanted if isinstance(wanted, str) else " or ".join(map(str, wanted))
+
+
+def _at(place: str, name: object) -> str:
+    return f"{place}.{name}" if place else str(name)

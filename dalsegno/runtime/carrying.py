@@ -1,0 +1,196 @@
+"""A run is carried over to today's graph: compared, renamed, migrated, or refused with the difference."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints.interventions import change
+from dalsegno.errors import IncompatibleGraph, InputInvalid, did_you_mean
+from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.graphs.renaming import as_it_was
+from dalsegno.graphs.workflow import Workflow
+from dalsegno.runtime.compatibility import Before, Change, Difference, compare, today
+from dalsegno.runtime.marks import code_of, levels_of
+from dalsegno.runtime.migrating import migrated, state_in, steps_from, store
+from dalsegno.runtime.plain import with_old_names
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import RunRecord
+    from dalsegno.runtime.runner import Runner
+
+WAS = "was"
+"""Where a run's shape keeps the renames it goes on under: ``{old path: today's path}``."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """The graph a run goes on in; `names` maps the paths it goes on under to today's."""
+
+    graph: Any
+    changes: tuple[Change, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    executed: Mapping[str, int] = field(default_factory=dict)
+
+
+def difference_of(
+    runner: Runner, run: RunRecord, rename: Mapping[str, str] | None = None
+) -> tuple[Difference, Mapping[str, str]]:
+    """How today's graph differs from the one a run was checkpointed in, and the renames that are in force.
+
+    Raises
+    ------
+    InputInvalid
+        A rename names a node that the run does not know, or that today's graph does not have.
+    """
+    names = renames(run, runner.spec, rename or {})
+    code = code_of(runner.spec)
+    unchanged = run.fingerprint == runner.spec.fingerprint() and run.version == runner.spec.version
+    if unchanged and not names:
+        before = Before(None, run.code or {}, levels_of(runner.checkpointer, run.thread, nested=False))
+    else:
+        done = (e.node for e in runner.ledger.executions(run.run_id) if e.status == "done")
+        levels = levels_of(runner.checkpointer, run.thread)
+        before = Before(run.shape, run.code or {}, levels, frozenset(done), run.version)
+    certificate = runner.report.certificate
+    return (
+        compare(
+            before,
+            runner.spec,
+            rename=names,
+            code=code,
+            bound=certificate.level_supersteps if certificate and runner.is_ours else None,
+            migrated=bool(steps_from(run.version, runner.migrations)),
+        ),
+        names,
+    )
+
+
+def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, accept_changes: bool) -> Carried:
+    """Bring a run whose thread is held to today's graph, and record that.
+
+    Raises
+    ------
+    IncompatibleGraph
+        It cannot go on in it; `.difference` says why, and the message what would do.
+    """
+    difference, names = difference_of(runner, run, rename)
+    refused = difference.refused(accept_changes)
+    if refused:
+        raise _refusal(run, difference, refused)
+    graph, spec = runner.graph, runner.spec
+    shaped = run.fingerprint != spec.fingerprint() or bool(names)
+    executed: Mapping[str, int] = {}
+    if shaped and isinstance(runner.source, Workflow):
+        played = as_it_was(runner.source, names)
+        graph, spec = played.compile(runner.checkpointer, store=runner.store), played.spec
+        done = runner.ledger.executions(run.run_id)
+        executed = Counter(
+            node
+            for node, _ in {(e.node, e.occurrence) for e in done if e.status == "done" and "/" not in e.node}
+        )
+    elif names:
+        graph = with_old_names(graph, names)
+    if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):
+        _record(runner, run, spec, names, difference)
+    return Carried(graph, difference.changes, names, executed)
+
+
+def _record(
+    runner: Runner, run: RunRecord, played: WorkflowSpec, names: Mapping[str, str], difference: Difference
+) -> None:
+    """Keep the graph that the run goes on in, and with it the migrated state, in one commit."""
+    steps = steps_from(run.version, runner.migrations)
+    history = [*(run.shape or {}).get("changes", ()), *(c.words for c in difference.changes)]
+    with runner.ledger.database.transaction():
+        if steps:
+            migrate(runner, run.thread, run.version)
+        change(
+            runner.ledger,
+            run.run_id,
+            version=runner.spec.version,
+            fingerprint=runner.spec.fingerprint(),
+            shape={**played.shape(), WAS: dict(names), "changes": history[-50:]},
+            code=code_of(played),
+        )
+
+
+def migrate(runner: Runner, thread: str, version: str) -> None:
+    """Migrate the state at a thread's mark from that version to today's."""
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    kept = runner.checkpointer.get_tuple(config)
+    steps = steps_from(version, runner.migrations)
+    if kept is not None and steps:
+        store(runner.checkpointer, kept, migrated(state_in(kept), steps, thread))
+
+
+def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dict[str, str]:
+    """The renames in force: those the run goes on under already, and those asked for now."""
+    kept: dict[str, str] = dict((run.shape or {}).get(WAS, {}))
+    shape = run.shape or spec.shape()
+    paths = _paths(shape) | set(kept)
+    for old, new in asked.items():
+        original = next((o for o, current in kept.items() if current == old), old)
+        if "/" in original and "/" not in new:
+            parent = original.rpartition("/")[0]
+            new = f"{today(parent, {**kept, **asked})}/{new}"
+        if original not in paths:
+            raise InputInvalid(
+                f"--rename {old}={new}: the run knows no node `{old}`{did_you_mean(old, paths) or '.'}",
+                key="rename",
+                expected=None,
+            )
+        kept[original] = new
+    now = _paths(spec.shape())
+    for old, new in list(kept.items()):
+        if old == new or (old in now and new not in now and old not in asked):
+            del kept[old]  # it has its old name back
+        elif new not in now:
+            raise InputInvalid(
+                f"--rename {old}={new}: the graph has no node `{new}`{did_you_mean(new, now) or '.'}",
+                key="rename",
+                expected=None,
+            )
+        elif old in now:
+            raise InputInvalid(
+                f"--rename {old}={new}: the graph has both; rename only what is gone.",
+                key="rename",
+                expected=None,
+            )
+    return kept
+
+
+def _paths(shape: Mapping[str, Any], path: str = "") -> set[str]:
+    found: set[str] = set()
+    for name, node in shape["nodes"].items():
+        found.add(path + name)
+        if node["child"] is not None:
+            found |= _paths(node["child"], f"{path}{name}/")
+    return found
+
+
+def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]) -> IncompatibleGraph:
+    thread = run.thread
+    reasons = "; ".join(c.words for c in refused)
+    options = difference.options
+    if difference.rename:
+        rename = ", ".join(f'"{old}": "{new}"' for old, new in difference.rename.items())
+        way = (
+            f"Go on with `dalsegno resume {thread} {options}` or "
+            f"`Runner.resume({thread!r}, rename={{{rename}}})` if that is what became of it"
+        )
+    elif options:
+        way = (
+            f"`dalsegno resume {thread} {options}` or `Runner.resume({thread!r}, accept_changes=True)` goes on "
+            "all the same"
+        )
+    else:
+        way = "Give the node its old name back to go on"
+    return IncompatibleGraph(
+        f"Thread {thread!r} cannot go on in this graph: {reasons}. {way}, or start anew with "
+        f"`run(..., abandon=True)`. `dalsegno diff TARGET {thread}` shows every change.",
+        thread=thread,
+        difference=difference,
+    )

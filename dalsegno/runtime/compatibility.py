@@ -1,0 +1,536 @@
+"""Whether a run can go on in a graph that is not the one it was checkpointed with.
+
+Pure: the shape that was kept with the run, the mark it stands at, and today's specification go in; a
+`Difference` comes out. LangGraph makes no such comparison: it skips a node that was inserted before the pending one,
+and ends "successfully" where the pending one was renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any, Literal
+
+from dalsegno.graphs.model import END, START, WorkflowSpec
+
+Verdict = Literal["same", "compatible", "needs mapping", "unsafe"]
+_RANK: tuple[Verdict, ...] = ("same", "compatible", "unsafe", "needs mapping")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is not as it was.
+
+    `kind` is a word to sort by (``pending``, ``join``, ``loop``, ``inserted``, ``state``, ``bound``, ``node``,
+    ``code``, ``ways``, ``name``); `where` the path of a node or key; `words` a sentence. `can_be_accepted`: whether
+    `accept_changes` lets a run go on over it; with a pending node that is gone there is nothing to go on with.
+    """
+
+    kind: str
+    where: str
+    words: str
+    verdict: Verdict = "compatible"
+    can_be_accepted: bool = True
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What lies between the checkpointed graph and today's; `rename` is what would map the one to the other."""
+
+    changes: tuple[Change, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the changes'."""
+        return max((c.verdict for c in self.changes), key=_RANK.index, default="same")
+
+    def refused(self, accept_changes: bool = False) -> tuple[Change, ...]:
+        """The changes that keep the run from going on."""
+        serious = (c for c in self.changes if c.verdict in ("needs mapping", "unsafe"))
+        return tuple(c for c in serious if not (accept_changes and c.can_be_accepted))
+
+    @property
+    def options(self) -> str:
+        """What to add to `dalsegno resume`: the renames that would do, and `--accept-changes` where that helps."""
+        words = [f"--rename {old}={new}" for old, new in self.rename.items()]
+        rest = [c for c in self.refused() if c.verdict == "unsafe" or (c.kind == "loop" and not self.rename)]
+        return " ".join([*words, *(["--accept-changes"] if any(c.can_be_accepted for c in rest) else [])])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `dalsegno diff`."""
+        return {
+            "verdict": self.verdict,
+            "changes": [
+                {"kind": c.kind, "where": c.where, "verdict": c.verdict, "words": c.words}
+                for c in self.changes
+            ],
+            "rename": dict(self.rename),
+        }
+
+
+@dataclass(frozen=True)
+class Level:
+    """Where one workflow of a run stands: the outermost (`path` is empty), or a subworkflow in flight.
+
+    `pending` are the nodes of its current superstep, `finished` whether some of them have their result already,
+    `coming` where those results lead. `joins` maps the channels of joins to what they have seen. `loops` says how
+    often each loop was taken, `used` the supersteps so far, `keys` which state keys have a value, `written` which
+    of them have an update that is not applied yet.
+    """
+
+    path: str = ""
+    pending: frozenset[str] = frozenset()
+    finished: bool = False
+    coming: frozenset[str] = frozenset()
+    joins: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    loops: Mapping[str, int] = field(default_factory=dict)
+    used: int = 0
+    keys: frozenset[str] = frozenset()
+    written: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Before:
+    """What is known of a run: the graph it was in, where it stands, and which nodes it has executed (paths)."""
+
+    shape: Mapping[str, Any] | None
+    code: Mapping[str, str | None]
+    levels: tuple[Level, ...] = ()
+    done: frozenset[str] = frozenset()
+    version: str = "0"
+
+    def renamed(self, rename: Mapping[str, str]) -> Before:
+        """The same in today's names; `rename` maps old paths to today's."""
+        if not rename:
+            return self
+        return Before(
+            renamed_shape(self.shape, rename) if self.shape else None,
+            {today(path, rename): code for path, code in self.code.items()},
+            tuple(_renamed_level(level, rename) for level in self.levels),
+            frozenset(today(path, rename) for path in self.done),
+            self.version,
+        )
+
+
+def compare(
+    before: Before,
+    spec: WorkflowSpec,
+    *,
+    rename: Mapping[str, str] | None = None,
+    code: Mapping[str, str | None] | None = None,
+    bound: int | None = None,
+    migrated: bool = False,
+) -> Difference:
+    """What is different, and whether the run can go on.
+
+    Parameters
+    ----------
+    before
+        The run as it was kept.
+    spec
+        Today's graph.
+    rename
+        `{old path: today's path}` of nodes (``"sub/draft"``).
+    code
+        Hashes of today's nodes by their paths.
+    bound
+        The supersteps proved for the outermost workflow.
+    migrated
+        The outermost state has been migrated, so that its keys are meant to differ.
+    """
+    asked, suggested = dict(rename or {}), dict[str, str]()
+    told: list[Change] = []
+    while True:
+        # What a rename would map is told once, and the rest as it is under that rename.
+        found, more = _compared(before.renamed(asked), spec, code or {}, bound, migrated)
+        if not more:
+            return Difference((*told, *found), suggested)
+        told += (c for c in found if c.verdict == "needs mapping")
+        back = {new: old for old, new in asked.items()}
+        more = {today(old, back): new for old, new in more.items()}
+        suggested |= more
+        asked |= more
+
+
+def _compared(
+    before: Before, spec: WorkflowSpec, code: Mapping[str, str | None], bound: int | None, migrated: bool
+) -> tuple[list[Change], dict[str, str]]:
+    """What changed, and the renames that would map what is missing."""
+    kept = before.shape or spec.shape()
+    found: list[Change] = []
+    suggested: dict[str, str] = {}
+    if kept["name"] != spec.name:
+        found.append(Change("name", spec.name, f"the workflow was called `{kept['name']}`"))
+    if before.version != spec.version and before.shape:
+        words = f"this is version {spec.version}, and the run was in version {before.version}"
+        found.append(Change("version", spec.version, words))
+    active = {level.path for level in before.levels}
+    for level in before.levels:
+        then, now = _shape_at(kept, level.path), _spec_at(spec, level.path)
+        if now is None:
+            continue  # told where the node that holds it is missing or changed its kind
+        comparison = _Comparison(
+            level,
+            then or now.shape(),
+            now,
+            before.done,
+            before.code,
+            code,
+            active,
+            migrated and not level.path,
+        )
+        found += comparison.changes()
+        suggested |= comparison.suggested
+        if not level.path and bound is not None and level.pending and level.used >= bound:
+            words = f"{bound} supersteps are proved for it, and the run has used {level.used}"
+            found.append(Change("bound", spec.name, words, "unsafe"))
+    return found, suggested
+
+
+class _Comparison:
+    """One level, then and now."""
+
+    def __init__(
+        self,
+        level: Level,
+        kept: Mapping[str, Any],
+        spec: WorkflowSpec,
+        done: frozenset[str],
+        code_then: Mapping[str, str | None],
+        code_now: Mapping[str, str | None],
+        active: Collection[str],
+        migrated: bool,
+    ) -> None:
+        self.level, self.kept, self.spec, self.migrated, self.active = level, kept, spec, migrated, active
+        self.code_then, self.code_now = code_then, code_now
+        self.shape = spec.shape()
+        self.then, self.now = set(kept["nodes"]), set(spec.nodes)
+        self.done = {path.removeprefix(level.path) for path in done if path.startswith(level.path)}
+        self.done = {name for name in self.done if "/" not in name}
+        self.suggested: dict[str, str] = {}
+
+    def changes(self) -> Iterator[Change]:
+        yield from self._missing()
+        yield from self._joins()
+        yield from self._loops()
+        yield from self._passed()
+        yield from self._state()
+        yield from self._nodes()
+        yield from self._ways()
+
+    def at(self, name: str) -> str:
+        return self.level.path + name
+
+    # -- what the run stands at ---------------------------------------------------------------------
+
+    def _missing(self) -> Iterator[Change]:
+        for name in sorted((self.level.pending | self.level.coming) - self.now - {START, END}):
+            yield Change(
+                "pending",
+                self.at(name),
+                f"`{self.at(name)}` is to run next, and the graph has no such node{self._suggest(name)}",
+                "needs mapping",
+                can_be_accepted=False,
+            )
+        for name in sorted(self.level.pending & self.now):
+            then, now = self.kept["nodes"].get(name), self.shape["nodes"][name]
+            if then is None:
+                continue
+            if then["child"] is not None and now["child"] is None and self.at(name) + "/" in self.active:
+                yield Change(
+                    "node",
+                    self.at(name),
+                    f"`{self.at(name)}` is in the middle of a subworkflow, and is none any more: what was done in "
+                    "it would be done again",
+                    "unsafe",
+                )
+            if then["defer"] != now["defer"]:
+                yield Change(
+                    "node", self.at(name), f"`{self.at(name)}` is pending, and `defer` changed", "unsafe"
+                )
+
+    def _suggest(self, name: str) -> str:
+        candidate = self._successor(name)
+        if candidate is None:
+            return ""
+        self.suggested[self.at(name)] = self.at(candidate)
+        return f"; is it `{candidate}` now? `--rename {self.at(name)}={self.at(candidate)}`"
+
+    def _successor(self, name: str) -> str | None:
+        """The new node that the old one most likely became: by its code, by its ways, by its name."""
+        taken = {path.removeprefix(self.level.path) for path in self.suggested.values()}
+        new = sorted(self.now - self.then - taken)
+        scores = {candidate: self._likeness(name, candidate) for candidate in new}
+        best = max(new, key=lambda candidate: scores[candidate], default=None)
+        return best if best is not None and (scores[best] >= 1 or len(new) == 1) else None
+
+    def _likeness(self, name: str, candidate: str) -> float:
+        score = SequenceMatcher(None, name.casefold(), candidate.casefold()).ratio()
+        code = self.code_then.get(self.at(name))
+        if code is not None and code == self.code_now.get(self.at(candidate)):
+            score += 3
+        here = {candidate: name}
+        ways = [_way(e, here) for e in self.shape["edges"] if candidate in (*e[1], e[2])]
+        return score + 2 * (
+            sorted(ways) == sorted(_way(e, {}) for e in self.kept["edges"] if name in (*e[1], e[2]))
+        )
+
+    def _joins(self) -> Iterator[Change]:
+        now = {f"join:{'+'.join(e.sources)}:{e.target}" for e in self.spec.edges if e.kind == "join"}
+        for channel, seen in self.level.joins.items():
+            if channel in now or not seen:
+                continue
+            sources, target = join_of(channel)
+            gone = [name for name in (*sources, target) if name not in self.now and name != END]
+            hints = "".join(self._suggest(name) for name in gone if self.at(name) not in self.suggested)
+            words = f"the join of {_names(sources)} into `{target}` has seen {_names(sorted(seen))}, and is gone: "
+            yield Change(
+                "join",
+                self.at(target),
+                words + f"`{target}` would never run{hints}",
+                "needs mapping",
+                can_be_accepted=False,
+            )
+
+    def _loops(self) -> Iterator[Change]:
+        now = {e.counter: e.loop for e in self.spec.edges if e.loop is not None}
+        ways = {(e.source, e.target) for e in self.spec.edges if e.loop is not None}
+        for counter, count in self.level.loops.items():
+            source, router, label, target = counter.split("|")
+            way = f"the loop `{source}` → `{target}`" + (f" ({label})" if label else "")
+            bound = now.get(counter)
+            if bound is not None and bound < count:
+                yield Change(
+                    "bound",
+                    self.at(source),
+                    f"{way} may be taken {bound} times now, and the run has taken it {count} times",
+                    "unsafe",
+                )
+            if counter in now or not count:
+                continue
+            gone = [name for name in dict.fromkeys((source, target)) if name not in self.now]
+            if gone:
+                hints = "".join(self._suggest(name) for name in gone if self.at(name) not in self.suggested)
+                yield Change(
+                    "loop",
+                    self.at(gone[0]),
+                    f"{way} was taken {count} times, and the graph has no {_names(gone)}{hints}",
+                    "needs mapping",
+                )
+            elif (source, target) in ways:
+                yield Change(
+                    "loop",
+                    self.at(source),
+                    f"{way} was taken {count} times under the router `{router}`; it is another's now, so that its "
+                    "count would start from zero",
+                    "unsafe",
+                )
+            else:
+                yield Change("loop", self.at(source), f"{way} is gone; the run has taken it {count} times")
+
+    # -- what the run has passed --------------------------------------------------------------------
+
+    def _passed(self) -> Iterator[Change]:
+        """Nodes and ways that were put where the run has been already: it would go past them."""
+        waiting = self.level.pending - self.done if self.level.finished else self.level.pending
+        passed = (self.done | {START}) - waiting
+        ahead = self._reachable(self.level.pending | self.level.coming)
+        old_ways = {(kind, tuple(origins), target) for kind, origins, target, *_ in self.kept["edges"]}
+        old_answers = {
+            (tuple(o), router, label) for _, o, _, router, label, *_ in self.kept["edges"] if label
+        }
+        told: set[str] = set()
+        for kind, origins, target, router, label, *_ in self.shape["edges"]:
+            behind = [source for source in origins if source in passed]
+            if not behind or target in (END, "") or target in told:
+                continue
+            if (kind, tuple(origins), target) in old_ways:
+                continue
+            new = target not in self.then
+            decided = kind in ("static", "join") or (tuple(origins), router, label) in old_answers
+            if not decided or not (new or (target not in ahead and kind == "static")):
+                continue
+            told.add(target)
+            before = sorted(self._reachable({target}) & self.level.pending - {target})
+            where = f"before {_names([self.at(n) for n in before])}, " if before else ""
+            what = "was inserted" if new else "has a new way to it"
+            source = "the start" if behind[0] == START else f"`{self.at(behind[0])}`"
+            yield Change(
+                "inserted",
+                self.at(target),
+                f"`{self.at(target)}` {what} {where}behind {source}, which the run has passed: it would be skipped",
+                "unsafe",
+            )
+
+    def _reachable(self, sources: Collection[str]) -> set[str]:
+        seen, todo = set(sources), list(sources)
+        while todo:
+            name = todo.pop()
+            for _, origins, target, *_ in self.shape["edges"]:
+                if name in origins and target not in seen:
+                    seen.add(target)
+                    todo.append(target)
+        return seen
+
+    # -- what is stored -----------------------------------------------------------------------------
+
+    def _state(self) -> Iterator[Change]:
+        then, now = self.kept["state"], self.shape["state"]
+        used = (self.level.keys | self.level.written) & then.keys()
+        for key in then.keys() - now.keys():
+            if key not in used or self.migrated:
+                yield Change("state", self.at(key), f"the state key `{key}` is gone; {self._so(key, used)}")
+            else:
+                yield Change(
+                    "state", self.at(key), f"the state key `{key}` is gone, and holds a value", "unsafe"
+                )
+        for key in then.keys() & now.keys():
+            for was, is_, what in zip(then[key], now[key], ("type", "reducer"), strict=False):
+                if was == is_:
+                    continue
+                harmless = key not in used or self.migrated
+                yield Change(
+                    "state",
+                    self.at(key),
+                    f"the {what} of the state key `{key}` was `{was}` and is `{is_}`"
+                    + (f"; {self._so(key, used)}" if harmless else ", and it holds a value"),
+                    "compatible" if harmless else "unsafe",
+                )
+        for key in now.keys() - then.keys():
+            yield Change("state", self.at(key), f"the state key `{key}` is new")
+        stale = sorted((self.level.written & then.keys()) if self.migrated else ())
+        if stale:
+            yield Change(
+                "state",
+                self.at(stale[0]),
+                f"a node that has finished wrote {_names(stale)} for the old version, after which the state is "
+                "migrated; its update would be applied as it is",
+                "unsafe",
+            )
+
+    def _so(self, key: str, used: Collection[str]) -> str:
+        return "it is migrated" if key in used else "it holds no value"
+
+    # -- the rest -----------------------------------------------------------------------------------
+
+    def _nodes(self) -> Iterator[Change]:
+        gone_on = self.level.pending | self.level.coming
+        for name in sorted(self.then - self.now - gone_on):
+            yield Change(
+                "node", self.at(name), f"`{self.at(name)}` is gone; nothing of this run waits for it"
+            )
+        for name in sorted(self.now - self.then):
+            yield Change("node", self.at(name), f"`{self.at(name)}` is new")
+        for name in sorted(self.now & self.then):
+            path = self.at(name)
+            then, now = self.kept["nodes"][name], self.shape["nodes"][name]
+            if then["kind"] != now["kind"]:
+                yield Change("node", path, f"`{path}` was a {then['kind']} and is a {now['kind']}")
+            elif then["child"] != now["child"] and path + "/" not in self.active:
+                yield Change("node", path, f"the subworkflow of `{path}` changed")
+            if (then["inputs"], then["outputs"]) != (now["inputs"], now["outputs"]):
+                yield Change("node", path, f"the keys that go into `{path}` or come out of it changed")
+            was, is_ = self.code_then.get(path), self.code_now.get(path)
+            if was != is_ and was is not None and is_ is not None:
+                yield Change("code", path, f"the code of `{path}` changed")
+
+    def _ways(self) -> Iterator[Change]:
+        old, new = ([_way(e, {}) for e in shape["edges"]] for shape in (self.kept, self.shape))
+        touched = sorted({s for way in set(old) ^ set(new) for s in way[1]} & self.now & self.then)
+        for name in touched:
+            yield Change("ways", self.at(name), f"the ways from `{self.at(name)}` changed")
+
+
+def join_of(channel: str) -> tuple[tuple[str, ...], str]:
+    """The sources and the target of a join, from the name of LangGraph's channel ``join:a+b:target``."""
+    sources, _, target = channel.removeprefix("join:").rpartition(":")
+    return tuple(sources.split("+")), target
+
+
+def today(path: str, rename: Mapping[str, str]) -> str:
+    """A node's path in today's names: the longest beginning of it that was renamed is replaced."""
+    parts = path.split("/")
+    for length in range(len(parts), 0, -1):
+        head = "/".join(parts[:length])
+        if head in rename:
+            return "/".join([rename[head], *parts[length:]])
+    return path
+
+
+def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str = "") -> dict[str, Any]:
+    """A shape in today's names; an answer of a router that is the name of its target goes with it."""
+    names = {n: _last(rename[path + n]) for n in shape["nodes"] if path + n in rename}
+    nodes = {
+        names.get(name, name): {
+            **node,
+            "child": renamed_shape(node["child"], rename, f"{path}{name}/") if node["child"] else None,
+        }
+        for name, node in shape["nodes"].items()
+    }
+    edges = [
+        [
+            kind, sorted(names.get(o, o) for o in origins), names.get(target, target), router,
+            names[target] if label == target and target in names else label, *rest,
+        ]
+        for kind, origins, target, router, label, *rest in shape["edges"]
+    ]  # fmt: skip
+    return {**shape, "nodes": nodes, "edges": sorted(edges, key=repr)}
+
+
+def _renamed_level(level: Level, rename: Mapping[str, str]) -> Level:
+    def name(old: str) -> str:
+        return _last(today(level.path + old, rename))
+
+    def join(channel: str) -> str:
+        sources, target = join_of(channel)
+        return f"join:{'+'.join(map(name, sources))}:{name(target)}"
+
+    def counter(old: str) -> str:
+        source, router, label, target = old.split("|")
+        return "|".join((name(source), router, name(target) if label == target else label, name(target)))
+
+    return Level(
+        path=today(level.path.rstrip("/"), rename) + "/" if level.path else "",
+        pending=frozenset(map(name, level.pending)),
+        finished=level.finished,
+        coming=frozenset(map(name, level.coming)),
+        joins={join(channel): frozenset(map(name, seen)) for channel, seen in level.joins.items()},
+        loops={counter(old): count for old, count in level.loops.items()},
+        used=level.used,
+        keys=level.keys,
+        written=level.written,
+    )
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _way(edge: Iterable[Any], names: Mapping[str, str]) -> tuple[Any, ...]:
+    """An edge as something that can be compared and sorted, in other names."""
+    kind, origins, target, router, label, *rest = edge
+    label = names[target] if label == target and target in names else label
+    origins = tuple(sorted(names.get(o, o) for o in origins))
+    return (kind, origins, names.get(target, target), router or "", label or "", *map(str, rest))
+
+
+def _shape_at(shape: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = shape
+    for name in path.split("/")[:-1]:
+        node = found["nodes"].get(name) if found else None
+        found = node["child"] if node else None
+    return found
+
+
+def _spec_at(spec: WorkflowSpec, path: str) -> WorkflowSpec | None:
+    found: WorkflowSpec | None = spec
+    for name in path.split("/")[:-1]:
+        node = found.nodes.get(name) if found else None
+        found = node.child if node else None
+    return found
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,150 @@
+"""Time travel into a new thread: the history up to a checkpoint, and a new run that goes on from there."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base.id import uuid6
+
+from dalsegno.checkpoints import RunRecord
+from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, did_you_mean
+from dalsegno.graphs.views import KERNEL
+from dalsegno.runtime.inputs import fitting
+from dalsegno.runtime.marks import level_of
+from dalsegno.runtime.result import RunResult
+
+if TYPE_CHECKING:
+    from dalsegno.runtime.runner import Runner
+
+
+def fork(
+    runner: Runner, thread: str, at: str, into: str | None, values: Mapping[str, Any] | None
+) -> RunResult:
+    """Make the new thread and its run, in one commit; see `Runner.fork`."""
+    saver, ledger = runner.checkpointer, runner.ledger
+    target = into if into is not None else f"{thread}-{uuid.uuid4().hex[:6]}"
+    chain = _chain(runner, thread, at)
+    mark = chain[-1]
+    run = _run_of(runner, thread, mark)
+    state = fitting(values, runner.state_schema, present=mark.checkpoint["channel_values"]) if values else {}
+    run_id = uuid.uuid4().hex
+    with ledger.database.transaction():
+        if ledger.latest(target, plain=True) is not None or saver.get_tuple(_place(target)) is not None:
+            raise ThreadUnfinished(
+                f"There is a thread {target!r} already: fork into a new one, or `dalsegno delete {target}` first.",
+                thread=target,
+            )
+        lease = ledger.begin(
+            run_id=run_id,
+            thread=target,
+            workflow=run.workflow,
+            input=run.input,
+            version=run.version,
+            fingerprint=run.fingerprint,
+            target=runner.target or run.target,
+            certificate=run.certificate,
+            shape=run.shape,
+            code=run.code,
+        )
+        _copy(runner, chain, target)
+        _stand(runner, mark, target, run_id, state)
+        level = level_of(mark)
+        status = "stopped" if level.pending else "completed"
+        record = mark.checkpoint["channel_values"].get(KERNEL)
+        used = int(record["walk"]) if record else 0
+        ledger.finish(lease, status, supersteps=used)  # type: ignore[arg-type]  # one of the ledger's
+    return RunResult(
+        run_id=run_id,
+        thread=target,
+        workflow=run.workflow,
+        status=status,
+        supersteps=used,
+        resumed_from=at,
+    )
+
+
+def _chain(runner: Runner, thread: str, at: str) -> list[CheckpointTuple]:
+    """The checkpoints that lead to one, the oldest first."""
+    found: list[CheckpointTuple] = []
+    wanted: str | None = at
+    while wanted is not None:
+        kept = runner.checkpointer.get_tuple(_place(thread, wanted))
+        if kept is None:
+            break  # pruned
+        found.append(kept)
+        parent = kept.parent_config
+        wanted = parent["configurable"]["checkpoint_id"] if parent else None
+    if not found:
+        some = runner.checkpointer.list(_place(thread), limit=200)
+        known = [kept.checkpoint["id"] for kept in some]
+        if not known:
+            raise UnknownThread(
+                f"There is no checkpoint of thread {thread!r} in `{runner.checkpointer.database.path}`.",
+                thread=thread,
+            )
+        raise InputInvalid(
+            f"Thread {thread!r} has no checkpoint `{at}`{did_you_mean(at, known) or '.'} "
+            f"`dalsegno history {thread}` lists them.",
+            key="at",
+            expected="a checkpoint's id",
+        )
+    return found[::-1]
+
+
+def _run_of(runner: Runner, thread: str, mark: CheckpointTuple) -> RunRecord:
+    """The run that a checkpoint belongs to."""
+    run_id: Any = mark.metadata.get("run_id")
+    known = {run.run_id: run for run in runner.ledger.runs(thread=thread)}
+    run = known.get(run_id) or runner.ledger.latest(thread)
+    if run is None:
+        raise UnknownThread(f"No run of thread {thread!r} is in the ledger.", thread=thread)
+    return runner.ledger.get(run.run_id)
+
+
+def _copy(runner: Runner, chain: list[CheckpointTuple], target: str) -> None:
+    """The history, checkpoint by checkpoint, with what each superstep wrote except that of the last: what is
+    pending at the mark is executed by the new run."""
+    before: Mapping[str, Any] = {}
+    for number, kept in enumerate(chain):
+        parent = chain[number - 1].checkpoint["id"] if number else None
+        versions = kept.checkpoint["channel_versions"]
+        new = {channel: version for channel, version in versions.items() if before.get(channel) != version}
+        config = runner.checkpointer.put(_place(target, parent), kept.checkpoint, kept.metadata, new)
+        before = versions
+        if number < len(chain) - 1:
+            by_task: dict[str, list[tuple[str, Any]]] = {}
+            for task, channel, value in kept.pending_writes or ():
+                by_task.setdefault(task, []).append((channel, value))
+            for task, writes in by_task.items():
+                runner.checkpointer.put_writes(config, writes, task)
+
+
+def _stand(runner: Runner, mark: CheckpointTuple, target: str, run_id: str, state: Mapping[str, Any]) -> None:
+    """One checkpoint more: the mark as the new run's, its counters and the changed state in it."""
+    checkpoint: Any = dict(mark.checkpoint)
+    values = {**mark.checkpoint["channel_values"], **state}
+    if KERNEL in values:
+        values[KERNEL] = {**values[KERNEL], "run": run_id}
+    versions = dict(mark.checkpoint["channel_versions"])
+    latest: Any = max(versions.values(), default=None)
+    following: Any = runner.checkpointer.get_next_version(latest, None)
+    changed = [*state, *([KERNEL] if KERNEL in values else [])]
+    versions.update(dict.fromkeys(changed, following))
+    checkpoint.update(
+        id=str(uuid6(clock_seq=-2)),
+        ts=datetime.now(UTC).isoformat(),
+        channel_values=values,
+        channel_versions=versions,
+    )
+    metadata: Any = {**mark.metadata, "source": "fork", "run_id": run_id, "parents": {}}
+    new = dict.fromkeys(changed, following)
+    runner.checkpointer.put(_place(target, mark.checkpoint["id"]), checkpoint, metadata, new)
+
+
+def _place(thread: str, checkpoint: str | None = None) -> Any:
+    place = {"thread_id": thread, "checkpoint_ns": ""}
+    return {"configurable": {**place, "checkpoint_id": checkpoint} if checkpoint else place}

@@ -1,0 +1,113 @@
+"""Where a run stands: read from its checkpoint as it is stored, without asking the graph, which may have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langgraph.checkpoint.base import CheckpointTuple
+
+from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.graphs.kernel import merge_records
+from dalsegno.graphs.model import START
+from dalsegno.graphs.views import KERNEL
+from dalsegno.runtime.compatibility import Level
+
+_TO = "branch:to:"
+_JOIN = "join:"
+_SENDS = "__pregel_tasks"
+_ASIDE = ("__error__", "__interrupt__", "__resume__", "__scheduled__", "__error_source_node__")
+"""Channels of writes by which a task is not finished."""
+
+
+def levels_of(checkpointer: SqliteCheckpointer, thread: str, *, nested: bool = True) -> tuple[Level, ...]:
+    """The outermost level of a thread's latest checkpoint, and with `nested` those of subworkflows in flight."""
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    outermost = checkpointer.get_tuple(config)
+    if outermost is None:
+        return ()
+    levels = [level_of(outermost)]
+    if not nested:
+        return tuple(levels)
+    mark = outermost.checkpoint["id"]
+    seen = {""}
+    # What was stored since belongs to the superstep that is under way; ids rise with time.
+    for kept in checkpointer.list({"configurable": {"thread_id": thread}}):
+        namespace = kept.config["configurable"]["checkpoint_ns"]
+        if kept.checkpoint["id"] <= mark and not namespace:
+            break
+        if namespace not in seen:
+            seen.add(namespace)
+            level = level_of(kept)
+            if level.pending or level.coming:
+                levels.append(level)
+    return tuple(levels)
+
+
+def level_of(kept: CheckpointTuple) -> Level:
+    """One level, from its checkpoint and the writes that wait to be applied to it."""
+    values = kept.checkpoint["channel_values"]
+    namespace = kept.config["configurable"].get("checkpoint_ns") or ""
+    joins: dict[str, frozenset[str]] = {}
+    pending: set[str] = set()
+    for channel, value in values.items():
+        if channel.startswith(_JOIN):
+            joins[channel] = _seen(value)
+    pending |= {name.removeprefix(_TO) for name in values if name.startswith(_TO)}
+    pending |= {send.node for send in values.get(_SENDS) or ()}
+    pending |= {c.rpartition(":")[2] for c, seen in joins.items() if _is_complete(c, seen)}
+    if START in values:
+        pending.add(START)
+    record: Any = values.get(KERNEL)
+    used = record["used"] if record else 0
+    coming: set[str] = set()
+    written: set[str] = set()
+    finished = False
+    for _, channel, value in kept.pending_writes or ():
+        if channel in _ASIDE:
+            continue
+        finished = True
+        if channel.startswith(_TO):
+            coming.add(channel.removeprefix(_TO))
+        elif channel == _SENDS:
+            coming.add(value.node)
+        elif channel.startswith(_JOIN):
+            joins[channel] = joins.get(channel, frozenset()) | {value}
+        elif channel == KERNEL:
+            record = merge_records(record, value)
+        elif not channel.startswith("__"):
+            written.add(channel)
+    return Level(
+        path="".join(
+            f"{part.split(':')[0]}/" for part in namespace.split("|") if part and not part.isdigit()
+        ),
+        pending=frozenset(pending),
+        finished=finished,
+        coming=frozenset(coming),
+        joins=joins,
+        loops=dict(record["loops"]) if record else {},
+        used=used,
+        keys=frozenset(k for k in values if not k.startswith((_TO, _JOIN, "__"))),
+        written=frozenset(written),
+    )
+
+
+def _seen(value: Any) -> frozenset[str]:
+    """What a join has seen; that of a deferred node also keeps whether the rest is finished."""
+    if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[1], bool):
+        value = value[0]
+    return frozenset(map(str, value)) if isinstance(value, set | frozenset | list | tuple) else frozenset()
+
+
+def _is_complete(channel: str, seen: frozenset[str]) -> bool:
+    return sorted("+".join(seen)) == sorted(channel.removeprefix(_JOIN).rpartition(":")[0])
+
+
+def code_of(spec: Any, path: str = "", depth: int = 0) -> Mapping[str, str | None]:
+    """The hash of each node's code by its path, in subworkflows too."""
+    found: dict[str, str | None] = {}
+    for name, node in spec.nodes.items():
+        found[path + name] = node.code
+        if node.child is not None and depth < 20:
+            found |= code_of(node.child, f"{path}{name}/", depth + 1)
+    return found

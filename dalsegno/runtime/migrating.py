@@ -1,0 +1,88 @@
+"""The state of a thread, brought from the version of the workflow that wrote it to today's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.errors import InputInvalid
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import CheckpointTuple
+
+    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.graphs.workflow import Migration
+
+Steps = Sequence[tuple[str, "Migration"]]
+
+_OURS = ("branch:to:", "join:", "__")
+"""How channels begin that are no state keys."""
+
+
+def steps_from(version: str, migrations: Steps) -> Steps:
+    """The migrations that lead from that version on; none where none begins there."""
+    versions = [known for known, _ in migrations]
+    return migrations[versions.index(version) :] if version in versions else ()
+
+
+def state_in(kept: CheckpointTuple) -> dict[str, Any]:
+    """The state keys and values of a checkpoint."""
+    values = kept.checkpoint["channel_values"]
+    return {key: value for key, value in values.items() if not key.startswith(_OURS)}
+
+
+def migrated(state: Mapping[str, Any], steps: Steps, thread: str) -> dict[str, Any]:
+    """The state after these migrations.
+
+    Raises
+    ------
+    InputInvalid
+        A migration raised, or gave no mapping; the checkpoint stays as it was.
+    """
+    values = dict(state)
+    for version, function in steps:
+        try:
+            made = function(dict(values))
+        except Exception as error:
+            raise InputInvalid(
+                f"The migration from version {version} raised {type(error).__name__}: {error}. The state of thread "
+                f"{thread!r} was left as it is; mend the migration and try again.",
+                key=None,
+                expected="state",
+            ) from error
+        if not isinstance(made, Mapping):
+            raise InputInvalid(
+                f"The migration from version {version} gave {type(made).__name__}, and a mapping of all state keys "
+                f"is expected. The state of thread {thread!r} was left as it is.",
+                key=None,
+                expected="mapping",
+            )
+        values = dict(made)
+    return values
+
+
+def store(checkpointer: SqliteCheckpointer, kept: CheckpointTuple, state: Mapping[str, Any]) -> None:
+    """Put a state into a checkpoint, in place of the one it holds; what is pending there stays pending."""
+    checkpoint = dict(kept.checkpoint)
+    others = {key: value for key, value in kept.checkpoint["channel_values"].items() if key.startswith(_OURS)}
+    versions = dict(kept.checkpoint["channel_versions"])
+    latest: Any = max(versions.values(), default=None)
+    following: Any = checkpointer.get_next_version(latest, None)
+    old = state_in(kept)
+    for key in old.keys() | state.keys():
+        if key not in state:
+            versions.pop(key, None)
+        elif key not in old or old[key] != state[key]:
+            versions[key] = following
+    checkpoint["channel_values"] = {**others, **state}
+    checkpoint["channel_versions"] = versions
+    place = kept.config["configurable"]
+    config: Any = {
+        "configurable": {
+            "thread_id": place["thread_id"],
+            "checkpoint_ns": place.get("checkpoint_ns", ""),
+        }
+    }
+    if kept.parent_config:
+        config["configurable"]["checkpoint_id"] = kept.parent_config["configurable"]["checkpoint_id"]
+    checkpointer.put(config, checkpoint, kept.metadata, versions)  # type: ignore[arg-type]  # a Checkpoint with other values

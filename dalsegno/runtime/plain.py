@@ -1,0 +1,140 @@
+"""A LangGraph graph without a kernel of ours: its nodes are watched, so that they are journalled and have effects.
+
+The graph is copied, never changed. `Pregel.copy` and `PregelNode.copy` keep everything else as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.errors import ParentCommand
+from langgraph.pregel import Pregel
+from langgraph.runtime import get_runtime
+
+from dalsegno.errors import InputInvalid
+from dalsegno.graphs.kernel import CONTEXT, within
+from dalsegno.graphs.model import START
+from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.execution import CURRENT, Execution
+
+_TO = "branch:to:"
+
+
+def watched(graph: Any) -> Any:
+    """A copy of a compiled graph that tells the run what its nodes do; one of ours tells already."""
+    if KERNEL in graph.channels:
+        return graph
+    nodes = {name: node if name == START else _watched_node(name, node) for name, node in graph.nodes.items()}
+    return graph.copy({"nodes": nodes})
+
+
+def _watched_node(name: str, node: Any) -> Any:
+    bound = watched(node.bound) if isinstance(node.bound, Pregel) else node.bound
+    subgraphs = [bound] if isinstance(bound, Pregel) else node.subgraphs
+    return node.copy(
+        {
+            "bound": _Watched(name, bound),
+            "writers": [*node.writers, _Routed()],
+            "subgraphs": subgraphs,
+        }
+    )
+
+
+def with_old_names(graph: Any, rename: Mapping[str, str]) -> Any:
+    """A copy of a compiled graph in which pending nodes are found under their old names too.
+
+    Raises
+    ------
+    InputInvalid
+        The node is inside a subgraph, which is not ours to copy.
+    """
+    nodes, channels = dict(graph.nodes), dict(graph.channels)
+    for old, new in rename.items():
+        if "/" in old or "/" in new:
+            raise InputInvalid(
+                f"`{old}` is inside of a LangGraph subgraph, in which nodes cannot be mapped: give it its old name "
+                "back.",
+                key="rename",
+                expected=None,
+            )
+        nodes[old] = nodes[new].copy({"triggers": [_TO + old]})
+        channels[_TO + old] = channels[_TO + new].copy()
+    return graph.copy({"nodes": nodes, "channels": channels})
+
+
+class _Watched(Runnable[Any, Any]):
+    """A node's own runnable, in an execution of the run."""
+
+    def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
+        self.name = self.node = name
+        self.bound = bound
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        context, execution, superstep = _entered(self.node, config)
+        if execution is None:
+            return self.bound.invoke(input, config, **kwargs)
+        token = CURRENT.set(execution)
+        try:
+            return self.bound.invoke(input, config, **kwargs)
+        except ParentCommand:
+            context.finished(execution, superstep, ())
+            raise
+        except BaseException as error:
+            context.failed(execution, superstep, error)
+            raise
+        finally:
+            CURRENT.reset(token)
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        context, execution, superstep = _entered(self.node, config)
+        if execution is None:
+            return await self.bound.ainvoke(input, config, **kwargs)
+        token = CURRENT.set(execution)
+        try:
+            return await self.bound.ainvoke(input, config, **kwargs)
+        except ParentCommand:
+            context.finished(execution, superstep, ())
+            raise
+        except BaseException as error:
+            context.failed(execution, superstep, error)
+            raise
+        finally:
+            CURRENT.reset(token)
+
+
+class _Routed(Runnable[Any, Any]):
+    """Comes after a node's routers: only then is it done, for LangGraph runs it again when a router raises."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        context = config["configurable"].get(CONTEXT) if config else None
+        if context is not None and config is not None:
+            ended = context.open.pop(_task(config), None)
+            if ended is not None:
+                context.finished(*ended, ())
+        return input
+
+
+def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
+    context = config["configurable"].get(CONTEXT) if config else None
+    if context is None:
+        return None, None, 0
+    place, info = config["metadata"], get_runtime().execution_info
+    outer = CURRENT.get()
+    path = (name,) if outer is None else within(outer, name)
+    step = place["langgraph_step"]
+    way = place["langgraph_path"]
+    index = way[1] if len(way) > 1 and isinstance(way[1], int) else None
+    execution = Execution(context.run_id, path, f"step {step}", index, context=context)
+    if info is not None:
+        execution.attempt, execution.task_id = info.node_attempt, info.task_id
+    superstep = step - context.first_step if outer is None else step
+    context.open[_task(config)] = (execution, superstep)
+    context.started(execution, superstep)
+    return context, execution, superstep
+
+
+def _task(config: Mapping[str, Any]) -> str:
+    """What names a task among those under way."""
+    return str(config["metadata"]["langgraph_checkpoint_ns"])

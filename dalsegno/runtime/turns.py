@@ -1,0 +1,300 @@
+"""One process's turn at a run, from taking the thread to giving it back."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from langgraph.types import Command
+
+from dalsegno.checkpoints import RunRecord
+from dalsegno.checkpoints.interventions import cancel, is_cancelled
+from dalsegno.checkpoints.lease import Lease
+from dalsegno.errors import CheckpointError, NothingToResume, ThreadUnfinished, UnknownThread
+from dalsegno.graphs.kernel import CONTEXT
+from dalsegno.graphs.views import KERNEL
+from dalsegno.runtime.answering import answers
+from dalsegno.runtime.carrying import Carried, carry, migrate
+from dalsegno.runtime.driving import Drive
+from dalsegno.runtime.events import RunFinished, RunStarted
+from dalsegno.runtime.inputs import fitting
+from dalsegno.runtime.marks import code_of
+from dalsegno.runtime.migrating import migrated, state_in, steps_from
+from dalsegno.runtime.pending import Pending
+from dalsegno.runtime.result import RunResult
+from dalsegno.runtime.session import Session
+
+if TYPE_CHECKING:
+    from dalsegno.runtime.runner import Runner
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a turn holds: `began` is unix seconds, `resumed_from` the checkpoint it goes on from."""
+
+    drive: Drive
+    session: Session
+    began: float
+    resumed_from: str | None
+
+    def pending(self) -> Pending:
+        """What is pending on its thread, in today's names."""
+        config = {"configurable": {"thread_id": self.session.thread}}
+        return Pending.of(self.drive.graph.get_state(config), self.session.names)
+
+
+def begin(runner: Runner, input: Any, thread: str | None, context: Any, abandon: bool) -> Turn:
+    """Take a thread for a new run."""
+    known = thread is not None
+    thread = thread if thread is not None else uuid.uuid4().hex[:12]
+    pending = runner.pending(thread)
+    latest = runner.ledger.latest(thread, plain=True) if known else None
+    steps = steps_from(latest.version, runner.migrations) if latest else ()
+    present = _migrated_keys(runner, thread, steps) if steps else pending.values
+    value = fitting(input, runner.input_schema, present=present)
+    if latest is not None and latest.status not in ("running", "completed", "cancelled"):
+        if not abandon and (pending.tasks or pending.run_id != latest.run_id):
+            raise _unfinished(thread, latest.status, pending)
+    elif latest is None and pending.tasks and not abandon:
+        raise _unfinished(thread, "unfinished", pending)
+    run_id = uuid.uuid4().hex
+    certificate = runner.report.certificate
+    described: dict[str, Any] = {
+        "run_id": run_id,
+        "thread": thread,
+        "workflow": runner.spec.name,
+        "input": value,
+        "version": runner.spec.version,
+        "fingerprint": runner.spec.fingerprint(),
+        "target": runner.target,
+        "certificate": certificate.to_dict() if certificate else None,
+        "shape": runner.spec.shape(),
+        "code": code_of(runner.spec),
+    }
+    if steps and latest is not None:
+        with runner.ledger.database.transaction():  # or a crash in between would migrate twice, or never
+            lease = runner.ledger.begin(**described)
+            migrate(runner, thread, latest.version)
+    else:
+        lease = runner.ledger.begin(**described)
+    first = pending.step + 2 if pending.checkpoint_id is not None else 0
+    return _turn(runner, lease, Carried(runner.graph), value, context, None, first)
+
+
+def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    kept = runner.checkpointer.get_tuple(config)
+    return migrated(state_in(kept), steps, thread) if kept is not None else {}
+
+
+def go_on(
+    runner: Runner,
+    thread: str,
+    value: Any,
+    rename: Mapping[str, str] | None,
+    accept_changes: bool,
+    context: Any,
+) -> Turn:
+    """Take a thread to go on with its last run."""
+    run = runner.ledger.latest(thread, plain=True)
+    if run is None:
+        raise UnknownThread(
+            f"Nothing was run on thread {thread!r} in `{runner.checkpointer.database.path}`. Look at "
+            "`dalsegno runs`, and at --db.",
+            thread=thread,
+        )
+    if run.status == "stopped" and is_cancelled(
+        runner.ledger, run.run_id
+    ):  # its process died before it noticed
+        cancel(runner.ledger, thread, by="its resume")
+        run = runner.ledger.get(run.run_id, plain=True)
+    if run.status in ("completed", "cancelled"):
+        raise NothingToResume(
+            f"The last run on thread {thread!r} is {run.status}: there is nothing to go on with. Start a new "
+            "run on it, or on another thread.",
+            thread=thread,
+        )
+    lease = runner.ledger.acquire(thread, run.run_id)
+    try:
+        carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
+    except BaseException:
+        before: Any = run.status if run.status != "running" else "stopped"
+        kept = {"error": run.error, "interrupts": run.interrupts, "supersteps": run.supersteps}
+        runner.ledger.finish(lease, before, **kept)
+        raise
+    return _turn(runner, lease, carried, payload, context, mark, first)
+
+
+def _mark(
+    runner: Runner, run: RunRecord, value: Any, rename: Mapping[str, str] | None, accept_changes: bool
+) -> tuple[Carried, Any, str | None, int]:
+    """The graph to go on in, what to give to it, the checkpoint it goes on from, and the step it began with."""
+    config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
+    kept = runner.checkpointer.get_tuple(config)
+    if kept is None or kept.metadata.get("run_id") != run.run_id:
+        # Killed before its first checkpoint: its input is in the ledger.
+        whole = runner.ledger.get(run.run_id)
+        first = kept.metadata["step"] + 2 if kept is not None else 0
+        given = whole.input
+        if run.fingerprint != runner.spec.fingerprint():
+            given = fitting(given, runner.input_schema, present=state_in(kept) if kept is not None else ())
+        return Carried(runner.graph), given, None, first
+    carried = carry(runner, run, rename, accept_changes)
+    pending = Pending.of(carried.graph.get_state(config), carried.names)
+    first = 0 if runner.is_ours else input_step(runner, run.run_id, run.thread) + 1
+    if value is None:
+        return carried, None, pending.checkpoint_id, first
+    return carried, Command(resume=answers(pending.interrupts, value)), pending.checkpoint_id, first
+
+
+def _turn(
+    runner: Runner,
+    lease: Lease,
+    carried: Carried,
+    payload: Any,
+    context: Any,
+    resumed_from: str | None,
+    first_step: int,
+) -> Turn:
+    session = Session(
+        lease.run_id,
+        lease.thread,
+        runner.ledger,
+        runner.listeners,
+        lease=lease,
+        names=carried.names,
+        executed=carried.executed,
+        first_step=first_step,
+    )
+    config = {"configurable": {"thread_id": lease.thread, "run_id": lease.run_id, CONTEXT: session}}
+    runner.sessions.append(session)
+    now = session.clock()
+    session.tell(
+        RunStarted(
+            run_id=lease.run_id,
+            thread=lease.thread,
+            at=now,
+            workflow=runner.spec.name,
+            resumed=resumed_from is not None,
+            changes=carried.changes,
+        )
+    )
+    drive = Drive(carried.graph, payload, config, context, session.control)
+    return Turn(drive, session, now, resumed_from)
+
+
+def settle(runner: Runner, turn: Turn) -> RunResult:
+    """Record how the turn ended, give the thread back, and tell."""
+    drive, session = turn.drive, turn.session
+    runner.sessions.remove(session)
+    if isinstance(drive.error, CheckpointError) and not session.failure_of(drive.error):
+        _release(runner, session, drive.error)
+    pending = turn.pending()
+    error = _error(drive, session, pending)
+    if drive.error is not None:
+        status = "failed"
+    elif drive.drained or drive.left is not None:
+        status = "stopped" if pending.tasks or pending.run_id != session.run_id else "completed"
+    else:
+        status = "interrupted" if pending.tasks else "completed"
+    seconds = session.clock() - turn.began
+    supersteps = _supersteps(runner, session, pending)
+    usage = {"executions": session.executions, "seconds": round(seconds, 6)}
+    with runner.ledger.database.transaction():  # nobody asks to cancel it between the question and the record
+        if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
+            status, error = "cancelled", None
+        waiting = pending.interrupts if status == "interrupted" else ()
+        runner.ledger.finish(
+            session.lease,
+            status,  # type: ignore[arg-type]  # one of the ledger's
+            error=error,
+            interrupts=waiting,
+            supersteps=supersteps,
+            usage=usage,
+        )
+    session.tell(
+        RunFinished(
+            run_id=session.run_id,
+            thread=session.thread,
+            at=session.clock(),
+            workflow=runner.spec.name,
+            status=status,
+            seconds=seconds,
+            error=dict(error) if error else None,
+        )
+    )
+    if drive.left is not None:
+        raise drive.left
+    outputs = {key: value for key, value in pending.values.items() if key in runner.spec.outputs}
+    return RunResult(
+        run_id=session.run_id,
+        thread=session.thread,
+        workflow=runner.spec.name,
+        status=status,
+        output=outputs if status in ("completed", "interrupted") else None,
+        error=error,
+        interrupts=waiting,
+        supersteps=supersteps,
+        usage=usage,
+        resumed_from=turn.resumed_from,
+    )
+
+
+def _release(runner: Runner, session: Session, error: CheckpointError) -> None:
+    """The database itself failed: give the thread back if it can still be written, and raise."""
+    described = {
+        "type": type(error).__name__,
+        "message": str(error),
+        "node": None,
+        "attempt": None,
+        "traceback": None,
+    }
+    try:
+        runner.ledger.finish(session.lease, "failed", error=described)
+    except CheckpointError:
+        error.add_note("The ledger could not be written either; the run shows as stopped and can be resumed.")
+    raise error
+
+
+def _error(drive: Drive, session: Session, pending: Pending) -> dict[str, Any] | None:
+    error = drive.error
+    if error is None:
+        return None
+    execution = session.failure_of(error)
+    node = session.shown(execution.node) if execution else next((name for name, _ in pending.errors), None)
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "node": node,
+        "attempt": execution.attempt if execution else None,
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
+    record = pending.values.get(KERNEL)
+    if record:
+        return int(record["walk"]) if record["run"] == session.run_id else 0
+    if pending.run_id != session.run_id:
+        return 0
+    return max(pending.step - session.first_step, 0)
+
+
+def input_step(runner: Runner, run_id: str, thread: str) -> int:
+    """LangGraph's step number of the run's input, for a graph without our kernel."""
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    found = runner.checkpointer.list(config, filter={"run_id": run_id, "source": "input"}, limit=1)
+    return next((kept.metadata["step"] for kept in found), -1)
+
+
+def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
+    waiting = ", ".join(f"`{name}`" for name in pending.tasks) or "its input"
+    return ThreadUnfinished(
+        f"Thread {thread!r} has a run that is {status}, with {waiting} pending; new input would drop that work. "
+        f"Go on with it (`dalsegno resume {thread}`, `Runner.resume({thread!r})`), or give it up with "
+        "`abandon=True`.",
+        thread=thread,
+    )
