@@ -17,7 +17,7 @@ import ormsgpack
 
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.segments import Segments
-from dalsegno.checkpoints.streams import MAP, whole
+from dalsegno.checkpoints.streams import MAP, header
 from dalsegno.checkpoints.strict import StrictSerializer
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def whole_index(index: Index | list[int], loaded: Segments, thread: str) -> Inde
     if isinstance(index, dict):
         return index
     segment, length, count = index
-    packed = whole(MAP, count, loaded.stream(segment, length))
+    packed = loaded.stream(segment, length, header(MAP, count))
     found: Index = values.load(_PLAIN, "msgpack", packed, thread=thread, key="checkpoint")
     return found
 

@@ -21,7 +21,13 @@ Profile = Literal["durable", "fast"]
 
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
-_AUTOCHECKPOINT = 200  # pages: a small log stays in the cache of the processor, and is soon copied
+_AUTOCHECKPOINT = 200
+"""Pages in the log before they are copied into the database: so few that it is soon written over again."""
+
+_LOG = _AUTOCHECKPOINT * (4096 + 24) + 32
+_SETTLED = 8
+"""After so many commits the log is made as long as it will be. A commit that makes a file longer takes half
+as long again, since the file system has to write the new length too."""
 
 
 class Database:
@@ -69,6 +75,7 @@ class Database:
         self.on_commit: list[Callable[[int], None]] = []
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
+        self._commits_here = 0
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_identity: tuple[int, int] | None = None
@@ -107,6 +114,8 @@ class Database:
                 connection = self._opened()
                 connection.execute("BEGIN IMMEDIATE")
                 self._depth, self._doomed = 1, None
+                if self._commits_here == _SETTLED:
+                    self._lengthen_log()
                 try:
                     yield connection
                     if self._doomed is not None:
@@ -124,6 +133,7 @@ class Database:
             for one in due:
                 self._queue.remove(one)
             self.commits += 1
+            self._commits_here += 1
             for listener in self.on_commit:
                 listener(self.commits)
 
@@ -218,8 +228,20 @@ class Database:
             )
         if self._connection is None:
             self._connection = self._open()
+            self._commits_here = 0
             self._opened_identity = self._identity()
         return self._connection
+
+    def _lengthen_log(self) -> None:
+        # Nobody else writes to it now, and behind the last frame SQLite takes anything for an end.
+        if self.profile != "durable" or self.path == ":memory:":
+            return
+        with contextlib.suppress(OSError), open(self._file + "-wal", "r+b") as log:
+            missing = _LOG - log.seek(0, os.SEEK_END)
+            if missing > 0:
+                log.write(bytes(missing))
+                log.flush()
+                os.fsync(log.fileno())
 
     def _identity(self) -> tuple[int, int] | None:
         try:

@@ -15,7 +15,7 @@ from dalsegno.checkpoints.differences import Kept
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.rows import Found
 from dalsegno.checkpoints.segments import Segments
-from dalsegno.checkpoints.streams import LIST, MAP, whole
+from dalsegno.checkpoints.streams import LIST, MAP, header
 from dalsegno.errors import DatabaseInvalid
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Reader:
             known = self._lists.get(segment) if form == LIST else None
             if known is not None and length <= known[1]:
                 return known[0][:count]
-            packed = whole(form, count, self._segments.stream(segment, length))
+            packed = self._segments.stream(segment, length, header(form, count))
         value = values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
         if form == LIST and differences.cannot_change(value):
             self._remember(segment, length, value)

@@ -27,10 +27,13 @@ import ormsgpack
 
 from dalsegno.checkpoints.differences import Change, Tip
 from dalsegno.checkpoints.driver import sqlite3
-from dalsegno.checkpoints.streams import Splice
+from dalsegno.checkpoints.streams import Splice, apply
 
-CHUNK = 4000
-"""Bytes up to which a row is appended to. One page of the database: larger rows spill, and cost two more."""
+PAGE, CHUNK = 4000, 32_000
+"""Bytes up to which a row is appended to: about one page of the database, more where more comes at once.
+
+Appending writes the row anew, so small additions stay on one page, and of large ones eight make a row.
+"""
 
 _CHAIN = (
     "WITH RECURSIVE chain (id) AS (SELECT value FROM json_each(?) UNION "
@@ -73,7 +76,7 @@ def store(connection: sqlite3.Connection, place: int, change: Change) -> Stored 
     if appended and (stored := _grow(connection, tip, data)) is not None:
         return stored
     length = len(kept.stream)
-    if tip.spent + len(data) > 2 * length + CHUNK or tip.rows > 32 + length // 512:
+    if tip.spent + len(data) > 2 * length + PAGE or tip.rows > 32 + length // 512:
         return _begin(connection, place, change)
     packed = None if appended else _pack(splices)
     segment = insert(connection, place, Segment(tip.segment, before, packed, data))
@@ -83,7 +86,7 @@ def store(connection: sqlite3.Connection, place: int, change: Change) -> Stored 
 
 
 def _grow(connection: sqlite3.Connection, tip: Tip, data: bytes) -> Stored | None:
-    if tip.data is None or len(tip.data) + len(data) > CHUNK:
+    if tip.data is None or len(tip.data) + len(data) > min(max(PAGE, 8 * len(data)), CHUNK):
         return None
     start = len(tip.data)
     grown = connection.execute(
@@ -139,7 +142,7 @@ class Segments:
 
     def __init__(self) -> None:
         self.rows: dict[int, Segment] = {}
-        self._streams: dict[int, tuple[bytes, int]] = {}
+        self._streams: dict[int, tuple[bytes, int, int]] = {}
 
     def load(self, connection: sqlite3.Connection, wanted: Iterable[int]) -> None:
         """Read these rows and all that they are based on."""
@@ -152,17 +155,24 @@ class Segments:
         ):
             self.rows[identity] = Segment(base, base_length, splices, data)
 
-    def stream(self, segment: int, length: int) -> bytes:
-        """The first `length` bytes of the stream that ends in a row. Raises LookupError where it is damaged."""
+    def stream(self, segment: int, length: int, head: bytes = b"") -> bytes:
+        """The first `length` bytes of the stream that ends in a row, behind `head`.
+
+        Raises LookupError where it is damaged.
+        """
         known = self._streams.get(segment)
-        if known is None or length > known[1]:
-            stream = self._built(segment)
-            known = stream, len(stream)
-            self._remember(segment, stream)
-        stream = known[0]
-        if len(stream) < length:
+        if known is not None and length <= known[2]:
+            stream, skipped, _ = known
+            return head + stream[skipped : skipped + length]
+        stream = b"".join((head, *self._parts(segment)))
+        whole = len(stream) - len(head)
+        for each, most in self.appended(segment, whole):
+            if each in self._streams and self._streams[each][2] >= most:
+                break
+            self._streams[each] = stream, len(head), most
+        if whole < length:
             raise LookupError(segment)
-        return stream if len(stream) == length else stream[:length]
+        return stream if whole == length else stream[: len(head) + length]
 
     def tip(self, segment: int, length: int) -> Tip | None:
         """How a stream goes on from here; None where the row has grown since, on another branch."""
@@ -195,29 +205,28 @@ class Segments:
             found.append(base)
         return found
 
-    def _built(self, segment: int) -> bytes:
-        stream = bytearray()
+    def _parts(self, segment: int) -> list[bytes | memoryview]:
+        """What a stream is made of, in order."""
+        parts: list[bytes | memoryview] = []
+        length = 0
         for each in reversed(self.chain(segment)):
             row = self.rows[each]
-            if row.base is not None and len(stream) < row.base_length:
-                raise LookupError(each)
-            del stream[row.base_length :]
-            done = 0
-            if row.splices is not None:
-                parts = []
-                for start, end, count in _unpack(row.splices):
-                    parts.append((start, end, row.data[done : done + count]))
-                    done += count
-                for start, end, new in reversed(parts):
-                    stream[start:end] = new
-            stream += row.data[done:] if done else row.data
-        return bytes(stream)
-
-    def _remember(self, segment: int, stream: bytes) -> None:
-        for each, most in self.appended(segment, len(stream)):
-            if each in self._streams and self._streams[each][1] >= most:
-                return
-            self._streams[each] = stream, most
+            if row.base is not None and length != row.base_length:
+                if length < row.base_length:
+                    raise LookupError(each)
+                parts = [memoryview(b"".join(parts))[: row.base_length]]
+            if row.splices is None:
+                parts.append(row.data)
+                length = row.base_length + len(row.data)
+                continue
+            stream, done, splices = bytearray(b"".join(parts)), 0, []
+            for start, end, count in _unpack(row.splices):
+                splices.append((start, end, row.data[done : done + count]))
+                done += count
+            apply(stream, splices)
+            stream += row.data[done:]
+            parts, length = [bytes(stream)], len(stream)
+        return parts
 
 
 def reachable(connection: sqlite3.Connection, roots: Iterable[int]) -> set[int]:

@@ -33,11 +33,6 @@ def header(form: int, count: int) -> bytes:
     return bytes([0xDD if form == LIST else 0xDF]) + count.to_bytes(4, "big")
 
 
-def whole(form: int, count: int, stream: bytes) -> bytes:
-    """The serialised value, from its stream."""
-    return header(form, count) + stream if form else stream
-
-
 def header_length(packed: bytes) -> int:
     """How many bytes stand before the elements of a packed array or map, 0 for anything else."""
     first = packed[0] if packed else 0
