@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dalsegno.cli import options
-from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
-from dalsegno.errors import DalsegnoError
+from dalsegno.cli.exits import COMPLETED, FAILED, USAGE, UsageError, reporting, tell
+from dalsegno.errors import DalsegnoError, MissingExtra, TargetNotLoaded
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.validation import Report
 
 
 class Format(StrEnum):
@@ -25,25 +30,32 @@ class Format(StrEnum):
 def command(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="TARGET...", help="path/to/file.py:name or package.module:name."),
+        typer.Argument(
+            metavar="TARGET...",
+            help="path/to/file.py:name or package.module:name; a file or a folder for every graph in it.",
+        ),
     ],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     select: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE", help="Only these rules; a beginning like T1 means all of them."),
+        typer.Option(metavar="CODE", help="Show only these rules; a beginning like T1 means all of them."),
     ] = None,
-    ignore: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Not these rules.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Do not show these rules.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Look harder for the exact bounds.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Files and folders without a graph are fine.")
+    ] = False,
     traceback: options.Traceback = False,
 ) -> int:
     """Prove that every run of a workflow ends, or show the path that does not.
 
-    Exit: 0 no errors, 1 errors, 2 a target could not be loaded.
+    What --select and --ignore leave out is not shown, and its errors still count: to excuse one, waive it.
+
+    Exit: 0 no errors, 1 errors, 2 a target could not be loaded, or holds no graph.
     """
-    from dalsegno.cli.reports import print_report
     from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
-    from dalsegno.graphs.loading import load_target
+    from dalsegno.graphs.checking import spec_of
     from dalsegno.graphs.validation import check
     from dalsegno.graphs.validation.registry import selected
 
@@ -52,28 +64,86 @@ def command(
     except DalsegnoError as error:
         raise UsageError(f"{error} `dalsegno rule` lists all of them.") from None
     chosen = Format.json if as_json else format
+    one = len(targets) == 1 and not _holds_several(targets[0])
     with stdout_kept_for_json(chosen is not Format.text) as out:
-        from dalsegno.graphs.checking import spec_of
-
-        specs = [(target, spec_of(load_target(target).graph)) for target in targets]
-        reports = [
-            (target, check(spec, exact=exact, select=_codes(select), ignore=_codes(ignore)))
-            for target, spec in specs
-        ]
+        reports: list[tuple[str, Report]] = []
+        failures: list[DalsegnoError] = []
+        for found in _graphs(targets):
+            try:
+                if isinstance(found, DalsegnoError):
+                    raise found
+                target, graph = found
+                reports.append(
+                    (
+                        target,
+                        check(spec_of(graph), exact=exact, select=_codes(select), ignore=_codes(ignore)),
+                    )
+                )
+            except MissingExtra:
+                raise
+            except DalsegnoError as error:
+                if one:
+                    raise
+                failures.append(error)
+                tell(error, as_json=chosen is Format.json, full=traceback)
+        if not reports and not failures and not allow_empty:
+            raise UsageError(
+                f"No graph was found in {', '.join(f'`{t}`' for t in targets)}. A graph is a public name of a "
+                "module that is given a Workflow, a StateGraph or a compiled graph; name another one as "
+                "file.py:name."
+            )
         if chosen is Format.json:
             documents = [report.to_dict() for _, report in reports]
-            print_json(documents[0] if len(documents) == 1 else documents, out)
+            print_json(documents[0] if one else documents, out)
         elif chosen is Format.sarif:
             from dalsegno.cli.sarif import sarif
 
-            print_json(sarif([report for _, report in reports]), out)
+            print_json(sarif([report for _, report in reports], failures), out)
         else:
-            screen = Screen(sys.stdout)
-            for number, (target, report) in enumerate(reports):
-                if number:
-                    screen.line()
-                print_report(screen, report, target)
+            _print(Screen(sys.stdout), reports)
+    if failures:
+        return USAGE
     return COMPLETED if all(report.ok for _, report in reports) else FAILED
+
+
+def _print(screen: Any, reports: list[tuple[str, Report]]) -> None:
+    from dalsegno.cli.reports import counted, print_report, relative
+
+    for number, (target, report) in enumerate(reports):
+        if number:
+            screen.line()
+        print_report(screen, report, relative(target))
+    if len(reports) > 1:
+        failing = sum(not report.ok for _, report in reports)
+        screen.line()
+        screen.line(f"{counted(len(reports), 'graph')}, {failing} with errors")
+
+
+def _holds_several(target: str) -> bool:
+    """Whether a target is a place to look for graphs in, not the name of one."""
+    path = Path(target)
+    return path.is_dir() or (path.suffix == ".py" and path.is_file())
+
+
+def _graphs(targets: Iterable[str]) -> Iterator[tuple[str, Any] | DalsegnoError]:
+    """The graphs that targets mean, each once, and what could not be loaded, in their order."""
+    from dalsegno.graphs.finding import graphs_in
+    from dalsegno.graphs.loading import load_target
+
+    seen: set[int] = set()
+    for target in targets:
+        if not _holds_several(target):
+            try:
+                yield target, load_target(target).graph
+            except TargetNotLoaded as error:
+                yield error
+            continue
+        found = graphs_in(target)
+        yield from found.failures
+        for each in found.graphs:
+            if id(each.graph) not in seen:  # a folder and a file in it
+                seen.add(id(each.graph))
+                yield each.target, each.graph
 
 
 def _codes(given: list[str] | None) -> list[str] | None:

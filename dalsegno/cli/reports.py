@@ -10,7 +10,7 @@ from dalsegno.cli.screen import Screen, one_line, readable
 if TYPE_CHECKING:
     from dalsegno.graphs.validation import Certificate, Finding, Report
 
-_STYLES = {"error": "bold red", "warning": "bold yellow"}
+_STYLES = {"error": "bold red", "warning": "bold yellow", "waived": "dim"}
 _WITNESS = 24
 """Nodes of a witness that are printed; JSON has all."""
 
@@ -19,8 +19,11 @@ def print_report(screen: Screen, report: Report, target: str | None = None) -> N
     """Print the findings, then what was proved."""
     errors = sum(f.severity == "error" for f in report.findings)
     warnings = len(report.findings) - errors
+    hidden = len(report.errors) - errors
     for finding in report.findings:
         _finding(screen, finding)
+    for waived in report.waived:
+        _finding(screen, waived.finding, reason=waived.reason)
     mark = screen.paint("✓", "bold green") if report.ok else screen.paint("✗", "bold red")
     said = screen.paint(readable(report.workflow), "bold")
     if report.certificate is not None and report.ok:
@@ -28,7 +31,12 @@ def print_report(screen: Screen, report: Report, target: str | None = None) -> N
         said += f": every run ends within {many} superstep{'' if many == 1 else 's'}"
     elif report.certificate is None:
         said += ": no bound can be proved"
-    counts = [_counted(errors, "error"), _counted(warnings, "warning")]
+    counts = [_some(errors, "error"), _some(warnings, "warning")]
+    if hidden:
+        codes = sorted({f.code for f in report.hidden if f.severity == "error"})
+        counts.append(f"{counted(hidden, 'error')} not shown ({', '.join(codes)})")
+    if report.waived:
+        counts.append(f"{len(report.waived)} waived")
     found = ", ".join(c for c in counts if c)
     where = f"  {screen.paint(target, 'dim')}" if target else ""
     screen.line(f"{mark} {said}{f' · {found}' if found else ''}{where}")
@@ -68,13 +76,16 @@ def walk(names: tuple[str, ...]) -> str:
     return " → ".join(shown)
 
 
-def _finding(screen: Screen, finding: Finding) -> None:
-    head = screen.paint(f"{finding.severity} {finding.code}", _STYLES[finding.severity])
+def _finding(screen: Screen, finding: Finding, reason: str | None = None) -> None:
+    said = finding.severity if reason is None else "waived"
+    head = screen.paint(f"{said} {finding.code}", _STYLES[said])
     where = screen.paint(relative(finding.where), "dim") if finding.where else ""
     screen.line(f"{head}  {where}".rstrip())
     screen.block(readable(finding.message), indent="  ")
     facts = [("path", walk(finding.path))] if len(finding.path) > 1 else []
-    if finding.fix:
+    if reason is not None:
+        facts.append(("reason", readable(reason)))
+    elif finding.fix:
         facts.append(("fix", readable(finding.fix)))
     screen.facts(facts)
     screen.line()
@@ -87,5 +98,10 @@ def relative(where: str) -> str:
     return where if short.startswith("..") else f"{short}{colon}{line}"
 
 
-def _counted(many: int, what: str) -> str:
-    return "" if not many else f"{many} {what}{'' if many == 1 else 's'}"
+def counted(many: int, what: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{many} {what}{'' if many == 1 else 's'}"
+
+
+def _some(many: int, what: str) -> str:
+    return counted(many, what) if many else ""

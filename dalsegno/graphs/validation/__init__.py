@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from dalsegno.graphs.validation.checking import check
 from dalsegno.graphs.validation.registry import RULES, Rule, explain, rules_page
-from dalsegno.graphs.validation.report import Bound, Certificate, Finding, Report
+from dalsegno.graphs.validation.report import Bound, Certificate, Finding, Report, Waived
 
-__all__ = ["RULES", "Bound", "Certificate", "Finding", "Report", "Rule", "check", "explain", "rules_page"]
+__all__ = [
+    "RULES",
+    "Bound",
+    "Certificate",
+    "Finding",
+    "Report",
+    "Rule",
+    "Waived",
+    "check",
+    "explain",
+    "rules_page",
+]

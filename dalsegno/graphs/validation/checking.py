@@ -10,7 +10,7 @@ from dalsegno.graphs.validation import data, resilience, soundness, structure, t
 from dalsegno.graphs.validation.certifying import certify
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import RULES, finding, raised_elsewhere, selected
-from dalsegno.graphs.validation.report import Certificate, Finding, Report
+from dalsegno.graphs.validation.report import Certificate, Finding, Report, Waived
 
 RULE_FILES = (structure, termination, soundness, data, resilience)
 """Importing them registers their rules."""
@@ -21,7 +21,8 @@ raised_elsewhere(
     """A waiver waives nothing.
 
     ## What it does
-    Looks for waivers whose code is no rule, which give no reason, or which no finding matches.
+    Looks for waivers whose code is no rule, which give no reason, or which no finding matches. Those of
+    what `check` cannot see (R404) are left alone.
 
     ## Why is this bad
     What it once excused is gone; it would hide the next one at the same place.
@@ -44,10 +45,11 @@ def check(
 ) -> Report:
     """Prove that every run of `spec` ends, or say why not.
 
-    `select` and `ignore` take codes or their beginnings (``"T"``, ``"T1"``), and leave the certificate
-    as it is. `exact` looks for the least bound on supersteps where the linear one may be higher.
-    Linear in the size of the graph without `exact`. A subworkflow is checked once, wherever it stands;
-    its findings are in the report, their path beginning with its node.
+    `select` and `ignore` take codes or their beginnings (``"T"``, ``"T1"``), and say what is shown: what
+    they leave out is in `Report.hidden`, and its errors count; to excuse one, waive it. `exact` looks for
+    the least bound on supersteps where the linear one may be higher. Linear in the size of the graph
+    without `exact`. A subworkflow is checked once, wherever it stands; its findings are in the report,
+    their path beginning with its node.
 
     Raises `DalsegnoError` for an entry of `select` or `ignore` that begins no code, and `MissingExtra`
     for `exact` without scipy.
@@ -56,15 +58,24 @@ def check(
     certificates: dict[int, Certificate | None] = {}
     recursive: set[int] = set()
     findings: list[Finding] = []
+    waived: list[Waived] = []
     for part, path in _inside_out(spec, recursive):
         facts = Facts(part, certificates, recursive, exact=exact).settled()
-        found, certificate = _check_level(facts)
-        certificates[id(part)] = certificate
-        kept = list(_waive(part, [f for f in found if f.code in codes], codes))
-        findings.extend(_inner(f, path) if path else f for f in kept)
-    severity = {"error": 0, "warning": 1}
-    findings.sort(key=lambda f: (severity[f.severity], f.code))
-    return Report(spec.name, tuple(findings), certificates[id(spec)])
+        found, certificates[id(part)] = _check_level(facts)
+        kept, excused = _waive(part, found)
+        findings.extend(_inner(f, path) for f in kept)
+        waived.extend(replace(w, finding=_inner(w.finding, path)) for w in excused)
+    findings.sort(key=lambda f: (_GRAVITY[f.severity], f.code))
+    return Report(
+        spec.name,
+        tuple(f for f in findings if f.code in codes),
+        certificates[id(spec)],
+        tuple(w for w in waived if w.finding.code in codes),
+        tuple(f for f in findings if f.code not in codes),
+    )
+
+
+_GRAVITY = {"error": 0, "warning": 1}
 
 
 def _check_level(facts: Facts) -> tuple[list[Finding], Certificate | None]:
@@ -110,31 +121,31 @@ def _inside_out(spec: WorkflowSpec, recursive: set[int]) -> Iterator[tuple[Workf
                 stack.append((node.child, (*path, node.name), False))
 
 
-def _waive(part: WorkflowSpec, found: list[Finding], codes: frozenset[str]) -> Iterator[Finding]:
-    used: set[int] = set()
-    waived: set[int] = set()
-    for i, (code, place, reason) in enumerate(part.waivers):
-        for j, f in enumerate(found):
-            if reason.strip() and f.code == code and f.is_at(place):
-                used.add(i)
-                waived.add(j)
-    yield from (f for j, f in enumerate(found) if j not in waived)
-    if "W001" not in codes:
-        return
-    for i, (code, place, reason) in enumerate(part.waivers):
-        if i in used or (code in RULES and code not in codes):
+def _waive(part: WorkflowSpec, found: list[Finding]) -> tuple[list[Finding], list[Waived]]:
+    """The findings that stay, those of idle waivers among them, and those that are excused."""
+    excused: dict[int, Waived] = {}
+    idle: list[Finding] = []
+    for code, place, reason in part.waivers:
+        meant = [i for i, f in enumerate(found) if reason.strip() and f.code == code and f.is_at(place)]
+        excused.update((i, Waived(found[i], reason)) for i in meant)
+        rule = RULES.get(code)
+        if meant or (rule is not None and not rule.decided_here):
             continue
         why = (
             f"`{code}` is no rule"
-            if code not in RULES
+            if rule is None
             else "it gives no reason"
             if not reason.strip()
             else f"no {code} is found there"
         )
         message = f"the waiver of {code} at `{place}` waives nothing: {why}. Delete or correct it."
-        yield finding("W001", message, path=(place,), where=part.where, fix="delete the waiver")
+        idle.append(finding("W001", message, path=(place,), where=part.where, fix="delete the waiver"))
+    stay = [f for i, f in enumerate(found) if i not in excused]
+    return stay + idle, [excused[i] for i in sorted(excused)]
 
 
 def _inner(found: Finding, path: tuple[str, ...]) -> Finding:
+    if not path:
+        return found
     inside = "/".join(path)
     return replace(found, message=f"in subworkflow `{inside}`: {found.message}", path=(*path, *found.path))

@@ -36,6 +36,11 @@ class Rule:
     check_bounds: BoundCheck | None = None
     voids: bool = False
 
+    @property
+    def decided_here(self) -> bool:
+        """Whether `check` can find it; what it cannot is raised elsewhere."""
+        return self.check is not None or self.check_bounds is not None or self.code == "W001"
+
 
 _RULES: dict[str, Rule] = {}
 RULES: Mapping[str, Rule] = _RULES

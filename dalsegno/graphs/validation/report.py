@@ -46,6 +46,18 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Waived:
+    """A finding that a waiver excuses, and why."""
+
+    finding: Finding
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The finding as the JSON of `check`, with the reason."""
+        return {**self.finding.to_dict(), "reason": self.reason}
+
+
+@dataclass(frozen=True)
 class Bound:
     """One proved number: no run goes beyond `value`.
 
@@ -129,20 +141,31 @@ def _whole(value: int | float | None) -> int | None:
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a check: `findings`, errors first, and a `certificate` or None."""
+    """The outcome of a check: `findings`, errors first, and a `certificate` or None.
+
+    `waived` are those that a waiver excuses; `hidden` those that `select` or `ignore` left out. Hidden is
+    not excused: an error among them counts as any other.
+    """
 
     workflow: str
     findings: tuple[Finding, ...] = ()
     certificate: Certificate | None = None
+    waived: tuple[Waived, ...] = ()
+    hidden: tuple[Finding, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The errors, hidden ones among them."""
+        return tuple(f for f in (*self.findings, *self.hidden) if f.severity == "error")
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error; warnings may remain."""
-        return not any(f.severity == "error" for f in self.findings)
+        """Whether there is no error, shown or hidden; warnings and what is waived may remain."""
+        return not self.errors
 
     def raise_for_errors(self) -> None:
         """Raise `WorkflowInvalid` with all error findings, if there are any."""
-        errors = [f for f in self.findings if f.severity == "error"]
+        errors = self.errors
         if not errors:
             return
         lines = [f"  {f.code} {f.message}" + (f" ({f.where})" if f.where else "") for f in errors]
@@ -150,10 +173,16 @@ class Report:
         raise WorkflowInvalid(f"workflow `{self.workflow}` has {count}:\n" + "\n".join(lines), report=self)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as the JSON of `check`."""
+        """The report as the JSON of `check`; `waived` and `hidden` are there where something is."""
+        more: dict[str, Any] = {}
+        if self.waived:
+            more["waived"] = [w.to_dict() for w in self.waived]
+        if self.hidden:
+            more["hidden"] = [{"code": f.code, "severity": f.severity} for f in self.hidden]
         return {
             "workflow": self.workflow,
             "ok": self.ok,
             "findings": [f.to_dict() for f in self.findings],
             "certificate": self.certificate.to_dict() if self.certificate else None,
+            **more,
         }

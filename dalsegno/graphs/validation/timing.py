@@ -18,10 +18,8 @@ def seconds_of_attempts(node: NodeSpec) -> int:
 def _pauses(node: NodeSpec) -> float:
     retry = node.policies.get("retry")
     # LangGraph's policy is itself a tuple, of its fields.
-    if isinstance(retry, Sequence) and not hasattr(retry, "max_attempts"):
-        policies = list(retry)
-    else:
-        policies = [retry]
+    several = isinstance(retry, Sequence) and not hasattr(retry, "max_attempts")
+    policies: Sequence[Any] = retry if isinstance(retry, Sequence) and several else [retry]
     return max((_pauses_of(p, node.attempts) for p in policies if p is not None), default=0.0)
 
 

@@ -508,10 +508,34 @@ def test_the_page_of_rules_is_what_the_rules_say():
 def test_select_and_ignore_take_codes_and_their_beginnings():
     spec = endless(True)
     assert {f.code for f in check(spec, select=["T"]).findings} == {"T101"}
-    assert check(spec, ignore="T101").ok
-    assert check(spec, ignore="T101").certificate is None
+    report = check(spec, ignore="T101")
+    assert report.findings == ()
+    assert report.certificate is None
     with pytest.raises(DalsegnoError, match="`X9` begins no rule"):
         check(spec, select="X9")
+
+
+def test_what_is_not_shown_still_counts():
+    report = check(endless(True), ignore="T")
+    assert [f.code for f in report.hidden] == ["T101"]
+    assert not report.ok
+    with pytest.raises(WorkflowInvalid, match="T101"):
+        report.raise_for_errors()
+    assert report.to_dict()["hidden"] == [{"code": "T101", "severity": "error"}]
+
+
+def test_what_is_waived_is_kept_with_its_reason():
+    waivers = (("T101", "act->plan", "a person stops it"),)
+    report = check(replace(endless(True), waivers=waivers))
+    assert report.ok
+    assert report.certificate is None
+    assert [(w.finding.code, w.reason) for w in report.waived] == [("T101", "a person stops it")]
+    assert report.to_dict()["waived"][0]["reason"] == "a person stops it"
+
+
+def test_a_waiver_of_what_only_compile_can_see_is_not_called_idle():
+    spec = replace(endless(False), waivers=(("R404", "act", "the outer graph has a checkpointer"),))
+    assert check(spec).findings == ()
 
 
 def test_a_waiver_waives_one_code_at_one_place():

@@ -1,0 +1,118 @@
+"""`dalsegno check` of files and folders: every graph in them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLEAN = """
+from typing import TypedDict
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    x: int
+
+def step(state: State): ...
+
+{name} = Workflow("{name}", State).add_node(step).add_edge(START, "step").add_edge("step", END)
+"""
+
+
+@pytest.fixture
+def shop(folder: Path) -> Path:
+    """A folder with two graphs in two files, and a file without any."""
+    (folder / "app.py").unlink()
+    (folder / "shop").mkdir()
+    (folder / "shop" / "shop_orders.py").write_text(CLEAN.format(name="orders"))
+    (folder / "shop" / "shop_bills.py").write_text(CLEAN.format(name="bills"))
+    (folder / "shop" / "shop_words.py").write_text("raise SystemExit('imported for nothing')\n")
+    return folder
+
+
+def test_a_folder_means_every_graph_in_it(dalsegno: Any, shop: Path) -> None:
+    got = dalsegno("check", "shop")
+    assert got.code == 0
+    assert "✓ bills: every run ends within 1 superstep  shop/shop_bills.py:bills" in got.out
+    assert "✓ orders: every run ends within 1 superstep  shop/shop_orders.py:orders" in got.out
+    assert got.out.endswith("2 graphs, 0 with errors\n")
+
+
+def test_a_file_without_a_name_means_every_graph_in_it(dalsegno: Any) -> None:
+    got = dalsegno("check", "app.py", "--json")
+    assert got.code == 1
+    names = [d["workflow"] for d in json.loads(got.out)]
+    assert names == ["article", "endless", "asking", "sums", "outer", "graph"]
+
+
+def test_a_folder_is_an_array_even_of_one(dalsegno: Any, shop: Path) -> None:
+    (shop / "shop" / "shop_bills.py").unlink()
+    (document,) = json.loads(dalsegno("check", "shop", "--json").out)
+    assert document["workflow"] == "orders"
+
+
+def test_a_graph_that_two_targets_mean_is_checked_once(dalsegno: Any, shop: Path) -> None:
+    got = dalsegno("check", "shop", "shop/shop_bills.py", "--json")
+    assert [d["workflow"] for d in json.loads(got.out)] == ["bills", "orders"]
+
+
+def test_where_no_graph_is_found_that_is_said(dalsegno: Any, shop: Path) -> None:
+    (shop / "empty").mkdir()
+    for target in ("empty", "shop/shop_words.py"):
+        got = dalsegno("check", target)
+        assert (got.code, got.out) == (2, "")
+        assert f"No graph was found in `{target}`" in got.err
+        assert dalsegno("check", target, "--allow-empty").code == 0
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif"])
+def test_a_file_that_cannot_be_imported_is_told_and_the_others_are_checked(
+    dalsegno: Any, shop: Path, form: str
+) -> None:
+    (shop / "shop" / "shop_a_broken.py").write_text("import dalsegno\nflow = dalsegno.nothing()\n")
+    got = dalsegno("check", "shop", "--format", form)
+    assert got.code == 2
+    assert "shop_a_broken.py" in got.err
+    if form == "text":
+        assert "✓ bills" in got.out
+    elif form == "json":
+        assert [d["ok"] for d in json.loads(got.out)] == [True, True]
+    else:
+        (invocation,) = json.loads(got.out)["runs"][0]["invocations"]
+        assert not invocation["executionSuccessful"]
+        assert "shop_a_broken.py" in invocation["toolExecutionNotifications"][0]["message"]["text"]
+
+
+def test_a_graph_whose_structure_is_code_is_told_and_the_others_are_checked(
+    dalsegno: Any, shop: Path
+) -> None:
+    (shop / "shop" / "shop_code.py").write_text(
+        "from langgraph.func import entrypoint\n"
+        "@entrypoint()\ndef inner(x): return x\n"
+        "flow = inner.with_config(tags=['x'])\n"
+    )
+    got = dalsegno("check", "shop")
+    assert got.code == 2
+    assert "whose structure is code" in got.err
+    assert "✓ bills" in got.out
+
+
+def test_what_is_waived_is_shown_as_waived_with_its_reason(dalsegno: Any, folder: Path) -> None:
+    with (folder / "app.py").open("a") as file:
+        file.write('\nendless.waive("T101", "review->write", "a person watches it")\n')
+    got = dalsegno("check", "app.py:endless")
+    assert got.code == 0
+    assert got.out.startswith("waived T101  app.py:")
+    assert "reason  a person watches it" in got.out
+    assert "✓ endless: no bound can be proved · 1 waived" in got.out
+    (waived,) = json.loads(dalsegno("check", "app.py:endless", "--json").out)["waived"]
+    assert (waived["code"], waived["reason"]) == ("T101", "a person watches it")
+
+
+def test_a_target_that_does_not_exist_does_not_keep_the_others_from_being_checked(dalsegno: Any) -> None:
+    got = dalsegno("check", "app.py:flow", "nothing.py")
+    assert got.code == 2
+    assert "`nothing.py` does not exist" in got.err
+    assert "✓ article" in got.out
