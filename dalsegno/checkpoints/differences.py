@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 INLINE = 256
 """Bytes up to which a value stands in the row that names it."""
 
+BLOCK = 32
+"""Elements that have a fingerprint together."""
+
 _IMMUTABLE = frozenset({str, int, float, bool, bytes, type(None)})
 
 
@@ -52,8 +55,8 @@ class Kept:
 
     `items` are the elements themselves: strong references, so that the same `id` is the same object.
     They are None where only the bytes are known, as after reading. `prints` hold a fingerprint of every
-    element that can change in place, None for one that cannot, and False for one whose contents cannot
-    be looked into: that one is always serialised again.
+    `BLOCK` of elements, None where none of them can change in place, and False where one cannot be looked
+    into: those are always serialised again.
     """
 
     kind: str
@@ -216,25 +219,21 @@ def _rearranged(
     where = offsets(kept.sizes)
     splices: list[Splice] = []
     sizes: list[int] = []
-    prints: list[int | bool | None] = []
     fresh: list[bytes] = []
     done = 0
     for i, i_end, j, j_end in align(before, after):
         sizes += kept.sizes[done:i]
-        prints += kept.prints[done:i]
         done = i_end
         pieces = _pieces(items[j:j_end], keys and keys[j:j_end], pack)
         fresh += pieces
         sizes += map(len, pieces)
-        prints += map(_fingerprint, items[j:j_end])
         olds = [stream[where[n] : where[n + 1]] for n in range(i, i_end)]
         for r, r_end, c, c_end in align(olds, pieces):
             begin, end = where[i + r], where[i + r_end]
             splices += compare(stream[begin:end], b"".join(pieces[c:c_end]), begin)
     kept.sizes = sizes + kept.sizes[done:]
-    kept.prints = prints + kept.prints[done:]
-    kept.can_change = any(one is not None for one in kept.prints)
     kept.items, kept.keys = items, keys
+    _print(kept, 0)
     apply(kept.stream, splices)
     return Change("msgpack", None, kept, splices, b"".join(fresh))
 
@@ -250,41 +249,56 @@ def _pieces(items: Sequence[Any], keys: Sequence[Any] | None, pack: Callable[[An
 
 def _print(kept: Kept, since: int) -> None:
     """Note the fingerprints of the elements from `since` on."""
-    assert kept.items is not None
-    kept.prints[since:] = map(_fingerprint, kept.items[since:])
-    kept.can_change = (since > 0 and kept.can_change) or any(one is not None for one in kept.prints[since:])
+    items = kept.items
+    assert items is not None
+    first = since // BLOCK
+    kept.prints[first:] = [
+        _fingerprint(items[start : start + BLOCK]) for start in range(first * BLOCK, len(items), BLOCK)
+    ]
+    kept.can_change = any(one is not None for one in kept.prints)
 
 
 def _changed(kept: Kept) -> list[int]:
     """The positions of the elements that may not be what they were when they were stored."""
-    assert kept.items is not None
-    return [
-        position
-        for position, (known, item) in enumerate(zip(kept.prints, kept.items, strict=True))
-        if known is not None and (known is False or _fingerprint(item) != known)
-    ]
+    items = kept.items
+    assert items is not None
+    changed: list[int] = []
+    for block, known in enumerate(kept.prints):
+        start = block * BLOCK
+        if known is not None and (known is False or _fingerprint(items[start : start + BLOCK]) != known):
+            changed += range(start, min(start + BLOCK, len(items)))
+    return changed
 
 
-def _fingerprint(item: Any) -> int | bool | None:
-    """A number that changes with the contents of an element: a hash of all that its bytes are made from.
+def _fingerprint(items: list[Any]) -> int | bool | None:
+    """A number that changes with the contents of elements: a hash of all that their bytes are made from.
 
-    None for one that cannot change, False for one that cannot be looked into.
+    None where none of them can change, False where one cannot be looked into.
     """
-    if type(item) in _IMMUTABLE:
+    kinds = set(map(type, items))
+    if kinds <= _IMMUTABLE:
         return None
+    # Without serialising them: a message has nine fields, and serialising it takes ten times as long.
+    models = {kind for kind in kinds if hasattr(kind, "__pydantic_private__")}
+    views = items
     try:
-        return hash(ormsgpack.packb(_contents(item), default=_contents, option=PACKING))
+        if models:
+            views = [
+                (item.__dict__, item.__pydantic_extra__, item.__pydantic_private__)
+                if type(item) in models
+                else item
+                for item in items
+            ]
+        return hash(ormsgpack.packb(views, default=_contents, option=PACKING))
     except Exception:  # whatever an object raises that is looked into
         return False
 
 
 def _contents(item: Any) -> Any:
+    """What an object that msgpack does not know is made of."""
     contents: tuple[Any, ...]
     kind = type(item)
-    if kind is list or kind is dict or kind is tuple:
-        return item
-    if "__pydantic_fields_set__" in getattr(kind, "__slots__", ()) or hasattr(kind, "model_fields"):
-        # Without serialising it: a message has nine fields, and serialising it takes ten times as long.
+    if hasattr(kind, "__pydantic_private__"):
         contents = item.__dict__, item.__pydantic_extra__, item.__pydantic_private__
     elif is_dataclass(kind):
         contents = getattr(item, "__dict__", None), tuple(getattr(item, f.name) for f in fields_of(kind))

@@ -95,7 +95,7 @@ _DIFFERENCES = (
     """CREATE TABLE segments (
         id INTEGER PRIMARY KEY,
         place INTEGER NOT NULL, base INTEGER, base_length INTEGER NOT NULL, splices BLOB,
-        data BLOB NOT NULL)""",
+        data BLOB NOT NULL, count INTEGER)""",
     """CREATE TABLE writes (
         place INTEGER NOT NULL, checkpoint_id NOT NULL, task_id NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (place, checkpoint_id, task_id)) WITHOUT ROWID""",

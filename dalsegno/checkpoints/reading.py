@@ -125,9 +125,19 @@ class Reader:
             known = self._lists.get(segment) if form == LIST else None
             if known is not None and length <= known[1]:
                 return known[0][:count]
-            packed = self._segments.stream(segment, length, header(form, count))
-        value = values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
-        if form == LIST and differences.cannot_change(value):
+            pieces = self._segments.pieces(segment, length) if form == LIST else None
+            if pieces is None:
+                pieces = [(count, self._segments.stream(segment, length))]
+        decoded = [
+            values.load(
+                self._serde, bodies.long(kind), header(form, number) + data, thread=found.thread, key=channel
+            )
+            for number, data in pieces
+        ]
+        if form != LIST:
+            return decoded[0]
+        value = [element for part in decoded for element in part]
+        if differences.cannot_change(value):
             self._remember(segment, length, value)
             return value[:]
         return value

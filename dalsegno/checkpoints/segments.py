@@ -9,6 +9,7 @@ column          holds
 `base_length`   how many bytes of the base's stream count: it may have grown since on another branch
 `splices`       packed ``[start, end, length, …]``: what to replace, by how many bytes of `data`; NULL for none
 `data`          the new bytes: those of the splices, and behind them what is appended
+`count`         of a list, how many elements the stream has so far, so that each row is decoded alone
 ==============  =========================================================================================
 
 A stream is named by a row and a length. A row that is the end of the chain may grow, up to `CHUNK`
@@ -27,7 +28,7 @@ import ormsgpack
 
 from dalsegno.checkpoints.differences import Change, Tip
 from dalsegno.checkpoints.driver import sqlite3
-from dalsegno.checkpoints.streams import Splice, apply
+from dalsegno.checkpoints.streams import LIST, Splice, apply
 
 PAGE, CHUNK = 4000, 32_000
 """Bytes up to which a row is appended to: about one page of the database, more where more comes at once.
@@ -58,6 +59,7 @@ class Segment:
     base_length: int
     splices: bytes | None
     data: bytes
+    count: int | None = None
 
 
 def store(connection: sqlite3.Connection, place: int, change: Change) -> Stored | None:
@@ -73,25 +75,26 @@ def store(connection: sqlite3.Connection, place: int, change: Change) -> Stored 
     # The stream as it was: `kept` holds the new one.
     before = len(kept.stream) - sum(len(new) - (end - start) for start, end, new in splices)
     appended = len(splices) == 1 and splices[0][0] == before
-    if appended and (stored := _grow(connection, tip, data)) is not None:
+    count = kept.count if kept.form == LIST else None
+    if appended and (stored := _grow(connection, tip, data, count)) is not None:
         return stored
     length = len(kept.stream)
     if tip.spent + len(data) > 2 * length + PAGE or tip.rows > 32 + length // 512:
         return _begin(connection, place, change)
     packed = None if appended else _pack(splices)
-    segment = insert(connection, place, Segment(tip.segment, before, packed, data))
+    segment = insert(connection, place, Segment(tip.segment, before, packed, data, count))
     spent = tip.spent + len(data) + len(packed or b"")
     kept.tip = Tip(segment, _growing(data), tip.rows + 1, spent)
     return Stored(data, segment, 0)
 
 
-def _grow(connection: sqlite3.Connection, tip: Tip, data: bytes) -> Stored | None:
+def _grow(connection: sqlite3.Connection, tip: Tip, data: bytes, count: int | None) -> Stored | None:
     if tip.data is None or len(tip.data) + len(data) > min(max(PAGE, 8 * len(data)), CHUNK):
         return None
     start = len(tip.data)
     grown = connection.execute(
-        "UPDATE segments SET data = ? WHERE id = ? AND length(data) = ?",
-        (tip.data + data, tip.segment, start),
+        "UPDATE segments SET data = ?, count = ? WHERE id = ? AND length(data) = ?",
+        (tip.data + data, count, tip.segment, start),
     )
     if not grown.rowcount:  # it has grown on another branch
         return None
@@ -104,7 +107,8 @@ def _begin(connection: sqlite3.Connection, place: int, change: Change) -> Stored
     kept = change.kept
     assert kept is not None
     data = bytes(kept.stream)
-    segment = insert(connection, place, Segment(None, 0, None, data))
+    count = kept.count if kept.form == LIST else None
+    segment = insert(connection, place, Segment(None, 0, None, data, count))
     kept.tip = Tip(segment, _growing(data), 1, len(data))
     return Stored(data, segment, 0)
 
@@ -112,8 +116,8 @@ def _begin(connection: sqlite3.Connection, place: int, change: Change) -> Stored
 def insert(connection: sqlite3.Connection, place: int, row: Segment) -> int:
     """Store one row."""
     cursor = connection.execute(
-        "INSERT INTO segments (place, base, base_length, splices, data) VALUES (?, ?, ?, ?, ?)",
-        (place, row.base, row.base_length, row.splices, row.data),
+        "INSERT INTO segments (place, base, base_length, splices, data, count) VALUES (?, ?, ?, ?, ?, ?)",
+        (place, row.base, row.base_length, row.splices, row.data, row.count),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
@@ -149,11 +153,26 @@ class Segments:
         missing = sorted(set(wanted) - self.rows.keys())
         if not missing:
             return
-        for identity, base, base_length, splices, data in connection.execute(
-            _CHAIN + "SELECT id, base, base_length, splices, data FROM segments WHERE id IN chain",
+        for identity, *row in connection.execute(
+            _CHAIN + "SELECT id, base, base_length, splices, data, count FROM segments WHERE id IN chain",
             (json.dumps(missing),),
         ):
-            self.rows[identity] = Segment(base, base_length, splices, data)
+            self.rows[identity] = Segment(*row)
+
+    def pieces(self, segment: int, length: int) -> list[tuple[int, bytes]] | None:
+        """The number and the bytes of the elements in each row of a list that has only grown, else None.
+
+        To decode row by row is faster: the list is never in memory as one piece of bytes.
+        """
+        found: list[tuple[int, bytes]] = []
+        done, elements = 0, 0
+        for each in reversed(self.chain(segment)):
+            row = self.rows[each]
+            if row.splices is not None or row.count is None or row.base_length != done:
+                return None
+            found.append((row.count - elements, row.data))
+            done, elements = done + len(row.data), row.count
+        return found if done == length else None
 
     def stream(self, segment: int, length: int, head: bytes = b"") -> bytes:
         """The first `length` bytes of the stream that ends in a row, behind `head`.

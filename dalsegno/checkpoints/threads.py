@@ -205,7 +205,7 @@ def _copy_segments(connection: sqlite3.Connection, place: int, into: int) -> dic
     for identity in sorted(loaded.rows):
         row = loaded.rows[identity]
         base = None if row.base is None else moved[row.base]
-        copied = segments.Segment(base, row.base_length, row.splices, row.data)
+        copied = segments.Segment(base, row.base_length, row.splices, row.data, row.count)
         moved[identity] = segments.insert(connection, into, copied)
     return moved
 
