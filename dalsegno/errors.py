@@ -27,6 +27,7 @@
     │   └── TypeNotAllowed         a stored type that may not be read (.thread, .key, .type)
     ├── RenderError                a picture cannot be made (.format)
     ├── CrashTestFailed            a killed run did not come to the same end (.report)
+    ├── ScriptNotFollowed          a scripted model was called otherwise (.reason, .call)
     └── MissingExtra               an optional package is not installed (.extra)
 
 A message says what happened, where, and what to do next. Data is in attributes, so that nobody
@@ -219,6 +220,21 @@ class CrashTestFailed(DalsegnoError, AssertionError):
     """A killed run did not come to the same end, or there is none to compare with; `.report` says where."""
 
     report: Any
+
+
+class ScriptNotFollowed(DalsegnoError, AssertionError):
+    """A scripted model was not called as its script says, or its script cannot be what a model answers.
+
+    `.reason` is one of ``"exhausted"``, ``"left over"``, ``"unexpected prompt"``, ``"bad tool call"``,
+    ``"bad answer"``, ``"failed"``; `.call` is the number of the call, from 1 (None when calls are missing).
+    A bad tool call has `.tool`, `.argument` and `.expected`.
+    """
+
+    reason: str
+    call: int | None
+    tool: str | None = None
+    argument: str | None = None
+    expected: str | None = None
 
 
 class MissingExtra(DalsegnoError):

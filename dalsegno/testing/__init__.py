@@ -1,4 +1,4 @@
-"""Testing workflows: the crash kit kills a run, resumes it, and compares."""
+"""Testing workflows: the crash kit kills a run, resumes it, and compares; scripted models answer what a test says."""
 
 from __future__ import annotations
 
@@ -7,10 +7,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dalsegno.testing.crash import crash_test
     from dalsegno.testing.report import CrashPoint, CrashReport, Kill
+    from dalsegno.testing.scripted import ScriptedChatModel
+    from dalsegno.testing.scripted_calls import Call
+    from dalsegno.testing.scripted_entries import Cut, HttpError, Malformed, Reply
+    from dalsegno.testing.scripted_server import Request, ScriptedServer
 
-__all__ = ["CrashPoint", "CrashReport", "Kill", "crash_test"]
+__all__ = [
+    "Call",
+    "CrashPoint",
+    "CrashReport",
+    "Cut",
+    "HttpError",
+    "Kill",
+    "Malformed",
+    "Reply",
+    "Request",
+    "ScriptedChatModel",
+    "ScriptedServer",
+    "crash_test",
+]
 
-_MODULES = {"CrashPoint": "report", "CrashReport": "report", "Kill": "report", "crash_test": "crash"}
+_MODULES = {
+    "Call": "scripted_calls",
+    "CrashPoint": "report",
+    "CrashReport": "report",
+    "Cut": "scripted_entries",
+    "HttpError": "scripted_entries",
+    "Kill": "report",
+    "Malformed": "scripted_entries",
+    "Reply": "scripted_entries",
+    "Request": "scripted_server",
+    "ScriptedChatModel": "scripted",
+    "ScriptedServer": "scripted_server",
+    "crash_test": "crash",
+}
 
 if not TYPE_CHECKING:
 
