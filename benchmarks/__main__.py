@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 
-from benchmarks import pairing, startup, superstep
+from benchmarks import pairing, startup, superstep, validation_speed
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     took, modules = startup.seconds(), startup.imported()
     met = "yes" if took <= startup.GATE else "**no**"
     print(f"| `dalsegno --help` | {took:.2f} | ≤ {startup.GATE} | {met} | {', '.join(modules) or 'none'} |")
+    print("\n### Checks\n", *validation_speed.rows(), sep="\n")
 
 
 if __name__ == "__main__":
