@@ -94,7 +94,7 @@ def checkpoint(
     if tag == _SERIALIZED_TAG:
         found = dict(values.load(serde, *rest, thread=thread, key="checkpoint"))
     else:
-        refuse_plain(serde, thread)
+        values.refuse_plaintext(serde, "plain", thread=thread, key="checkpoint")
         v, ts, updated = rest
         found = {"v": v, "ts": ts, "updated_channels": updated}
         found["versions_seen"] = {key[1:]: dict(value) for key, value in index.items() if key[0] == "<"}
@@ -103,13 +103,6 @@ def checkpoint(
     found["id"] = checkpoint_id
     found["channel_versions"] = {channel: entry[0] for channel, entry in channels(index)}
     return found
-
-
-def refuse_plain(serde: SerializerProtocol, thread: str) -> None:
-    """A serializer that encrypts refuses what was stored without it."""
-    check = getattr(serde, "refuse_plain", None)
-    if check is not None:
-        check(thread)
 
 
 def channels(index: Index) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from dalsegno.checkpoints import failures, migrations
+from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
@@ -83,6 +83,8 @@ class Database:
         self._doomed: BaseException | None = None
         self._queue: list[tuple[str | None, str, Sequence[Any]]] = []
         self._group = GroupCommit(self._lock, self._write_all, linger)
+        self._data_version: int | None = None
+        self._warned = False
         self._held_for_fork = False
         _databases.add(self)
 
@@ -114,6 +116,8 @@ class Database:
                 connection = self._opened()
                 connection.execute("BEGIN IMMEDIATE")
                 self._depth, self._doomed = 1, None
+                if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
+                    self._warn_of_other_writers(connection)
                 if self._commits_here == _SETTLED:
                     self._lengthen_log()
                 try:
@@ -180,6 +184,11 @@ class Database:
         """
         self._queue.append((task, sql, parameters))
 
+    def outside(self, sql: str) -> None:
+        """Execute a statement that SQLite takes in no transaction, as ``VACUUM``."""
+        with self._lock, self._translated():
+            self._opened().execute(sql)
+
     def flush(self) -> None:
         """Commit what waits for company, and what is enlisted for no task in particular, if anything is."""
         with self._lock:
@@ -228,7 +237,7 @@ class Database:
             )
         if self._connection is None:
             self._connection = self._open()
-            self._commits_here = 0
+            self._commits_here, self._data_version = 0, None
             self._opened_identity = self._identity()
         return self._connection
 
@@ -242,6 +251,13 @@ class Database:
                 log.write(bytes(missing))
                 log.flush()
                 os.fsync(log.fileno())
+
+    def _warn_of_other_writers(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("PRAGMA data_version").fetchone()
+        if self._data_version not in (None, version) and not self._warned:
+            self._warned = True
+            surroundings.warn_of_other_writers(self.path)
+        self._data_version = version
 
     def _identity(self) -> tuple[int, int] | None:
         try:
@@ -259,6 +275,11 @@ class Database:
                     f"The folder of `{self.path}` cannot be made ({error}). Name another file with `--db`.",
                     path=self.path,
                 ) from error
+            surroundings.refuse_network(self._file, self.path)
+            identity = self._identity()
+            ours = any(one._opened_identity == identity for one in _databases)
+            if identity is not None and not ours:
+                surroundings.warn_of_another_library(identity, self.path)
         connection = sqlite3.connect(
             self._file, timeout=self.timeout, isolation_level=None, check_same_thread=False
         )

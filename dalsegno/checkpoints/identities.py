@@ -16,6 +16,15 @@ def shorten(identity: str) -> Stored:
     return identity
 
 
+def time_ordered(seconds: float) -> Stored:
+    """The lowest identity of LangGraph's kind (UUID version 6) that is made at that moment, in unix seconds.
+
+    https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-6
+    """
+    ticks = max(int(seconds * 10_000_000) + 0x01B21DD213814000, 0)
+    return ((ticks >> 12) << 16 | 0x6000 | (ticks & 0xFFF)).to_bytes(8, "big") + bytes(8)
+
+
 def lengthen(stored: Stored) -> str:
     """The identity that was shortened."""
     if isinstance(stored, str):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
-from dalsegno.checkpoints import bodies, differences, pending, values
+from dalsegno.checkpoints import bodies, differences, pending, rows, values
 from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.cache import Entry
 from dalsegno.checkpoints.differences import Kept
@@ -31,12 +32,17 @@ class Reader:
     """Builds the checkpoints that were found, from rows read in one view of the database.
 
     What checkpoints have in common is read and decoded once; yet what is given out is never shared,
-    except for elements that cannot change.
+    except for elements that cannot change. With `only` other channels are left aside.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, found: Sequence[Found], serde: SerializerProtocol
+        self,
+        connection: sqlite3.Connection,
+        found: Sequence[Found],
+        serde: SerializerProtocol,
+        only: Collection[str] | None = None,
     ) -> None:
+        self._only = only
         self._serde = serde
         self._segments = Segments()
         self._lists: dict[int, tuple[list[Any], int]] = {}
@@ -56,12 +62,16 @@ class Reader:
         wanted: set[int] = set()
         for identity, task, body in rows:
             entries = pending.unpack(body, threads[identity])
+            if self._only is not None:
+                entries = [entry for entry in entries if entry[2] in self._only]
             wanted |= pending.roots(entries)
             self._writes.setdefault(identity, []).append((task, entries))
         self._segments.load(connection, {one.index[0] for one in found if isinstance(one.index, list)})
         for one in found:
             with _damage(one, "index"):
                 index = bodies.whole_index(one.index, self._segments, one.thread)
+            if self._only is not None:
+                index = {"=" + name: entry for name, entry in bodies.channels(index) if name in self._only}
             self._indexes[one.id] = index
             wanted |= bodies.roots(index)
         self._segments.load(connection, wanted)
@@ -82,14 +92,21 @@ class Reader:
             pending_writes=[(task, entry[2], self._write(found, entry)) for task, entry in writes],
         )
 
-    def values(self, found: Found, only: Iterable[str] | None = None) -> dict[str, Any]:
-        """The values of all its channels, or of some."""
-        channels = bodies.channels(self._indexes[found.id])
+    def values(self, found: Found) -> dict[str, Any]:
+        """The values of its channels."""
         return {
             channel: self._value(found, channel, entry)
-            for channel, entry in channels
-            if len(entry) > 1 and (only is None or channel in only)
+            for channel, entry in bodies.channels(self._indexes[found.id])
+            if len(entry) > 1
         }
+
+    def value(self, found: Found, channel: str) -> Any:
+        """The value of one channel."""
+        return self._value(found, channel, self._indexes[found.id]["=" + channel])
+
+    def filled(self, found: Found) -> set[str]:
+        """The channels that have a value."""
+        return {name for name, entry in bodies.channels(self._indexes[found.id]) if len(entry) > 1}
 
     def writes(self, found: Found, channel: str) -> list[tuple[str, str, Any]]:
         """What tasks wrote to one channel, in order."""
@@ -176,6 +193,37 @@ class _damage:
                 thread=self._found.thread,
                 key=self._key,
             ) from error
+
+
+def delta_history(
+    connection: sqlite3.Connection, target: Found | None, channels: frozenset[str], serde: SerializerProtocol
+) -> dict[str, DeltaChannelHistory]:
+    """What `BaseCheckpointSaver.get_delta_channel_history` gives: of each channel the value in the nearest
+    ancestor that has one, and what was written between, the oldest first."""
+    missing = set(channels)
+    writes: dict[str, list[PendingWrite]] = {channel: [] for channel in channels}
+    seeds: dict[str, Any] = {}
+    line = rows.ancestors(connection, target) if target is not None and channels else iter(())
+    # A few at first: a snapshot is near more often than not.
+    for size in chain((8, 32), repeat(128)):
+        found = list(islice(line, size))
+        reader = Reader(connection, found, serde, channels)
+        for one in found:
+            for channel in missing:
+                writes[channel][:0] = reader.writes(one, channel)
+            for channel in missing & reader.filled(one):
+                seeds[channel] = reader.value(one, channel)
+                missing.discard(channel)
+            if not missing:
+                break
+        if not missing or len(found) < size:
+            break
+    return {
+        channel: {"writes": writes[channel], "seed": seeds[channel]}
+        if channel in seeds
+        else {"writes": writes[channel]}
+        for channel in channels
+    }
 
 
 def config_of(thread: str, namespace: str, checkpoint_id: str) -> RunnableConfig:

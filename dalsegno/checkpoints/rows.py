@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ GROUP = 512
 
 _COLUMNS = (
     "c.id, p.thread_id, p.checkpoint_ns, c.place, c.checkpoint_id, c.parent_id, c.body, "
-    "c.metadata, c.metadata_type, c.metadata_blob FROM checkpoints c JOIN places p ON p.id = c.place"
+    "c.metadata, c.metadata_type, c.metadata_blob"
 )
+_FROM = "FROM checkpoints c JOIN places p ON p.id = c.place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def find(
     connection: sqlite3.Connection, thread: str, namespace: str, checkpoint_id: str | None
 ) -> Found | None:
     """One checkpoint by its id, or the latest."""
-    sql = f"SELECT {_COLUMNS} WHERE p.thread_id = ? AND p.checkpoint_ns = ? "
+    sql = f"SELECT {_COLUMNS} {_FROM} WHERE p.thread_id = ? AND p.checkpoint_ns = ? "
     if checkpoint_id:
         sql += "AND c.checkpoint_id = ?"
         row = connection.execute(sql, (thread, namespace, shorten(checkpoint_id))).fetchone()
@@ -90,10 +91,24 @@ def find(
 def fetch(connection: sqlite3.Connection, identities: Sequence[int]) -> list[Found]:
     """Checkpoints by their rows, in that order, without those deleted meanwhile."""
     found = connection.execute(
-        f"SELECT {_COLUMNS} WHERE c.id IN (SELECT value FROM json_each(?))", (json.dumps(identities),)
+        f"SELECT {_COLUMNS} {_FROM} WHERE c.id IN (SELECT value FROM json_each(?))", (json.dumps(identities),)
     )
     by_id = {row[0]: _found(row) for row in found}
     return [by_id[identity] for identity in identities if identity in by_id]
+
+
+def ancestors(connection: sqlite3.Connection, found: Found) -> Iterator[Found]:
+    """The checkpoints that one came from, the nearest first; read as they are asked for."""
+    rows = connection.execute(
+        "WITH RECURSIVE line (id, parent_id) AS (SELECT id, parent_id FROM checkpoints WHERE id = ?1 UNION "
+        # CROSS keeps the order: each step is one look into the index.
+        "SELECT c.id, c.parent_id FROM line l CROSS JOIN checkpoints c "
+        "ON c.place = ?2 AND c.checkpoint_id = l.parent_id) "
+        f"SELECT {_COLUMNS} FROM line l CROSS JOIN checkpoints c ON c.id = l.id "
+        "CROSS JOIN places p ON p.id = c.place WHERE c.id <> ?1",
+        (found.id, found.place),
+    )
+    return (_found(row) for row in rows)
 
 
 def _found(row: Sequence[Any]) -> Found:
@@ -154,7 +169,7 @@ def search(connection: sqlite3.Connection, wanted: Search) -> list[int]:
         # The key is bound as data of json_each, never part of a JSON path.
         conditions.append("EXISTS (SELECT 1 FROM json_each(c.metadata) WHERE key = ? AND value = ?)")
         parameters += [key, exact]
-    sql = "SELECT c.id FROM checkpoints c JOIN places p ON p.id = c.place"
+    sql = f"SELECT c.id {_FROM}"
     if conditions:
         sql += " WHERE " + " AND ".join(conditions)
     sql += " ORDER BY c.checkpoint_id DESC, p.thread_id, p.checkpoint_ns"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +17,7 @@ from langgraph.checkpoint.base import (
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    DeltaChannelHistory,
     get_checkpoint_id,
     get_serializable_checkpoint_metadata,
 )
@@ -26,7 +27,8 @@ from langgraph.checkpoint.serde.types import ERROR
 from dalsegno.checkpoints import pending, rows, threads, values
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.database import Database, Profile
-from dalsegno.checkpoints.reading import Reader, config_of
+from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
@@ -96,7 +98,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
 
     def allow_types(self, types: Iterable[Allowed]) -> None:
         """Let these types be stored and read from now on; nothing happens with a serde of the user's."""
-        if isinstance(self.serde, StrictSerializer):
+        if isinstance(self.serde, (StrictSerializer, EncryptedSerializer)):
             self.serde.allow_types(types)
 
     def allow_schema(self, *schemas: Any) -> None:
@@ -105,7 +107,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             self.allow_types(types_in(schema))
 
     def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> BaseCheckpointSaver[int]:
-        if isinstance(self.serde, StrictSerializer):
+        if isinstance(self.serde, (StrictSerializer, EncryptedSerializer)):
             self.allow_types(extra_allowlist)
             return self
         return super().with_allowlist(extra_allowlist)
@@ -224,6 +226,26 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             wanted -= len(found)
             for one in found:
                 yield one, reader
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What each `DeltaChannel` is rebuilt from: its last stored value and the writes since, in one view."""
+        thread, namespace = _place(config)
+        with self.database.read() as connection:
+            target = rows.find(connection, thread, namespace, get_checkpoint_id(config))
+            return delta_history(connection, target, frozenset(channels), self.serde)
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        return await asyncio.to_thread(self.get_delta_channel_history, config=config, channels=channels)
+
+    def get_next_version(self, current: int | None, channel: None) -> int:
+        """Whole numbers, also after the texts of LangGraph's own savers."""
+        if isinstance(current, str):
+            current = int(current.partition(".")[0])
+        return int(current) + 1 if current is not None else 1
 
     # --- deleting and copying ---
 

@@ -130,6 +130,37 @@ def copy_thread(connection: sqlite3.Connection, source: str, target: str) -> Non
             )
 
 
+def fork(connection: sqlite3.Connection, thread: str, checkpoint_id: Identity, into: str) -> None:
+    """Copy a thread up to one checkpoint of its outermost namespace, and what that came from.
+
+    Subgraphs' checkpoints stay behind that are younger: they belong to a future that has not happened.
+    """
+    copy_thread(connection, thread, into)
+    for place, _, namespace in places_of(connection, into):
+        every = summaries(connection, place)
+        if not namespace:
+            if checkpoint_id not in every:
+                raise CheckpointError(
+                    f"Thread {thread!r} has no checkpoint {lengthen(checkpoint_id)}.", thread=thread
+                )
+            kept = {checkpoint_id}
+            one: Summary | None = every[checkpoint_id]
+            while one is not None and one.parent is not None and one.parent not in kept:
+                kept.add(one.parent)
+                one = every.get(one.parent)
+        else:
+            kept = {each for each in every if lengthen(each) <= lengthen(checkpoint_id)}
+        _delete(connection, place, every, every.keys() - kept)
+
+
+def drop_unused(connection: sqlite3.Connection, place: int) -> None:
+    """Delete the segments of a place that nothing leads to."""
+    roots = {root for one in summaries(connection, place).values() for root in one.roots}
+    used = reachable(connection, roots | _write_roots(connection, place))
+    rows = connection.execute("SELECT id FROM segments WHERE place = ?", (place,))
+    _delete_segments(connection, {identity for (identity,) in rows} - used)
+
+
 def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summary]:
     """Every checkpoint of a place, by its id."""
     loaded = Segments()

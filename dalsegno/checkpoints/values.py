@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.serde.types import ERROR
 
-from dalsegno.errors import NotSerializable, TypeNotAllowed
+from dalsegno.errors import DatabaseInvalid, NotSerializable, TypeNotAllowed
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -54,11 +54,27 @@ def load(serde: SerializerProtocol, kind: str, blob: bytes, *, thread: str, key:
     ------
     TypeNotAllowed
         It holds a type that is not allowed, is gone, or cannot be built any more.
+    DatabaseInvalid
+        The serializer encrypts, and this was stored without.
     """
+    refuse_plaintext(serde, kind, thread=thread, key=key)
     try:
         return serde.loads_typed((kind, blob))
     except TypeNotAllowed as error:
         raise _named(error, "cannot be read", thread, key) from None
+
+
+def refuse_plaintext(serde: SerializerProtocol, kind: str, *, thread: str, key: str) -> None:
+    """A serializer that encrypts takes nothing that was stored without. Raises DatabaseInvalid."""
+    refuses = getattr(serde, "refuses", None)
+    if refuses is not None and refuses(kind):
+        raise DatabaseInvalid(
+            f"`{key}` in thread {thread!r} was stored without encryption, so anybody may have written it. It is "
+            "not read; to take over values from before, copy them with a checkpointer that does not encrypt.",
+            path="",
+            thread=thread,
+            key=key,
+        )
 
 
 def dump_json(value: Any, *, thread: str, key: str) -> str | None:

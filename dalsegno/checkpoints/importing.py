@@ -1,0 +1,162 @@
+"""Taking over the database of LangGraph's own `SqliteSaver`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import ormsgpack
+
+from dalsegno.checkpoints import rows, values
+from dalsegno.checkpoints.cache import Cache
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
+from dalsegno.checkpoints.strict import PACKING, StrictSerializer
+from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from dalsegno.checkpoints.sqlite import SqliteCheckpointer
+
+_PLAIN = StrictSerializer()
+
+
+def import_sqlite_saver(
+    saver: SqliteCheckpointer, path: str | os.PathLike[str], *, serde: SerializerProtocol | None = None
+) -> int:
+    """Copy every checkpoint and write of a `SqliteSaver` database; gives the number of checkpoints.
+
+    Values are moved as bytes: no type of theirs is built, so none needs to be allowed. Versions become whole
+    numbers. The source is only read; each thread is one transaction, and doing it again does no harm.
+
+    Parameters
+    ----------
+    serde
+        Reads the values of a database whose values are no msgpack, as one that is encrypted. They are
+        built then, and stored by the serializer of `saver`.
+
+    Raises
+    ------
+    DatabaseUnavailable
+        The file is not there or cannot be read.
+    DatabaseInvalid
+        It is no database of a `SqliteSaver`, or holds values that only a `serde` can read.
+    """
+    source = _Source(os.fspath(path), serde)
+    stored_by = saver.serde if serde is not None else _PLAIN
+    count = 0
+    with source.opened() as connection:
+        for (thread,) in connection.execute("SELECT DISTINCT thread_id FROM checkpoints").fetchall():
+            cache = Cache()
+            versions: dict[tuple[str, str], Mapping[str, Any]] = {}
+            with saver.database.transaction() as into:
+                for given in source.checkpoints(connection, thread, versions):
+                    job = PutCheckpoint(given, stored_by, cache)
+                    job.write(into, {})
+                    job.committed()
+                    count += 1
+                for writes in source.writes(connection, thread, stored_by):
+                    writes.write(into, {})
+    return count
+
+
+class _Source:
+    """A database of a `SqliteSaver`."""
+
+    def __init__(self, path: str, serde: SerializerProtocol | None) -> None:
+        self._path = path
+        self._serde = serde
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[sqlite3.Connection]:
+        if not os.path.isfile(self._path):
+            raise DatabaseUnavailable(f"There is no file `{self._path}` to import.", path=self._path)
+        address = f"file:{urllib.parse.quote(os.path.abspath(self._path))}?mode=ro"
+        connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        try:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("BEGIN")
+            columns = {row[1] for row in connection.execute("PRAGMA table_info(checkpoints)")}
+            known = {"parent_checkpoint_id", "type", "checkpoint", "metadata"}
+            if not columns >= known:
+                raise DatabaseInvalid(
+                    f"`{self._path}` is no database of LangGraph's SqliteSaver.", path=self._path
+                )
+            yield connection
+        except sqlite3.Error as error:
+            raise DatabaseInvalid(f"`{self._path}` cannot be imported ({error}).", path=self._path) from error
+        finally:
+            connection.close()
+
+    def checkpoints(
+        self,
+        connection: sqlite3.Connection,
+        thread: str,
+        versions: dict[tuple[str, str], Mapping[str, Any]],
+    ) -> Iterator[Given]:
+        """The checkpoints of a thread, parents first. `versions` remembers those of each."""
+        for namespace, checkpoint_id, parent, kind, blob, metadata in connection.execute(
+            "SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata "
+            "FROM checkpoints WHERE thread_id = ? ORDER BY checkpoint_ns, checkpoint_id",
+            (thread,),
+        ):
+            checkpoint = self._load(kind, blob, thread, "checkpoint")
+            numbers = {key: _number(one) for key, one in checkpoint["channel_versions"].items()}
+            checkpoint["channel_versions"] = versions[namespace, checkpoint_id] = numbers
+            checkpoint["versions_seen"] = {
+                node: {channel: _number(version) for channel, version in seen.items()}
+                for node, seen in checkpoint["versions_seen"].items()
+            }
+            before = versions.get((namespace, parent), {}) if parent else {}
+            described = json.loads(metadata) if metadata else {}
+            yield Given(
+                place=(thread, namespace),
+                parent=parent,
+                checkpoint=checkpoint,
+                new_versions={key: one for key, one in numbers.items() if before.get(key) != one},
+                metadata=rows.dump_metadata(_PLAIN, described, thread),
+            )
+
+    def writes(
+        self, connection: sqlite3.Connection, thread: str, stored_by: SerializerProtocol
+    ) -> Iterator[PutWrites]:
+        """What the tasks of a thread wrote."""
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(writes)")}
+        path = "task_path" if "task_path" in columns else "''"
+        for namespace, checkpoint_id, task, task_path, index, channel, kind, blob in connection.execute(
+            f"SELECT checkpoint_ns, checkpoint_id, task_id, {path}, idx, channel, type, value FROM writes "
+            "WHERE thread_id = ? ORDER BY checkpoint_ns, checkpoint_id, task_id, idx",
+            (thread,),
+        ):
+            value = self._load(kind, blob, thread, channel)
+            dumped = values.dump(stored_by, value, thread=thread, key=channel)
+            write = (task_path, index, channel, *dumped)
+            yield PutWrites((thread, namespace), checkpoint_id, task, [write])
+
+    def _load(self, kind: str, blob: bytes, thread: str, key: str) -> Any:
+        if self._serde is not None:
+            return self._serde.loads_typed((kind, blob))
+        if kind == "msgpack":
+            # Extensions stay what they are: the bytes of a type, which nobody builds here.
+            return ormsgpack.unpackb(
+                blob, ext_hook=ormsgpack.Ext, option=PACKING & ormsgpack.OPT_NON_STR_KEYS
+            )
+        if kind in ("null", "bytes", "bytearray"):
+            return _PLAIN.loads_typed((kind, blob))
+        raise DatabaseInvalid(
+            f"`{key}` in thread {thread!r} of `{self._path}` is stored as `{kind}`. Pass the serializer that "
+            "wrote it: `import_sqlite_saver(saver, path, serde=...)`.",
+            path=self._path,
+            thread=thread,
+            key=key,
+        )
+
+
+def _number(version: Any) -> Any:
+    """A version as a whole number: those of a `SqliteSaver` are ``"0…03.0.123"``, a count and a random part."""
+    return int(version.partition(".")[0]) if isinstance(version, str) else version

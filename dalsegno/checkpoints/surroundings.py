@@ -1,0 +1,95 @@
+"""What a database must not have around it: a network, and other SQLite libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.errors import DatabaseUnavailable
+
+SAFE_WITH_OTHERS = (3, 51, 3)
+"""The SQLite from which on several processes may write a database with a log."""
+
+_NETWORK = frozenset({
+    "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "beegfs",
+    "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.juicefs",
+})  # fmt: skip
+
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def network_file_system(path: str, mounts: str | None = None) -> str | None:
+    """The kind of network file system that `path` is on, None for a local one or where nobody can tell.
+
+    Write-ahead logging needs memory that all processes share, and locks that hold
+    (https://www.sqlite.org/wal.html#noshm). `mounts` is the text of ``/proc/self/mountinfo``, by default
+    that of this process; there is none but on Linux.
+    """
+    if mounts is None:
+        try:
+            mounts = _MOUNTS.read_text(errors="surrogateescape")
+        except OSError:
+            return None
+    place = os.path.realpath(path)
+    longest, kind = "", None
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
+        inside = place == point or place.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= len(longest):  # of several on one point the last one is seen
+            longest, kind = point, fields[fields.index("-") + 1]
+    return kind if kind in _NETWORK else None
+
+
+def refuse_network(file: str, path: str) -> None:
+    """Raise DatabaseUnavailable where `file` is on a network file system; `path` is what the user calls it."""
+    kind = network_file_system(file)
+    if kind is not None:
+        raise DatabaseUnavailable(
+            f"`{path}` is on a network file system ({kind}), where a commit may be lost and the file damaged. "
+            "Put the database on a local disk.",
+            path=path,
+        )
+
+
+def warn_of_another_library(identity: tuple[int, int], path: str) -> None:
+    """Warn where somebody else in this process has the file open, by the standard library's SQLite it may be.
+
+    Two libraries drop each other's locks when they close the file
+    (https://www.sqlite.org/howtocorrupt.html#_multiple_copies_of_sqlite_linked_into_the_same_application).
+    `identity` is device and inode. Seen on Linux only.
+    """
+    two = sqlite3.__name__.startswith("pysqlite3") and "_sqlite3" in sys.modules
+    if two and identity in _open_files():
+        warnings.warn(
+            f"`{path}` is open in this process by something else too. If that is Python's own sqlite3, the two "
+            "libraries drop each other's locks, and the database may be damaged: close it there first.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+
+
+def warn_of_other_writers(path: str) -> None:
+    """Warn that this SQLite is too old for what is going on."""
+    warnings.warn(
+        f"Several processes write `{path}`, and SQLite {sqlite3.sqlite_version} can damage it then, rarely "
+        "(https://www.sqlite.org/wal.html#walresetbug). Install pysqlite3, which brings a newer one.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _open_files() -> set[tuple[int, int]]:
+    found: set[tuple[int, int]] = set()
+    if not os.path.isdir("/proc/self/fd"):
+        return found
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            file = os.stat(f"/proc/self/fd/{descriptor}")
+            found.add((file.st_dev, file.st_ino))
+    return found
