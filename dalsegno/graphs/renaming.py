@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from dalsegno.graphs.workflow import NodeDefinition, RouterDefinition, Workflow
 
 
-def as_it_was(workflow: Workflow, rename: Mapping[str, str]) -> Workflow:
-    """A copy of today's workflow in which the renamed nodes bear their old names.
+def as_it_was(
+    workflow: Workflow, rename: Mapping[str, str], used: Mapping[str, int] | None = None
+) -> Workflow:
+    """A copy of today's workflow for a run that began in another: the renamed nodes bear their old names.
 
     Every execution of it is counted, for a node that was proved to run once may run more often in the changed
-    graph. Routers and commands still name nodes as they are called today; the copy translates.
+    graph; and what is proved for today's graph holds from here on, on top of what was used before. Routers and
+    commands still name nodes as they are called today; the copy translates.
 
     Parameters
     ----------
@@ -31,16 +34,31 @@ def as_it_was(workflow: Workflow, rename: Mapping[str, str]) -> Workflow:
         Today's.
     rename
         `{old path: today's path}`; a path is ``"sub/draft"`` for a node of a subworkflow.
+    used
+        The supersteps used so far, by the old path of a workflow (``"sub/"``, empty for the outermost).
 
     Raises
     ------
     InputInvalid
         A new name is none of today's nodes, or an old one is.
     """
-    return _renamed(workflow, {new: old for old, new in rename.items()}, "")
+    supersteps = {
+        today(path[:-1], rename) + "/" if path else "": count for path, count in (used or {}).items()
+    }
+    return _renamed(workflow, {new: old for old, new in rename.items()}, "", supersteps)
 
 
-def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str) -> Workflow:
+def today(path: str, rename: Mapping[str, str]) -> str:
+    """A node's path in today's names: the longest beginning of it that was renamed is replaced."""
+    parts = path.split("/")
+    for length in range(len(parts), 0, -1):
+        head = "/".join(parts[:length])
+        if head in rename:
+            return "/".join([rename[head], *parts[length:]])
+    return path
+
+
+def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str, used: Mapping[str, int]) -> Workflow:
     names = {name: old_of[path + name].rpartition("/")[2] for name in workflow.nodes if path + name in old_of}
     for name, old in names.items():
         if old in workflow.nodes:
@@ -51,9 +69,9 @@ def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str) -> Workfl
             )
     made = copy.copy(workflow)
     made.aliases = names
-    made.counts_all = True
+    made.used_before = used.get(path, 0)
     made.nodes = {
-        names.get(name, name): _node(node, names, old_of, f"{path}{name}/")
+        names.get(name, name): _node(node, names, old_of, f"{path}{name}/", used)
         for name, node in workflow.nodes.items()
     }
     made.edges = [_edge(edge, names) for edge in workflow.edges]
@@ -62,13 +80,17 @@ def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str) -> Workfl
 
 
 def _node(
-    node: NodeDefinition, names: Mapping[str, str], old_of: Mapping[str, str], inside: str
+    node: NodeDefinition,
+    names: Mapping[str, str],
+    old_of: Mapping[str, str],
+    inside: str,
+    used: Mapping[str, int],
 ) -> NodeDefinition:
     from dalsegno.graphs.workflow import Workflow
 
     action, child = node.action, node.child
     if isinstance(action, Workflow):
-        action = _renamed(action, old_of, inside)
+        action = _renamed(action, old_of, inside, used)
         child = action.spec
     elif any(new.startswith(inside) for new in old_of):
         raise InputInvalid(

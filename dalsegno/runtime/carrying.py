@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints.interventions import change
 from dalsegno.errors import IncompatibleGraph, InputInvalid, did_you_mean
 from dalsegno.graphs.model import WorkflowSpec
-from dalsegno.graphs.renaming import as_it_was
+from dalsegno.graphs.renaming import as_it_was, today
 from dalsegno.graphs.workflow import Workflow
-from dalsegno.runtime.compatibility import Before, Change, Difference, compare, today
+from dalsegno.runtime.compatibility import Before, Change, Difference, compare
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, state_in, steps_from, store
 from dalsegno.runtime.plain import with_old_names
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
 
 WAS = "was"
-"""Where a run's shape keeps the renames it goes on under: ``{old path: today's path}``."""
+"""Where the shape of a run that was carried over keeps the renames it goes on under: ``{old path: today's path}``."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,15 @@ def difference_of(
         levels = levels_of(runner.checkpointer, run.thread)
         before = Before(run.shape, run.code or {}, levels, frozenset(done), run.version)
     certificate = runner.report.certificate
+    # What a run that was carried over has used was not used of what is proved for today's graph.
+    compared = runner.is_ours and not unchanged and WAS not in (run.shape or {})
     return (
         compare(
             before,
             runner.spec,
             rename=names,
             code=code,
-            bound=certificate.level_supersteps if certificate and runner.is_ours else None,
+            bound=certificate.level_supersteps if certificate and compared else None,
             migrated=bool(steps_from(run.version, runner.migrations)),
         ),
         names,
@@ -81,10 +83,11 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
     if refused:
         raise _refusal(run, difference, refused)
     graph, spec = runner.graph, runner.spec
-    shaped = run.fingerprint != spec.fingerprint() or bool(names)
+    shaped = run.fingerprint != spec.fingerprint() or WAS in (run.shape or {}) or bool(names)
     executed: Mapping[str, int] = {}
     if shaped and isinstance(runner.source, Workflow):
-        played = as_it_was(runner.source, names)
+        used = {level.path: level.used for level in levels_of(runner.checkpointer, run.thread)}
+        played = as_it_was(runner.source, names, used)
         graph, spec = played.compile(runner.checkpointer, store=runner.store), played.spec
         done = runner.ledger.executions(run.run_id)
         executed = Counter(
@@ -94,12 +97,16 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
     elif names:
         graph = with_old_names(graph, names)
     if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):
-        _record(runner, run, spec, names, difference)
+        _record(runner, run, spec, names if shaped else None, difference)
     return Carried(graph, difference.changes, names, executed)
 
 
 def _record(
-    runner: Runner, run: RunRecord, played: WorkflowSpec, names: Mapping[str, str], difference: Difference
+    runner: Runner,
+    run: RunRecord,
+    played: WorkflowSpec,
+    names: Mapping[str, str] | None,
+    difference: Difference,
 ) -> None:
     """Keep the graph that the run goes on in, and with it the migrated state, in one commit."""
     steps = steps_from(run.version, runner.migrations)
@@ -112,7 +119,11 @@ def _record(
             run.run_id,
             version=runner.spec.version,
             fingerprint=runner.spec.fingerprint(),
-            shape={**played.shape(), WAS: dict(names), "changes": history[-50:]},
+            shape={
+                **played.shape(),
+                **({WAS: dict(names)} if names is not None else {}),
+                "changes": history[-50:],
+            },
             code=code_of(played),
         )
 
@@ -131,6 +142,7 @@ def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dic
     kept: dict[str, str] = dict((run.shape or {}).get(WAS, {}))
     shape = run.shape or spec.shape()
     paths = _paths(shape) | set(kept)
+    said: dict[str, str] = {}
     for old, new in asked.items():
         original = next((o for o, current in kept.items() if current == old), old)
         if "/" in original and "/" not in new:
@@ -142,11 +154,11 @@ def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dic
                 key="rename",
                 expected=None,
             )
-        kept[original] = new
+        kept[original] = said[original] = new
     now = _paths(spec.shape())
     for old, new in list(kept.items()):
-        if old == new or (old in now and new not in now and old not in asked):
-            del kept[old]  # it has its old name back
+        if old == new or (new not in now and old not in said):
+            del kept[old]  # it has its old name back, or a new one that nobody has said yet
         elif new not in now:
             raise InputInvalid(
                 f"--rename {old}={new}: the graph has no node `{new}`{did_you_mean(new, now) or '.'}",

@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from dalsegno.graphs.model import END, START, WorkflowSpec
+from dalsegno.graphs.renaming import today
 
 Verdict = Literal["same", "compatible", "needs mapping", "unsafe"]
 _RANK: tuple[Verdict, ...] = ("same", "compatible", "unsafe", "needs mapping")
@@ -262,8 +263,14 @@ class _Comparison:
         """The new node that the old one most likely became: by its code, by its ways, by its name."""
         taken = {path.removeprefix(self.level.path) for path in self.suggested.values()}
         new = sorted(self.now - self.then - taken)
-        scores = {candidate: self._likeness(name, candidate) for candidate in new}
-        best = max(new, key=lambda candidate: scores[candidate], default=None)
+        gone = sorted(self.then - self.now | {name})
+        scores = {
+            candidate: score
+            for candidate in new
+            # One that resembles another node that is gone is what became of that one.
+            if (score := self._likeness(name, candidate)) >= max(self._likeness(n, candidate) for n in gone)
+        }
+        best = max(scores, key=lambda candidate: scores[candidate], default=None)
         return best if best is not None and (scores[best] >= 1 or len(new) == 1) else None
 
     def _likeness(self, name: str, candidate: str) -> float:
@@ -447,16 +454,6 @@ def join_of(channel: str) -> tuple[tuple[str, ...], str]:
     """The sources and the target of a join, from the name of LangGraph's channel ``join:a+b:target``."""
     sources, _, target = channel.removeprefix("join:").rpartition(":")
     return tuple(sources.split("+")), target
-
-
-def today(path: str, rename: Mapping[str, str]) -> str:
-    """A node's path in today's names: the longest beginning of it that was renamed is replaced."""
-    parts = path.split("/")
-    for length in range(len(parts), 0, -1):
-        head = "/".join(parts[:length])
-        if head in rename:
-            return "/".join([rename[head], *parts[length:]])
-    return path
 
 
 def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str = "") -> dict[str, Any]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dalsegno.graphs.renaming import today
 from dalsegno.runtime.answering import schema_json
-from dalsegno.runtime.compatibility import today
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.errors import CheckpointError, KernelError, ThreadBusy
+from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Effects, Execution, Taken, current_execution
-from dalsegno.runtime.compatibility import today
 from dalsegno.runtime.events import Event, Listener, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
 
 LOOK = 0.02

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from dalsegno.graphs.model import START
-from dalsegno.runtime.compatibility import today
+from dalsegno.graphs.renaming import today
 from dalsegno.viz.overlay import NodeRun, NodeStatus, RunView
 
 if TYPE_CHECKING:

@@ -1,0 +1,489 @@
+"""A run is gone on with in a graph that changed: where that is safe, mapped by names, or refused by name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+import pytest
+from langgraph.graph import StateGraph
+from langgraph.types import Command, Send, interrupt
+
+from dalsegno import END, START, Each, Loop, Runner, Workflow
+from dalsegno.errors import IncompatibleGraph, InputInvalid
+from dalsegno.runtime.compatibility import Difference
+from dalsegno.runtime.events import Event, NodeStarted, RunStarted
+
+
+def begun(flow: Any, db: Path, world: Any, broken: str, value: Any = None) -> str:
+    """Run a workflow on thread t1 until `broken` fails; gives the run's id."""
+    world.broken.add(broken)
+    with Runner(flow, db=db) as runner:
+        result = runner.run(value or {"topic": "x"}, thread="t1")
+    assert result.status == "failed", result
+    world.broken.clear()
+    world.seen.clear()
+    return result.run_id
+
+
+def refused(flow: Any, db: Path, **options: Any) -> Difference:
+    with Runner(flow, db=db) as runner, pytest.raises(IncompatibleGraph) as raised:
+        runner.resume("t1", **options)
+    difference: Difference = raised.value.difference
+    assert all(words in str(raised.value) for words in (c.words for c in difference.refused()))
+    return difference
+
+
+def resumed(flow: Any, db: Path, **options: Any) -> Any:
+    with Runner(flow, db=db) as runner:
+        return runner.resume("t1", **options)
+
+
+# -- the same, and compatible ---------------------------------------------------------------------
+
+
+def test_the_same_graph_goes_on_and_nothing_is_told(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b"), db, world, "b")
+    heard: list[Event] = []
+    with Runner(world.chain("a", "b"), db=db, on_event=heard.append) as runner:
+        assert runner.difference("t1").verdict == "same"
+        assert runner.resume("t1").status == "completed"
+    assert [e.changes for e in heard if isinstance(e, RunStarted)] == [()]
+
+
+def test_a_node_added_downstream_is_gone_on_with_and_told(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b"), db, world, "b")
+    heard: list[Event] = []
+    with Runner(world.chain("a", "b", "c"), db=db, on_event=heard.append) as runner:
+        assert runner.difference("t1").verdict == "compatible"
+        result = runner.resume("t1")
+    assert result.output["path"] == ["a", "b", "c"]
+    assert world.seen == ["b", "c"]
+    told = next(e for e in heard if isinstance(e, RunStarted)).changes
+    assert [(c.kind, c.where) for c in told] == [("node", "c"), ("ways", "b")]
+
+
+def test_changed_code_is_compatible_and_told(world: Any, db: Path) -> None:
+    flow = world.chain("a", "b")
+    begun(flow, db, world, "b")
+    flow.nodes["b"].action = lambda state: {"path": ["rewritten"]}
+    with Runner(flow, db=db) as runner:
+        assert [(c.kind, c.where) for c in runner.difference("t1").changes] == [("code", "b")]
+        assert runner.resume("t1").output["path"] == ["a", "rewritten"]
+
+
+def test_the_graph_a_run_goes_on_in_is_what_the_next_resume_compares_with(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b"), db, world, "b")
+    world.broken.add("c")
+    assert resumed(world.chain("a", "b", "c"), db).status == "failed"
+    world.broken.clear()
+    assert refused(world.chain("a", "b"), db).changes[0].where == "c"
+    assert resumed(world.chain("a", "b", "c"), db).status == "completed"
+
+
+# -- needs mapping --------------------------------------------------------------------------------
+
+
+def test_a_renamed_pending_node_names_the_rename_that_would_do(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    difference = refused(world.chain("a", "beta:b", "c"), db)
+    assert difference.verdict == "needs mapping"
+    assert difference.rename == {"b": "beta"}
+    assert difference.options == "--rename b=beta"
+    assert world.seen == []
+
+
+def test_a_rename_cannot_be_waved_through(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    assert refused(world.chain("a", "beta:b", "c"), db, accept_changes=True).verdict == "needs mapping"
+
+
+def test_after_the_rename_the_run_goes_on_and_keeps_its_idempotency_keys(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    heard: list[Event] = []
+    with Runner(world.chain("a", "beta:b", "c"), db=db, on_event=heard.append) as runner:
+        result = runner.resume("t1", rename={"b": "beta"})
+        assert result.output["path"] == ["a", "b", "c"]
+        assert [e.node for e in runner.ledger.executions(result.run_id)] == ["a", "b", "b", "c"]
+    assert world.seen == ["b", "c"]
+    failed, again = (key for name, key in world.keys if name == "b")
+    assert failed == again
+    assert [e.node for e in heard if type(e) is NodeStarted] == ["beta", "c"]
+
+
+def test_a_rename_holds_for_the_rest_of_the_run(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    world.broken.add("b")
+    renamed = world.chain("a", "beta:b", "c")
+    assert resumed(renamed, db, rename={"b": "beta"}).error["node"] == "beta"
+    world.broken.clear()
+    assert resumed(renamed, db).output["path"] == ["a", "b", "c"]
+
+
+def test_a_node_can_be_renamed_again_or_back(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    world.broken.add("b")
+    resumed(world.chain("a", "beta:b", "c"), db, rename={"b": "beta"})
+    assert refused(world.chain("a", "gamma:b", "c"), db).rename == {"b": "gamma"}
+    resumed(world.chain("a", "gamma:b", "c"), db, rename={"beta": "gamma"})
+    world.broken.clear()
+    assert resumed(world.chain("a", "b", "c"), db).output["path"] == ["a", "b", "c"]
+
+
+def test_a_rename_that_names_nothing_is_refused(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    flow = world.chain("a", "beta:b", "c")
+    for rename, words in (({"bb": "beta"}, "knows no node `bb`"), ({"b": "betta"}, "did you mean `beta`")):
+        with Runner(flow, db=db) as runner, pytest.raises(InputInvalid, match=words):
+            runner.resume("t1", rename=rename)
+    with Runner(flow, db=db) as runner, pytest.raises(InputInvalid, match="has both"):
+        runner.resume("t1", rename={"a": "beta"})
+
+
+def test_a_finished_sibling_whose_node_was_renamed_is_not_lost(world: Any, db: Path) -> None:
+    def flow(name: str) -> Workflow:
+        made = Workflow("two", State)
+        made.add_node(name, world.node("one")).add_node("two", world.node("two"))
+        for node in (name, "two"):
+            made.add_edge(START, node).add_edge(node, END)
+        return made
+
+    begun(flow("one"), db, world, "two")
+    assert refused(flow("uno"), db).rename == {"one": "uno"}
+    assert sorted(resumed(flow("uno"), db, rename={"one": "uno"}).output["path"]) == ["one", "two"]
+    assert world.seen == ["two"]
+
+
+def test_where_a_finished_sibling_leads_must_be_there(world: Any, db: Path) -> None:
+    def flow(last: str) -> Workflow:
+        made = Workflow("two", State)
+        for name in ("one", "two"):
+            made.add_node(name, world.node(name)).add_edge(START, name)
+        made.add_node(last, world.node("last"))
+        return made.add_edge("one", last).add_edge("two", END).add_edge(last, END)
+
+    begun(flow("last"), db, world, "two")
+    assert refused(flow("ultimate"), db).rename == {"last": "ultimate"}
+    assert resumed(flow("ultimate"), db, rename={"last": "ultimate"}).output["path"] == ["one", "two", "last"]
+
+
+def test_a_join_goes_on_with_what_it_has_seen_when_a_node_of_it_is_renamed(world: Any, db: Path) -> None:
+    def flow(slow: str, end: str) -> Workflow:
+        made = Workflow("join", State)
+        made.add_node("quick", world.node("quick")).add_node(slow, world.node("slow"))
+        made.add_node("before", world.node("before")).add_node(end, world.node("end"))
+        made.add_edge(START, "quick").add_edge(START, "before").add_edge("before", slow)
+        return made.add_edge(["quick", slow], end).add_edge(end, END)
+
+    begun(flow("slow", "end"), db, world, "slow")
+    renamed = flow("lento", "fine")
+    assert set(refused(renamed, db).rename) == {"slow", "end"}
+    done = resumed(renamed, db, rename={"slow": "lento", "end": "fine"})
+    assert done.output["path"] == ["before", "quick", "slow", "end"] or done.output["path"][2:] == [
+        "slow",
+        "end",
+    ]
+    assert world.seen == ["slow", "end"]
+
+
+def test_sends_to_a_renamed_node_arrive(world: Any, db: Path) -> None:
+    def flow(work: str) -> Workflow:
+        def run(item: int) -> dict[str, Any]:
+            world.seen.append(str(item))
+            if str(item) in world.broken:
+                raise ValueError(item)
+            return {"path": [str(item)]}
+
+        made = Workflow("fan", State)
+        made.add_node("plan", world.node("plan")).add_node(work, run)
+        made.add_edge(START, "plan").add_edge(work, END)
+        return made.add_conditional_edges(
+            "plan", lambda s: [Send(work, i) for i in range(3)], [Each(work, max=3)]
+        )
+
+    begun(flow("work"), db, world, "1")
+    assert refused(flow("labour"), db).rename == {"work": "labour"}
+    assert resumed(flow("labour"), db, rename={"work": "labour"}).output["path"] == ["plan", "0", "1", "2"]
+    assert world.seen == ["1"]
+
+
+def test_routers_and_commands_that_name_a_renamed_node_find_it(world: Any, db: Path) -> None:
+    def flow(last: str) -> Workflow:
+        def choose(state: State) -> Any:
+            world.seen.append("choose")
+            if "choose" in world.broken:
+                raise ValueError
+            return Command(goto=last, update={"path": ["choose"]})
+
+        made = Workflow("commands", State)
+        made.add_node("choose", choose, destinations=(last, "other")).add_node(last, world.node("last"))
+        made.add_node("other", world.node("other")).add_edge(START, "choose").add_edge("other", END)
+        return made.add_conditional_edges(
+            last,
+            lambda s: last if s["path"].count("last") < 2 else "end",
+            {last: Loop(last, max=3, on_exhausted=END), "end": END},
+        )
+
+    begun(flow("last"), db, world, "last")
+    done = resumed(flow("ultimate"), db, rename={"last": "ultimate"})
+    assert done.output["path"] == ["choose", "last", "last"]
+
+
+# -- loops ----------------------------------------------------------------------------------------
+
+
+def looping(
+    world: Any, *, again: str = "again", top: str = "a", most: int = 3, router: Any = None
+) -> Workflow:
+    made = Workflow("loop", State)
+    made.add_node(top, world.node("a")).add_node("b", world.node("b"))
+    made.add_edge(START, top).add_edge(top, "b")
+
+    def decide(state: State) -> str:
+        if len(state["path"]) == 6 and "stop" in world.broken:
+            raise ValueError("stop")
+        return again
+
+    return made.add_conditional_edges(
+        "b", router or decide, {again: Loop(top, max=most, on_exhausted=END), "end": END}
+    )
+
+
+def test_a_loop_keeps_its_count_over_a_rename(world: Any, db: Path) -> None:
+    begun(looping(world), db, world, "stop")
+    assert refused(looping(world, top="alpha"), db).rename == {"a": "alpha"}
+    done = resumed(looping(world, top="alpha"), db, rename={"a": "alpha"})
+    assert done.output["path"] == ["a", "b"] * 4
+
+
+def test_a_bound_below_what_was_used_is_refused_unless_accepted(world: Any, db: Path) -> None:
+    begun(looping(world), db, world, "stop")
+    difference = refused(looping(world, most=1), db)
+    assert (difference.verdict, difference.options) == ("unsafe", "--accept-changes")
+    assert any(c.kind == "bound" and "taken it 2 times" in c.words for c in difference.changes)
+
+
+def test_a_bound_that_is_lower_but_not_used_up_is_compatible(world: Any, db: Path) -> None:
+    begun(looping(world), db, world, "stop")
+    assert resumed(looping(world, most=2), db).output["path"] == ["a", "b"] * 3
+
+
+def test_a_loop_counted_under_another_name_is_refused(world: Any, db: Path) -> None:
+    begun(looping(world), db, world, "stop")
+    difference = refused(looping(world, again="once more"), db)
+    assert any(c.kind == "loop" and "start from zero" in c.words for c in difference.changes)
+    done = resumed(looping(world, again="once more"), db, accept_changes=True)
+    assert done.output["path"] == ["a", "b"] * 6
+
+
+def test_a_node_that_ran_once_keeps_its_keys_apart_when_a_loop_leads_back_to_it(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", name="loop"), db, world, "b")
+    resumed(looping(world), db, accept_changes=True)
+    keys = [key for name, key in world.keys if name == "a"]
+    assert len(keys) == len(set(keys)) == 4
+
+
+# -- unsafe ---------------------------------------------------------------------------------------
+
+
+def test_a_node_inserted_before_the_pending_one_is_refused(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b"), db, world, "b")
+    difference = refused(world.chain("a", "new", "b"), db)
+    assert difference.verdict == "unsafe"
+    (change,) = difference.refused()
+    assert (change.kind, change.where) == ("inserted", "new")
+    assert "before `b`" in change.words
+    assert resumed(world.chain("a", "new", "b"), db, accept_changes=True).output["path"] == ["a", "b"]
+
+
+def test_a_node_inserted_before_what_is_done_is_refused(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "c")
+    assert [c.where for c in refused(world.chain("a", "new", "b", "c"), db).refused()] == ["new"]
+
+
+class State(TypedDict, total=False):
+    topic: str
+    path: Annotated[list[str], operator.add]
+    count: int
+
+
+class WithoutTopic(TypedDict, total=False):
+    path: Annotated[list[str], operator.add]
+    count: int
+
+
+class CountIsText(TypedDict, total=False):
+    topic: str
+    path: Annotated[list[str], operator.add]
+    count: str
+
+
+class PathIsReplaced(TypedDict, total=False):
+    topic: str
+    path: list[str]
+    count: int
+
+
+class More(State, total=False):
+    more: str
+
+
+@pytest.mark.parametrize(
+    ("schema", "verdict", "where"),
+    [
+        (WithoutTopic, "unsafe", "topic"),
+        (PathIsReplaced, "unsafe", "path"),
+        (CountIsText, "compatible", "count"),
+        (More, "compatible", "more"),
+    ],
+)
+def test_a_state_key_in_use_that_is_gone_or_changed_is_refused(
+    world: Any, db: Path, schema: Any, verdict: str, where: str
+) -> None:
+    begun(world.chain("a", "b", schema=State), db, world, "b")
+    with Runner(world.chain("a", "b", schema=schema), db=db) as runner:
+        difference = runner.difference("t1")
+        assert (difference.verdict, [c.where for c in difference.changes]) == (verdict, [where])
+        if verdict == "unsafe":
+            with pytest.raises(IncompatibleGraph, match=where):
+                runner.resume("t1")
+            assert runner.resume("t1", accept_changes=True).status == "completed"
+        else:
+            assert runner.resume("t1").status == "completed"
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(world: Any, db: Path) -> None:
+    run_id = begun(world.chain("a", "b"), db, world, "b")
+    refused(world.chain("a", "new", "b"), db)
+    with Runner(world.chain("a", "b"), db=db) as runner:
+        run = runner.ledger.get(run_id)
+        assert (run.status, run.error["node"]) == ("failed", "b")  # type: ignore[index]
+        assert runner.resume("t1").status == "completed"
+
+
+# -- subworkflows ---------------------------------------------------------------------------------
+
+
+def nested(world: Any, part: str = "part", inner: tuple[str, ...] = ("x", "y", "z")) -> Workflow:
+    outer = Workflow("outer", State)
+    outer.add_node("a", world.node("a")).add_node(part, world.chain(*inner, name="inner", schema=State))
+    return outer.add_edge(START, "a").add_edge("a", part).add_edge(part, END)
+
+
+def test_a_pending_node_inside_a_subworkflow_is_mapped(world: Any, db: Path) -> None:
+    begun(nested(world), db, world, "y")
+    renamed = nested(world, inner=("x", "why:y", "z"))
+    assert refused(renamed, db).rename == {"part/y": "part/why"}
+    done = resumed(renamed, db, rename={"part/y": "why"})
+    assert (done.status, world.seen) == ("completed", ["y", "z"])
+    first, second = (key for name, key in world.keys if name == "y")
+    assert first == second
+
+
+def test_a_subworkflow_is_renamed_together_with_the_node_that_is_pending_in_it(world: Any, db: Path) -> None:
+    begun(nested(world), db, world, "y")
+    renamed = nested(world, "piece", ("x", "why:y", "z"))
+    suggested = refused(renamed, db).rename
+    assert suggested == {"part": "piece", "part/y": "piece/why"}
+    assert resumed(renamed, db, rename=suggested).status == "completed"
+    assert world.seen == ["y", "z"]
+
+
+def test_a_node_inserted_in_a_subworkflow_before_the_pending_one_is_refused(world: Any, db: Path) -> None:
+    begun(nested(world), db, world, "y")
+    difference = refused(nested(world, inner=("x", "new", "y", "z")), db)
+    assert [c.where for c in difference.refused()] == ["part/new"]
+
+
+def test_a_subworkflow_in_flight_that_became_a_function_is_refused(world: Any, db: Path) -> None:
+    begun(nested(world), db, world, "y")
+    outer = Workflow("outer", State)
+    outer.add_node("a", world.node("a")).add_node("part", world.node("part"))
+    outer.add_edge(START, "a").add_edge("a", "part").add_edge("part", END)
+    assert [c.where for c in refused(outer, db).refused()] == ["part"]
+
+
+# -- humans ---------------------------------------------------------------------------------------
+
+
+def test_a_question_can_be_answered_by_its_id_after_its_node_was_renamed(world: Any, db: Path) -> None:
+    def flow(name: str) -> Workflow:
+        def ask(state: State) -> dict[str, Any]:
+            return {"path": [interrupt("first?"), interrupt("second?")]}
+
+        made = Workflow("asking", State)
+        made.add_node(name, ask, interrupts=2)
+        return made.add_edge(START, name).add_edge(name, END)
+
+    with Runner(flow("ask"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        waiting = runner.resume("t1", "one")
+    (question,) = waiting.interrupts
+    with Runner(flow("inquire"), db=db) as runner:
+        with pytest.raises(IncompatibleGraph):
+            runner.resume("t1", {question["id"]: "two"})
+        done = runner.resume("t1", {question["id"]: "two"}, rename={"ask": "inquire"})
+    assert done.output["path"] == ["one", "two"]
+
+
+# -- plain LangGraph graphs -----------------------------------------------------------------------
+
+
+def plain(world: Any, *names: str) -> Any:
+    graph: Any = StateGraph(State)
+    for name in names:
+        new, _, old = name.partition(":")
+        graph.add_node(new, world.node(old or new))
+    order = [name.partition(":")[0] for name in names]
+    for source, target in zip([START, *order], [*order, END], strict=True):
+        graph.add_edge(source, target)
+    return graph
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_plain_graph_is_compared_and_mapped_too(world: Any, db: Path, compiled: bool) -> None:
+    made: Callable[..., Any] = (lambda g: g.compile(name="graph")) if compiled else (lambda g: g)
+    begun(made(plain(world, "a", "b", "c")), db, world, "b")
+    renamed = made(plain(world, "a", "beta:b", "c"))
+    assert refused(renamed, db).rename == {"b": "beta"}
+    assert [c.where for c in refused(made(plain(world, "a", "new", "b", "c")), db).refused()] == ["new"]
+    assert resumed(renamed, db, rename={"b": "beta"}).output["path"] == ["a", "b", "c"]
+    assert world.seen == ["b", "c"]
+
+
+def test_a_literal_router_of_a_renamed_node_is_followed(world: Any, db: Path) -> None:
+    def flow(last: str) -> Workflow:
+        made = Workflow("literal", State)
+        made.add_node("a", world.node("a")).add_node(last, world.node("last")).add_edge(START, "a")
+
+        def old(state: State) -> Literal["last", "__end__"]:
+            if "route" in world.broken:
+                raise ValueError
+            return "last"
+
+        def new(state: State) -> Literal["ultimate", "__end__"]:
+            return "ultimate"
+
+        route = old if last == "last" else new
+        route.__name__ = "route"
+        return made.add_conditional_edges("a", route).add_edge(last, END)
+
+    begun(flow("last"), db, world, "route")
+    assert resumed(flow("ultimate"), db).output["path"] == ["a", "last"]
+
+
+def test_a_run_that_was_carried_over_may_use_what_is_proved_today_from_there_on(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c", "d"), db, world, "c")
+    shorter = world.chain("c", "d", "e")
+    assert resumed(shorter, db).output["path"] == ["a", "b", "c", "d", "e"]
+
+
+def test_so_may_the_next_process_that_goes_on_with_it(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c", "d"), db, world, "c")
+    world.broken.add("d")
+    shorter = world.chain("c", "d", "e")
+    assert resumed(shorter, db).status == "failed"
+    world.broken.clear()
+    assert resumed(shorter, db).output["path"] == ["a", "b", "c", "d", "e"]
