@@ -73,7 +73,7 @@ def played(
 
 def _message(answer: Any, script: Script, call: Call) -> AIMessage:
     if isinstance(answer, str):
-        return AIMessage(answer)
+        return AIMessage(str(answer))
     if isinstance(answer, AIMessage):
         message = whole(answer)
     elif isinstance(answer, Sequence) or is_tool_call(answer):

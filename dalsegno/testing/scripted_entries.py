@@ -184,8 +184,8 @@ def is_error(answer: Any) -> bool:
 
 
 def is_function(answer: Any) -> bool:
-    """Whether it is to be asked with the messages."""
-    return callable(answer) and not isinstance(answer, type)
+    """Whether it is to be asked with the messages; LangChain's `message.text` is a text that can be called."""
+    return callable(answer) and not isinstance(answer, type | str | BaseMessage | BaseModel)
 
 
 def is_tool_call(answer: Any) -> bool:

@@ -144,6 +144,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def __init__(self, owner: ScriptedServer) -> None:
         self.owner = owner

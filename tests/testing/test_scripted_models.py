@@ -94,6 +94,11 @@ def test_a_function_of_the_messages_may_be_async_and_may_return_all_that_a_scrip
         ainvoke(model, "other")
 
 
+def test_the_text_of_a_message_is_a_text(ask: Ask) -> None:
+    model = ScriptedChatModel([AIMessage("one").text], then=lambda messages: messages[-1].text)
+    assert [str(ask(model, "two").text) for _ in range(2)] == ["one", "two"]
+
+
 def test_an_async_function_in_a_call_that_is_not_is_refused_with_a_reason() -> None:
     async def later(messages: list[BaseMessage]) -> str:
         return "later"
