@@ -33,6 +33,7 @@ class Record(TypedDict):
     they were written. `used`: supersteps of this level so far (the fuel). `walk`: the longest causal
     walk so far, with the supersteps inside subworkflows. `into`: that length for each node that comes
     next. `n`: executions of each node that may run more than once. `loops`: how often each loop was taken.
+    `trail`: the nodes of the last supersteps, one of each.
     """
 
     run: str
@@ -42,6 +43,11 @@ class Record(TypedDict):
     into: dict[str, int]
     n: dict[str, int]
     loops: dict[str, int]
+    trail: list[str]
+
+
+TRAIL = 8
+"""Most supersteps of which a run remembers a node."""
 
 
 def merge_records(old: Any, new: Any) -> Any:
@@ -56,7 +62,13 @@ def merge_records(old: Any, new: Any) -> Any:
         "into": {**old["into"], **new["into"]} if old["step"] == new["step"] else new["into"],
         "n": {**old["n"], **new["n"]} if new["n"] else old["n"],
         "loops": {**old["loops"], **new["loops"]} if new["loops"] else old["loops"],
+        "trail": _longer(old, new),
     }
+
+
+def _longer(old: Any, new: Any) -> list[str]:
+    trail: list[str] = old.get("trail", [])
+    return trail if old["step"] == new["step"] else [*trail, *new["trail"]][-TRAIL:]
 
 
 def record_of(old: Record | None, step: int, context: RunContext | None) -> Record:
@@ -75,7 +87,7 @@ def record_of(old: Record | None, step: int, context: RunContext | None) -> Reco
 
 
 def _zeros(run: str, step: int) -> Record:
-    return {"run": run, "step": step - 1, "used": 0, "walk": 0, "into": {}, "n": {}, "loops": {}}
+    return {"run": run, "step": step - 1, "used": 0, "walk": 0, "into": {}, "n": {}, "loops": {}, "trail": []}
 
 
 @dataclass(slots=True, eq=False)
@@ -155,7 +167,7 @@ class NodeKernel:
             occurrence, index = stamp["by"], stamp["index"]
             argument = self.coerce(argument)
         if record["used"] >= self.bound:
-            raise self._exceeded(record["used"] + 1)
+            raise self._exceeded(record)
         path = (self.name,) if outer is None else within(outer, self.name)
         execution = Execution(record["run"], path, occurrence, index, context=context)
         if context is not None and (info := get_runtime().execution_info) is not None:
@@ -232,6 +244,7 @@ class NodeKernel:
             "into": into,
             "n": {} if self.once or entry.sent else {self.name: int(entry.execution.occurrence)},
             "loops": spent,
+            "trail": [self.name],
         }
         return _joined(parts, new, goto)
 
@@ -309,13 +322,15 @@ class NodeKernel:
             key=str(key),
         )
 
-    def _exceeded(self, used: int) -> BoundExceeded:
+    def _exceeded(self, record: Record) -> BoundExceeded:
+        used, path = record["used"] + 1, (*record.get("trail", ()), self.name)
         return BoundExceeded(
             f"The run reached superstep {used} at `{self.name}`, beyond the {self.bound} that were proved for it: its "
-            "state or its graph was changed after it was started. Look at the thread's history, and start a new run.",
+            "state or its graph was changed after it was started. Its last nodes were "
+            f"{' → '.join(path)}. Look at the thread's history, and start a new run.",
             bound=self.bound,
             used=used,
-            path=(self.name,),
+            path=path,
         )
 
 

@@ -26,7 +26,9 @@ class SubworkflowCaller(Caller):
     def __init__(self, node: NodeDefinition, parent_keys: frozenset[str]) -> None:
         self.action = node.action
         self.name = node.name
-        self.graph = node.action.compile() if hasattr(node.action, "compile") else node.action
+        # A part: it takes over the checkpointer of the graph around it.
+        make = getattr(node.action, "compile_part", None) or getattr(node.action, "compile", None)
+        self.graph = make() if make is not None else node.action
         spec = node.child
         assert spec is not None
         self.is_async = any(n.is_async for n in spec.nodes.values())

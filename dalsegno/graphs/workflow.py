@@ -132,7 +132,7 @@ class Workflow:
         self.migrations: list[tuple[str, Migration]] = []
         # Of a copy that goes on with a run of a changed graph, see graphs/renaming.py.
         self.aliases: Mapping[str, str] = {}
-        self.used_before: int | None = None
+        self.counts_all = False
 
     # -- building -----------------------------------------------------------------------------------
 
@@ -428,7 +428,17 @@ class Workflow:
         Raises
         ------
         WorkflowInvalid
-            The check found errors.
+            The check found errors; or a node waits for a human, here or in a subworkflow, and there is no
+            checkpointer (R404).
+        """
+        graph = self.compile_part(checkpointer, **options)
+        self._check_interrupts(checkpointer)
+        return graph
+
+    def compile_part(self, checkpointer: Any = None, **options: Any) -> Graph:
+        """Compile to a node of a LangGraph graph, or for a platform that brings its own checkpointer.
+
+        The same as `compile`, but for R404: without a checkpointer it takes over that of the graph around it.
         """
         from dalsegno.graphs.compiling import compile_workflow
 
@@ -437,11 +447,8 @@ class Workflow:
         certificate = report.certificate
         bound = certificate.level_supersteps if certificate else sys.maxsize - 1
         once: list[str] = []
-        if self.used_before is not None:
-            bound += self.used_before
-        elif certificate:
+        if certificate and not self.counts_all:
             once = [name for name, n in certificate.executions_by_node.items() if n <= 1]
-        self._check_interrupts(checkpointer)
         self._allow_types(checkpointer)
         return compile_workflow(self, bound, once, checkpointer=checkpointer, **options)
 
@@ -545,12 +552,14 @@ class Workflow:
         return unique
 
     def _check_interrupts(self, checkpointer: Any) -> None:
-        asking = [name for name, node in self.nodes.items() if node.said["interrupts"]]
-        if asking and checkpointer is False:
-            raise DefinitionError(
-                f"R404 `{asking[0]}` waits for a human, and the graph is compiled without a checkpointer: it could "
-                "never go on. Give one: compile(checkpointer=SqliteCheckpointer(...))."
-            )
+        if checkpointer is not None and checkpointer is not False:
+            return
+        from dalsegno.graphs.validation import Report
+        from dalsegno.graphs.validation.resilience import without_checkpointer
+
+        waived = {place for code, place, _ in self.waivers if code == "R404"}
+        found = tuple(f for f in without_checkpointer(self.spec) if not any(map(f.is_at, waived)))
+        Report(self.name, found).raise_for_errors()
 
     def _allow_types(self, checkpointer: Any) -> None:
         allow = getattr(checkpointer, "allow_schema", None)

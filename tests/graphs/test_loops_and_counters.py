@@ -80,7 +80,8 @@ def test_the_certificate_is_reached_exactly_and_set_as_the_recursion_limit() -> 
 def test_a_bound_one_too_low_stops_the_run_with_an_error() -> None:
     with pytest.raises(BoundExceeded) as raised:
         compile_workflow(reviewing(FOR_EVER, 3), 8).invoke({"path": []})
-    assert (raised.value.bound, raised.value.used, raised.value.path) == (8, 9, ("escalate",))
+    assert (raised.value.bound, raised.value.used) == (8, 9)
+    assert raised.value.path == (*["write", "review"] * 4, "escalate")
 
 
 def test_an_exhausted_edge_may_be_another_loop() -> None:

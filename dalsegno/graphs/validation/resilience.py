@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.model import NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import finding, raised_elsewhere, rule
 from dalsegno.graphs.validation.report import Finding
@@ -123,13 +123,40 @@ def retried_effect(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def without_checkpointer(spec: WorkflowSpec) -> Iterator[Finding]:
+    """R404 for every node that waits for a human, in subworkflows too: there is no checkpointer."""
+    ahead: list[tuple[WorkflowSpec, tuple[str, ...]]] = [(spec, ())]
+    seen = {id(spec)}
+    while ahead:
+        part, path = ahead.pop()
+        for node in part.nodes.values():
+            if node.child is not None and id(node.child) not in seen:
+                seen.add(id(node.child))
+                ahead.append((node.child, (*path, node.name)))
+            elif node.interrupts and node.child is None:
+                message = (
+                    f"`{'/'.join((*path, node.name))}` waits for a human, and there is no checkpointer: the run "
+                    "could never go on. Use compile(checkpointer=SqliteCheckpointer(...)); for a part of a graph "
+                    "that has one, use compile_part()."
+                )
+                yield finding(
+                    "R404",
+                    message,
+                    path=(*path, node.name),
+                    where=node.where,
+                    fix="compile(checkpointer=...)",
+                )
+
+
 raised_elsewhere(
     "R404",
     "error",
     """A node waits for a human, and there is no checkpointer.
 
     ## What it does
-    Looks, when the workflow is compiled, for `interrupts` without a checkpointer.
+    Looks, when the workflow is compiled, for `interrupts` without a checkpointer, in subworkflows too.
+    A subworkflow itself needs none: it takes over its parent's. `compile_part()` does not look, for a
+    workflow that becomes a node of a LangGraph graph, or for a platform that brings its own checkpointer.
 
     ## Why is this bad
     An interrupt without a checkpoint has nothing to come back to.
