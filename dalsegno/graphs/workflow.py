@@ -132,7 +132,7 @@ class Workflow:
         self.migrations: list[tuple[str, Migration]] = []
         # Of a copy that goes on with a run of a changed graph, see graphs/renaming.py.
         self.aliases: Mapping[str, str] = {}
-        self.counts_all = False
+        self.used_before: int | None = None
 
     # -- building -----------------------------------------------------------------------------------
 
@@ -447,7 +447,9 @@ class Workflow:
         certificate = report.certificate
         bound = certificate.level_supersteps if certificate else sys.maxsize - 1
         once: list[str] = []
-        if certificate and not self.counts_all:
+        if self.used_before is not None:
+            bound += self.used_before
+        elif certificate:
             once = [name for name, n in certificate.executions_by_node.items() if n <= 1]
         self._allow_types(checkpointer)
         return compile_workflow(self, bound, once, checkpointer=checkpointer, **options)
