@@ -47,7 +47,9 @@ def chunks(message: AIMessage) -> Iterator[AIMessageChunk]:
     for content in contents:
         yield AIMessageChunk(content=content, additional_kwargs=more, id=message.id)
         more = {}
-    for index, (name, id, pieces) in enumerate(call_pieces(message)):
+    # Numbered on from the content, as Anthropic does: LangChain merges blocks of the same index.
+    first = 0 if not message.content else 1 if isinstance(message.content, str) else len(message.content)
+    for index, (name, id, pieces) in enumerate(call_pieces(message), first):
         parts = [tool_call_chunk(name=name, args="", id=id, index=index)]
         parts += [tool_call_chunk(args=piece, index=index) for piece in pieces]
         for part in parts:

@@ -79,6 +79,17 @@ def test_content_blocks_are_streamed_and_put_together_again(wait: bool) -> None:
     assert [block["type"] for block in whole.content if isinstance(block, dict)] == ["reasoning", "text"]
 
 
+def test_text_and_tool_calls_stay_apart_in_content_blocks_and_in_protocol_events(wait: bool) -> None:
+    answer = AIMessage("Wait.", tool_calls=[{"name": "add", "args": {"a": 1, "b": 2}, "id": "7"}])
+    model = ScriptedChatModel([answer, answer], output_version="v1")
+    first, *rest = chunks(model.bind_tools([add]), wait=wait)
+    bound: Any = model.bind_tools([add])
+    protocol = bound.stream_events("?", version="v3").output
+    for whole in (sum(rest, first), protocol):
+        assert [block["type"] for block in whole.content_blocks] == ["text", "tool_call"]
+        assert [call["args"] for call in whole.tool_calls] == [{"a": 1, "b": 2}]
+
+
 def test_a_stream_breaks_off_after_the_chunks_that_the_script_says(wait: bool) -> None:
     seen: list[Any] = []
     model = ScriptedChatModel([Cut("one two three four", after=2)])
