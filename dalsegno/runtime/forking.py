@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
 
-from dalsegno.checkpoints import RunRecord
+from dalsegno.checkpoints import RunRecord, maintenance
 from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, did_you_mean
 from dalsegno.graphs.views import KERNEL
 from dalsegno.runtime.inputs import fitting
@@ -27,8 +27,7 @@ def fork(
     """Make the new thread and its run, in one commit; see `Runner.fork`."""
     saver, ledger = runner.checkpointer, runner.ledger
     target = into if into is not None else f"{thread}-{uuid.uuid4().hex[:6]}"
-    chain = _chain(runner, thread, at)
-    mark = chain[-1]
+    mark = _mark(runner, thread, at)
     run = _run_of(runner, thread, mark)
     state = fitting(values, runner.state_schema, present=mark.checkpoint["channel_values"]) if values else {}
     run_id = uuid.uuid4().hex
@@ -50,7 +49,7 @@ def fork(
             shape=run.shape,
             code=run.code,
         )
-        _copy(runner, chain, target)
+        maintenance.fork(ledger.database, thread, at, target)
         _stand(runner, mark, target, run_id, state)
         level = level_of(mark)
         status = "stopped" if level.pending else "completed"
@@ -67,32 +66,22 @@ def fork(
     )
 
 
-def _chain(runner: Runner, thread: str, at: str) -> list[CheckpointTuple]:
-    """The checkpoints that lead to one, the oldest first."""
-    found: list[CheckpointTuple] = []
-    wanted: str | None = at
-    while wanted is not None:
-        kept = runner.checkpointer.get_tuple(_place(thread, wanted))
-        if kept is None:
-            break  # pruned
-        found.append(kept)
-        parent = kept.parent_config
-        wanted = parent["configurable"]["checkpoint_id"] if parent else None
-    if not found:
-        some = runner.checkpointer.list(_place(thread), limit=200)
-        known = [kept.checkpoint["id"] for kept in some]
-        if not known:
-            raise UnknownThread(
-                f"There is no checkpoint of thread {thread!r} in `{runner.checkpointer.database.path}`.",
-                thread=thread,
-            )
-        raise InputInvalid(
-            f"Thread {thread!r} has no checkpoint `{at}`{did_you_mean(at, known) or '.'} "
-            f"`dalsegno history {thread}` lists them.",
-            key="at",
-            expected="a checkpoint's id",
+def _mark(runner: Runner, thread: str, at: str) -> CheckpointTuple:
+    found = runner.checkpointer.get_tuple(_place(thread, at))
+    if found is not None:
+        return found
+    known = [kept.checkpoint["id"] for kept in runner.checkpointer.list(_place(thread), limit=200)]
+    if not known:
+        raise UnknownThread(
+            f"There is no checkpoint of thread {thread!r} in `{runner.checkpointer.database.path}`.",
+            thread=thread,
         )
-    return found[::-1]
+    raise InputInvalid(
+        f"Thread {thread!r} has no checkpoint `{at}`{did_you_mean(at, known) or '.'} "
+        f"`dalsegno history {thread}` lists them.",
+        key="at",
+        expected="a checkpoint's id",
+    )
 
 
 def _run_of(runner: Runner, thread: str, mark: CheckpointTuple) -> RunRecord:
@@ -105,26 +94,12 @@ def _run_of(runner: Runner, thread: str, mark: CheckpointTuple) -> RunRecord:
     return runner.ledger.get(run.run_id)
 
 
-def _copy(runner: Runner, chain: list[CheckpointTuple], target: str) -> None:
-    """The history, checkpoint by checkpoint, with what each superstep wrote except that of the last: what is
-    pending at the mark is executed by the new run."""
-    before: Mapping[str, Any] = {}
-    for number, kept in enumerate(chain):
-        parent = chain[number - 1].checkpoint["id"] if number else None
-        versions = kept.checkpoint["channel_versions"]
-        new = {channel: version for channel, version in versions.items() if before.get(channel) != version}
-        config = runner.checkpointer.put(_place(target, parent), kept.checkpoint, kept.metadata, new)
-        before = versions
-        if number < len(chain) - 1:
-            by_task: dict[str, list[tuple[str, Any]]] = {}
-            for task, channel, value in kept.pending_writes or ():
-                by_task.setdefault(task, []).append((channel, value))
-            for task, writes in by_task.items():
-                runner.checkpointer.put_writes(config, writes, task)
-
-
 def _stand(runner: Runner, mark: CheckpointTuple, target: str, run_id: str, state: Mapping[str, Any]) -> None:
-    """One checkpoint more: the mark as the new run's, its counters and the changed state in it."""
+    """One checkpoint more, beside the mark: the same as the new run's, its counters and the changed state in it.
+
+    Beside and not behind it, for what the mark's superstep wrote is none of the new run's, and a `DeltaChannel`
+    would be rebuilt from it.
+    """
     checkpoint: Any = dict(mark.checkpoint)
     values = {**mark.checkpoint["channel_values"], **state}
     if KERNEL in values:
@@ -140,9 +115,12 @@ def _stand(runner: Runner, mark: CheckpointTuple, target: str, run_id: str, stat
         channel_values=values,
         channel_versions=versions,
     )
-    metadata: Any = {**mark.metadata, "source": "fork", "run_id": run_id, "parents": {}}
-    new = dict.fromkeys(changed, following)
-    runner.checkpointer.put(_place(target, mark.checkpoint["id"]), checkpoint, metadata, new)
+    metadata: Any = {**mark.metadata, "source": "fork", "run_id": run_id}
+    parent = mark.parent_config["configurable"]["checkpoint_id"] if mark.parent_config else None
+    before = runner.checkpointer.get_tuple(_place(target, parent)) if parent else None
+    known = before.checkpoint["channel_versions"] if before else {}
+    new = {channel: version for channel, version in versions.items() if known.get(channel) != version}
+    runner.checkpointer.put(_place(target, parent), checkpoint, metadata, new)
 
 
 def _place(thread: str, checkpoint: str | None = None) -> Any:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
+from dalsegno.checkpoints.maintenance import delete_thread
 from dalsegno.errors import DefinitionError, UnknownThread
 from dalsegno.graphs.checking import spec_of, validate
 from dalsegno.graphs.views import KERNEL
@@ -300,9 +301,7 @@ class Runner:
         ThreadBusy
             A living process holds it.
         """
-        with self.ledger.database.transaction():
-            self.ledger.delete_thread(thread)
-            self.checkpointer.delete_thread(thread)
+        delete_thread(self.ledger.database, thread)
 
     # -- looking ------------------------------------------------------------------------------------
 

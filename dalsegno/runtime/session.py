@@ -19,7 +19,7 @@ from dalsegno.nodes.execution import Effects, Execution, Taken, current_executio
 from dalsegno.runtime.events import Event, Listener, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
 
 LOOK = 0.02
-"""Seconds between two looks at whether the run was cancelled: a look costs as much as a small read."""
+"""Seconds after which the end of a node looks whether the run was cancelled, as every new superstep does."""
 
 
 class Session:
@@ -54,6 +54,7 @@ class Session:
         self.cancelled = False
         self._effects = _Fenced(self)
         self._looked = time.monotonic()
+        self._superstep = 0
         self.thread = thread
         self.ledger = ledger
         self.clock = clock
@@ -80,14 +81,17 @@ class Session:
         now = self.clock()
         with self._lock:
             self._started[execution] = now
-        self._look()
+        if superstep != self._superstep:
+            self._superstep = superstep
+            self._look()
         if self._listeners:
             self.tell(NodeStarted(**self._common(execution, superstep, now)))
 
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds = self._ended(execution)
         self._journal(execution, superstep, "done", began, seconds, taken)
-        self._look()
+        if time.monotonic() - self._looked >= LOOK:
+            self._look()
         if self._listeners:
             common = self._common(execution, superstep, began + seconds)
             self.tell(NodeFinished(**common, seconds=seconds, taken=tuple(taken)))
@@ -108,10 +112,11 @@ class Session:
 
     def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
         """Journal the decision of a router outside of any node as an execution of its own."""
+        outer = current_execution()
         record = ExecutionRecord(
             run_id=self.run_id,
             superstep=superstep,
-            node=node,
+            node=node if outer is None else f"{outer.node}/{node}",
             occurrence=0,
             started_at=self.clock(),
             targets=[(t.target, t.label, t.counter) for t in taken],
@@ -127,8 +132,8 @@ class Session:
         return None
 
     def _look(self) -> None:
-        """See now and then whether the run was cancelled; it stops after its superstep then."""
-        if self.cancelled or time.monotonic() - self._looked < LOOK:
+        """See whether the run was cancelled; it stops after its superstep then."""
+        if self.cancelled:
             return
         self._looked = time.monotonic()
         try:

@@ -1,0 +1,128 @@
+"""Answers to questions fit what was asked for, before anything runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langgraph.graph import StateGraph
+from langgraph.types import interrupt
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from dalsegno import END, START, Runner, Workflow
+from dalsegno.errors import InputInvalid
+from dalsegno.runtime.answering import misfits
+from tests.runtime.conftest import State
+
+
+class Approval(BaseModel):
+    approved: bool
+    amount: int = Field(ge=0, le=100)
+    reasons: list[str] = []
+    grade: Literal["a", "b"] | None = None
+
+
+def asking(schema: Any, ran: list[str], plain: bool = False) -> Any:
+    def ask(state: State) -> dict[str, Any]:
+        ran.append("ask")
+        answer: Any = interrupt("Pay?", response_schema=schema)
+        return {"path": [repr(answer)]}
+
+    flow: Any = StateGraph(State) if plain else Workflow("asking", State)
+    flow.add_node("ask", ask, **({} if plain else {"interrupts": 1}))
+    return flow.add_edge(START, "ask").add_edge("ask", END)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "place", "expected"),
+    [
+        ("yes", None, "object"),
+        ({"approved": True}, "amount", "a value (integer)"),
+        ({"approved": True, "amount": "5"}, "amount", "integer"),
+        ({"approved": True, "amount": 101}, "amount", "at most 100"),
+        ({"approved": "yes", "amount": 5}, "approved", "boolean"),
+        ({"approved": True, "amount": 5, "reasons": ["x", 3]}, "reasons[1]", "string"),
+        ({"approved": True, "amount": 5, "grade": "c"}, "grade", "one of 'a', 'b' or null"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused_by_its_place_and_nothing_runs(
+    db: Path, answer: Any, place: str | None, expected: str, plain: bool
+) -> None:
+    ran: list[str] = []
+    with Runner(asking(Approval, ran, plain), db=db) as runner:
+        waiting = runner.run({"topic": "x"}, thread="t1")
+        ran.clear()
+        with pytest.raises(InputInvalid) as raised:
+            runner.resume("t1", answer)
+        assert (raised.value.key, raised.value.expected) == (place, expected)
+        assert "`ask`" in str(raised.value)
+        assert ran == []
+        record = runner.ledger.latest("t1")
+        assert record is not None
+        assert (record.status, len(record.interrupts)) == ("interrupted", 1)
+        assert json.loads(json.dumps(waiting.to_dict()))["interrupts"][0]["schema"]["type"] == "object"
+        assert runner.resume("t1", {"approved": True, "amount": 5}).status == "completed"
+
+
+def test_a_schema_written_by_hand_is_checked_too(db: Path) -> None:
+    ran: list[str] = []
+    with Runner(asking({"type": "string", "enum": ["yes", "no"]}, ran), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        with pytest.raises(InputInvalid, match="one of 'yes', 'no'"):
+            runner.resume("t1", "maybe")
+        assert runner.resume("t1", "yes").output["path"] == ["'yes'"]
+
+
+def test_an_object_of_the_asked_class_is_an_answer(db: Path) -> None:
+    with Runner(asking(Approval, []), db=db) as runner:
+        runner.checkpointer.allow_types([Approval])
+        runner.run({"topic": "x"}, thread="t1")
+        done = runner.resume("t1", Approval(approved=True, amount=3))
+        assert "amount=3" in done.output["path"][0]
+
+
+class Inner(BaseModel):
+    n: int
+    tags: list[str]
+
+
+class Outer(BaseModel):
+    inner: Inner
+    either: int | str
+    maybe: float | None = None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-5, 5) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["inner", "n", "tags", "either", "maybe"]), inner, max_size=5)
+    ),
+)
+
+
+@given(anything | st.fixed_dictionaries({"inner": anything, "either": anything}))
+def test_what_a_strict_model_takes_fits_its_schema_and_what_does_not_fit_it_refuses(value: Any) -> None:
+    adapter = TypeAdapter(Outer)
+    try:
+        adapter.validate_json(json.dumps(value), strict=True)
+        fits = True
+    except ValidationError:
+        fits = False
+    found = list(misfits(value, adapter.json_schema()))
+    assert fits or found
+    if fits and not _has_whole_floats(value):
+        assert not found
+
+
+def _has_whole_floats(value: Any) -> bool:
+    """JSON Schema takes 1.0 for an integer, pydantic does not."""
+    if isinstance(value, float):
+        return value.is_integer()
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_has_whole_floats, parts))

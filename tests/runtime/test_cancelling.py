@@ -1,0 +1,160 @@
+"""A run is cancelled from outside: at once where nobody runs it, else by the process that does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dalsegno import END, START, Runner, Workflow
+from dalsegno.errors import NothingToResume, RunFailed, UnknownThread
+from tests.runtime.conftest import State
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("left", ["failed", "stopped"])
+def test_a_run_that_nobody_runs_is_cancelled_at_once(world: Any, db: Path, left: str) -> None:
+    flow = world.chain("a", "b")
+    world.broken.add("b")
+    with Runner(flow, db=db) as runner:
+        run_id = runner.run({"topic": "x"}, thread="t1").run_id
+        if left == "stopped":
+            with runner.ledger.database.transaction() as connection:
+                connection.execute("UPDATE runs SET status = 'running'")
+        assert runner.cancel("t1") == "cancelled"
+        assert runner.ledger.get(run_id).status == "cancelled"
+        with pytest.raises(NothingToResume, match="cancelled"):
+            runner.resume("t1")
+        with pytest.raises(NothingToResume, match="nothing to cancel"):
+            runner.cancel("t1")
+        world.broken.clear()
+        assert runner.run({"topic": "y"}, thread="t1").status == "completed"
+
+
+def test_there_is_nothing_to_cancel_where_nothing_runs(world: Any, db: Path) -> None:
+    with Runner(world.chain("a"), db=db) as runner:
+        with pytest.raises(UnknownThread):
+            runner.cancel("t1")
+        runner.run({"topic": "x"}, thread="t1")
+        with pytest.raises(NothingToResume, match="completed"):
+            runner.cancel("t1")
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_run_that_is_going_on_lets_its_superstep_end(world: Any, db: Path, asynchronous: bool) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait(state: State) -> dict[str, Any]:
+        entered.set()
+        assert leave.wait(20)
+        return {"path": ["waited"]}
+
+    flow = Workflow("waiting", State)
+    flow.add_node("wait", wait).add_edge(START, "wait")
+    flow.add_sequence([("next", world.node("next")), ("after", world.node("after"))])
+    flow.add_edge("wait", "next").add_edge("after", END)
+    results: list[Any] = []
+    with Runner(flow, db=db) as running, Runner(flow, db=db) as other:
+        turn = running.run if not asynchronous else lambda *a, **k: asyncio.run(running.arun(*a, **k))
+        thread = threading.Thread(target=lambda: results.append(turn({"topic": "x"}, thread="t1")))
+        thread.start()
+        assert entered.wait(20)
+        assert asyncio.run(other.acancel("t1")) == "asked"
+        leave.set()
+        thread.join()
+        (result,) = results
+        assert result.status == "cancelled"
+        assert "after" not in world.seen  # of a superstep this short the next one may have begun
+        assert other.ledger.get(result.run_id).status == "cancelled"
+        assert running.pending("t1").values["path"] == ["waited", *world.seen]
+        with pytest.raises(RunFailed, match=r"is cancelled\.$"):
+            result.raise_for_status()
+
+
+def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path) -> None:
+    from langgraph.types import interrupt
+
+    def ask(state: State) -> Any:
+        Runner(flow, db=db).cancel("t1")
+        return {"path": [interrupt("?")]}
+
+    flow = Workflow("asking", State)
+    flow.add_node("ask", ask, interrupts=1).add_edge(START, "ask").add_edge("ask", END)
+    with Runner(flow, db=db) as runner:
+        result = runner.run({"topic": "x"}, thread="t1")
+    assert (result.status, result.interrupts) == ("cancelled", ())
+
+
+def test_a_run_that_completes_before_it_notices_is_completed(db: Path) -> None:
+    def last(state: State) -> None:
+        Runner(flow, db=db).cancel("t1")
+
+    flow = Workflow("quick", State)
+    flow.add_node("last", last).add_edge(START, "last").add_edge("last", END)
+    with Runner(flow, db=db) as runner:
+        assert runner.run({"topic": "x"}, thread="t1").status == "completed"
+        assert runner.run({"topic": "x"}, thread="t1", abandon=True).status == "completed"
+
+
+SCRIPT = """
+import os, sys
+from typing import TypedDict
+from dalsegno import END, START, Loop, Runner, Workflow
+
+class State(TypedDict, total=False):
+    n: int
+
+def step(state):
+    if state.get("n", 0) == 3:
+        print("running", flush=True)
+        if sys.argv[2] == "dies":
+            sys.stdin.readline()
+            os.kill(os.getpid(), 9)
+    return {"n": state.get("n", 0) + 1}
+
+flow = Workflow("long", State)
+flow.add_node(step).add_edge(START, "step")
+flow.add_conditional_edges("step", lambda s: "on", {"on": Loop("step", max=1_000_000, on_exhausted=END), "end": END})
+print(Runner(flow, db=sys.argv[1]).run({"n": 0}, thread="t1").status, flush=True)
+"""
+
+
+def process(db: Path, way: str) -> subprocess.Popen[str]:
+    started = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(db), way],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert started.stdout is not None
+    assert started.stdout.readline() == "running\n"
+    return started
+
+
+def test_another_process_is_told_and_stops(world: Any, db: Path) -> None:
+    running = process(db, "runs")
+    with Runner(world.chain("a", name="long"), db=db) as runner:
+        assert runner.cancel("t1") == "asked"
+        out, _ = running.communicate(timeout=30)
+        assert out == "cancelled\n"
+        run = runner.ledger.latest("t1")
+        assert run is not None
+        assert run.status == "cancelled"
+
+
+def test_a_process_that_dies_before_it_notices_leaves_a_run_that_is_not_resumed(world: Any, db: Path) -> None:
+    running = process(db, "dies")
+    with Runner(world.chain("a", name="long"), db=db) as runner:
+        assert runner.cancel("t1") == "asked"
+        running.communicate("now\n", timeout=30)
+        with pytest.raises(NothingToResume, match="cancelled"):
+            runner.resume("t1")

@@ -1,0 +1,130 @@
+"""A plain LangGraph graph is journalled, has effects, and is resumed as a workflow is."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.graph import StateGraph
+from langgraph.types import Command, Send, interrupt
+
+from dalsegno import END, START, Runner, effect
+from dalsegno.nodes import current_execution
+from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
+from tests.runtime.conftest import State
+
+
+def journal(runner: Runner, run_id: str) -> list[tuple[str, int, int | None, str]]:
+    return [(e.node, e.superstep, e.index, e.status) for e in runner.ledger.executions(run_id)]
+
+
+def chain(world: Any, *names: str) -> Any:
+    graph: Any = StateGraph(State)
+    for source, target in zip([START, *names], [*names, END], strict=True):
+        if target != END:
+            graph.add_node(target, world.node(target))
+        graph.add_edge(source, target)
+    return graph
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_its_nodes_are_in_the_journal_and_told(world: Any, db: Path, asynchronous: bool) -> None:
+    heard: list[Event] = []
+    world.broken.add("b")
+    with Runner(chain(world, "a", "b"), db=db, on_event=heard.append) as runner:
+
+        def turn(method: str, *given: Any) -> Any:
+            if asynchronous:
+                return asyncio.run(getattr(runner, f"a{method}")(*given))
+            return getattr(runner, method)(*given)
+
+        failed = turn("run", {"topic": "x"}, "t1")
+        assert journal(runner, failed.run_id) == [("a", 1, None, "done"), ("b", 2, None, "failed")]
+        assert (failed.error["node"], failed.error["attempt"]) == ("b", 1)
+        world.broken.clear()
+        assert turn("resume", "t1").supersteps == 2
+        assert journal(runner, failed.run_id)[2:] == [("b", 2, None, "done")]
+        second = turn("run", {"topic": "y"}, "t1")
+        assert journal(runner, second.run_id) == [("a", 1, None, "done"), ("b", 2, None, "done")]
+    kinds = [type(e) for e in heard if isinstance(e, NodeStarted)]
+    assert kinds[:4] == [NodeStarted, NodeFinished, NodeStarted, NodeFailed]
+
+
+def test_effects_are_done_once_over_a_resume(world: Any, db: Path) -> None:
+    charged: list[str] = []
+
+    def pay(state: State) -> Any:
+        execution = current_execution()
+        assert execution is not None
+        receipt = effect("charge", lambda: charged.append(execution.idempotency_key) or "receipt")
+        if "pay" in world.broken:
+            raise ValueError
+        return {"path": [receipt]}
+
+    graph: Any = StateGraph(State)
+    graph.add_node("a", world.node("a")).add_node("pay", pay)
+    graph.add_edge(START, "a").add_edge("a", "pay").add_edge("pay", END)
+    with Runner(graph, db=db) as runner:
+        world.broken.add("pay")
+        runner.run({"topic": "x"}, thread="t1")
+        world.broken.clear()
+        assert runner.resume("t1").output["path"] == ["a", "receipt"]
+        assert len(charged) == 1
+        runner.run({"topic": "x"}, thread="t1")
+        assert len(set(charged)) == len(charged) == 2
+
+
+def test_sends_questions_commands_and_subgraphs_are_in_the_journal(world: Any, db: Path) -> None:
+    inner: Any = StateGraph(State)
+    inner.add_node("ask", lambda s: {"path": [interrupt("?")]}).add_edge(START, "ask").add_edge("ask", END)
+    graph: Any = StateGraph(State)
+    graph.add_node(
+        "plan", lambda s: Command(goto=[Send("work", i) for i in range(2)]), destinations=("work",)
+    )
+    graph.add_node("work", lambda i: {"path": [str(i)]}).add_node("inner", inner.compile())
+    graph.add_edge(START, "plan").add_edge("work", "inner").add_edge("inner", END)
+    heard: list[Event] = []
+    with Runner(graph, db=db, on_event=heard.append) as runner:
+        waiting = runner.run({"topic": "x"}, thread="t1")
+        assert waiting.status == "interrupted"
+        done = runner.resume("t1", "yes")
+        assert done.output["path"] == ["0", "1", "yes"] or "yes" in done.output["path"]
+        entries = journal(runner, done.run_id)
+    assert sorted(entries[:3], key=str) == [
+        ("plan", 1, None, "done"),
+        ("work", 2, 0, "done"),
+        ("work", 2, 1, "done"),
+    ]
+    assert ("inner/ask", 1, None, "interrupted") in entries
+    assert entries[-2:] == [("inner/ask", 1, None, "done"), ("inner", 3, None, "done")]
+    assert any(type(e) is NodeInterrupted for e in heard)
+
+
+def test_a_node_whose_router_raises_is_not_journalled_as_done(world: Any, db: Path) -> None:
+    def route(state: State) -> str:
+        if "route" in world.broken:
+            raise ValueError("route")
+        return "b"
+
+    graph: Any = StateGraph(State)
+    graph.add_node("a", world.node("a")).add_node("b", world.node("b")).add_edge(START, "a")
+    graph.add_conditional_edges("a", route, ["b"]).add_edge("b", END)
+    with Runner(graph, db=db) as runner:
+        world.broken.add("route")
+        failed = runner.run({"topic": "x"}, thread="t1")
+        assert (failed.status, failed.error["node"]) == ("failed", "a")  # type: ignore[index]
+        assert journal(runner, failed.run_id) == []
+        world.broken.clear()
+        assert runner.resume("t1").output["path"] == ["a", "b"]
+        assert journal(runner, failed.run_id) == [("a", 1, None, "done"), ("b", 2, None, "done")]
+
+
+def test_the_graph_that_was_given_is_left_as_it_was(world: Any, db: Path) -> None:
+    compiled = chain(world, "a").compile()
+    before = dict(compiled.nodes), compiled.nodes["a"].bound
+    with Runner(compiled, db=db) as runner:
+        runner.run({"topic": "x"})
+    assert (dict(compiled.nodes), compiled.nodes["a"].bound) == before
+    assert compiled.invoke({"topic": "x"})["path"] == ["a"]
