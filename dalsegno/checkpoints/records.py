@@ -59,7 +59,7 @@ class ExecutionRecord:
     run_id: str
     superstep: int
     node: str
-    occurrence: int = 0
+    occurrence: int | str = 0
     index: int | None = None
     attempt: int = 1
     status: ExecutionStatus = "done"

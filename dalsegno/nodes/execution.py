@@ -86,6 +86,12 @@ class Execution:
         return "/".join(part.split("#")[0] for part in self.path)
 
     @property
+    def number(self) -> int | str:
+        """The occurrence, unique in the run: inside a subworkflow with that of each outer node."""
+        outer = [part.partition("#")[2] for part in self.path[:-1]]
+        return "/".join((*outer, str(self.occurrence))) if outer else self.occurrence
+
+    @property
     def idempotency_key(self) -> str:
         """The same for every attempt and every resume of this execution, and for no other.
 

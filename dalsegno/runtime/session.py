@@ -183,7 +183,7 @@ class Session:
                 run_id=self.run_id,
                 superstep=superstep,
                 node=execution.node,
-                occurrence=execution.occurrence,  # type: ignore[arg-type]  # the column takes either
+                occurrence=execution.number,
                 index=execution.index,
                 attempt=execution.attempt,
                 status=status,

@@ -108,9 +108,8 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     everything = list(records)
     executed = [r for r in everything if r.occurrence != 0]
     routed = [r for r in everything if r.occurrence == 0]
-    last: dict[tuple[object, ...], ExecutionRecord] = {}
-    for key, record in _keyed(executed):
-        last[key] = record
+    # An attempt that failed and was repeated is told by the last word on its execution.
+    last = {(record.node, record.occurrence, record.index): record for record in executed}
     nodes: dict[str, list[ExecutionRecord]] = defaultdict(list)
     edges: Counter[Edge] = Counter()
     counters: Counter[tuple[str, str]] = Counter()
@@ -123,31 +122,11 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
             edges[record.node, prefix + target, label] += 1
             if counter is not None:
                 counters[prefix, counter] += 1
-    for source, target, label in _decided(routed, spec):
+    for source, target, label in _decided(routed):
         edges[source, target, label] += 1
     for level, prefix in _levels(spec):
         _add_undecided(level, prefix, nodes, edges)
     return History({name: _node_run(runs) for name, runs in nodes.items()}, edges, counters, tuple(executed))
-
-
-def _keyed(records: list[ExecutionRecord]) -> Iterator[tuple[tuple[object, ...], ExecutionRecord]]:
-    """Each record under a key that its repetition after a crash has too.
-
-    The occurrences of a subworkflow's nodes start anew whenever it is entered; which entry a record
-    belongs to is told by how often the subworkflow had ended before. Parallel entries cannot be told
-    apart, so nothing in them is taken for a repetition.
-    """
-    parallel = {r.node for r in records if r.index is not None}
-    ended: dict[str, set[tuple[object, ...]]] = defaultdict(set)
-    for number, record in enumerate(records):
-        outer = [record.node[:i] for i, c in enumerate(record.node) if c == "/"]
-        entry: tuple[object, ...] = tuple(len(ended[name]) for name in outer)
-        if any(name in parallel for name in outer):
-            entry = (number,) if record.status == "done" else (*entry, "attempt")
-        key = (record.node, entry, record.occurrence, record.index)
-        if record.status == "done":
-            ended[record.node].add(key)
-        yield key, record
 
 
 def _node_run(records: list[ExecutionRecord]) -> NodeRun:
@@ -166,30 +145,12 @@ def _node_run(records: list[ExecutionRecord]) -> NodeRun:
     )
 
 
-def _decided(routed: list[ExecutionRecord], spec: WorkflowSpec) -> Iterator[Edge]:
-    """Decisions of routers outside of nodes. That of START is journalled without its workflow's path: the
-    first is the outermost workflow's, the others belong where such an edge is declared."""
-    starts = {
-        (edge.target, edge.label): prefix
-        for level, prefix in _levels(spec)
-        if prefix
-        for edge in level.edges
-        if edge.source == START
-    }
-    own = {(e.target, e.label) for e in spec.edges if e.source == START and e.kind == "choice"}
-    seen_outermost = False
+def _decided(routed: list[ExecutionRecord]) -> Iterator[Edge]:
+    """Decisions of routers outside of nodes: of START, and of nodes that are sent to."""
     for record in routed:
         prefix = _prefix(record.node)
-        if record.node == START:
-            outermost = not seen_outermost and any((t, label) in own for t, label, _ in record.targets)
-            seen_outermost = seen_outermost or outermost
-            if not outermost:
-                prefix = next((starts[t, n] for t, n, _ in record.targets if (t, n) in starts), "-")
-            if prefix == "-":
-                continue
-        source = prefix + START if record.node == START else record.node
         for target, label, _ in record.targets:
-            yield source, prefix + target, label
+            yield record.node, prefix + target, label
 
 
 def _add_undecided(

@@ -81,7 +81,7 @@ def test_a_subworkflow_is_counted_under_its_path(view: Any) -> None:
     assert got.edges["article", END, None] == 1
 
 
-def record(node: str, superstep: int, occurrence: int = 1, **more: Any) -> ExecutionRecord:
+def record(node: str, superstep: int, occurrence: int | str = 1, **more: Any) -> ExecutionRecord:
     return ExecutionRecord("r", superstep, node, occurrence, **more)
 
 
@@ -120,7 +120,8 @@ def test_a_subworkflow_entered_twice_did_everything_twice() -> None:
         "child", nodes={"w": NodeSpec("w")}, edges=(EdgeSpec(START, "w"), EdgeSpec("w", END))
     )
     spec = WorkflowSpec("p", nodes={"s": NodeSpec("s", kind="subworkflow", child=child)})
-    records = [record("s/w", 1), record("s", 1), record("s/w", 1), record("s/w", 1), record("s", 2, 2)]
+    again = record("s/w", 1, "2.None/1")
+    records = [record("s/w", 1, "1.None/1"), record("s", 1), again, again, record("s", 2, 2)]
     got = history_of(records, spec)
     assert (got.nodes["s/w"].count, got.nodes["s"].count) == (2, 2)
 

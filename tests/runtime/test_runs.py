@@ -6,7 +6,8 @@ import asyncio
 import operator
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -35,6 +36,14 @@ class State(TypedDict, total=False):
     path: Annotated[list[str], operator.add]
     answer: str
     anything: Any
+
+
+def until(happened: Callable[[], bool], seconds: float = 20) -> None:
+    """Poll until something has happened."""
+    limit = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < limit, "it did not happen in time"
+        time.sleep(0.001)
 
 
 class World:
@@ -437,6 +446,8 @@ def test_sends_are_each_executed_once_over_a_resume(db: Path, world: World) -> N
     def work(item: int) -> dict[str, Any]:
         world.seen.append(str(item))
         if str(item) in world.broken:
+            # What is in flight when another fails is done again; here the others are committed by then.
+            until(lambda: len(runner.ledger.runs()) == 1 and len(done()) == 3)
             raise ValueError(item)
         return {"path": [str(item)]}
 
@@ -445,6 +456,11 @@ def test_sends_are_each_executed_once_over_a_resume(db: Path, world: World) -> N
     flow.add_conditional_edges(START, lambda s: [Send("work", i) for i in range(4)], [Each("work", max=4)])
     flow.add_edge("work", END)
     runner = Runner(flow, db=db)
+
+    def done() -> list[Any]:
+        (run,) = runner.ledger.runs()
+        return [e for e in runner.ledger.executions(run.run_id) if e.node == "work"]
+
     world.broken.add("2")
     assert runner.run({"topic": "x"}, thread="t1").status == "failed"
     world.broken.clear()
