@@ -206,6 +206,7 @@ class Database:
                 self.flush()
             finally:
                 connection, self._connection = self._connection, None
+                self._opened_identity = None
                 if connection is not None:
                     connection.close()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -53,7 +54,7 @@ class GroupCommit:
     def __init__(self, lock: Any, write: Callable[[Sequence[Job]], None], linger: float) -> None:
         self.linger = linger
         self._lock = lock
-        self._write = write
+        self._write_all = weakref.WeakMethod(write)  # whoever has the database keeps it open, nobody else
         self._jobs: deque[Job] = deque()
         self._parked: dict[Hashable, BaseException] = {}
         self._thread: threading.Thread | None = None
@@ -62,6 +63,11 @@ class GroupCommit:
     def __bool__(self) -> bool:
         """Whether anything waits."""
         return bool(self._jobs)
+
+    def _write(self, jobs: Sequence[Job]) -> None:
+        write = self._write_all()
+        assert write is not None  # the caller has the database
+        write(jobs)
 
     def commit(self, job: Job) -> None:
         """Write a job, and return when it is on disk.
@@ -88,7 +94,11 @@ class GroupCommit:
         self._jobs.append(job)
         with self._mutex:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._flush, name="dalsegno-linger", daemon=True)
+                # It has the database as long as it runs, or what waits would be lost with it.
+                database = self._write_all()
+                self._thread = threading.Thread(
+                    target=self._flush, args=(database,), name="dalsegno-linger", daemon=True
+                )
                 self._thread.start()
 
     def drain(self) -> None:
@@ -142,7 +152,7 @@ class GroupCommit:
             elif job.due:
                 self._parked[job.place] = error
 
-    def _flush(self) -> None:
+    def _flush(self, database: object) -> None:
         idle = 0
         while True:
             due = min((job.due for job in list(self._jobs) if job.due), default=None)

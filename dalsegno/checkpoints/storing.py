@@ -117,7 +117,8 @@ class PutCheckpoint(Job):
         self._next = Entry(given.checkpoint["id"], body, new, kept, index_kept)
 
     def _version(self, channel: str) -> Any:
-        return self._given.checkpoint["channel_versions"].get(channel, self._given.new_versions[channel])
+        versions = self._given.checkpoint["channel_versions"]
+        return versions[channel] if channel in versions else self._given.new_versions[channel]
 
     def _store(
         self, connection: sqlite3.Connection, place: int, changed: Change, fresh: list[Stored]

@@ -1,0 +1,180 @@
+"""What tasks wrote waits for company, shortly, and never so that a finished sibling could be lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.base.id import uuid6
+
+from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints.records import ExecutionRecord
+from dalsegno.errors import DatabaseUnavailable
+
+LONG = 60.0
+
+
+def put(saver: SqliteCheckpointer, thread: str = "t", config: Any = None, value: Any = 0) -> Any:
+    checkpoint = {
+        **empty_checkpoint(),
+        "id": str(uuid6()),
+        "channel_values": {"k": value},
+        "channel_versions": {"k": 1},
+    }
+    place: Any = config or {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    return saver.put(place, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+
+
+def journal(saver: SqliteCheckpointer, task: str | None) -> None:
+    record = ExecutionRecord(run_id="r", superstep=1, node=str(task))
+    Ledger(saver.database).journal(record, task=task)
+
+
+def test_a_superstep_of_several_tasks_is_one_commit(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config = put(saver)
+        for task in "abc":
+            journal(saver, task)
+            saver.put_writes(config, [("k", task)], task)
+        journal(saver, "still running")
+        assert saver.database.commits == 1
+        put(saver, config=config)
+        assert saver.database.commits == 2
+        found = saver.get_tuple(config)
+        assert found is not None
+        assert [task for task, *_ in found.pending_writes or ()] == ["a", "b", "c"]
+        assert [one.node for one in Ledger(saver.database).executions("r")] == ["a", "b", "c"]
+
+
+def test_nothing_waits_longer_than_its_linger(path: Path) -> None:
+    committed = threading.Event()
+    with SqliteCheckpointer(path, linger=0.002) as saver:
+        config = put(saver)
+        saver.database.on_commit.append(lambda _: committed.set())
+        saver.put_writes(config, [("k", 1)], "task")
+        assert committed.wait(10)
+
+
+@pytest.mark.parametrize("channel", ["__error__", "__interrupt__", "__resume__"])
+def test_errors_interrupts_and_answers_are_committed_at_once(path: Path, channel: str) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config = put(saver)
+        saver.put_writes(config, [("k", 1)], "sibling")
+        assert saver.database.commits == 1
+        saver.put_writes(config, [(channel, "x")], "task")
+        assert saver.database.commits == 2
+        other = SqliteCheckpointer(path)
+        found = other.get_tuple(config)
+        assert found is not None
+        assert {task for task, *_ in found.pending_writes or ()} == {"sibling", "task"}
+
+
+def test_without_linger_a_write_is_on_disk_when_it_returns(path: Path, child: Any) -> None:
+    def body(tell: Callable[[str], None]) -> None:
+        saver = SqliteCheckpointer(path, linger=0)
+        saver.put_writes(put(saver), [("k", 1)], "task")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert child(body).wait() == -signal.SIGKILL
+    with SqliteCheckpointer(path) as saver:
+        (found,) = saver.list(None)
+        assert found.pending_writes == [("task", "k", 1)]
+
+
+def test_who_reads_sees_what_waits(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config = put(saver)
+        saver.put_writes(config, [("k", 1)], "task")
+        (found,) = saver.list(None)
+        assert found.pending_writes == [("task", "k", 1)]
+
+
+def test_closing_commits_what_waits(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        saver.put_writes(put(saver), [("k", 1)], "task")
+    with SqliteCheckpointer(path) as saver:
+        (found,) = saver.list(None)
+        assert found.pending_writes == [("task", "k", 1)]
+
+
+def test_the_end_of_the_process_commits_what_waits(path: Path, tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from tests_linger import put, SqliteCheckpointer\n"
+        "saver = SqliteCheckpointer(sys.argv[1], linger=60)\n"
+        "saver.put_writes(put(saver), [('k', 1)], 'task')\n"
+    )
+    (tmp_path / "tests_linger.py").write_text(Path(__file__).read_text())
+    subprocess.run([sys.executable, "-c", code, str(path), str(tmp_path), *sys.path], check=True)
+    with SqliteCheckpointer(path) as saver:
+        (found,) = saver.list(None)
+        assert found.pending_writes == [("task", "k", 1)]
+
+
+def test_a_write_that_was_lost_is_raised_by_the_next_put_of_its_thread(path: Path, child: Any) -> None:
+    saver = SqliteCheckpointer(path, linger=0.002)
+    config, other = put(saver), put(saver, "other")
+    saver.database.timeout = 0.01
+    saver.database.close()
+
+    def body(tell: Callable[[str], None]) -> None:
+        with SqliteCheckpointer(path).database.transaction():
+            tell("locked")
+            signal.pause()
+
+    holder = child(body)
+    assert holder.line() == "locked"
+    saver.put_writes(config, [("k", 1)], "task")
+    group = saver.database._group
+    while not group._parked:
+        os.sched_yield()
+    holder.kill()
+    holder.wait()
+    put(saver, config=other)
+    with pytest.raises(DatabaseUnavailable, match="locked"):
+        put(saver, config=config)
+    put(saver, config=config)
+    saver.close()
+
+
+def test_what_is_wrong_with_one_thread_is_not_the_others_fault(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config, bad = put(saver), put(saver, "bad")
+        saver.put_writes(bad, [("k", 1)], "\ud800")  # a task that has no bytes
+        saver.put_writes(config, [("k", 1)], "task")
+        put(saver, config=config)
+        found = saver.get_tuple(config)
+        assert found is not None
+        assert [task for task, *_ in found.pending_writes or ()] == ["task"]
+        with pytest.raises(Exception, match="surrogate"):
+            put(saver, config=bad)
+
+
+def test_threads_that_write_at_once_share_commits(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        config = put(saver)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda n: saver.put_writes(config, [("k", n)], f"task{n:03}"), range(400)))
+        put(saver, config=config)
+        assert saver.database.commits < 100
+        found = saver.get_tuple(config)
+        assert found is not None
+        assert [value for _, _, value in found.pending_writes or ()] == list(range(400))
+
+
+def test_a_fork_leaves_what_waits_to_the_parent(path: Path, child: Any) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        saver.put_writes(put(saver), [("k", 1)], "task")
+        assert child(lambda tell: saver.close()).wait() == 0
+        (found,) = saver.list(None)
+        assert found.pending_writes == [("task", "k", 1)]

@@ -1,0 +1,182 @@
+"""Counting, checking, pruning, forking, exporting and deleting."""
+
+from __future__ import annotations
+
+import json
+import operator
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+
+from dalsegno.checkpoints import Ledger, SqliteCheckpointer, maintenance
+from dalsegno.checkpoints.exporting import export
+from dalsegno.errors import CheckpointError, ThreadBusy
+
+
+class State(TypedDict):
+    log: Annotated[list[str], operator.add]
+    messages: Annotated[list[AIMessage], add_messages]
+
+
+def build(saver: SqliteCheckpointer, rounds: int = 20) -> Any:
+    def work(state: State) -> Any:
+        number = len(state["log"])
+        return {"log": [f"{number:03}" * 300], "messages": [AIMessage("said " * 50, id=str(number))]}
+
+    graph = StateGraph(State)
+    graph.add_node("work", work)
+    graph.add_edge(START, "work")
+    graph.add_conditional_edges("work", lambda s: "work" if len(s["log"]) < rounds else "__end__")
+    return graph.compile(checkpointer=saver)
+
+
+def run(saver: SqliteCheckpointer, thread: str, rounds: int = 20) -> Any:
+    config: Any = {"configurable": {"thread_id": thread}}
+    return build(saver, rounds).invoke({"log": [], "messages": []}, config, durability="sync")
+
+
+def values(saver: SqliteCheckpointer, thread: str) -> Any:
+    found = saver.get_tuple({"configurable": {"thread_id": thread}})
+    return None if found is None else {k: found.checkpoint["channel_values"][k] for k in ("log", "messages")}
+
+
+def history(saver: SqliteCheckpointer, thread: str) -> list[Any]:
+    return list(saver.list({"configurable": {"thread_id": thread}}))
+
+
+def test_a_superstep_stores_what_it_wrote_and_not_the_state(saver: SqliteCheckpointer) -> None:
+    run(saver, "t", rounds=100)
+    statistics = maintenance.statistics(saver.database)
+    written = 100 * (900 + 250)
+    assert statistics.stored < 2 * written
+    assert statistics.checkpoints == 102
+    assert (statistics.threads, statistics.runs) == (1, 0)
+    assert statistics.file >= statistics.stored - statistics.free
+
+
+def test_each_thread_is_counted(saver: SqliteCheckpointer) -> None:
+    run(saver, "small", rounds=2)
+    run(saver, "large", rounds=10)
+    large, small = maintenance.thread_statistics(saver.database)
+    assert (large.thread, large.checkpoints, small.thread, small.checkpoints) == ("large", 12, "small", 4)
+    assert large.stored > small.stored
+    assert large.latest == history(saver, "large")[0].config["configurable"]["checkpoint_id"]
+
+
+@pytest.mark.parametrize("keep", [1, 3, 100])
+def test_the_newest_checkpoints_are_kept_with_what_they_share(saver: SqliteCheckpointer, keep: int) -> None:
+    expected = run(saver, "t")
+    run(saver, "other")
+    before = history(saver, "t")
+    deleted = maintenance.prune(saver.database, ["t"], keep=keep)
+    assert deleted == max(len(before) - keep, 0)
+    assert history(saver, "t") == before[:keep]
+    assert values(saver, "t") == expected == values(saver, "other")
+    assert len(history(saver, "other")) == len(before)
+    assert maintenance.check(saver.database) == []
+    config: Any = {"configurable": {"thread_id": "t"}}
+    more = build(saver, 30).invoke({"log": ["again"]}, config, durability="sync")
+    assert more["log"][: len(expected["log"])] == expected["log"]
+
+
+def test_only_what_is_older_is_pruned(saver: SqliteCheckpointer) -> None:
+    from datetime import datetime
+
+    run(saver, "t")
+    before = history(saver, "t")
+    middle = datetime.fromisoformat(before[10].checkpoint["ts"]).timestamp()
+    maintenance.prune(saver.database, older_than=100, now=middle + 100)
+    assert 10 <= len(history(saver, "t")) <= 12
+    assert maintenance.prune(saver.database, older_than=10**9) == 0
+    maintenance.prune(saver.database, older_than=0, now=middle + 10**6)
+    assert history(saver, "t") == before[:1]
+
+
+def test_the_latest_cannot_be_pruned(saver: SqliteCheckpointer) -> None:
+    with pytest.raises(CheckpointError, match="resumes from"):
+        maintenance.prune(saver.database, keep=0)
+
+
+def test_a_process_whose_checkpoints_were_pruned_by_another_goes_on(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver, SqliteCheckpointer(path) as other:
+        run(saver, "t")
+        fork = history(saver, "t")[5]
+        config: Any = saver.get_tuple(fork.config).config  # type: ignore[union-attr]  # it is remembered now
+        maintenance.prune(other.database)
+        checkpoint = {**fork.checkpoint, "id": "ffffffff-0000-6000-8000-000000000000"}
+        place: Any = {"configurable": {**config["configurable"], "checkpoint_ns": ""}}
+        saver.put(place, checkpoint, {}, {"log": fork.checkpoint["channel_versions"]["log"]})  # type: ignore[arg-type]
+        assert maintenance.check(other.database) == []
+        found = other.get_tuple({"configurable": {"thread_id": "t"}})
+        assert found is not None
+        assert found.checkpoint["channel_values"]["log"] == fork.checkpoint["channel_values"]["log"]
+
+
+def test_a_fork_is_a_thread_of_its_own(saver: SqliteCheckpointer) -> None:
+    run(saver, "t")
+    past = history(saver, "t")[8]
+    maintenance.fork(saver.database, "t", past.checkpoint["id"], "u")
+    assert values(saver, "u") == {k: past.checkpoint["channel_values"][k] for k in ("log", "messages")}
+    saver.delete_thread("t")
+    result = build(saver).invoke(None, {"configurable": {"thread_id": "u"}}, durability="sync")
+    assert len(result["log"]) == 20
+    assert maintenance.check(saver.database) == []
+    with pytest.raises(CheckpointError, match="exists already"):
+        maintenance.fork(saver.database, "u", past.checkpoint["id"], "u")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        maintenance.fork(saver.database, "u", "00000000-0000-0000-0000-000000000000", "v")
+    assert history(saver, "v") == []
+
+
+def test_damage_is_named(saver: SqliteCheckpointer) -> None:
+    run(saver, "t")
+    assert maintenance.check(saver.database) == []
+    with saver.database.transaction() as connection:
+        connection.execute("UPDATE segments SET data = x'00' WHERE id = (SELECT max(id) FROM segments)")
+    problems = maintenance.check(saver.database)
+    assert problems
+    assert all("thread 't'" in problem for problem in problems)
+    with saver.database.transaction() as connection:
+        connection.execute("UPDATE checkpoints SET body = x'00'")
+    assert any("body" in problem for problem in maintenance.check(saver.database))
+
+
+def test_room_is_given_back(saver: SqliteCheckpointer) -> None:
+    run(saver, "t", rounds=100)
+    kept = values(saver, "t")
+    maintenance.prune(saver.database)
+    run(saver, "gone", rounds=100)
+    saver.delete_thread("gone")
+    assert maintenance.vacuum(saver.database) > 100_000
+    assert maintenance.statistics(saver.database).free == 0
+    assert values(saver, "t") == kept
+
+
+def test_a_thread_is_deleted_everywhere_or_not_at_all(saver: SqliteCheckpointer) -> None:
+    ledger = Ledger(saver.database)
+    lease = ledger.begin(run_id="r", thread="t", workflow="w")
+    run(saver, "t")
+    with pytest.raises(ThreadBusy):
+        maintenance.delete_thread(saver.database, "t")
+    assert len(history(saver, "t")) == 22
+    ledger.finish(lease, "completed")
+    assert maintenance.delete_thread(saver.database, "t") == 22
+    statistics = maintenance.statistics(saver.database)
+    assert (statistics.threads, statistics.checkpoints, statistics.segments) == (0, 0, 0)
+    assert (statistics.writes, statistics.runs) == (0, 0)
+
+
+def test_everything_is_exported_as_lines_of_json(saver: SqliteCheckpointer) -> None:
+    Ledger(saver.database).begin(run_id="r", thread="t", workflow="w", input={"b": b"x"})
+    run(saver, "t", rounds=3)
+    run(saver, "other", rounds=1)
+    lines = [json.loads(line) for line in export(saver.database)]
+    assert [line["kind"] for line in lines] == ["run"] + ["checkpoint"] * 8
+    assert lines[0]["input"] == {"b": {"base64": "eA=="}}
+    chosen = [json.loads(line) for line in export(saver.database, ["t"])]
+    assert {line["thread"] for line in chosen} == {"t"}
+    assert [message["content"] for message in chosen[1]["values"]["messages"]] == ["said " * 50] * 3
