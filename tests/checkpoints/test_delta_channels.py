@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.channels import DeltaChannel
+from langgraph.checkpoint.base import BaseCheckpointSaver, empty_checkpoint
+from langgraph.checkpoint.base.id import uuid6
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph import START, StateGraph
 
 from dalsegno.checkpoints import SqliteCheckpointer
@@ -114,3 +118,81 @@ def test_the_segments_of_pruned_checkpoints_are_gone(saver: SqliteCheckpointer) 
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
     with pytest.raises(CheckpointError, match="keep_some"):
         saver.prune(["t"], strategy="keep_some")
+
+
+# --- the history that a delta channel is rebuilt from: the conformance suite has no tests of it yet ---
+
+
+def put(saver: Any, parent: Any, values: dict[str, Any], version: int) -> Any:
+    checkpoint = {
+        **empty_checkpoint(),
+        "id": str(uuid6(clock_seq=version)),
+        "channel_values": values,
+        "channel_versions": {"a": version, "b": version},
+    }
+    place: Any = parent or {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    return saver.put(place, checkpoint, {}, {"a": version, "b": version})
+
+
+def histories(saver: Any, config: Any, channels: list[str]) -> tuple[Any, Any, Any]:
+    """Ours, ours awaited, and LangGraph's own walk over the same checkpoints."""
+    ours = saver.get_delta_channel_history(config=config, channels=channels)
+    awaited = asyncio.run(saver.aget_delta_channel_history(config=config, channels=channels))
+    walked = BaseCheckpointSaver.get_delta_channel_history(saver, config=config, channels=channels)
+    return ours, awaited, walked
+
+
+def test_a_history_is_what_was_written_since_the_last_value(saver: SqliteCheckpointer) -> None:
+    root = put(saver, None, {"a": ["seed"], "b": _DeltaSnapshot([0])}, 1)
+    saver.put_writes(root, [("a", ["root"]), ("other", 1), ("a", ["root again"])], "task 1", "path 2")
+    saver.put_writes(root, [("a", ["first by its path"])], "task 2", "path 1")
+    middle = put(saver, root, {"b": _DeltaSnapshot([1])}, 2)
+    saver.put_writes(middle, [("a", ["x" * 1000]), ("b", [2])], "task 3", "path")
+    target = put(saver, middle, {}, 3)
+    saver.put_writes(target, [("a", ["pending: not part of it"])], "task 4", "path")
+    ours, awaited, walked = histories(saver, target, ["a", "b", "never"])
+    assert ours == awaited == walked
+    assert ours == {
+        "a": {
+            "seed": ["seed"],
+            "writes": [
+                ("task 2", "a", ["first by its path"]),
+                ("task 1", "a", ["root"]),
+                ("task 1", "a", ["root again"]),
+                ("task 3", "a", ["x" * 1000]),
+            ],
+        },
+        "b": {"seed": _DeltaSnapshot([1]), "writes": [("task 3", "b", [2])]},
+        "never": {"writes": []},
+    }
+
+
+def test_a_history_follows_parents_and_not_time(saver: SqliteCheckpointer) -> None:
+    root = put(saver, None, {"a": ["seed"]}, 1)
+    saver.put_writes(root, [("a", ["shared"])], "task", "")
+    left = put(saver, root, {}, 2)
+    saver.put_writes(left, [("a", ["left"])], "task", "")
+    right = put(saver, root, {}, 2)
+    saver.put_writes(right, [("a", ["right"])], "task", "")
+    for branch, name in ((left, "left"), (right, "right")):
+        ours, awaited, walked = histories(saver, put(saver, branch, {}, 3), ["a"])
+        assert ours == awaited == walked
+        assert [value for _, _, value in ours["a"]["writes"]] == [["shared"], [name]]
+
+
+def test_a_long_history_is_read_to_its_seed(saver: SqliteCheckpointer) -> None:
+    config = put(saver, None, {"a": ["seed"]}, 1)
+    for number in range(200):
+        saver.put_writes(config, [("a", [number])], "task", "")
+        config = put(saver, config, {}, number + 2)
+    ours, awaited, walked = histories(saver, config, ["a"])
+    assert ours == awaited == walked
+    assert ours["a"]["seed"] == ["seed"]
+    assert [value for _, _, value in ours["a"]["writes"]] == [[number] for number in range(200)]
+
+
+def test_no_checkpoint_has_no_history(saver: SqliteCheckpointer) -> None:
+    assert saver.get_delta_channel_history(config=THREAD, channels=["a"]) == {"a": {"writes": []}}
+    config = put(saver, None, {"a": [1]}, 1)
+    assert saver.get_delta_channel_history(config=config, channels=[]) == {}
+    assert saver.get_delta_channel_history(config=config, channels=["a"]) == {"a": {"writes": []}}

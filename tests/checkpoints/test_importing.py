@@ -1,0 +1,176 @@
+"""Databases of LangGraph's own SqliteSaver are taken over. Its tables are made here as version 3.1.2 makes
+them; where that package is installed, by the package itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import operator
+import sqlite3 as standard_sqlite3
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver, get_checkpoint_metadata
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import add_messages
+from langgraph.types import Command, interrupt
+
+from dalsegno.checkpoints import SqliteCheckpointer, maintenance
+from dalsegno.checkpoints.importing import import_sqlite_saver
+from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable, TypeNotAllowed
+
+THREAD: Any = {"configurable": {"thread_id": "t"}}
+
+TABLES = """
+CREATE TABLE checkpoints (
+    thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL,
+    parent_checkpoint_id TEXT, type TEXT, checkpoint BLOB, metadata BLOB,
+    PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id));
+CREATE TABLE writes (
+    thread_id TEXT NOT NULL, checkpoint_ns TEXT NOT NULL DEFAULT '', checkpoint_id TEXT NOT NULL,
+    task_id TEXT NOT NULL, task_path TEXT NOT NULL DEFAULT '', idx INTEGER NOT NULL,
+    channel TEXT NOT NULL, type TEXT, value BLOB,
+    PRIMARY KEY (thread_id, checkpoint_ns, checkpoint_id, task_id, idx));
+"""
+
+
+class Recording(InMemorySaver):
+    """Keeps what LangGraph hands over also in the tables of a SqliteSaver."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.connection = standard_sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self.connection.executescript(TABLES)
+        self.dumps = JsonPlusSerializer().dumps_typed
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        place = config["configurable"]
+        self.connection.execute(
+            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                place["thread_id"], place["checkpoint_ns"], checkpoint["id"], place.get("checkpoint_id"),
+                *self.dumps(checkpoint), json.dumps(get_checkpoint_metadata(config, metadata)).encode(),
+            ),
+        )  # fmt: skip
+        return super().put(config, checkpoint, metadata, new_versions)
+
+    def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
+        from langgraph.checkpoint.base import WRITES_IDX_MAP
+
+        place = config["configurable"]
+        for position, (channel, value) in enumerate(writes):
+            index = WRITES_IDX_MAP.get(channel, position)
+            where = place["thread_id"], place["checkpoint_ns"], place["checkpoint_id"]
+            self.connection.execute(
+                "INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*where, task_id, task_path, index, channel, *self.dumps(value)),
+            )
+        super().put_writes(config, writes, task_id, task_path)
+
+
+@dataclasses.dataclass
+class Draft:
+    text: str
+
+
+class State(TypedDict):
+    log: Annotated[list[str], operator.add]
+    messages: Annotated[list[AIMessage], add_messages]
+    draft: Draft
+
+
+def build(saver: BaseCheckpointSaver[Any]) -> Any:
+    def work(state: State) -> Any:
+        number = len(state["log"])
+        message = AIMessage("said " * 60, id=str(number))
+        return {"log": [f"{number}" * 300], "messages": [message], "draft": Draft(f"draft {number}")}
+
+    def ask(state: State) -> Any:
+        return {"log": [interrupt("how?")]}
+
+    inner = StateGraph(State)
+    inner.add_node("work", work)
+    inner.add_edge(START, "work")
+    graph = StateGraph(State)
+    graph.add_node("inner", inner.compile())
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "inner")
+    graph.add_conditional_edges("inner", lambda s: "inner" if len(s["log"]) < 9 else "ask", ["inner", "ask"])
+    return graph.compile(checkpointer=saver)
+
+
+def play(saver: Any, source: Path) -> list[Any]:
+    app = build(saver)
+    app.invoke({"log": [], "messages": [], "draft": Draft("none")}, THREAD, durability="sync")
+    return [(one.config, one.checkpoint, one.metadata, one.pending_writes) for one in saver.list(THREAD)]
+
+
+def assert_taken_over(saver: SqliteCheckpointer, before: list[Any]) -> None:
+    after = list(saver.list(THREAD))
+    before = sorted(before, key=lambda one: one[1]["id"], reverse=True)
+    assert len(after) == len(before)
+    for one, (config, checkpoint, metadata, writes) in zip(after, before, strict=True):
+        assert one.config["configurable"] == config["configurable"]
+        for key in ("channel_values", "ts", "v", "id", "updated_channels"):
+            assert one.checkpoint[key] == checkpoint[key]  # type: ignore[literal-required]
+        numbers = {k: int(str(v).partition(".")[0]) for k, v in checkpoint["channel_versions"].items()}
+        assert one.checkpoint["channel_versions"] == numbers
+        assert one.metadata == metadata
+        assert one.pending_writes == writes
+
+
+def test_a_sqlite_savers_database_reads_the_same_and_its_run_goes_on(path: Path, tmp_path: Path) -> None:
+    source = tmp_path / "theirs.db"
+    recording = Recording(source)
+    before = play(recording, source)
+    with SqliteCheckpointer(path, allow=[Draft]) as saver:
+        assert import_sqlite_saver(saver, source) == len(list(recording.list(None)))
+        assert import_sqlite_saver(saver, source) > 0  # again: no harm
+        assert_taken_over(saver, before)
+        assert maintenance.check(saver.database) == []
+        statistics = maintenance.statistics(saver.database)
+        assert statistics.stored < source.stat().st_size / 2
+        result = build(saver).invoke(Command(resume="so"), THREAD, durability="sync")
+        assert result["log"][-1] == "so"
+        assert result == build(recording).invoke(Command(resume="so"), THREAD, durability="sync")
+
+
+def test_the_packages_own_database_is_taken_over(path: Path, tmp_path: Path) -> None:
+    theirs = pytest.importorskip("langgraph.checkpoint.sqlite")
+    source = tmp_path / "theirs.db"
+    connection = standard_sqlite3.connect(source, check_same_thread=False)
+    before = play(theirs.SqliteSaver(connection), source)
+    connection.close()
+    with SqliteCheckpointer(path, allow=[Draft]) as saver:
+        import_sqlite_saver(saver, source)
+        assert_taken_over(saver, before)
+        assert build(saver).invoke(Command(resume="so"), THREAD, durability="sync")["log"][-1] == "so"
+
+
+def test_a_type_that_is_not_allowed_is_moved_but_not_built(path: Path, tmp_path: Path) -> None:
+    play(Recording(tmp_path / "theirs.db"), tmp_path)
+    with SqliteCheckpointer(path) as saver:
+        import_sqlite_saver(saver, tmp_path / "theirs.db")
+        with pytest.raises(TypeNotAllowed, match="Draft"):
+            saver.get_tuple(THREAD)
+
+
+def test_what_cannot_be_imported_is_named(saver: SqliteCheckpointer, tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailable, match="no file"):
+        import_sqlite_saver(saver, tmp_path / "nothing.db")
+    (tmp_path / "notes.db").write_text("notes " * 100)
+    with pytest.raises(DatabaseInvalid, match="notes"):
+        import_sqlite_saver(saver, tmp_path / "notes.db")
+    standard_sqlite3.connect(tmp_path / "empty.db").execute("CREATE TABLE customers (name)")
+    with pytest.raises(DatabaseInvalid, match="SqliteSaver"):
+        import_sqlite_saver(saver, tmp_path / "empty.db")
+    recording = Recording(tmp_path / "theirs.db")
+    play(recording, tmp_path)
+    recording.connection.execute("UPDATE checkpoints SET type = 'msgpack+aes'")
+    with pytest.raises(DatabaseInvalid, match="serde="):
+        import_sqlite_saver(saver, tmp_path / "theirs.db")
+    assert list(saver.list(None)) == []
