@@ -3,30 +3,32 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# fmt: off
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.checkpoints import SqliteCheckpointer  # noqa: I001 - one line a room
     from dalsegno.errors import DalsegnoError
     from dalsegno.graphs import END, START, Each, Loop, Workflow, validate
     from dalsegno.nodes import aeffect, effect
-    from dalsegno.nodes.policies import Budget, RetryPolicy
+    from dalsegno.nodes.policies import Budget, Cache, CircuitBreaker, Fallback, RateLimit, RetryPolicy, Timeout, Watch
     from dalsegno.runtime import Runner, RunResult
 
 __version__ = "0.1.0.dev0"
-# fmt: off
 __all__ = [
-    "END", "START", "Budget", "DalsegnoError", "Each", "Loop", "RetryPolicy", "RunResult", "Runner",
-    "SqliteCheckpointer", "Workflow", "__version__", "aeffect", "effect", "validate",
+    "END", "START", "Budget", "Cache", "CircuitBreaker", "DalsegnoError", "Each", "Fallback", "Loop", "RateLimit",
+    "RetryPolicy", "RunResult", "Runner", "SqliteCheckpointer", "Timeout", "Watch", "Workflow", "__version__",
+    "aeffect", "effect", "validate",
 ]
-# fmt: on
 
 _NAMES = {
     "dalsegno.checkpoints": ("SqliteCheckpointer",),
     "dalsegno.errors": ("DalsegnoError",),
     "dalsegno.graphs": ("END", "START", "Each", "Loop", "Workflow", "validate"),
     "dalsegno.nodes": ("aeffect", "effect"),
-    "dalsegno.nodes.policies": ("Budget", "RetryPolicy"),
+    "dalsegno.nodes.policies": (
+        "Budget", "Cache", "CircuitBreaker", "Fallback", "RateLimit", "RetryPolicy", "Timeout", "Watch"),
     "dalsegno.runtime": ("Runner", "RunResult"),
 }
+# fmt: on
 _ROOMS = {name: room for room, names in _NAMES.items() for name in names}
 
 if not TYPE_CHECKING:  # a type checker that saw this would believe in every name

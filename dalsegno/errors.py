@@ -19,7 +19,14 @@
     │   ├── UndeclaredTarget       routed or sent to a node it does not name (.node, .target)
     │   ├── UnknownStateKey        returned a key the state does not have (.node, .key)
     │   ├── BoundExceeded          went beyond the proven bound (.bound, .used, .path)
-    │   └── BudgetExceeded         spent more than the run was given (.what, .limit, .spent)
+    │   └── BudgetExceeded         spent what the run was given (.what, .limit, .spent, .owner, .by_node)
+    ├── PolicyError                what a policy around a node cannot, or will not, go on with (.node)
+    │   ├── NodeTimeout            took longer than it may (.seconds)
+    │   ├── CircuitOpen            not called: it failed too often lately (.breaker, .seconds)
+    │   ├── RateLimited            its turn would have come too late (.seconds)
+    │   ├── EmptyAnswer            answered nothing, and is watched for that
+    │   ├── RepeatedAnswer         answered the same again and again (.times)
+    │   └── AttemptAbandoned       goes on although its time is over: it is given nothing more
     ├── CheckpointError            the database cannot be used, or a value cannot be kept
     │   ├── DatabaseInvalid        not a database, not ours, or from a newer version (.path)
     │   ├── DatabaseUnavailable    locked, full, read-only or gone (.path)
@@ -171,11 +178,56 @@ class BoundExceeded(KernelError):
 
 
 class BudgetExceeded(KernelError):
-    """A run spent more than it was given."""
+    """A run, or a part of it, has spent what it was given; it can be resumed with more.
+
+    `.what` is one of ``"supersteps"``, ``"model_calls"``, ``"tokens"``, ``"seconds"``, ``"cost"``; `.owner` whose
+    limit it is (``"the run"``, or a node); `.by_node` what each node has spent of it.
+    """
 
     what: str
     limit: float
     spent: float
+    owner: str
+    by_node: dict[str, float]
+
+
+class PolicyError(DalsegnoError):
+    """What a policy around a node cannot, or will not, go on with."""
+
+    node: str
+
+
+class NodeTimeout(PolicyError):
+    """A call took longer than it may. A sync function may still be going on: see its message."""
+
+    seconds: float
+
+
+class CircuitOpen(PolicyError):
+    """The node was not called, for its circuit breaker is open; `.seconds` until it is tried again."""
+
+    breaker: str
+    seconds: float
+
+
+class RateLimited(PolicyError):
+    """The node's turn would have come later than its rate limit lets it wait."""
+
+    seconds: float
+
+
+class EmptyAnswer(PolicyError):
+    """A node answered nothing, and is watched for that."""
+
+
+class RepeatedAnswer(PolicyError):
+    """A node gave the same answer so many times in a row."""
+
+    times: int
+
+
+class AttemptAbandoned(PolicyError):
+    """An attempt goes on although it was given up: it can have no effects, and no model is called for it."""
 
 
 class CheckpointError(DalsegnoError):

@@ -38,11 +38,13 @@ class Caller:
     """A node's action or a router, ready to be called.
 
     `call` and `acall` take the argument and LangGraph's config. `is_async` says that only `acall`
-    works; `native` that the action brings its own sync and async way (a runnable, a subworkflow).
+    works; `native` that the action brings its own sync and async way (a runnable, a subworkflow);
+    `policed` that several attempts may lie between a call and its answer.
     """
 
     native = False
     is_async = False
+    policed = False
 
     def __init__(self, action: Any, *, name: str) -> None:
         self.action = action

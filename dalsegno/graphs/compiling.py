@@ -16,6 +16,7 @@ from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of
 from dalsegno.graphs.model import START, Each, Loop
+from dalsegno.graphs.policing import policed
 from dalsegno.graphs.reading import SPEC
 from dalsegno.graphs.routing import Decision, Router
 from dalsegno.graphs.subworkflows import SubworkflowCaller
@@ -105,11 +106,18 @@ class _Assembly:
     def add_node(self, name: str) -> None:
         node = self.workflow.nodes[name]
         caller = Caller(node.action, name=name) if node.child is None else SubworkflowCaller(node, self.known)
+        caller = policed(
+            caller,
+            node,
+            node.policies,
+            workflow=self.workflow.name,
+            writes=self.workflow.spec.nodes[name].writes,
+        )
         inside = () if name in self.sent_to else self._routers(name)
         kernel = self._kernel(node, caller, inside)
         is_async = caller.is_async or any(router.is_async for _, router, _ in inside)
         options = dict(node.options)
-        if node.timeout is not None and (is_async or caller.native):
+        if node.timeout is not None and node.child is not None:
             options["timeout"] = node.timeout
         if node.handler is not None:
             options["error_handler"] = self._handler(node)

@@ -21,6 +21,7 @@ from dalsegno.graphs.model import (
     Target,
     WorkflowSpec,
 )
+from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.retry import attempts_of
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
             reads = declared.narrower_keys(node.input_schema, keys, *schemas)
         if writes is None:
             writes = declared.narrower_keys(declared.hints_of(node.action).get("return"), keys, *schemas)
-    retry = said["retry"]
+    retry, fallback = said["retry"], node.policies.fallback
     return NodeSpec(
         name=node.name,
         kind=_kind(node),
@@ -105,7 +106,7 @@ def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
         is_async=_is_async(workflow, node),
         calls=said["calls"],
         timeout=node.timeout,
-        attempts=attempts_of(retry),
+        attempts=attempts_of(retry) + (fallback.calls if fallback is not None else 0),
         interrupts=said["interrupts"],
         reads=reads,
         writes=None if writes is None else frozenset(writes & set(keys)),
@@ -134,11 +135,14 @@ def _kind(node: NodeDefinition) -> NodeKind:
 def _is_async(workflow: Workflow, node: NodeDefinition) -> bool:
     """Whether the node can only be run in an event loop, itself or because of one of its routers."""
     if node.child is not None:
-        own = any(inner.is_async for inner in node.child.nodes.values())
+        # A running graph is cancelled in an event loop, and nowhere else.
+        own = node.timeout is not None or any(inner.is_async for inner in node.child.nodes.values())
     else:
         own = Caller(node.action, name=node.name).is_async
     handler = node.handler is not None and Caller(node.handler.action, name=node.handler.name).is_async
     routers = (r for r in workflow.routers if r.source == node.name)
+    others = node.policies.fallback.answers if node.policies.fallback is not None else ()
+    own = own or any(Caller(a, name=node.name).is_async for a in others if is_called(a))
     return own or handler or any(Caller(r.action, name=r.name).is_async for r in routers)
 
 

@@ -12,7 +12,8 @@ from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import END, START, Each, EdgeSpec, Loop, Place, Target, WorkflowSpec
 from dalsegno.graphs.specifying import describe, target_edges
-from dalsegno.nodes.policies import Budget
+from dalsegno.nodes.policies import Budget, Policies
+from dalsegno.nodes.policies.checking import check_node
 
 if TYPE_CHECKING:
     from dalsegno.graphs.compiling import Graph
@@ -34,6 +35,7 @@ class NodeDefinition:
     input_schema: Any = None
     sent_type: Any = None
     timeout: float | None = None
+    policies: Policies = field(default_factory=Policies)
     destinations: dict[Hashable, Target] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     handler: NodeDefinition | None = None
@@ -156,6 +158,7 @@ class Workflow:
         cache: Any = None,
         rate_limit: Any = None,
         budget: Budget | None = None,
+        watch: Any = None,
         calls: int | None = None,
         reads: Iterable[str] | None = None,
         writes: Iterable[str] | None = None,
@@ -173,14 +176,15 @@ class Workflow:
         node, action
             A name and what runs under it, or only what runs (its own name is taken).
         defer, metadata, input_schema, retry_policy, cache_policy, error_handler, timeout, trace_policy
-            As in `StateGraph`; `timeout` in seconds an attempt.
+            As in `StateGraph`; `timeout` in seconds an attempt, or a `Timeout`, also of a sync function.
         destinations
             Where a `Command(goto=...)` of the node may go: names, `{name: label}`, and a `Loop` or an
             `Each` wherever a name stands.
-        retry, fallback, breaker, cache, rate_limit, budget
-            Policies around the node.
+        retry, fallback, breaker, cache, rate_limit, budget, watch
+            Policies around the node: see `dalsegno.nodes.policies`. They wrap it in one order, and what
+            each does is an event of the run.
         calls
-            Model calls an execution; None is unknown, 0 says that there are none.
+            Model calls an attempt; None is unknown, 0 says that there are none. One more is an error.
         reads, writes
             State keys that the node reads and writes, where its annotations do not say so.
         effect, idempotent, compensate
@@ -194,7 +198,7 @@ class Workflow:
         Raises
         ------
         DefinitionError
-            The name is taken, empty or reserved, or there is nothing to run.
+            The name is taken, empty or reserved, there is nothing to run, or a policy cannot be meant.
         """
         where = _caller()
         if not isinstance(node, str):
@@ -211,7 +215,6 @@ class Workflow:
         timeout = timeout if timeout is not None else self._defaults.get("timeout")
         error_handler = error_handler if error_handler is not None else self._defaults.get("error_handler")
         definition = self._defined(node, action, where, input_schema, destinations)
-        definition.timeout = _seconds(timeout)
         definition.child = _child_of(action)
         definition.inputs, definition.outputs = inputs, outputs
         if (inputs is not None or outputs is not None) and definition.child is None:
@@ -222,11 +225,35 @@ class Workflow:
             definition.handler = self._defined(
                 f"{_name_of(error_handler)}", error_handler, where, input_schema, None
             )
-        retries = retry_policy if retry_policy is not None else self._defaults.get("retry_policy")
+        retries = retry if retry is not None else retry_policy
+        if retries is None and definition.child is None:  # a subworkflow's nodes have their own
+            retries = self._defaults.get("retry_policy")
+        caching = cache if cache is not None else cache_policy
+        if caching is None:
+            caching = self._defaults.get("cache_policy")
+        inner = action.budget if isinstance(action, Workflow) else None
+        definition.policies = Policies.of(
+            cache=caching,
+            budget=budget.tighter(inner) if budget is not None else inner and inner.of_a_node(),
+            rate_limit=rate_limit,
+            fallback=fallback,
+            breaker=breaker,
+            retry=retries,
+            timeout=timeout,
+            watch=watch if watch is not None else self._defaults.get("watch"),
+        )
+        check_node(
+            node,
+            where,
+            definition.policies,
+            interrupts=interrupts,
+            is_subworkflow=definition.child is not None,
+        )
+        definition.timeout = definition.policies.timeout.seconds if definition.policies.timeout else None
         definition.options = {
             "defer": defer,
             "metadata": metadata,
-            "retry_policy": _native_retry(retry) or retries,
+            "retry_policy": _native_retry(retries) if interrupts else None,
             "trace_policy": trace_policy,
         }
         definition.said = {
@@ -237,16 +264,17 @@ class Workflow:
             "idempotent": idempotent,
             "compensate": compensate,
             "interrupts": interrupts,
-            "retry": retry or retries,
+            "retry": retries,
             "policies": {
                 name: value
                 for name, value in {
-                    "retry": retry or retries,
+                    "retry": retries,
                     "fallback": fallback,
                     "breaker": breaker,
-                    "cache": cache or cache_policy or self._defaults.get("cache_policy"),
+                    "cache": caching,
                     "rate_limit": rate_limit,
                     "budget": budget,
+                    "watch": definition.policies.watch,
                 }.items()
                 if value is not None
             },
@@ -356,6 +384,7 @@ class Workflow:
         cache_policy: Any = None,
         error_handler: Any = None,
         timeout: Any = None,
+        watch: Any = None,
     ) -> Workflow:
         """Policies of every node that is added from now on and does not say otherwise."""
         given = {
@@ -363,6 +392,7 @@ class Workflow:
             "cache_policy": cache_policy,
             "error_handler": error_handler,
             "timeout": timeout,
+            "watch": watch,
         }
         self._defaults |= {key: value for key, value in given.items() if value is not None}
         return self
@@ -609,28 +639,14 @@ def _label(answer: Hashable) -> str:
     return answer.target if isinstance(answer, Each) else str(answer)
 
 
-def _seconds(timeout: Any) -> float | None:
-    if timeout is None:
-        return None
-    if hasattr(timeout, "run_timeout"):  # LangGraph's TimeoutPolicy
-        timeout = timeout.run_timeout
-    if hasattr(timeout, "total_seconds"):
-        timeout = timeout.total_seconds()
-    if timeout is not None and (
-        isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0
-    ):
-        raise DefinitionError(f"timeout={timeout!r}: a timeout is a number of seconds above 0.")
-    return None if timeout is None else float(timeout)
-
-
 def _native_retry(policy: Any) -> Any:
     """LangGraph's own retry policy for one of ours; retries run outside of the node's wrapper."""
-    if policy is None or isinstance(policy, tuple | list):
-        return policy
     from langgraph.types import RetryPolicy as Native
 
-    if isinstance(policy, Native):
+    if policy is None or isinstance(policy, Native):  # which is a tuple itself
         return policy
+    if isinstance(policy, tuple | list):
+        return tuple(map(_native_retry, policy))
     options = {
         f: getattr(policy, f)
         for f in ("max_attempts", "initial_interval", "backoff_factor", "max_interval", "jitter")

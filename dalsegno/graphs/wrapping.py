@@ -9,7 +9,8 @@ from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 
 from dalsegno.graphs.calling import Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
-from dalsegno.nodes.execution import CURRENT, RunContext, Taken
+from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
+from dalsegno.nodes.policies.metering import METER, THE_METER
 
 
 class Inner:
@@ -29,7 +30,10 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
     """
     context: RunContext | None = config["configurable"].get(CONTEXT)
     entry = kernel.enter(state, config, context)
+    if context is not None:
+        _place(kernel, entry, context)
     token = CURRENT.set(entry.execution)
+    meter = METER.set(THE_METER) if context is not None else None
     try:
         if context is not None:
             context.started(entry.execution, entry.superstep)
@@ -41,10 +45,12 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
         result = kernel.leave(entry, parts, answers)
     except BaseException as error:
         if context is not None:
-            context.failed(entry.execution, entry.superstep, error)
+            context.failed(_attempt(kernel, entry), entry.superstep, error)
         raise
     finally:
         CURRENT.reset(token)
+        if meter is not None:
+            METER.reset(meter)
     if context is not None:
         _tell(context, kernel, entry)
     return result
@@ -54,7 +60,10 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
     """`call_node` in an event loop; a sync function or router in it goes to a thread."""
     context: RunContext | None = config["configurable"].get(CONTEXT)
     entry = kernel.enter(state, config, context)
+    if context is not None:
+        _place(kernel, entry, context)
     token = CURRENT.set(entry.execution)
+    meter = METER.set(THE_METER) if context is not None else None
     try:
         if context is not None:
             context.started(entry.execution, entry.superstep)
@@ -66,16 +75,36 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
         result = kernel.leave(entry, parts, answers)
     except BaseException as error:
         if context is not None:
-            context.failed(entry.execution, entry.superstep, error)
+            context.failed(_attempt(kernel, entry), entry.superstep, error)
         raise
     finally:
         CURRENT.reset(token)
+        if meter is not None:
+            METER.reset(meter)
     if context is not None:
         _tell(context, kernel, entry)
     return result
 
 
+def _place(kernel: NodeKernel, entry: Entry, context: RunContext) -> None:
+    """Note where in the run an execution is, for policies and for a budget of supersteps."""
+    execution = entry.execution
+    execution.superstep = entry.superstep
+    if context.account.budget is not None:
+        into, outer = entry.record["into"], CURRENT.get()
+        walk = into[kernel.name] if kernel.name in into else max(into.values(), default=0)
+        execution.before = walk if outer is None else outer.before + 1 + walk
+
+
+def _attempt(kernel: NodeKernel, entry: Entry) -> Execution:
+    """The attempt that is going on: the last one, where policies made several."""
+    return (CURRENT.get() or entry.execution) if kernel.caller.policed else entry.execution
+
+
 def _answered(kernel: NodeKernel, entry: Entry, output: Any) -> list[Any]:
+    entry.execution = _attempt(kernel, entry)
+    if entry.execution.refused is not None:
+        raise entry.execution.refused  # a model call that was refused, also where the node went on without it
     if type(output) is Inner:
         output, entry.inner_walk = output.output, output.walk
     return kernel.checked(output)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from dalsegno.errors import KernelError
+from dalsegno.errors import AttemptAbandoned, KernelError
 from dalsegno.nodes.execution import Execution, current_execution
 
 T = TypeVar("T")
@@ -34,6 +34,8 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
     ------
     KernelError
         The name was used before in the same execution.
+    AttemptAbandoned
+        The attempt took too long and was given up: nothing is done, or what was done is not recorded.
     """
     execution = _claim(name)
     if execution is None or execution.context is None:
@@ -43,6 +45,7 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
     if found:
         return value  # type: ignore[no-any-return]  # what the function returned when it was called
     value = function(*args, **kwargs)
+    _check_wanted(execution, name, "is not recorded")
     context.effects.effect_put(context.run_id, context.thread, key, name, value)
     return value
 
@@ -57,6 +60,7 @@ async def aeffect(name: str, function: Callable[..., Awaitable[T]], /, *args: An
     if found:
         return value  # type: ignore[no-any-return]  # what the function returned when it was called
     value = await function(*args, **kwargs)
+    _check_wanted(execution, name, "is not recorded")
     await asyncio.to_thread(context.effects.effect_put, context.run_id, context.thread, key, name, value)
     return value
 
@@ -64,6 +68,7 @@ async def aeffect(name: str, function: Callable[..., Awaitable[T]], /, *args: An
 def _claim(name: str) -> Execution | None:
     execution = current_execution()
     if execution is not None:
+        _check_wanted(execution, name, "was not begun")
         if execution.used_names is None:
             execution.used_names = set()
         if name in execution.used_names:
@@ -73,3 +78,13 @@ def _claim(name: str) -> Execution | None:
             )
         execution.used_names.add(name)
     return execution
+
+
+def _check_wanted(execution: Execution, name: str, so: str) -> None:
+    if execution.abandoned:
+        raise AttemptAbandoned(
+            f"Attempt {execution.attempt} of `{execution.node}` took too long and was given up: its effect "
+            f'"{name}" {so}. '
+            f"Give the node more time, or look the request up at its receiver under {execution.idempotency_key}.",
+            node=execution.node,
+        )

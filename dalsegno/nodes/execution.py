@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from dalsegno.nodes.policies.account import Account
 
 
 class Effects(Protocol):
@@ -43,6 +46,11 @@ class RunContext(Protocol):
         """Where results of effects are kept."""
         ...
 
+    @property
+    def account(self) -> Account:
+        """What the run may spend, and has spent."""
+        ...
+
     def started(self, execution: Execution, superstep: int) -> None:
         """An attempt of a node begins."""
         ...
@@ -53,6 +61,10 @@ class RunContext(Protocol):
 
     def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
         """An attempt raised: an error, or one of LangGraph's own signals (an interrupt)."""
+        ...
+
+    def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
+        """A policy around a node did something: tried again, fell back, waited, refused."""
         ...
 
     def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
@@ -68,7 +80,9 @@ class Execution:
     (``("sub#2", "write")``); `occurrence` counts the node's executions in the run from 1 (for a
     sent-to node it names the decision that sent); `index` is the place of its `Send` (None where it
     was not sent to); `attempt` counts from 1. `task_id` is LangGraph's name for it, under which its writes
-    are committed.
+    are committed. `superstep` is the run's, `before` the supersteps that lie before it, counted as the
+    certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
+    `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     """
 
     run_id: str | None
@@ -79,6 +93,18 @@ class Execution:
     task_id: str | None = None
     context: RunContext | None = None
     used_names: set[str] | None = None
+    superstep: int = 0
+    before: int = 0
+    calls: int = 0
+    most_calls: int | None = None
+    abandoned: bool = False
+    refused: BaseException | None = field(default=None, repr=False)
+
+    def again(self) -> Execution:
+        """The next attempt of the same execution."""
+        return replace(
+            self, attempt=self.attempt + 1, used_names=None, calls=0, abandoned=False, refused=None
+        )
 
     @property
     def node(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,25 @@ class NodeFailed(NodeStarted):
 
     seconds: float
     error: BaseException = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyActed(Event):
+    """A policy around a node did something.
+
+    `policy` and `what`: ``cache`` hit, not kept · ``budget`` exceeded · ``rate_limit`` wait, queue, refused ·
+    ``fallback`` answered · ``breaker`` opened, refused, probe, closed · ``retry`` again, given up, refused ·
+    ``timeout`` cancelled, abandoned · ``watch`` empty, repeated. `detail` has the figures.
+    """
+
+    node: str
+    superstep: int
+    occurrence: int | str
+    index: int | None
+    attempt: int
+    policy: str
+    what: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 Listener = Callable[[Event], None]

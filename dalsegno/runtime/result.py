@@ -30,7 +30,8 @@ class RunResult:
         The longest causal walk so far, counted as the certificate counts: a subworkflow is one more
         than its own.
     usage
-        What was measured: ``executions`` of nodes and ``seconds`` in this process.
+        What the run used in all its processes: ``executions`` of nodes, ``seconds``, ``model_calls``, ``tokens``,
+        ``cost`` (where prices are known), ``by_node``, and its ``budget``.
     resumed_from
         The checkpoint that this process went on from; None for one that began the run.
     """

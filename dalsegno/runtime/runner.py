@@ -13,7 +13,7 @@ from dalsegno.checkpoints import Ledger, SqliteCheckpointer
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
 from dalsegno.checkpoints.maintenance import delete_thread
-from dalsegno.errors import DefinitionError, UnknownThread
+from dalsegno.errors import UnknownThread
 from dalsegno.graphs.checking import spec_of, validate
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
@@ -115,7 +115,8 @@ class Runner:
         context
             LangGraph's runtime context. It is not kept: give it again on resume.
         budget
-            What this run may spend.
+            What this run may spend, where it differs from the workflow's. A run that has spent it fails with
+            `BudgetExceeded` and can be resumed with more.
         abandon
             Give up pending work of an earlier run on the thread.
 
@@ -130,8 +131,7 @@ class Runner:
 
         What happens inside the run is in the result: see `RunResult`.
         """
-        _not_yet(budget=budget)
-        return self._driven(turns.begin(self, input, thread, context, abandon))
+        return self._driven(turns.begin(self, input, thread, context, abandon, budget))
 
     async def arun(
         self,
@@ -143,8 +143,7 @@ class Runner:
         abandon: bool = False,
     ) -> RunResult:
         """`run` in the running event loop."""
-        _not_yet(budget=budget)
-        return await self._adriven(turns.begin(self, input, thread, context, abandon))
+        return await self._adriven(turns.begin(self, input, thread, context, abandon, budget))
 
     def resume(
         self,
@@ -167,6 +166,8 @@ class Runner:
             of the run, whose idempotency keys stay those of the old names.
         accept_changes
             Go on although the graph changed in a way that this run can notice; see `difference`.
+        budget
+            What the run may spend in all, with what it has spent already. Default: what it was given before.
 
         Raises
         ------
@@ -181,8 +182,7 @@ class Runner:
         IncompatibleGraph
             The graph changed in a way that cannot be gone on from; `.difference` says how.
         """
-        _not_yet(budget=budget)
-        return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context))
+        return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context, budget))
 
     async def aresume(
         self,
@@ -195,8 +195,7 @@ class Runner:
         context: Any = None,
     ) -> RunResult:
         """`resume` in the running event loop."""
-        _not_yet(budget=budget)
-        return await self._adriven(turns.go_on(self, thread, value, rename, accept_changes, context))
+        return await self._adriven(turns.go_on(self, thread, value, rename, accept_changes, context, budget))
 
     def stream(
         self,
@@ -206,10 +205,13 @@ class Runner:
         stream_mode: Any = "updates",
         subgraphs: bool = False,
         context: Any = None,
+        budget: Budget | None = None,
         abandon: bool = False,
     ) -> RunStream:
         """Run, giving LangGraph's chunks as they come; `.result` afterwards is the `RunResult`."""
-        return RunStream(self, turns.begin(self, input, thread, context, abandon), stream_mode, subgraphs)
+        return RunStream(
+            self, turns.begin(self, input, thread, context, abandon, budget), stream_mode, subgraphs
+        )
 
     def astream(
         self,
@@ -219,10 +221,13 @@ class Runner:
         stream_mode: Any = "updates",
         subgraphs: bool = False,
         context: Any = None,
+        budget: Budget | None = None,
         abandon: bool = False,
     ) -> RunStream:
         """`stream` for `async for`."""
-        return RunStream(self, turns.begin(self, input, thread, context, abandon), stream_mode, subgraphs)
+        return RunStream(
+            self, turns.begin(self, input, thread, context, abandon, budget), stream_mode, subgraphs
+        )
 
     def drain(self, reason: str = "drain") -> None:
         """Ask every run of this runner to stop after its current superstep; they end as ``stopped``."""
@@ -354,15 +359,6 @@ class Runner:
         except BaseException as error:
             turn.drive.left = error
         return turns.settle(self, turn)
-
-
-def _not_yet(**options: Any) -> None:
-    for name, value in options.items():
-        if value is not None:
-            raise DefinitionError(
-                f"`{name}=` is part of the interface and not enforced by this version, so it is refused rather than "
-                "ignored. Leave it out."
-            )
 
 
 class RunStream:

@@ -13,10 +13,21 @@ from langgraph.runtime import RunControl
 from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
-from dalsegno.errors import CheckpointError, KernelError, ThreadBusy
+from dalsegno.checkpoints.spending import keep_usage
+from dalsegno.errors import BudgetExceeded, CheckpointError, KernelError, ThreadBusy
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Effects, Execution, Taken, current_execution
-from dalsegno.runtime.events import Event, Listener, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
+from dalsegno.nodes.policies import Account, Budget
+from dalsegno.nodes.policies.clock import SYSTEM
+from dalsegno.runtime.events import (
+    Event,
+    Listener,
+    NodeFailed,
+    NodeFinished,
+    NodeInterrupted,
+    NodeStarted,
+    PolicyActed,
+)
 
 LOOK = 0.02
 """Seconds after which the end of a node looks whether the run was cancelled, as every new superstep does."""
@@ -41,6 +52,8 @@ class Session:
         names: Mapping[str, str] | None = None,
         executed: Mapping[str, int] | None = None,
         first_step: int = 0,
+        budget: Budget | None = None,
+        spent: Mapping[str, Any] | None = None,
     ) -> None:
         self.run_id = run_id
         self.lease = lease
@@ -53,12 +66,16 @@ class Session:
         self.control = RunControl()
         self.cancelled = False
         self._effects = _Fenced(self)
+        self.executions = int((spent or {}).get("executions", 0))
+        self._account = Account(
+            budget, spent, clock=budget.clock if budget is not None else SYSTEM, reserved=self._reserved
+        )
+        self._kept = 0
         self._looked = time.monotonic()
         self._superstep = 0
         self.thread = thread
         self.ledger = ledger
         self.clock = clock
-        self.executions = 0
         self.failures: list[tuple[Execution, BaseException]] = []
         self._listeners = tuple(listeners)
         self._started: dict[Execution, float] = {}
@@ -67,6 +84,14 @@ class Session:
     @property
     def effects(self) -> Effects:
         return self._effects
+
+    @property
+    def account(self) -> Account:
+        return self._account
+
+    def usage(self) -> dict[str, Any]:
+        """What the run has used, in all its processes."""
+        return {"executions": self.executions, **self._account.usage()}
 
     def shown(self, node: str) -> str:
         """A node's path in today's names."""
@@ -86,6 +111,11 @@ class Session:
             self._look()
         if self._listeners:
             self.tell(NodeStarted(**self._common(execution, superstep, now)))
+        try:
+            self._account.begin(execution.node, execution.before + 1 if execution.superstep else superstep)
+        except BudgetExceeded as error:
+            self.acted(execution, "budget", "exceeded", {"what": error.what, "owner": error.owner})
+            raise
 
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds = self._ended(execution)
@@ -109,6 +139,12 @@ class Session:
         message = {"type": type(error).__name__, "message": str(error)}
         self._journal(execution, superstep, "failed", began, seconds, error=message)
         self.tell(NodeFailed(**common, seconds=seconds, error=error))
+
+    def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
+        """Tell the listeners what a policy around a node did."""
+        if self._listeners:
+            common = self._common(execution, execution.superstep, self.clock())
+            self.tell(PolicyActed(**common, policy=policy, what=what, detail=detail))
 
     def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
         """Journal the decision of a router outside of any node as an execution of its own."""
@@ -194,6 +230,15 @@ class Session:
             ),
             task=execution.task_id,
         )
+        if self._account.version != self._kept:  # in the same commit as the node's writes
+            self._kept = self._account.version
+            keep_usage(self.ledger, self.run_id, self.usage(), task=execution.task_id)
+
+    def _reserved(self) -> None:
+        """A model is about to be called: where calls are limited, a crash during the call forgets none."""
+        if self._account.is_metered:
+            keep_usage(self.ledger, self.run_id, self.usage())
+            self.ledger.database.flush()
 
 
 class _Fenced:

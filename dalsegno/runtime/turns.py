@@ -13,9 +13,12 @@ from langgraph.types import Command
 from dalsegno.checkpoints import RunRecord
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
-from dalsegno.errors import CheckpointError, NothingToResume, ThreadUnfinished, UnknownThread
+from dalsegno.checkpoints.spending import keep_usage
+from dalsegno.errors import CheckpointError, DefinitionError, NothingToResume, ThreadUnfinished, UnknownThread
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.policies import Budget
+from dalsegno.nodes.policies.metering import THE_METER
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.carrying import Carried, carry, migrate
 from dalsegno.runtime.driving import Drive
@@ -46,8 +49,16 @@ class Turn:
         return Pending.of(self.drive.graph.get_state(config), self.session.names)
 
 
-def begin(runner: Runner, input: Any, thread: str | None, context: Any, abandon: bool) -> Turn:
+def begin(
+    runner: Runner,
+    input: Any,
+    thread: str | None,
+    context: Any,
+    abandon: bool,
+    budget: Budget | None = None,
+) -> Turn:
     """Take a thread for a new run."""
+    budget = _budget(runner, budget)
     known = thread is not None
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
@@ -81,7 +92,7 @@ def begin(runner: Runner, input: Any, thread: str | None, context: Any, abandon:
     else:
         lease = runner.ledger.begin(**described)
     first = pending.step + 2 if pending.checkpoint_id is not None else 0
-    return _turn(runner, lease, Carried(runner.graph), value, context, None, first)
+    return _turn(runner, lease, Carried(runner.graph), value, context, None, first, budget)
 
 
 def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
@@ -97,6 +108,7 @@ def go_on(
     rename: Mapping[str, str] | None,
     accept_changes: bool,
     context: Any,
+    budget: Budget | None = None,
 ) -> Turn:
     """Take a thread to go on with its last run."""
     run = runner.ledger.latest(thread, plain=True)
@@ -117,6 +129,7 @@ def go_on(
             "run on it, or on another thread.",
             thread=thread,
         )
+    budget = _budget(runner, budget, run.usage)
     lease = runner.ledger.acquire(thread, run.run_id)
     try:
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
@@ -125,7 +138,7 @@ def go_on(
         kept = {"error": run.error, "interrupts": run.interrupts, "supersteps": run.supersteps}
         runner.ledger.finish(lease, before, **kept)
         raise
-    return _turn(runner, lease, carried, payload, context, mark, first)
+    return _turn(runner, lease, carried, payload, context, mark, first, budget, run.usage)
 
 
 def _mark(
@@ -158,6 +171,8 @@ def _turn(
     context: Any,
     resumed_from: str | None,
     first_step: int,
+    budget: Budget | None,
+    spent: Mapping[str, Any] | None = None,
 ) -> Turn:
     session = Session(
         lease.run_id,
@@ -168,8 +183,16 @@ def _turn(
         names=carried.names,
         executed=carried.executed,
         first_step=first_step,
+        budget=budget,
+        spent=spent,
     )
-    config = {"configurable": {"thread_id": lease.thread, "run_id": lease.run_id, CONTEXT: session}}
+    if budget is not None and budget.limits():
+        keep_usage(runner.ledger, lease.run_id, session.usage())  # a crash does not forget the budget
+    config: dict[str, Any] = {
+        "configurable": {"thread_id": lease.thread, "run_id": lease.run_id, CONTEXT: session}
+    }
+    if not runner.is_ours:  # a workflow's own nodes bring the meter
+        config["callbacks"] = [THE_METER]
     runner.sessions.append(session)
     now = session.clock()
     session.tell(
@@ -202,7 +225,7 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
         status = "interrupted" if pending.tasks else "completed"
     seconds = session.clock() - turn.began
     supersteps = _supersteps(runner, session, pending)
-    usage = {"executions": session.executions, "seconds": round(seconds, 6)}
+    usage = session.usage()
     with runner.ledger.database.transaction():  # nobody asks to cancel it between the question and the record
         if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
             status, error = "cancelled", None
@@ -241,6 +264,15 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
         usage=usage,
         resumed_from=turn.resumed_from,
     )
+
+
+def _budget(runner: Runner, given: Any, usage: Mapping[str, Any] | None = None) -> Budget | None:
+    """What a run may spend: as it is given now, else as it was when the run began, else the workflow's."""
+    if given is not None and not isinstance(given, Budget):
+        raise DefinitionError(f"budget={given!r}: a Budget(...) is needed.")
+    before = (usage or {}).get("budget")
+    budget = Budget(**before).over(runner.spec.budget) if before else runner.spec.budget
+    return given.over(budget) if given is not None else budget
 
 
 def _release(runner: Runner, session: Session, error: CheckpointError) -> None:

@@ -416,12 +416,11 @@ def test_a_plain_langgraph_graph_is_run_recorded_and_resumed(db: Path, world: Wo
     assert world.seen == ["a", "b", "b"]
 
 
-def test_what_this_version_does_not_enforce_is_refused_not_ignored(db: Path, world: World) -> None:
-    from dalsegno import Budget
-
+def test_what_is_no_budget_is_refused_before_anything_is_recorded(db: Path, world: World) -> None:
     runner = Runner(chain(world, "a"), db=db)
-    with pytest.raises(DefinitionError, match="not enforced by this version"):
-        runner.run({"topic": "x"}, budget=Budget(seconds=1))
+    with pytest.raises(DefinitionError, match="a Budget"):
+        runner.run({"topic": "x"}, "t1", budget=100)  # type: ignore[arg-type]
+    assert runner.ledger.latest("t1") is None
 
 
 # -- keys -----------------------------------------------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.policies.case import AsyncCall, Call, Case, check_filter, is_fault, matches
+from dalsegno.nodes.policies.clock import SYSTEM, Clock
+from dalsegno.nodes.policies.retry_after import retry_after
 
 RetryOn = type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool]
 
@@ -14,6 +18,9 @@ RetryOn = type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bo
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """Exponential backoff with jitter; field names are LangGraph's.
+
+    A server that says when to come back (`Retry-After`, in the headers of the error's `response`) is
+    waited for, where that is not longer than `max_interval`; where it is, no further attempt is made.
 
     Parameters
     ----------
@@ -24,11 +31,12 @@ class RetryPolicy:
     backoff_factor
         What the interval is multiplied with after each attempt.
     max_interval
-        Seconds that an interval is never longer than.
+        Seconds that an interval is never longer than, before the jitter.
     jitter
-        Whether to add a random part to each interval.
+        Whether to add a random part, up to a second, to each interval.
     retry_on
-        Exception classes, or a function that says whether to try again. None: any `Exception`.
+        Exception classes, or a function that says whether to try again. None: any `Exception`. What
+        breaks the workflow's own declarations (`KernelError`) is never tried again.
     max_elapsed
         Seconds after which no further attempt is started. None: no limit.
     """
@@ -40,6 +48,8 @@ class RetryPolicy:
     jitter: bool = True
     retry_on: RetryOn | None = None
     max_elapsed: float | None = None
+    clock: Clock = field(default=SYSTEM, repr=False, compare=False)
+    random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (
@@ -52,8 +62,9 @@ class RetryPolicy:
             )
         for name in ("initial_interval", "backoff_factor", "max_interval", "max_elapsed"):
             value = getattr(self, name)
-            if value is not None and not value >= 0:
+            if value is not None and (isinstance(value, bool) or not value >= 0):
                 raise DefinitionError(f"RetryPolicy({name}={value!r}): 0 or more is needed.")
+        check_filter("RetryPolicy(retry_on)", self.retry_on)
 
 
 def attempts_of(policy: Any) -> int:
@@ -63,3 +74,109 @@ def attempts_of(policy: Any) -> int:
     if isinstance(policy, Sequence) and not hasattr(policy, "max_attempts"):
         return max((attempts_of(p) for p in policy), default=1)
     return int(policy.max_attempts)
+
+
+class RetryLayer:
+    """Tries again what failed. Of several policies the first that means the error is asked, as in LangGraph.
+
+    A loop of our own, after tenacity and stamina: every attempt is an execution in the run's journal,
+    a signal is no failure, and what costs nothing when nothing fails stays that way.
+    """
+
+    def __init__(self, policies: Sequence[Any]) -> None:
+        self._policies = tuple(policies)
+        self._clock: Clock = getattr(self._policies[0], "clock", SYSTEM)
+        # Only where there is a limit in time is the time looked at before something has failed.
+        self._timed = any(getattr(p, "max_elapsed", None) is not None for p in self._policies)
+
+    def around(self, inner: Call) -> Call:
+        def call(case: Case) -> Any:
+            began, attempt = self._clock.now() if self._timed else 0.0, 1
+            while True:
+                try:
+                    return inner(case)
+                except Exception as error:
+                    pause = self._pause(case, error, attempt, began)
+                    if pause is None:
+                        raise
+                    failed = error
+                if pause > 0:
+                    self._clock.sleep(pause)
+                _again(case, failed)
+                del failed
+                attempt += 1
+
+        return call
+
+    def aaround(self, inner: AsyncCall) -> AsyncCall:
+        async def acall(case: Case) -> Any:
+            began, attempt = self._clock.now() if self._timed else 0.0, 1
+            while True:
+                try:
+                    return await inner(case)
+                except Exception as error:
+                    pause = self._pause(case, error, attempt, began)
+                    if pause is None:
+                        raise
+                    failed = error
+                if pause > 0:
+                    await self._clock.asleep(pause)
+                _again(case, failed)
+                del failed
+                attempt += 1
+
+        return acall
+
+    def _pause(self, case: Case, error: Exception, attempt: int, began: float) -> float | None:
+        """Seconds to wait before the next attempt; None where there is none."""
+        if not is_fault(error):
+            return None
+        policy = next((p for p in self._policies if matches(p.retry_on, error)), None)
+        if policy is None or attempt >= policy.max_attempts:
+            return None
+        if asked_a_human(case):
+            error.add_note(
+                f"`{case.name}` waited for a human and then failed. It was not tried again, for it would have asked "
+                "once more: declare `interrupts=1`, and it is."
+            )
+            case.acted("retry", "refused", attempt=attempt, why="it waited for a human, undeclared")
+            return None
+        pause: float = min(
+            policy.max_interval, policy.initial_interval * policy.backoff_factor ** (attempt - 1)
+        )
+        asked = retry_after(error, self._clock.time())
+        if asked is not None and asked > policy.max_interval:
+            self._given_up(case, error, attempt, f"the server asks to wait {asked:g} seconds")
+            return None
+        pause = max(pause, asked or 0.0)
+        if policy.jitter:
+            pause += getattr(policy, "random", random.random)()
+        now = self._clock.now()
+        limit = getattr(policy, "max_elapsed", None)
+        if limit is not None and now + pause - began > limit:
+            self._given_up(case, error, attempt, f"{limit:g} seconds would be over")
+            return None
+        if case.deadline is not None and now + pause >= case.deadline:
+            self._given_up(case, error, attempt, "its total time would be over")
+            return None
+        detail = {"retry_after": asked} if asked is not None else {}
+        case.acted("retry", "again", attempt=attempt, pause=pause, error=type(error).__name__, **detail)
+        return pause
+
+    def _given_up(self, case: Case, error: Exception, attempt: int, why: str) -> None:
+        error.add_note(f"`{case.name}` was not tried again after attempt {attempt}: {why}.")
+        case.acted("retry", "given up", attempt=attempt, why=why)
+
+
+def _again(case: Case, failed: Exception) -> None:
+    if case.again is not None:
+        case.again(failed)
+
+
+def asked_a_human(case: Case) -> bool:
+    """Whether the node waited for a human before: LangGraph then keeps the answers it was given beside its config."""
+    config = case.args[1] if len(case.args) > 1 else None
+    if case.again is None or not isinstance(config, dict):
+        return False
+    kept = (v for v in config.get("configurable", {}).values() if type(v).__name__ == "PregelScratchpad")
+    return any(getattr(pad, "resume", None) for pad in kept)

@@ -1,0 +1,116 @@
+"""One call on its way through the policies, and what they have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from dalsegno.errors import DefinitionError, KernelError
+from dalsegno.nodes.execution import CURRENT
+
+ErrorFilter = type[BaseException] | Sequence[type[BaseException]] | Callable[[Any], bool]
+"""Exception classes, or a function that says whether an error is meant."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """What a policy did: `policy` (``"retry"``), `what` (``"again"``), and figures in `detail`."""
+
+    policy: str
+    what: str
+    name: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """One call: of a node (`args` are its argument and LangGraph's config) or of a plain function.
+
+    `deadline` is when the attempts must be over, on the clock of the timeout. `again` begins a further
+    attempt of the node; `store` is LangGraph's store where the graph has one.
+    """
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    store: Any = None
+    deadline: float | None = None
+    listener: Callable[[Action], None] | None = None
+    again: Callable[[Exception], None] | None = None
+    walk: int = 0
+
+    def acted(self, policy: str, what: str, **detail: Any) -> None:
+        """Tell the run's listeners, and this call's own, what a policy did."""
+        execution = CURRENT.get()
+        if execution is not None and execution.abandoned and policy != "timeout":
+            return
+        if execution is not None and execution.context is not None:
+            execution.context.acted(execution, policy, what, detail)
+        if self.listener is not None:
+            self.listener(Action(policy, what, self.name, detail))
+
+
+Call = Callable[[Case], Any]
+AsyncCall = Callable[[Case], Awaitable[Any]]
+
+
+class Layer(Protocol):
+    """One policy around a call, in both colours."""
+
+    def around(self, inner: Call) -> Call:
+        """The call with this policy around it."""
+        ...
+
+    def aaround(self, inner: AsyncCall) -> AsyncCall:
+        """The same in an event loop."""
+        ...
+
+
+def is_signal(error: BaseException) -> bool:
+    """Whether it is one of LangGraph's own signals (an interrupt, a parent's command), which every policy lets pass."""
+    module = sys.modules.get("langgraph.errors")  # where it is not loaded there is no signal
+    return module is not None and isinstance(error, module.GraphBubbleUp)
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether it is for a policy to deal with: no signal, no cancellation, no breach of what is declared."""
+    if not isinstance(error, Exception) or isinstance(error, KernelError | DefinitionError):
+        return False
+    return not is_signal(error)
+
+
+def matches(which: ErrorFilter | None, error: BaseException) -> bool:
+    """Whether a filter means this error; None means every one."""
+    if which is None:
+        return True
+    if isinstance(which, type):
+        return isinstance(error, which)
+    if isinstance(which, Sequence):
+        return isinstance(error, tuple(which))
+    return bool(which(error))
+
+
+def check_filter(owner: str, which: Any) -> None:
+    """Refuse what is no filter of errors."""
+    classes = which if isinstance(which, Sequence) else [which]
+    if which is None or (not isinstance(which, type) and callable(which)):
+        return
+    if not classes or not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):
+        raise DefinitionError(f"{owner}={which!r}: exception classes, or a function of the error.")
+
+
+def number(
+    owner: str, value: Any, *, above: float | None = None, least: float | None = None, whole: bool = False
+) -> None:
+    """Refuse what is no number in its range."""
+    kinds: tuple[type, ...] = (int,) if whole else (int, float)
+    good = isinstance(value, kinds) and not isinstance(value, bool) and value == value
+    good = good and (above is None or value > above) and (least is None or value >= least)
+    if not good:
+        kind = "a whole number" if whole else "a number"
+        limit = (
+            f" above {above:g}" if above is not None else f", {least:g} or more" if least is not None else ""
+        )
+        raise DefinitionError(f"{owner}={value!r}: {kind}{limit} is needed.")

@@ -1,0 +1,157 @@
+"""Who answers when the node cannot."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dalsegno.errors import DefinitionError
+from dalsegno.nodes.policies.case import AsyncCall, Call, Case, ErrorFilter, check_filter, is_fault, matches
+
+
+class Fallback:
+    """Other answers, tried in their order when the call fails for good.
+
+    Parameters
+    ----------
+    *answers
+        Each a function, a LangChain runnable or a model, called as the node would have been; or a
+        constant, given as it is.
+    on
+        Which errors fall through: exception classes, or a function of the error. None: any `Exception`,
+        but for what breaks the workflow's own declarations (`KernelError`, an exceeded budget among them).
+
+    Example
+    -------
+    >>> def quick(state): return {"text": "short"}
+    >>> Fallback(quick, {"text": ""})
+    Fallback(quick, {'text': ''})
+    """
+
+    def __init__(self, *answers: Any, on: ErrorFilter | None = None) -> None:
+        if not answers:
+            raise DefinitionError("Fallback(): name at least one other answer, a function or a constant.")
+        check_filter("Fallback(on)", on)
+        for answer in answers:
+            if hasattr(answer, "add_conditional_edges") or hasattr(answer, "waiting_edges"):
+                raise DefinitionError(
+                    f"Fallback({answer!r}): a workflow cannot stand here. Make it a node, and lead to it with an "
+                    "error handler."
+                )
+        self.answers = answers
+        self.on = on
+
+    @property
+    def calls(self) -> int:
+        """How many of the answers are called."""
+        return sum(1 for answer in self.answers if is_called(answer))
+
+    def __repr__(self) -> str:
+        return f"Fallback({', '.join(name_of(answer) for answer in self.answers)})"
+
+
+def is_called(answer: Any) -> bool:
+    """Whether an answer is called, or a constant."""
+    return callable(answer) or hasattr(answer, "invoke")
+
+
+def name_of(answer: Any) -> str:
+    """An answer in words."""
+    if not is_called(answer):
+        return repr(answer)
+    name = getattr(answer, "name", None) if not inspect.isroutine(answer) else None
+    return str(name or getattr(answer, "__name__", None) or type(answer).__name__)
+
+
+def fallback_of(given: Any) -> Fallback | None:
+    """`fallback=` as given: a `Fallback`, or one other answer."""
+    return given if given is None or isinstance(given, Fallback) else Fallback(given)
+
+
+class FallbackLayer:
+    """Asks the other answers. `calls` are those that are called, ready to be; None stands for a constant."""
+
+    def __init__(self, policy: Fallback, calls: Sequence[Call | AsyncCall | None]) -> None:
+        self._policy = policy
+        self._others = [
+            (name_of(answer), answer, call) for answer, call in zip(policy.answers, calls, strict=True)
+        ]
+
+    def around(self, inner: Call) -> Call:
+        def call(case: Case) -> Any:
+            try:
+                return inner(case)
+            except Exception as error:
+                if not self._falls(error):
+                    raise
+                failed: Exception = error
+            first = failed
+            for name, answer, other in self._others:
+                try:
+                    if other is None:
+                        result = copy.deepcopy(answer)
+                    else:
+                        self._next(case, failed)
+                        result = other(case)
+                except Exception as error:
+                    failed = self._fell(error, failed, first, name)
+                else:
+                    return self._answered(case, name, first, result)
+            raise failed
+
+        return call
+
+    def aaround(self, inner: AsyncCall) -> AsyncCall:
+        async def acall(case: Case) -> Any:
+            try:
+                return await inner(case)
+            except Exception as error:
+                if not self._falls(error):
+                    raise
+                failed: Exception = error
+            first = failed
+            for name, answer, other in self._others:
+                try:
+                    if other is None:
+                        result = copy.deepcopy(answer)
+                    else:
+                        self._next(case, failed)
+                        result = await other(case)
+                except Exception as error:
+                    failed = self._fell(error, failed, first, name)
+                else:
+                    return self._answered(case, name, first, result)
+            raise failed
+
+        return acall
+
+    def _falls(self, error: Exception) -> bool:
+        return is_fault(error) and matches(self._policy.on, error)
+
+    def _next(self, case: Case, failed: Exception) -> None:
+        if case.again is not None:
+            case.again(failed)
+        case.deadline = None  # the total was that of the attempts before
+
+    def _fell(self, error: Exception, before: Exception, first: Exception, name: str) -> Exception:
+        """The error that stands now; raises it where it is not for a fallback to deal with."""
+        if error is not before:
+            error.__cause__ = before
+            error.add_note(
+                f"The fallback {name} failed too; it was asked because of {type(first).__name__}: {first}"
+            )
+        if not is_fault(error):
+            raise error
+        return error
+
+    def _answered(self, case: Case, name: str, first: Exception, result: Any) -> Any:
+        case.acted("fallback", "answered", by=name, error=type(first).__name__, message=str(first))
+        return result
+
+
+def as_function(answer: Any) -> Callable[..., Any]:
+    """A runnable's or a function's plain call, for a wrapped plain function."""
+    function: Callable[..., Any] = answer.invoke if hasattr(answer, "invoke") else answer
+    return function

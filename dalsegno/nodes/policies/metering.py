@@ -1,0 +1,167 @@
+"""What models cost, measured where it happens: at every call of a LangChain model inside a node."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
+
+from dalsegno.errors import AttemptAbandoned, BoundExceeded
+from dalsegno.nodes.execution import CURRENT, Execution
+from dalsegno.nodes.policies.account import Account
+
+ACCOUNT: ContextVar[Account | None] = ContextVar("dalsegno_account", default=None)
+"""The account of what runs without a `Runner`; a run has its own."""
+
+
+class Meter(BaseCallbackHandler):
+    """Counts model calls of the node that makes them, and refuses one that is not declared or not paid for.
+
+    LangChain hands it to every model that is called while `METER` holds it, in whatever way.
+    """
+
+    raise_error = True
+    run_inline = True
+    ignore_chain = ignore_agent = ignore_retriever = True
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[UUID, tuple[Execution | None, Account | None]] = {}
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._begin(run_id, kwargs)
+
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        self._begin(run_id, kwargs)
+
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        execution, _ = self._open.get(run_id, (None, None))
+        if execution is not None and execution.abandoned:
+            raise _abandoned(execution)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        with self._lock:
+            execution, account = self._open.pop(run_id, (None, None))
+        if account is None:
+            return
+        model, tokens_in, tokens_out = usage_of(response)
+        node = execution.node if execution is not None else account.owner
+        account.settle(node, input_tokens=tokens_in, output_tokens=tokens_out, model=model)
+        if execution is not None and execution.abandoned:
+            raise _abandoned(execution)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        with self._lock:
+            self._open.pop(run_id, None)
+
+    def _begin(self, run_id: UUID, kwargs: dict[str, Any]) -> None:
+        model = (kwargs.get("metadata") or {}).get("ls_model_name")
+        execution, account = reserve(1, model)
+        with self._lock:
+            self._open[run_id] = execution, account
+
+
+def reserve(calls: int, model: str | None = None) -> tuple[Execution | None, Account | None]:
+    """Count model calls of the current node before they are made; whose they are.
+
+    Raises
+    ------
+    AttemptAbandoned, BoundExceeded, BudgetExceeded
+        They are not to be made. The node fails by that, also where it catches the error.
+    """
+    execution = CURRENT.get()
+    account = ACCOUNT.get()
+    if execution is not None and account is None and execution.context is not None:
+        account = execution.context.account
+    try:
+        if execution is not None:
+            if execution.abandoned:
+                raise _abandoned(execution)
+            most = execution.most_calls
+            if most is not None and execution.calls + calls > most:
+                raise _undeclared(execution, most)
+            execution.calls += calls
+        if account is not None:
+            account.reserve(execution.node if execution is not None else account.owner, calls, model)
+    except Exception as error:
+        if execution is not None:
+            execution.refused = error
+        raise
+    return execution, account
+
+
+def spend(
+    *,
+    model_calls: int = 0,
+    input_tokens: int = 0,
+    output_tokens: int = 0,
+    model: str | None = None,
+    cost: float | None = None,
+) -> None:
+    """Tell what a model cost that is not called through LangChain: its calls before, its tokens after.
+
+    >>> spend(model_calls=1)
+    >>> spend(input_tokens=1200, output_tokens=90, model="my-model")
+
+    Raises
+    ------
+    BudgetExceeded
+        There is no call left.
+    BoundExceeded
+        The node declares fewer `calls`.
+    """
+    if model_calls:
+        execution, account = reserve(model_calls, model)
+    else:
+        execution = CURRENT.get()
+        account = ACCOUNT.get()
+        if account is None and execution is not None and execution.context is not None:
+            account = execution.context.account
+    if account is not None and (input_tokens or output_tokens or cost):
+        node = execution.node if execution is not None else account.owner
+        account.settle(node, input_tokens=input_tokens, output_tokens=output_tokens, model=model, cost=cost)
+
+
+def usage_of(response: LLMResult) -> tuple[str | None, int, int]:
+    """The model's name, input and output tokens of an answer, from its message; zeros where it tells none."""
+    generation = next((g for each in response.generations for g in each), None)
+    message = generation.message if isinstance(generation, ChatGeneration) else None
+    if not isinstance(message, AIMessage):
+        return None, 0, 0
+    told = message.response_metadata
+    model = told.get("model_name") or told.get("model")
+    usage = message.usage_metadata
+    return (model, usage["input_tokens"], usage["output_tokens"]) if usage else (model, 0, 0)
+
+
+def _undeclared(execution: Execution, most: int) -> BoundExceeded:
+    what = "no model calls" if most == 0 else f"{most} model call{'s' if most > 1 else ''} an attempt"
+    return BoundExceeded(
+        f"`{execution.node}` declares {what} (`calls={most}`), and makes one more. Raise `calls`, so that the "
+        "certificate counts it.",
+        bound=most,
+        used=most + 1,
+        path=execution.path,
+    )
+
+
+def _abandoned(execution: Execution) -> AttemptAbandoned:
+    return AttemptAbandoned(
+        f"Attempt {execution.attempt} of `{execution.node}` took too long and was given up: no model is called for it "
+        "any more.",
+        node=execution.node,
+    )
+
+
+METER: ContextVar[Meter | None] = ContextVar("dalsegno_meter", default=None)
+"""Holds the meter while a node runs whose calls are counted."""
+
+THE_METER = Meter()
+
+register_configure_hook(METER, inheritable=True)

@@ -1,0 +1,223 @@
+"""How many calls in a time, and how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dalsegno.errors import DefinitionError, RateLimited
+from dalsegno.nodes.policies.case import AsyncCall, Call, Case, number
+from dalsegno.nodes.policies.clock import SYSTEM, Clock, Elapsed
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateLimit:
+    """Makes calls wait their turn: first come, first served.
+
+    Shared by all runs of a process: by what carries this object, or with a `name` by everything limited
+    under that name (an agent used in several nodes).
+
+    Parameters
+    ----------
+    calls, per
+        So many calls are begun in any `per` seconds.
+    concurrency
+        So many calls go on at once.
+    max_wait
+        Seconds that a call waits for its turn at most; then `RateLimited`. None: as long as it takes.
+    """
+
+    calls: int | None = None
+    per: float = 1.0
+    concurrency: int | None = None
+    max_wait: float | None = None
+    name: str | None = None
+    clock: Clock = field(default=SYSTEM, repr=False, compare=False)
+    turns: Turns = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.calls is None and self.concurrency is None:
+            raise DefinitionError("RateLimit(): say `calls=` (with `per=` seconds), `concurrency=`, or both.")
+        for name in ("calls", "concurrency"):
+            if getattr(self, name) is not None:
+                number(f"RateLimit({name})", getattr(self, name), least=1, whole=True)
+        number("RateLimit(per)", self.per, above=0)
+        if self.max_wait is not None:
+            number("RateLimit(max_wait)", self.max_wait, least=0)
+        with _naming:
+            turns = Turns() if self.name is None else _named.setdefault(self.name, Turns())
+        object.__setattr__(self, "turns", turns)
+
+
+class Turns:
+    """Who has begun when, how many go on, and who waits."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.begun: deque[float] = deque()
+        self.going = 0
+        self.waiting: deque[Callable[[], None]] = deque()
+
+
+_named: dict[str, Turns] = {}
+_naming = threading.Lock()
+
+
+class RateLayer:
+    """A rate limit around a call.
+
+    Of our own because one limit must hold for threads and event loops at once, which aiolimiter and
+    asyncio's semaphore do not; it is one queue and one lock.
+    """
+
+    def __init__(self, policy: RateLimit) -> None:
+        self._policy = policy
+        self._turns = policy.turns
+
+    def around(self, inner: Call) -> Call:
+        policy, clock = self._policy, self._policy.clock
+
+        def call(case: Case) -> Any:
+            if policy.concurrency is not None:
+                self._wait_for_place(case)
+            try:
+                pause = self._pause(case) if policy.calls is not None else 0.0
+                if pause > 0:
+                    clock.sleep(pause)
+                return inner(case)
+            finally:
+                self._leave()
+
+        return call
+
+    def aaround(self, inner: AsyncCall) -> AsyncCall:
+        policy, clock = self._policy, self._policy.clock
+
+        async def acall(case: Case) -> Any:
+            if policy.concurrency is not None:
+                await self._await_place(case)
+            try:
+                pause = self._pause(case) if policy.calls is not None else 0.0
+                if pause > 0:
+                    await clock.asleep(pause)
+                return await inner(case)
+            finally:
+                self._leave()
+
+        return acall
+
+    def _pause(self, case: Case) -> float:
+        """Take the next turn; seconds until it comes.
+
+        A turn is at least `per` seconds after the one that is `calls` turns before it.
+        """
+        policy, turns = self._policy, self._turns
+        assert policy.calls is not None
+        with turns.lock:
+            now = policy.clock.now()
+            begun = turns.begun
+            # A clock that was set back would make everybody wait for its old time to come again.
+            if begun and begun[-1] - now > policy.per * (len(begun) // policy.calls + 1):
+                begun.clear()
+            while begun and begun[0] <= now - policy.per and len(begun) > policy.calls:
+                begun.popleft()
+            at = max(now, begun[-policy.calls] + policy.per) if len(begun) >= policy.calls else now
+            pause = at - now
+            if policy.max_wait is not None and pause > policy.max_wait:
+                raise self._refused(case, pause)
+            begun.append(at)
+        if pause > 0:
+            case.acted("rate_limit", "wait", seconds=pause)
+        return pause
+
+    def _wait_for_place(self, case: Case) -> None:
+        free = threading.Event()
+        if self._enter(free.set):
+            return
+        case.acted("rate_limit", "queue", concurrency=self._policy.concurrency)
+        try:
+            if self._policy.clock.wait(free, self._policy.max_wait):
+                return
+        except BaseException:
+            self._give_back(free.set)
+            raise
+        self._give_back(free.set)
+        raise self._refused(case, self._policy.max_wait or 0.0)
+
+    async def _await_place(self, case: Case) -> None:
+        loop = asyncio.get_running_loop()
+        free = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(free.set)
+
+        if self._enter(wake):
+            return
+        case.acted("rate_limit", "queue", concurrency=self._policy.concurrency)
+        try:
+            if self._policy.max_wait is None:
+                await free.wait()
+            else:
+                await self._policy.clock.within(free.wait, self._policy.max_wait)
+        except Elapsed:
+            self._give_back(wake)
+            raise self._refused(case, self._policy.max_wait or 0.0) from None
+        except BaseException:
+            self._give_back(wake)
+            raise
+
+    def _enter(self, wake: Callable[[], None]) -> bool:
+        """Take a place, or queue for one."""
+        turns = self._turns
+        with turns.lock:
+            if turns.going < (self._policy.concurrency or 0) and not turns.waiting:
+                turns.going += 1
+                return True
+            turns.waiting.append(wake)
+            return False
+
+    def _give_back(self, wake: Callable[[], None]) -> None:
+        """Leave the queue; or the place, where it was given in the meantime."""
+        with self._turns.lock:
+            if wake in self._turns.waiting:
+                self._turns.waiting.remove(wake)
+                return
+        self._leave()
+
+    def _leave(self) -> None:
+        turns = self._turns
+        if self._policy.concurrency is None:
+            return
+        while True:
+            with turns.lock:
+                if not turns.waiting:
+                    turns.going -= 1
+                    return
+                wake = turns.waiting.popleft()  # the place goes over to the first in the queue
+            try:
+                wake()
+            except RuntimeError:
+                continue  # its event loop is closed
+            return
+
+    def _refused(self, case: Case, seconds: float) -> RateLimited:
+        case.acted("rate_limit", "refused", seconds=seconds)
+        return RateLimited(
+            f"`{case.name}` would have to wait longer for its turn than the {self._policy.max_wait:g} seconds of its "
+            "rate limit. Raise `max_wait`, or resume later.",
+            node=case.name,
+            seconds=seconds,
+        )
+
+
+def rate_of(given: Any) -> RateLimit | None:
+    """`rate_limit=` as given."""
+    if given is None or isinstance(given, RateLimit):
+        return given
+    raise DefinitionError(
+        f"rate_limit={given!r}: a RateLimit(calls=..., per=..., concurrency=...) is needed."
+    )
