@@ -10,8 +10,11 @@ from typing import Annotated, Any
 
 import typer
 
-COMMANDS = ("check", "rule", "draw", "run", "resume", "runs", "show", "history", "demo")
-"""Every command, in the order of the help; each is the function `command` of the file of its name."""
+COMMANDS = (
+    "check", "rule", "draw", "run", "resume", "runs", "show", "history", "diff", "fork", "cancel", "delete", "db",
+    "demo",
+)  # fmt: skip
+"""Every command, in the order of the help: the function `command`, or the `group`, of the file of its name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +49,11 @@ def app(given: Sequence[str] = ()) -> typer.Typer:
     asked = [name for name in COMMANDS if given and given[0] == name]
     for name in asked or COMMANDS:
         if find_spec(f"{__name__}.{name}") is not None:
-            made.command(name)(import_module(f"{__name__}.{name}").command)
+            module = import_module(f"{__name__}.{name}")
+            if hasattr(module, "group"):
+                made.add_typer(module.group, name=name)
+            else:
+                made.command(name)(module.command)
     return made
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import UsageError, reporting
 from dalsegno.errors import TargetNotLoaded, UnknownThread, did_you_mean
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.loading import LoadedTarget
+    from dalsegno.runtime import Runner, RunResult
+    from dalsegno.runtime.events import Event
 
 
 @reporting
@@ -24,6 +30,18 @@ def command(
             "'{\"ID\": ANSWER, ...}'.",
         ),
     ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW", help="A node that was renamed since; `sub/old=new` in a subworkflow."
+        ),
+    ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="Go on although the graph changed in a way the run can notice."
+        ),
+    ] = False,
     target: Annotated[
         str | None,
         typer.Option(metavar="TARGET", help="The workflow, if it moved or the run was started from Python."),
@@ -36,34 +54,63 @@ def command(
 ) -> int:
     """Go on from the mark: after a crash, a failure, a stop or a wait for a human.
 
-    What was committed is not done again.
+    What was committed is not done again. Where the graph changed since, what is different is told; what cannot be
+    gone on with is refused, with the --rename that would do. `dalsegno diff` shows it without going on.
 
-    Exit: as `dalsegno run`; 2 where there is nothing to go on with.
+    Exit: as `dalsegno run`; 1 where the graph changed too much, 2 where there is nothing to go on with.
     """
     from dalsegno.cli.screen import stdout_kept_for_json
 
     given = options.json_value(context, "--context") if context is not None else None
+    names = renames(rename)
     with stdout_kept_for_json(as_json) as out:
-        from dalsegno.graphs.loading import load_target
-
-        kept = _kept_target(thread, db)
-        try:
-            loaded = load_target(target or _needed(kept, thread))
-        except TargetNotLoaded as error:
-            if target is None and error.reason in ("no file", "no module", "no such name"):
-                error.add_note(
-                    f"The run was started from `{kept}`: if that moved, say where it is now with --target."
-                )
-            raise
+        loaded = loaded_for(thread, target, db)
         from dalsegno.cli import turn
 
+        def start(runner: Runner) -> RunResult:
+            if not as_json and not quiet:
+                runner.listeners = (*runner.listeners, _tell_changes)
+            return runner.resume(
+                thread, _answer(value), rename=names, accept_changes=accept_changes, context=given
+            )
+
         manner = turn.Manner(as_json=as_json, quiet=quiet, full_traceback=traceback, db_option=db, out=out)
-        return turn.take(
-            loaded,
-            options.database(db),
-            lambda runner: runner.resume(thread, _answer(value), context=given),
-            manner,
-        )
+        return turn.take(loaded, options.database(db), start, manner)
+
+
+def renames(given: list[str] | None) -> dict[str, str]:
+    """`OLD=NEW` options as a mapping."""
+    found: dict[str, str] = {}
+    for pair in given or ():
+        old, equals, new = pair.partition("=")
+        if not (old and equals and new):
+            raise UsageError(f"--rename {pair}: it is OLD=NEW, the node's old name and its new one.")
+        found[old] = new
+    return found
+
+
+def _tell_changes(event: Event) -> None:
+    changes = getattr(event, "changes", ())
+    if changes:
+        from dalsegno.cli.screen import Screen
+
+        screen = Screen(sys.stderr)
+        screen.line("the graph has changed since: " + "; ".join(change.words for change in changes))
+
+
+def loaded_for(thread: str, target: str | None, db: str | None) -> LoadedTarget:
+    """The workflow of a thread: where the target says, else where its last run came from."""
+    from dalsegno.graphs.loading import load_target
+
+    kept = _kept_target(thread, db)
+    try:
+        return load_target(target or _needed(kept, thread))
+    except TargetNotLoaded as error:
+        if target is None and error.reason in ("no file", "no module", "no such name"):
+            error.add_note(
+                f"The run was started from `{kept}`: if that moved, say where it is now with --target."
+            )
+        raise
 
 
 def _kept_target(thread: str, db: str | None) -> str | None:

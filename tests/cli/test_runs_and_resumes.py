@@ -133,7 +133,7 @@ def test_a_failed_run_goes_on_where_it_failed_once_the_cause_is_mended(dalsegno:
     assert got.code == 0
     assert lines(got.err)[:2] == [
         "run ID of article on thread t1, resumed",
-        "superstep 2  review  done  0.00 s  again → write 1/3",
+        "the graph has changed since: the code of `review` changed",
     ]
 
 

@@ -1,0 +1,209 @@
+"""`dalsegno db`: look after the database: what it holds, whether it is sound, and making it smaller."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Database
+
+group = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Look after the database: what it holds, whether it is sound, and making it smaller.",
+)
+
+Threads = Annotated[
+    list[str] | None,
+    typer.Option("--thread", "-t", metavar="T", help="Only this thread; may be given several times."),
+]
+
+
+@group.command("stats")
+@reporting
+def stats(
+    by_thread: Annotated[
+        bool, typer.Option("--threads", help="List the threads, the largest first.")
+    ] = False,
+    db: options.Db = None,
+    as_json: options.Json = False,
+) -> int:
+    """Count what the database holds."""
+    from dalsegno.checkpoints.maintenance import statistics, thread_statistics
+    from dalsegno.cli.screen import Screen, one_line, print_json
+
+    with _database(db) as database:
+        held = statistics(database)
+        each = thread_statistics(database) if by_thread else []
+    if as_json:
+        document = asdict(held)
+        print_json({**document, "by_thread": [asdict(one) for one in each]} if by_thread else document)
+        return COMPLETED
+    screen = Screen(sys.stdout)
+    facts = [
+        (name, f"{value:,}") for name, value in asdict(held).items() if name not in ("stored", "file", "free")
+    ]
+    sizes = [("values", held.stored), ("file", held.file), ("free in it", held.free)]
+    screen.facts([*facts, *((name, _size(size)) for name, size in sizes)])
+    if each:
+        screen.line()
+        screen.table(
+            ("thread", "checkpoints", "values", "latest"),
+            [(one_line(one.thread), f"{one.checkpoints:,}", _size(one.stored), one.latest) for one in each],
+            right=(1, 2),
+        )
+    return COMPLETED
+
+
+@group.command("check")
+@reporting
+def check(db: options.Db = None, as_json: options.Json = False) -> int:
+    """Look for damage: in SQLite's own structure, in every reference and in every stored value.
+
+    Exit: 0 sound, 1 damaged.
+    """
+    from dalsegno.checkpoints.maintenance import check as problems_of
+    from dalsegno.cli.screen import Screen, print_json, readable
+
+    with _database(db) as database:
+        problems = problems_of(database)
+    if as_json:
+        print_json({"ok": not problems, "problems": problems})
+    else:
+        screen = Screen(sys.stdout)
+        for problem in problems:
+            screen.line(f"{screen.paint('✗', 'bold red')} {readable(problem)}")
+        if not problems:
+            screen.line(f"{screen.paint('✓', 'bold green')} the database is sound")
+    return FAILED if problems else COMPLETED
+
+
+@group.command("prune")
+@reporting
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest checkpoints stay.")] = 1,
+    older_than: Annotated[
+        float | None, typer.Option(metavar="DAYS", min=0, help="Only those older than so many days.")
+    ] = None,
+    threads: Threads = None,
+    db: options.Db = None,
+    as_json: options.Json = False,
+) -> int:
+    """Delete old checkpoints; every run can still go on from its latest.
+
+    The ledger keeps the runs. The file gets smaller with `dalsegno db vacuum`.
+    """
+    from dalsegno.checkpoints.maintenance import prune as pruned
+    from dalsegno.cli.screen import Screen, print_json
+
+    with _database(db) as database:
+        age = None if older_than is None else older_than * 86_400
+        count = pruned(database, threads, keep=keep, older_than=age)
+    if as_json:
+        print_json({"deleted": count})
+    else:
+        Screen(sys.stdout).line(f"{count:,} checkpoint{'' if count == 1 else 's'} deleted")
+    return COMPLETED
+
+
+@group.command("export")
+@reporting
+def export(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout when left out.")
+    ] = None,
+    threads: Threads = None,
+    db: options.Db = None,
+) -> int:
+    """Write every run and every checkpoint as JSON, one a line."""
+    from dalsegno.checkpoints.exporting import export as lines_of
+
+    with _database(db) as database, _written(output) as write:
+        for line in lines_of(database, threads):
+            write.write(line + "\n")
+    return COMPLETED
+
+
+@group.command("import")
+@reporting
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A database of LangGraph's SqliteSaver.")],
+    db: options.Db = None,
+    as_json: options.Json = False,
+) -> int:
+    """Take over the checkpoints of LangGraph's own SqliteSaver; its file is only read."""
+    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.checkpoints.importing import import_sqlite_saver
+    from dalsegno.cli.screen import Screen, print_json
+
+    with SqliteCheckpointer(options.database(db)) as saver:
+        count = import_sqlite_saver(saver, file)
+    if as_json:
+        print_json({"checkpoints": count})
+    else:
+        Screen(sys.stdout).line(f"{count:,} checkpoint{'' if count == 1 else 's'} imported")
+    return COMPLETED
+
+
+@group.command("vacuum")
+@reporting
+def vacuum(db: options.Db = None, as_json: options.Json = False) -> int:
+    """Give the room of what was deleted back to the file system.
+
+    Nobody else can write meanwhile, and it takes as much free disk as the database has.
+    """
+    from dalsegno.checkpoints.maintenance import vacuum as vacuumed
+    from dalsegno.cli.screen import Screen, print_json
+
+    with _database(db) as database:
+        freed = vacuumed(database)
+    if as_json:
+        print_json({"freed": freed})
+    else:
+        Screen(sys.stdout).line(f"{_size(freed)} given back")
+    return COMPLETED
+
+
+@contextlib.contextmanager
+def _database(db: str | None) -> Iterator[Database]:
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        raise UsageError(
+            "Nothing was run here yet: there is no `.dalsegno/runs.db`. Name a database with --db."
+        )
+    try:
+        yield ledger.database
+    finally:
+        ledger.database.close()
+
+
+@contextlib.contextmanager
+def _written(output: Path | None) -> Iterator[typer.FileTextWrite]:
+    if output is None:
+        yield sys.stdout  # type: ignore[misc]  # typer's name for a text stream
+        return
+    try:
+        file = output.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"-o {output}: it cannot be written ({error.strerror or error}).") from None
+    with file:
+        yield file  # type: ignore[misc]  # as above
+
+
+def _size(size: int) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1000  # type: ignore[assignment]  # a float from here on
+    return f"{size:,.1f} GB"

@@ -1,0 +1,59 @@
+"""`dalsegno delete`: a thread and everything of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, FAILED, reporting
+from dalsegno.errors import UnknownThread, did_you_mean
+
+
+@reporting
+def command(
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="The thread's name.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    db: options.Db = None,
+    as_json: options.Json = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Delete a thread: its checkpoints, its runs in the ledger, and the effects they recorded.
+
+    Asks first where it is started from a terminal. Refused while a process runs the thread.
+
+    Exit: 0 deleted, 1 not confirmed, 2 no such thread, 4 a process holds it.
+    """
+    from dalsegno.checkpoints.maintenance import delete_thread, thread_statistics
+    from dalsegno.cli.screen import Screen, one_line, print_json
+
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
+    try:
+        runs = len(ledger.runs(thread=thread))
+        known = {one.thread: one for one in thread_statistics(ledger.database)}
+        kept = known[thread].checkpoints if thread in known else 0
+        if not runs and not kept:
+            raise UnknownThread(
+                f"There is no thread `{thread}` in `{ledger.database.path}`{did_you_mean(thread, known) or '.'}",
+                thread=thread,
+            )
+        what = f"{_many(runs, 'run')} and {_many(kept, 'checkpoint')}"
+        asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
+        if asks and not typer.confirm(f"Delete thread {one_line(thread)} with its {what}?"):
+            return FAILED
+        deleted = delete_thread(ledger.database, thread)
+    finally:
+        ledger.database.close()
+    if as_json:
+        print_json({"thread": thread, "runs": runs, "checkpoints": deleted})
+    else:
+        Screen(sys.stdout).line(f"thread {one_line(thread)} is deleted: {what}")
+    return COMPLETED
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

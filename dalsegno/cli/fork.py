@@ -1,0 +1,80 @@
+"""`dalsegno fork`: time travel into a new thread."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, UsageError, reporting
+
+
+@reporting
+def command(
+    thread: Annotated[str, typer.Argument(metavar="THREAD", help="The thread's name.")],
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at", metavar="CHECKPOINT", help="Where to go back to; `dalsegno history` lists them."
+        ),
+    ],
+    into: Annotated[
+        str | None, typer.Option("--as", metavar="T2", help="The new thread's name; made up when left out.")
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a state key: JSON, or text that is none."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="TARGET", help="The workflow, if it moved or the run was started from Python."),
+    ] = None,
+    db: options.Db = None,
+    as_json: options.Json = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Go back to a checkpoint, in a new thread: the history up to there, and a new run that goes on from it.
+
+    The old thread stays as it is. What comes after the checkpoint is done again, by a run with idempotency keys of
+    its own. `dalsegno resume` starts it.
+    """
+    from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
+
+    changes = _values(values)
+    with stdout_kept_for_json(as_json) as out:
+        from dalsegno.cli.outcomes import again
+        from dalsegno.cli.resume import loaded_for
+
+        loaded = loaded_for(thread, target, db)
+        from dalsegno.runtime import Runner
+
+        with Runner(loaded.graph, db=options.database(db), target=loaded.target) as runner:
+            forked = runner.fork(thread, at, into=into, values=changes)
+        if as_json:
+            print_json(forked.to_dict(), out)
+        else:
+            screen = Screen(sys.stdout)
+            screen.line(f"{screen.paint('✓', 'bold green')} thread {thread} forked at {at}")
+            way = (
+                again(forked.thread, db)
+                if forked.status == "stopped"
+                else "nothing pending: give it new input"
+            )
+            screen.facts([("thread", forked.thread), ("run", forked.run_id), ("go on", way)])
+    return COMPLETED
+
+
+def _values(given: list[str] | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in given or ():
+        key, equals, text = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--set {pair}: it is KEY=VALUE, a state key and what it holds then.")
+        try:
+            found[key] = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            found[key] = text
+    return found
