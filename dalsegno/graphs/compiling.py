@@ -132,7 +132,9 @@ class _Assembly:
     def _kernel(self, node: NodeDefinition, caller: Caller, inside: tuple[Any, ...]) -> NodeKernel:
         schema = node.input_schema or self.workflow.state_schema
         static = tuple(e.target for e in self.workflow.edges if e.kind == "static" and e.source == node.name)
-        joins = any(e.kind == "join" and node.name in e.sources for e in self.workflow.edges)
+        joined = [e.target for e in self.workflow.edges if e.kind == "join" and node.name in e.sources]
+        if not inside:
+            joined += [e.target for e in self.workflow.edges if e.kind == "choice" and e.source == node.name]
         outside = any(r.source == node.name for r in self.workflow.routers) and not inside
         aliases = self.workflow.aliases
         own = None
@@ -149,7 +151,8 @@ class _Assembly:
             own=own,
             routers=inside,
             static=static,
-            goes_on=joins or outside,
+            joined=tuple(joined),
+            goes_on=bool(joined) or outside,
             once=node.name in self.once,
         )
 
@@ -182,7 +185,7 @@ class _Assembly:
         definition = node.handler
         assert definition is not None
         kernel = self._kernel(definition, Caller(definition.action, name=definition.name), ())
-        kernel.name, kernel.static, kernel.goes_on = node.name, (), False
+        kernel.name, kernel.static, kernel.joined, kernel.goes_on = node.name, (), (), False
 
         def handler(state: Any, error: NodeError, config: RunnableConfig) -> Any:
             return call_node(kernel, state, config, {**config, ERROR: error})

@@ -59,11 +59,15 @@ def merge_records(old: Any, new: Any) -> Any:
         "step": new["step"],
         "used": max(old["used"], new["used"]),
         "walk": max(old["walk"], new["walk"]),
-        "into": {**old["into"], **new["into"]} if old["step"] == new["step"] else new["into"],
+        "into": _farthest(old["into"], new["into"]) if old["step"] == new["step"] else new["into"],
         "n": {**old["n"], **new["n"]} if new["n"] else old["n"],
         "loops": {**old["loops"], **new["loops"]} if new["loops"] else old["loops"],
         "trail": _longer(old, new),
     }
+
+
+def _farthest(old: dict[str, int], new: dict[str, int]) -> dict[str, int]:
+    return {**new, **{name: max(walk, new.get(name, 0)) for name, walk in old.items()}}
 
 
 def _longer(old: Any, new: Any) -> list[str]:
@@ -117,7 +121,8 @@ class NodeKernel:
     `reduced` the channels of those that have a reducer. `bound` are the supersteps proved for this
     level. `own` checks the node's own `Command(goto=…)`. `routers` are evaluated here, on the full
     state with the node's update applied. `static` are the targets of static edges, which LangGraph
-    takes itself; `goes_on` says that some edge outside of this kernel leads on; `once` that the node is
+    takes itself; `joined` those of joins, and of routers outside of this kernel; `goes_on` says that there is
+    some edge outside of this kernel; `once` that the node is
     proved to run at most once in a run, so that nobody counts.
     """
 
@@ -131,6 +136,7 @@ class NodeKernel:
     own: Router | None = None
     routers: tuple[tuple[Router, Caller, View], ...] = ()
     static: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
     goes_on: bool = False
     once: bool = False
 
@@ -225,7 +231,7 @@ class NodeKernel:
         walk = before[self.name] if self.name in before else max(before.values(), default=0)
         walk += 1 + entry.inner_walk
         longest = walk if walk > record["walk"] else record["walk"]
-        into = dict.fromkeys(self.static, walk)
+        into = dict.fromkeys((*self.static, *self.joined), walk)
         goto: list[Any] | tuple[()] = ()
         spent: dict[str, int] = {}
         if self._decides or (parts and type(parts[0]) is not dict):
