@@ -127,9 +127,14 @@ class _Push:
         bits: dict[str, int] = {}
         for name in members:
             for arc in self.into.get(name, ()):
-                if arc.source in inside and arc.edge.loop is not None and arc.edge.counter not in rounds:
+                times = arc.edge.loop
+                if arc.source not in inside or times is None:
+                    continue
+                counter = arc.edge.counter
+                if counter not in rounds:
                     bits[name] = bits.get(name, 0) | 1 << len(rounds)
-                    rounds[arc.edge.counter] = arc.edge.loop
+                # A spent loop may lead to one with the same counter, that goes on to a higher count.
+                rounds[counter] = max(times, rounds.get(counter, 0))
         counts, everything = list(rounds.values()), sum(rounds.values())
         reached: dict[str, int] = {}
         for name in members:

@@ -263,3 +263,10 @@ def test_workflows_that_contain_each_other_are_a_finding():
     report = check(ping)
     assert [f.code for f in report.findings] == ["T108"]
     assert report.certificate is None
+
+
+def test_a_spent_loop_that_leads_to_the_same_node_counts_on_to_the_higher_maximum():
+    made = Builder("a", "b").edge(START, "a").edge("a", "b").choice("b", ("a", 1, ("a", 2, END)), END)
+    certificate = check(made.spec()).certificate
+    assert (certificate.supersteps, certificate.executions) == (6, 6)
+    assert dict(certificate.executions_by_node) == {"a": 3, "b": 3}
