@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 
-from benchmarks import pairing, startup, superstep, validation_speed
+from benchmarks import checkpoints, pairing, startup, superstep, validation_speed
 
 
 def main() -> None:
@@ -25,6 +25,7 @@ def main() -> None:
     met = "yes" if took <= startup.GATE else "**no**"
     print(f"| `dalsegno --help` | {took:.2f} | ≤ {startup.GATE} | {met} | {', '.join(modules) or 'none'} |")
     print("\n### Checks\n", *validation_speed.rows(), sep="\n")
+    print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
 
 
 if __name__ == "__main__":
