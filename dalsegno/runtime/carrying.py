@@ -12,10 +12,12 @@ from dalsegno.errors import IncompatibleGraph, InputInvalid, did_you_mean
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import as_it_was, today
 from dalsegno.graphs.workflow import Workflow
-from dalsegno.runtime.compatibility import Before, Change, Difference, compare
+from dalsegno.runtime.compatibility import compare
+from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, state_in, steps_from, store
 from dalsegno.runtime.plain import with_old_names
+from dalsegno.runtime.standing import Before
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord

@@ -8,111 +8,13 @@ and ends "successfully" where the pending one was renamed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from typing import Any, Literal
+from typing import Any
 
 from dalsegno.graphs.model import END, START, WorkflowSpec
 from dalsegno.graphs.renaming import today
-
-Verdict = Literal["same", "compatible", "needs mapping", "unsafe"]
-_RANK: tuple[Verdict, ...] = ("same", "compatible", "unsafe", "needs mapping")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that is not as it was.
-
-    `kind` is a word to sort by (``pending``, ``join``, ``loop``, ``inserted``, ``state``, ``bound``, ``node``,
-    ``code``, ``ways``, ``name``); `where` the path of a node or key; `words` a sentence. `can_be_accepted`: whether
-    `accept_changes` lets a run go on over it; with a pending node that is gone there is nothing to go on with.
-    """
-
-    kind: str
-    where: str
-    words: str
-    verdict: Verdict = "compatible"
-    can_be_accepted: bool = True
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What lies between the checkpointed graph and today's; `rename` is what would map the one to the other."""
-
-    changes: tuple[Change, ...] = ()
-    rename: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst of the changes'."""
-        return max((c.verdict for c in self.changes), key=_RANK.index, default="same")
-
-    def refused(self, accept_changes: bool = False) -> tuple[Change, ...]:
-        """The changes that keep the run from going on."""
-        serious = (c for c in self.changes if c.verdict in ("needs mapping", "unsafe"))
-        return tuple(c for c in serious if not (accept_changes and c.can_be_accepted))
-
-    @property
-    def options(self) -> str:
-        """What to add to `dalsegno resume`: the renames that would do, and `--accept-changes` where that helps."""
-        words = [f"--rename {old}={new}" for old, new in self.rename.items()]
-        rest = [c for c in self.refused() if c.verdict == "unsafe" or (c.kind == "loop" and not self.rename)]
-        return " ".join([*words, *(["--accept-changes"] if any(c.can_be_accepted for c in rest) else [])])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON of `dalsegno diff`."""
-        return {
-            "verdict": self.verdict,
-            "changes": [
-                {"kind": c.kind, "where": c.where, "verdict": c.verdict, "words": c.words}
-                for c in self.changes
-            ],
-            "rename": dict(self.rename),
-        }
-
-
-@dataclass(frozen=True)
-class Level:
-    """Where one workflow of a run stands: the outermost (`path` is empty), or a subworkflow in flight.
-
-    `pending` are the nodes of its current superstep, `finished` whether some of them have their result already,
-    `coming` where those results lead. `joins` maps the channels of joins to what they have seen. `loops` says how
-    often each loop was taken, `used` the supersteps so far, `keys` which state keys have a value, `written` which
-    of them have an update that is not applied yet.
-    """
-
-    path: str = ""
-    pending: frozenset[str] = frozenset()
-    finished: bool = False
-    coming: frozenset[str] = frozenset()
-    joins: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    loops: Mapping[str, int] = field(default_factory=dict)
-    used: int = 0
-    keys: frozenset[str] = frozenset()
-    written: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class Before:
-    """What is known of a run: the graph it was in, where it stands, and which nodes it has executed (paths)."""
-
-    shape: Mapping[str, Any] | None
-    code: Mapping[str, str | None]
-    levels: tuple[Level, ...] = ()
-    done: frozenset[str] = frozenset()
-    version: str = "0"
-
-    def renamed(self, rename: Mapping[str, str]) -> Before:
-        """The same in today's names; `rename` maps old paths to today's."""
-        if not rename:
-            return self
-        return Before(
-            renamed_shape(self.shape, rename) if self.shape else None,
-            {today(path, rename): code for path, code in self.code.items()},
-            tuple(_renamed_level(level, rename) for level in self.levels),
-            frozenset(today(path, rename) for path in self.done),
-            self.version,
-        )
+from dalsegno.runtime.difference import Change, Difference
+from dalsegno.runtime.standing import Before, Level, join_of
 
 
 def compare(
@@ -448,61 +350,6 @@ class _Comparison:
         touched = sorted({s for way in set(old) ^ set(new) for s in way[1]} & self.now & self.then)
         for name in touched:
             yield Change("ways", self.at(name), f"the ways from `{self.at(name)}` changed")
-
-
-def join_of(channel: str) -> tuple[tuple[str, ...], str]:
-    """The sources and the target of a join, from the name of LangGraph's channel ``join:a+b:target``."""
-    sources, _, target = channel.removeprefix("join:").rpartition(":")
-    return tuple(sources.split("+")), target
-
-
-def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str = "") -> dict[str, Any]:
-    """A shape in today's names; an answer of a router that is the name of its target goes with it."""
-    names = {n: _last(rename[path + n]) for n in shape["nodes"] if path + n in rename}
-    nodes = {
-        names.get(name, name): {
-            **node,
-            "child": renamed_shape(node["child"], rename, f"{path}{name}/") if node["child"] else None,
-        }
-        for name, node in shape["nodes"].items()
-    }
-    edges = [
-        [
-            kind, sorted(names.get(o, o) for o in origins), names.get(target, target), router,
-            names[target] if label == target and target in names else label, *rest,
-        ]
-        for kind, origins, target, router, label, *rest in shape["edges"]
-    ]  # fmt: skip
-    return {**shape, "nodes": nodes, "edges": sorted(edges, key=repr)}
-
-
-def _renamed_level(level: Level, rename: Mapping[str, str]) -> Level:
-    def name(old: str) -> str:
-        return _last(today(level.path + old, rename))
-
-    def join(channel: str) -> str:
-        sources, target = join_of(channel)
-        return f"join:{'+'.join(map(name, sources))}:{name(target)}"
-
-    def counter(old: str) -> str:
-        source, router, label, target = old.split("|")
-        return "|".join((name(source), router, name(target) if label == target else label, name(target)))
-
-    return Level(
-        path=today(level.path.rstrip("/"), rename) + "/" if level.path else "",
-        pending=frozenset(map(name, level.pending)),
-        finished=level.finished,
-        coming=frozenset(map(name, level.coming)),
-        joins={join(channel): frozenset(map(name, seen)) for channel, seen in level.joins.items()},
-        loops={counter(old): count for old, count in level.loops.items()},
-        used=level.used,
-        keys=level.keys,
-        written=level.written,
-    )
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
 
 
 def _way(edge: Iterable[Any], names: Mapping[str, str]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.nodes.execution import Taken
-from dalsegno.runtime.compatibility import Change
+from dalsegno.runtime.difference import Change
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dalsegno.checkpoints import SqliteCheckpointer
 from dalsegno.graphs.kernel import merge_records
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
-from dalsegno.runtime.compatibility import Level
+from dalsegno.runtime.standing import Level
 
 _TO = "branch:to:"
 _JOIN = "join:"

@@ -19,7 +19,7 @@ from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import carrying, forking, turns
-from dalsegno.runtime.compatibility import Difference
+from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.driving import on_own_loop
 from dalsegno.runtime.events import Listener
 from dalsegno.runtime.pending import Pending

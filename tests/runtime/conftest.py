@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
+import sys
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
 
 import pytest
 
-from dalsegno import END, START, Workflow
-from dalsegno.nodes import current_execution
+sys.path.insert(0, str(Path(__file__).parent))
 
-
-class State(TypedDict, total=False):
-    topic: str
-    path: Annotated[list[str], operator.add]
-    count: int
-
-
-class World:
-    """What the nodes do: fail when told to. `seen` are their names, `keys` their idempotency keys, in order."""
-
-    def __init__(self) -> None:
-        self.broken: set[str] = set()
-        self.seen: list[str] = []
-        self.keys: list[tuple[str, str]] = []
-
-    def node(self, name: str) -> Callable[[Any], dict[str, Any]]:
-        def run(state: Any) -> dict[str, Any]:
-            self.seen.append(name)
-            execution = current_execution()
-            self.keys.append((name, execution.idempotency_key if execution else ""))
-            if name in self.broken:
-                raise ValueError(f"{name} is broken")
-            return {"path": [name]}
-
-        return run
-
-    def chain(self, *names: str, schema: Any = State, name: str = "chain", **options: Any) -> Workflow:
-        """A workflow of these nodes in a row; ``"new:old"`` is a node called new that does what old did."""
-        flow = Workflow(name, schema, **options)
-        parts = [part.partition(":") for part in names]
-        flow.add_sequence([(new, self.node(old or new)) for new, _, old in parts])
-        return flow.add_edge(START, parts[0][0]).add_edge(parts[-1][0], END)
+from worlds import World  # found there
 
 
 @pytest.fixture

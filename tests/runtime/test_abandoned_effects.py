@@ -7,9 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from worlds import State
+
 from dalsegno import END, START, Runner, Workflow, effect
 from dalsegno.nodes import current_execution
-from tests.runtime.conftest import State
 
 
 def test_a_process_whose_thread_was_taken_over_records_nothing(db: Path) -> None:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import InputInvalid
 from dalsegno.runtime.answering import misfits
-from tests.runtime.conftest import State
 
 
 class Approval(BaseModel):

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
+from worlds import State, World
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import IncompatibleGraph
-from tests.runtime.conftest import State, World
 
 Plan = tuple[dict[str, str], list[tuple[str, str]], list[tuple[tuple[str, ...], str]]]
 """Names and what they do, static edges, joins."""
@@ -93,7 +93,7 @@ def built(plan: Plan, world: World) -> Workflow:
     return flow
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_resume_goes_on_with_every_committed_node_executed_once_or_says_what_differs(data: Any) -> None:
     plan = data.draw(plans())

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import NothingToResume, RunFailed, UnknownThread
-from tests.runtime.conftest import State
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,7 +13,7 @@ from langgraph.types import Command, Send, interrupt
 
 from dalsegno import END, START, Each, Loop, Runner, Workflow
 from dalsegno.errors import IncompatibleGraph, InputInvalid
-from dalsegno.runtime.compatibility import Difference
+from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Event, NodeStarted, RunStarted
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
+from worlds import State
 
 from dalsegno import END, START, Loop, Runner, Workflow
 from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread
 from dalsegno.graphs.views import KERNEL
-from tests.runtime.conftest import State
 
 
 def checkpoints(runner: Runner, thread: str) -> list[str]:

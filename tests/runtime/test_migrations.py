@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.types import interrupt
+from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import DefinitionError, IncompatibleGraph, InputInvalid
-from tests.runtime.conftest import State
 
 
 class Renamed(TypedDict, total=False):

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from langgraph.graph import StateGraph
 from langgraph.types import Command, Send, interrupt
+from worlds import State
 
 from dalsegno import END, START, Runner, effect
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
-from tests.runtime.conftest import State
 
 
 def journal(runner: Runner, run_id: str) -> list[tuple[str, int, int | None, str]]:
