@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 from langchain_core.runnables import RunnableConfig
@@ -184,8 +185,8 @@ class _Assembly:
     def _handler(self, node: NodeDefinition) -> Callable[..., Any]:
         definition = node.handler
         assert definition is not None
-        kernel = self._kernel(definition, Caller(definition.action, name=definition.name), ())
-        kernel.name, kernel.static, kernel.joined, kernel.goes_on = node.name, (), (), False
+        own = self._kernel(definition, Caller(definition.action, name=definition.name), ())
+        kernel = replace(own, name=node.name, static=(), joined=(), goes_on=False)
 
         def handler(state: Any, error: NodeError, config: RunnableConfig) -> Any:
             return call_node(kernel, state, config, {**config, ERROR: error})

@@ -62,17 +62,12 @@ def merge_records(old: Any, new: Any) -> Any:
         "into": _farthest(old["into"], new["into"]) if old["step"] == new["step"] else new["into"],
         "n": {**old["n"], **new["n"]} if new["n"] else old["n"],
         "loops": {**old["loops"], **new["loops"]} if new["loops"] else old["loops"],
-        "trail": _longer(old, new),
+        "trail": old["trail"] if old["step"] == new["step"] else new["trail"],
     }
 
 
 def _farthest(old: dict[str, int], new: dict[str, int]) -> dict[str, int]:
     return {**new, **{name: max(walk, new.get(name, 0)) for name, walk in old.items()}}
-
-
-def _longer(old: Any, new: Any) -> list[str]:
-    trail: list[str] = old.get("trail", [])
-    return trail if old["step"] == new["step"] else [*trail, *new["trail"]][-TRAIL:]
 
 
 def record_of(old: Record | None, step: int, context: RunContext | None) -> Record:
@@ -141,6 +136,7 @@ class NodeKernel:
     once: bool = False
 
     def __post_init__(self) -> None:
+        self._onward = (*self.static, *self.joined)
         self._decides = bool(self.routers) or self.own is not None
         self._sends = any(
             router.each for router in (*(r for r, _, _ in self.routers), *filter(None, [self.own]))
@@ -231,7 +227,7 @@ class NodeKernel:
         walk = before[self.name] if self.name in before else max(before.values(), default=0)
         walk += 1 + entry.inner_walk
         longest = walk if walk > record["walk"] else record["walk"]
-        into = dict.fromkeys((*self.static, *self.joined), walk)
+        into = dict.fromkeys(self._onward, walk)
         goto: list[Any] | tuple[()] = ()
         spent: dict[str, int] = {}
         if self._decides or (parts and type(parts[0]) is not dict):
@@ -250,7 +246,7 @@ class NodeKernel:
             "into": into,
             "n": {} if self.once or entry.sent else {self.name: int(entry.execution.occurrence)},
             "loops": spent,
-            "trail": [self.name],
+            "trail": [*record["trail"][1 - TRAIL :], self.name],
         }
         return _joined(parts, new, goto)
 

@@ -102,6 +102,8 @@ def _attempt(kernel: NodeKernel, entry: Entry) -> Execution:
 
 
 def _answered(kernel: NodeKernel, entry: Entry, output: Any) -> list[Any]:
+    if type(output) is dict and entry.execution.context is None and not kernel.caller.policed:
+        return kernel.checked(output)
     entry.execution = _attempt(kernel, entry)
     if entry.execution.refused is not None:
         raise entry.execution.refused  # a model call that was refused, also where the node went on without it
