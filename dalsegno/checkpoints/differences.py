@@ -31,7 +31,7 @@ INLINE = 256
 """Bytes up to which a value stands in the row that names it."""
 
 BLOCK = 32
-"""Elements that have a fingerprint together."""
+"""Elements that are looked at together."""
 
 _IMMUTABLE = frozenset({str, int, float, bool, bytes, type(None)})
 
@@ -49,14 +49,27 @@ class Tip:
     spent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Print:
+    """What elements are made of, so that a change in place is seen without serialising them.
+
+    `parts` are the objects in them, which are compared by identity; `contents` is a hash of what those of
+    them hold that can change themselves. A long text costs nothing so: it is the same, or it is another.
+    """
+
+    parts: list[Any]
+    changeable: list[Any]
+    contents: int
+
+
 @dataclass(slots=True)
 class Kept:
     """The last stored value of a channel, so that the next one is stored as a difference.
 
     `items` are the elements themselves: strong references, so that the same `id` is the same object.
-    They are None where only the bytes are known, as after reading. `prints` hold a fingerprint of every
-    `BLOCK` of elements, None where none of them can change in place, and False where one cannot be looked
-    into: those are always serialised again.
+    They are None where only the bytes are known, as after reading. `prints` hold one of every `BLOCK` of
+    elements, None where none of them can change in place, and False where one cannot be looked into: those
+    are always serialised again.
     """
 
     kind: str
@@ -66,7 +79,7 @@ class Kept:
     items: list[Any] | None = None
     keys: list[Any] | None = None
     sizes: list[int] = field(default_factory=list)
-    prints: list[int | bool | None] = field(default_factory=list)
+    prints: list[Print | bool | None] = field(default_factory=list)
     can_change: bool = True
 
     @property
@@ -248,12 +261,12 @@ def _pieces(items: Sequence[Any], keys: Sequence[Any] | None, pack: Callable[[An
 
 
 def _print(kept: Kept, since: int) -> None:
-    """Note the fingerprints of the elements from `since` on."""
+    """Note what the elements from `since` on are made of."""
     items = kept.items
     assert items is not None
     first = since // BLOCK
     kept.prints[first:] = [
-        _fingerprint(items[start : start + BLOCK]) for start in range(first * BLOCK, len(items), BLOCK)
+        _print_of(items[start : start + BLOCK]) for start in range(first * BLOCK, len(items), BLOCK)
     ]
     kept.can_change = any(one is not None for one in kept.prints)
 
@@ -265,33 +278,55 @@ def _changed(kept: Kept) -> list[int]:
     changed: list[int] = []
     for block, known in enumerate(kept.prints):
         start = block * BLOCK
-        if known is not None and (known is False or _fingerprint(items[start : start + BLOCK]) != known):
+        if known is not None and not _is_as_it_was(items[start : start + BLOCK], known):
             changed += range(start, min(start + BLOCK, len(items)))
     return changed
 
 
-def _fingerprint(items: list[Any]) -> int | bool | None:
-    """A number that changes with the contents of elements: a hash of all that their bytes are made from.
-
-    None where none of them can change, False where one cannot be looked into.
-    """
-    kinds = set(map(type, items))
-    if kinds <= _IMMUTABLE:
+def _print_of(items: list[Any]) -> Print | bool | None:
+    if cannot_change(items):
         return None
-    # Without serialising them: a message has nine fields, and serialising it takes ten times as long.
-    models = {kind for kind in kinds if hasattr(kind, "__pydantic_private__")}
-    views = items
     try:
-        if models:
-            views = [
-                (item.__dict__, item.__pydantic_extra__, item.__pydantic_private__)
-                if type(item) in models
-                else item
-                for item in items
-            ]
-        return hash(ormsgpack.packb(views, default=_contents, option=PACKING))
+        parts = _parts(items)
+        changeable = [part for part in parts if type(part) not in _IMMUTABLE]
+        return Print(parts, changeable, _hash(changeable))
     except Exception:  # whatever an object raises that is looked into
         return False
+
+
+def _is_as_it_was(items: list[Any], known: Print | bool) -> bool:
+    if not isinstance(known, Print):
+        return False
+    try:
+        parts = _parts(items)
+        same = len(parts) == len(known.parts) and all(map(operator.is_, parts, known.parts))
+        return same and _hash(known.changeable) == known.contents
+    except Exception:  # as above
+        return False
+
+
+_END = "end of an element"  # compared by identity
+
+
+def _parts(items: list[Any]) -> list[Any]:
+    """The objects that elements are made of: of a model and of a dictionary one level deep."""
+    models = {kind for kind in set(map(type, items)) if hasattr(kind, "__pydantic_private__")}
+    parts: list[Any] = []
+    for item in items:
+        if type(item) in models:
+            parts += item.__dict__.values()
+            parts += (item.__pydantic_extra__, item.__pydantic_private__, _END)
+        elif type(item) is dict:
+            parts += item
+            parts += item.values()
+            parts.append(_END)
+        else:
+            parts.append(item)
+    return parts
+
+
+def _hash(changeable: list[Any]) -> int:
+    return hash(ormsgpack.packb(changeable, default=_contents, option=PACKING)) if changeable else 0
 
 
 def _contents(item: Any) -> Any:
