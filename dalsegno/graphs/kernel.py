@@ -179,9 +179,13 @@ class NodeKernel:
     def _executed(self, record: Record, context: RunContext | None, outer: Execution | None) -> int:
         """How often this node was executed in the run; where nobody counted, as the journal has it."""
         counted = record["n"].get(self.name)
-        if counted is None:
-            return context.executed.get(self.name, 0) if context is not None and outer is None else 0
-        return counted
+        if counted is not None:
+            return counted
+        if context is None or not context.executed:
+            return 0
+        path = (self.name,) if outer is None else within(outer, self.name)
+        names = "/".join(part.partition("#")[0] for part in path)
+        return context.executed.get((names, "/".join(part.partition("#")[2] for part in path[:-1])), 0)
 
     def checked(self, output: Any) -> list[Any]:
         """The parts of a node's output (dictionaries and commands), every key of them known.

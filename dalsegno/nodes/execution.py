@@ -38,8 +38,9 @@ class RunContext(Protocol):
 
     run_id: str
     thread: str
-    executed: Mapping[str, int]
-    """How often the outermost nodes were executed before this process went on in a changed graph; else empty."""
+    executed: Mapping[tuple[str, str], int]
+    """How often nodes were executed before this process went on in a changed graph, by their path and the numbers of
+    the executions around them; empty where the graph is the same."""
 
     @property
     def effects(self) -> Effects:

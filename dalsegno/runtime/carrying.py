@@ -34,7 +34,7 @@ class Carried:
     graph: Any
     changes: tuple[Change, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
-    executed: Mapping[str, int] = field(default_factory=dict)
+    executed: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def difference_of(
@@ -86,16 +86,15 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
         raise _refusal(run, difference, refused)
     graph, spec = runner.graph, runner.spec
     shaped = run.fingerprint != spec.fingerprint() or WAS in (run.shape or {}) or bool(names)
-    executed: Mapping[str, int] = {}
+    executed: Mapping[tuple[str, str], int] = {}
     if shaped and isinstance(runner.source, Workflow):
         used = {level.path: level.used for level in levels_of(runner.checkpointer, run.thread)}
         played = as_it_was(runner.source, names, used)
         graph, spec = played.compile(runner.checkpointer, store=runner.store), played.spec
-        done = runner.ledger.executions(run.run_id)
-        executed = Counter(
-            node
-            for node, _ in {(e.node, e.occurrence) for e in done if e.status == "done" and "/" not in e.node}
-        )
+        done = {
+            (e.node, str(e.occurrence)) for e in runner.ledger.executions(run.run_id) if e.status == "done"
+        }
+        executed = Counter((node, number.rpartition("/")[0]) for node, number in done)
     elif names:
         graph = with_old_names(graph, names)
     if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):

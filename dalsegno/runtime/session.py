@@ -50,7 +50,7 @@ class Session:
         *,
         lease: Lease,
         names: Mapping[str, str] | None = None,
-        executed: Mapping[str, int] | None = None,
+        executed: Mapping[tuple[str, str], int] | None = None,
         first_step: int = 0,
         budget: Budget | None = None,
         spent: Mapping[str, Any] | None = None,

@@ -285,6 +285,17 @@ def test_a_node_that_ran_once_keeps_its_keys_apart_when_a_loop_leads_back_to_it(
     assert len(keys) == len(set(keys)) == 4
 
 
+def test_so_does_one_in_a_subworkflow(world: Any, db: Path) -> None:
+    def outer(inner: Workflow) -> Workflow:
+        made = Workflow("outer", State)
+        return made.add_node("part", inner).add_edge(START, "part").add_edge("part", END)
+
+    begun(outer(world.chain("a", "b", name="loop")), db, world, "b")
+    resumed(outer(looping(world)), db, accept_changes=True)
+    keys = [key for name, key in world.keys if name == "a"]
+    assert len(keys) == len(set(keys)) == 4
+
+
 # -- unsafe ---------------------------------------------------------------------------------------
 
 
