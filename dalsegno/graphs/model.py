@@ -64,12 +64,21 @@ class Each:
             _check_count("Each", self.target, self.max)
 
 
+MOST_TIMES = 10**15
+"""The largest `max`, far beyond what any run can do."""
+
+
 def _check_count(what: str, target: str, count: Any) -> None:
     if not isinstance(target, str):
         raise DefinitionError(f"{what}(...) takes the name of a node, not {target!r}.")
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         raise DefinitionError(
             f'{what}("{target}", max={count!r}): `max` is a whole number of times, 0 or more.'
+        )
+    if count > MOST_TIMES:
+        raise DefinitionError(
+            f'{what}("{target}", max=...): `max` is at most {MOST_TIMES:,}. No run is that long: say what you '
+            "can wait for."
         )
 
 

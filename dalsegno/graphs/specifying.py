@@ -28,10 +28,17 @@ if TYPE_CHECKING:
     from dalsegno.graphs.workflow import NodeDefinition, Workflow
 
 
-def describe(workflow: Workflow) -> WorkflowSpec:
-    """The workflow's specification."""
+def describe(workflow: Workflow, known: dict[int, WorkflowSpec] | None = None) -> WorkflowSpec:
+    """The workflow's specification, and its subworkflows' as they are now; `known` are those described before."""
+    from dalsegno.graphs.workflow import Workflow as Builder
+
+    known = {} if known is None else known
     edges = list(workflow.edges)
     for node in workflow.nodes.values():
+        if isinstance(node.action, Builder):  # it may have grown since it was added
+            if id(node.action) not in known:
+                known[id(node.action)] = describe(node.action, known)
+            node.child = known[id(node.action)]
         edges += _destination_edges(node, "command")
         if node.handler is not None:
             edges += _destination_edges(node.handler, "handler", source=node.name)

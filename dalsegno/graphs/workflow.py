@@ -215,6 +215,12 @@ class Workflow:
         timeout = timeout if timeout is not None else self._defaults.get("timeout")
         error_handler = error_handler if error_handler is not None else self._defaults.get("error_handler")
         definition = self._defined(node, action, where, input_schema, destinations)
+        if isinstance(action, Workflow) and action.contains(self):
+            raise DefinitionError(
+                f"T108 add_node({node!r}) at {where}: workflow {action.name!r} "
+                f"{'is this one' if action is self else f'contains {self.name!r}'}, and would run itself: nothing "
+                "bounds the depth. Use a workflow of its own for every level, as many as there may be."
+            )
         definition.child = _child_of(action)
         definition.inputs, definition.outputs = inputs, outputs
         if (inputs is not None or outputs is not None) and definition.child is None:
@@ -439,6 +445,19 @@ class Workflow:
         from dalsegno.graphs.validation import check
 
         return check(self.spec, exact=exact)
+
+    def contains(self, other: Workflow) -> bool:
+        """Whether `other` is this workflow, or a node of it at any depth."""
+        ahead, seen = [self], {id(self)}
+        while ahead:
+            part = ahead.pop()
+            if part is other:
+                return True
+            for node in part.nodes.values():
+                if isinstance(node.action, Workflow) and id(node.action) not in seen:
+                    seen.add(id(node.action))
+                    ahead.append(node.action)
+        return False
 
     def to_networkx(self) -> Any:
         """The graph as a `networkx.MultiDiGraph`; edges carry their `EdgeSpec` under ``"spec"``."""

@@ -196,10 +196,10 @@ class _Certifier:
         extra = (TIMEOUTS, PEOPLE, AT_ONCE) if self.facts.parallel else (TIMEOUTS, PEOPLE)
         if not self.facts.parallel:
             walk = self.walks.walk(weight)
-            return Bound(walk.bound / 1000, "linear", self._unfolded(walk), self.assumptions + extra)
+            return _in_seconds(walk.bound, self._unfolded(walk), self.assumptions + extra)
         value = sum(self.counts.supersteps_of[name] * each for name, each in weight.items())
         value = min(value, seconds_over_windows(weight, self.facts.depth, self.walks.latest))
-        return Bound(value / 1000, "linear", (), self.assumptions + extra)
+        return _in_seconds(value, (), self.assumptions + extra)
 
     def _by_node(self) -> Mapping[str, int]:
         found: dict[str, int] = {}
@@ -212,3 +212,10 @@ class _Certifier:
                 for name, inner in part.executions_by_node.items():
                     found[f"{node.name}/{name}"] = times * inner
         return found
+
+
+def _in_seconds(milliseconds: int, witness: tuple[str, ...], assumptions: tuple[str, ...]) -> Bound:
+    try:
+        return Bound(milliseconds / 1000, "linear", witness, assumptions)
+    except OverflowError:  # loops multiply through subworkflows
+        return Bound(None, reason="it is more than a number of seconds can say. Lower the bounds.")

@@ -133,14 +133,21 @@ def _expand(entries: str | Iterable[str]) -> Iterator[str]:
         yield from codes
 
 
+MOST_SHOWN = 12
+"""Nodes of a path that are printed at either end of it."""
+
+
 def shown(name: str) -> str:
     """A node's name as it is printed: START and END as such."""
     return "START" if name == START else "END" if name == END else name
 
 
 def walk_in_words(path: Iterable[str]) -> str:
-    """A path as it is printed: ``START → plan → act``."""
-    return " → ".join(shown(n) for n in path)
+    """A path as it is printed: ``START → plan → act``; the middle of a long one is left out."""
+    names = [shown(n) for n in path]
+    if len(names) > 2 * MOST_SHOWN + 1:
+        names[MOST_SHOWN:-MOST_SHOWN] = [f"… {len(names) - 2 * MOST_SHOWN:,} more …"]
+    return " → ".join(names)
 
 
 def listed(names: Iterable[str], most: int = 1) -> str:
