@@ -77,8 +77,8 @@ class Caller:
 
     def _refuse_sync(self, argument: Any, config: Config) -> Any:
         raise TypeError(
-            f"`{self.name}` is a coroutine function: use `ainvoke` or `astream`, or give the workflow to a "
-            "Runner, whose `run` drives async nodes on a loop of its own."
+            f"`{self.name}` is a coroutine function, or can only be cancelled in an event loop: use `ainvoke` or "
+            "`astream`, or give the workflow to a Runner, whose `run` drives async nodes on a loop of its own."
         )
 
 

@@ -112,14 +112,13 @@ class _Assembly:
             node,
             node.policies,
             workflow=self.workflow.name,
-            writes=self.workflow.spec.nodes[name].writes,
+            writes=self.workflow.spec.nodes[name].writes if node.policies.watch is not None else None,
+            known=self.known,
         )
         inside = () if name in self.sent_to else self._routers(name)
         kernel = self._kernel(node, caller, inside)
         is_async = caller.is_async or any(router.is_async for _, router, _ in inside)
         options = dict(node.options)
-        if node.timeout is not None and node.child is not None:
-            options["timeout"] = node.timeout
         if node.handler is not None:
             options["error_handler"] = self._handler(node)
         self.graph.add_node(

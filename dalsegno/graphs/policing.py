@@ -40,32 +40,37 @@ class PolicedCaller(Caller):
         owner: str,
         writes: frozenset[str] | None,
         most_calls: int | None,
+        known: frozenset[str],
     ) -> None:
         self.action, self.name, self.native = inner.action, inner.name, inner.native
-        if hasattr(inner, "graph"):
-            self.graph = inner.graph
+        graph = getattr(inner, "graph", None)
+        if graph is not None:
+            self.graph = graph
         answers = policies.fallback.answers if policies.fallback is not None else ()
         others = [Caller(a, name=name_of(a)) if is_called(a) else None for a in answers]
-        self.is_async = inner.is_async or any(o.is_async for o in others if o is not None)
+        # A thread with a running graph cannot be given up: it would go on writing checkpoints.
+        cancels = graph is not None and policies.timeout is not None
+        self.is_async = inner.is_async or cancels or any(o.is_async for o in others if o is not None)
         self._most_calls = most_calls
         self._meters = most_calls is not None
         self._wants_store = policies.breaker is not None or (
             policies.cache is not None and policies.cache.store == "graph"
         )
         options: dict[str, Any] = {"owner": owner, "writes": writes}
-        waits = policies.timeout is not None
+        self._waits = policies.timeout is not None
+        self._known = known
         self.acall = self._acall
         _, around_one = layers(policies, is_sync=_is_sync(inner), others=[None] * len(answers), **options)
-        aothers = [None if o is None else awithin(around_one, _async_call(o, waits)) for o in others]
+        aothers = [None if o is None else awithin(around_one, self._async(o)) for o in others]
         outer, _ = layers(policies, is_sync=_is_sync(inner), others=aothers, **options)
-        self._in_loop = awithin([*outer, *around_one], _async_call(inner, waits))
+        self._in_loop = awithin([*outer, *around_one], self._async(inner))
         if self.is_async:
-            self.call = inner.call if inner.is_async else self._refuse_sync
+            self.call = self._refuse_sync
             return
         self.call = self._call
-        sync_others = [None if o is None else within(around_one, _sync_call(o, waits)) for o in others]
+        sync_others = [None if o is None else within(around_one, self._sync(o)) for o in others]
         outer, _ = layers(policies, is_sync=True, others=sync_others, **options)
-        self._in_thread_of_ours = within([*outer, *around_one], _sync_call(inner, waits))
+        self._in_thread_of_ours = within([*outer, *around_one], self._sync(inner))
 
     def _call(self, argument: Any, config: Config) -> Any:
         case = self._case(argument, config)
@@ -94,6 +99,38 @@ class PolicedCaller(Caller):
         store = get_runtime().store if self._wants_store else None
         return Case(self.name, (argument, config), store=store, again=_again)
 
+    def _sync(self, caller: Caller) -> Call:
+        """The innermost call; with a timeout it is made in a worker thread, where it may be abandoned."""
+        waits, given = self._waits, self._given
+
+        def call(case: Case) -> Any:
+            argument, config = case.args
+            return given(case, caller.call(argument, _fenced(config) if waits else config))
+
+        return call
+
+    def _async(self, caller: Caller) -> AsyncCall:
+        if self._waits and _is_sync(caller):
+            call = self._sync(caller)
+            return lambda case: in_worker(call, case)
+        given = self._given
+
+        async def acall(case: Case) -> Any:
+            argument, config = case.args
+            return given(case, await caller.acall(argument, config))
+
+        return acall
+
+    def _given(self, case: Case, output: Any) -> Any:
+        execution = CURRENT.get()
+        if execution is not None and execution.refused is not None:
+            raise execution.refused  # a model call that was refused, also where the node went on without it
+        if type(output) is Inner:
+            output, case.walk = output.output, output.walk
+        if type(output) is dict and not output.keys() <= self._known:
+            case.keep = False  # the kernel is about to refuse it
+        return output
+
     def _left(self, case: Case, output: Any) -> Any:
         return Inner(output, case.walk) if case.walk else output
 
@@ -105,16 +142,17 @@ def policed(
     *,
     workflow: str,
     writes: frozenset[str] | None,
+    known: frozenset[str],
 ) -> Caller:
     """The caller of a node: the one given where it has no policies, so that it pays for none."""
-    if node.child is not None:  # cancelled by LangGraph: a thread with a running graph cannot be given up
-        policies = replace(policies, timeout=None)
     if node.said["interrupts"]:
         policies = replace(policies, retry=None)
     calls = node.said["calls"]
     if not policies.given and calls is None:
         return inner
-    return PolicedCaller(inner, policies, owner=f"{workflow}/{node.name}", writes=writes, most_calls=calls)
+    return PolicedCaller(
+        inner, policies, owner=f"{workflow}/{node.name}", writes=writes, most_calls=calls, known=known
+    )
 
 
 def _again(failed: Exception) -> None:
@@ -131,37 +169,6 @@ def _again(failed: Exception) -> None:
 
 def _is_sync(caller: Caller) -> bool:
     return not caller.is_async and not caller.native
-
-
-def _sync_call(caller: Caller, waits: bool) -> Call:
-    """The innermost call; with a timeout it is made in a worker thread, where it may be abandoned."""
-
-    def call(case: Case) -> Any:
-        argument, config = case.args
-        return _given(case, caller.call(argument, _fenced(config) if waits else config))
-
-    return call
-
-
-def _async_call(caller: Caller, waits: bool) -> AsyncCall:
-    if waits and _is_sync(caller):
-        call = _sync_call(caller, waits)
-        return lambda case: in_worker(call, case)
-
-    async def acall(case: Case) -> Any:
-        argument, config = case.args
-        return _given(case, await caller.acall(argument, config))
-
-    return acall
-
-
-def _given(case: Case, output: Any) -> Any:
-    execution = CURRENT.get()
-    if execution is not None and execution.refused is not None:
-        raise execution.refused  # a model call that was refused, also where the node went on without it
-    if type(output) is Inner:
-        output, case.walk = output.output, output.walk
-    return output
 
 
 def _fenced(config: Config) -> Config:

@@ -114,7 +114,7 @@ class Session:
         try:
             self._account.begin(execution.node, execution.before + 1 if execution.superstep else superstep)
         except BudgetExceeded as error:
-            self.acted(execution, "budget", "exceeded", {"what": error.what, "owner": error.owner})
+            self.acted(execution, "budget", "exceeded", {"limit": error.what, "owner": error.owner})
             raise
 
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:

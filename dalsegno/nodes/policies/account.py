@@ -194,11 +194,13 @@ class Account:
     ) -> None:
         words = what.replace("_", " ")
         where = ", ".join(f"`{n}` {v:.6g}" for n, v in sorted(by_node.items(), key=lambda i: -i[1])[:5])
+        how = f"Give more: raise the budget of {owner}, and resume."
+        if owner == "the run":
+            how = f"Resume with more: Runner.resume(thread, budget=Budget({what}=...))."
         whose = owner[0].upper() + owner[1:]
         raise BudgetExceeded(
             f"{whose} has spent {spent:.6g} of {limit:.6g} {words}{f' ({where})' if where else ''}, and `{node}` needs "
-            f"more. Resume with more: Runner.resume(thread, budget=Budget({what}=...))"
-            + ("." if owner == self.owner else f", and raise the budget of {owner}."),
+            f"more. {how}",
             what=what,
             limit=limit,
             spent=spent,

@@ -29,7 +29,7 @@ class Cache:
 
     It is the node's own answer that is kept, never where a router or a `Command` went from it, nor
     any counter: a run that is answered out of the cache decides for itself. An answer that is a
-    `Command` is not kept.
+    `Command` is not kept, nor is a fallback's.
 
     Parameters
     ----------
@@ -184,6 +184,8 @@ class CacheLayer:
         return copy.deepcopy(answer)
 
     def _keepable(self, case: Case, answer: Any) -> bool:
+        if not case.keep:
+            return False
         parts = answer if isinstance(answer, list | tuple) else [answer]
         if any(type(part).__name__ in ("Command", "Send") for part in parts):
             case.acted("cache", "not kept", why="the answer is a Command: where it goes is decided anew")

@@ -29,7 +29,8 @@ class Case:
     """One call: of a node (`args` are its argument and LangGraph's config) or of a plain function.
 
     `deadline` is when the attempts must be over, on the clock of the timeout. `again` begins a further
-    attempt of the node; `store` is LangGraph's store where the graph has one.
+    attempt of the node; `store` is LangGraph's store where the graph has one. `keep` says that the answer is
+    worth keeping: the node's own, and one that it may give.
     """
 
     name: str
@@ -40,12 +41,11 @@ class Case:
     listener: Callable[[Action], None] | None = None
     again: Callable[[Exception], None] | None = None
     walk: int = 0
+    keep: bool = True
 
     def acted(self, policy: str, what: str, **detail: Any) -> None:
         """Tell the run's listeners, and this call's own, what a policy did."""
         execution = CURRENT.get()
-        if execution is not None and execution.abandoned and policy != "timeout":
-            return
         if execution is not None and execution.context is not None:
             execution.context.acted(execution, policy, what, detail)
         if self.listener is not None:

@@ -12,6 +12,18 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
+class Signal(Protocol):
+    """What is waited for: a `threading.Event`, or something like it."""
+
+    def is_set(self) -> bool:
+        """Whether it has come."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for it at most `timeout` seconds; whether it has come."""
+        ...
+
+
 class Clock(Protocol):
     """What a policy needs of time. All values are seconds."""
 
@@ -31,7 +43,7 @@ class Clock(Protocol):
         """Wait that long in an event loop."""
         ...
 
-    def wait(self, done: threading.Event, seconds: float | None) -> bool:
+    def wait(self, done: Signal, seconds: float | None) -> bool:
         """Wait until `done` is set, at most that long; whether it is."""
         ...
 
@@ -52,7 +64,7 @@ class SystemClock:
     sleep = staticmethod(sleep)
     asleep = staticmethod(asyncio.sleep)
 
-    def wait(self, done: threading.Event, seconds: float | None) -> bool:
+    def wait(self, done: Signal, seconds: float | None) -> bool:
         return done.wait(seconds)
 
     async def within(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
@@ -109,7 +121,7 @@ class ManualClock:
         self.sleep(seconds)
         await asyncio.sleep(0)
 
-    def wait(self, done: threading.Event, seconds: float | None) -> bool:
+    def wait(self, done: Signal, seconds: float | None) -> bool:
         if seconds is None:
             return done.wait()
         until = self._now + seconds

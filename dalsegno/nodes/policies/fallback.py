@@ -147,6 +147,7 @@ class FallbackLayer:
         return error
 
     def _answered(self, case: Case, name: str, first: Exception, result: Any) -> Any:
+        case.keep = False
         case.acted("fallback", "answered", by=name, error=type(first).__name__, message=str(first))
         return result
 

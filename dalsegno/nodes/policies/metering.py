@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from dalsegno.errors import AttemptAbandoned, BoundExceeded
+from dalsegno.errors import AttemptAbandoned, BoundExceeded, BudgetExceeded
 from dalsegno.nodes.execution import CURRENT, Execution
 from dalsegno.nodes.policies.account import Account
 
@@ -92,6 +92,9 @@ def reserve(calls: int, model: str | None = None) -> tuple[Execution | None, Acc
     except Exception as error:
         if execution is not None:
             execution.refused = error
+            if isinstance(error, BudgetExceeded) and execution.context is not None:
+                detail = {"limit": error.what, "owner": error.owner}
+                execution.context.acted(execution, "budget", "exceeded", detail)
         raise
     return execution, account
 

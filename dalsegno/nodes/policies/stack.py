@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import BudgetExceeded, DefinitionError
 from dalsegno.nodes.execution import CURRENT
 from dalsegno.nodes.policies.account import Account
 from dalsegno.nodes.policies.breaker import BreakerLayer, CircuitBreaker
@@ -116,7 +116,7 @@ def layers(
     if policies.cache is not None:
         outer.append(CacheLayer(policies.cache, owner))
     if policies.budget is not None:
-        outer.append(BudgetLayer(policies.budget))
+        outer.append(BudgetLayer(policies.budget, owner))
     if policies.rate_limit is not None:
         outer.append(RateLayer(policies.rate_limit))
     if policies.timeout is not None:
@@ -173,11 +173,11 @@ class _Deadline:
 class BudgetLayer:
     """A node's own budget, kept in the run's account; around what is in no run, in an account of its own."""
 
-    def __init__(self, policy: Budget) -> None:
+    def __init__(self, policy: Budget, owner: str) -> None:
         from dalsegno.nodes.policies.metering import ACCOUNT, METER, THE_METER
 
         self._budget = policy
-        self._function = Account()
+        self._function = Account(owner=owner)
         self._clock = policy.clock
         self._account, self._meter, self._the_meter = ACCOUNT, METER, THE_METER
 
@@ -205,16 +205,25 @@ class BudgetLayer:
         execution = CURRENT.get()
         if execution is not None and execution.context is not None and case.again is not None:
             account, node = execution.context.account, execution.node
-            account.limit(node, self._budget)
+            self._check(case, account, node)
             return account, node, [], self._clock.now()
         # Without a run a node's budget is that of one execution, a plain function's of all its calls.
-        account = Account(owner=case.name) if case.again is not None else self._function
-        account.limit(case.name, self._budget)
+        is_node = case.again is not None and execution is not None
+        node = execution.node if is_node and execution is not None else case.name
+        account = Account(owner=node) if is_node else self._function
+        self._check(case, account, node)
         tokens = [
             (self._account, self._account.set(account)),
             (self._meter, self._meter.set(self._the_meter)),
         ]
-        return account, case.name, tokens, self._clock.now()
+        return account, node, tokens, self._clock.now()
+
+    def _check(self, case: Case, account: Account, node: str) -> None:
+        try:
+            account.limit(node, self._budget)
+        except BudgetExceeded as error:
+            case.acted("budget", "exceeded", limit=error.what, owner=error.owner)
+            raise
 
     def _leave(self, account: Account, node: str, tokens: list[Any], began: float) -> None:
         for variable, token in tokens:

@@ -14,9 +14,34 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any
 
-
 IDLE = 1.0
 """Seconds after which a thread without work ends."""
+
+
+class Done:
+    """A `threading.Event` for one waiter: half of what its condition and locks cost."""
+
+    __slots__ = ("_lock", "_set")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._set = False
+
+    def set(self) -> None:
+        """Wake the waiter; once."""
+        self._set = True
+        self._lock.release()
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, at most `timeout` seconds; whether it is."""
+        if not self._set and self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            self._lock.release()
+        return self._set
 
 
 class Job:
@@ -30,7 +55,7 @@ class Job:
         self._then = then
         self._lock = threading.Lock()
         self._abandoned = False
-        self.done = threading.Event()
+        self.done = Done()
         self.result: Any = None
         self.error: BaseException | None = None
 

@@ -1,0 +1,61 @@
+"""Every policy in both colours, on a clock that a test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dalsegno.nodes.policies import Action, ManualClock, with_policies
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1000.0)
+
+
+@pytest.fixture
+def acted() -> list[Action]:
+    """What the policies of `wrap` did."""
+    return []
+
+
+@pytest.fixture(params=["sync", "async"])
+def wrap(request: pytest.FixtureRequest, acted: list[Action]) -> Callable[..., Any]:
+    """A plain function in policies; the async one is called on a loop of its own."""
+
+    def make(function: Callable[..., Any], **policies: Any) -> Callable[..., Any]:
+        if request.param == "sync":
+            return with_policies(function, on_action=acted.append, **policies)
+
+        async def afunction(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        policies.setdefault("name", getattr(function, "__qualname__", "function"))
+        wrapped = with_policies(afunction, on_action=acted.append, **policies)
+        return lambda *args, **kwargs: asyncio.run(wrapped(*args, **kwargs))
+
+    return make
+
+
+class Failing:
+    """Raises what it is given, one error a call, then answers."""
+
+    def __init__(self, *errors: BaseException, answer: Any = "answer") -> None:
+        self.errors = list(errors)
+        self.answer = answer
+        self.calls = 0
+        self.__qualname__ = "failing"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.answer
+
+
+@pytest.fixture
+def failing() -> type[Failing]:
+    return Failing

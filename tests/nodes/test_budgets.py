@@ -1,0 +1,350 @@
+"""A run spends what it was given and no more, over every resume; and what it spent is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import operator
+import threading
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langgraph.graph import StateGraph
+from langgraph.types import Send
+
+from dalsegno import END, START, Budget, Each, Fallback, Loop, RetryPolicy, Runner, Workflow
+from dalsegno.errors import BudgetExceeded, DefinitionError
+from dalsegno.nodes.policies import ManualClock, spend
+from dalsegno.runtime.events import Event, PolicyActed
+
+
+class State(TypedDict, total=False):
+    notes: Annotated[list[str], operator.add]
+
+
+class Model(GenericFakeChatModel):
+    """Answers for ever; 10 tokens in, 5 out."""
+
+    def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+        return {**super()._get_ls_params(stop=stop, **kwargs), "ls_model_name": "tiny-2024"}
+
+
+def model() -> Model:
+    def answers() -> Any:
+        while True:
+            yield AIMessage(
+                "rain",
+                usage_metadata={"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+                response_metadata={"model_name": "tiny-2024"},
+            )
+
+    return Model(messages=answers())
+
+
+def asking(times: int = 1, *, is_async: bool = False) -> Any:
+    chat = model()
+
+    def ask(state: State) -> dict[str, Any]:
+        return {"notes": [str(chat.invoke("?").content) for _ in range(times)]}
+
+    async def aask(state: State) -> dict[str, Any]:
+        return {"notes": [str((await chat.ainvoke("?")).content) for _ in range(times)]}
+
+    return aask if is_async else ask
+
+
+def looping(node: Any, rounds: int = 5, budget: Budget | None = None, **options: Any) -> Workflow:
+    flow = Workflow("loop", State, budget=budget).add_node("ask", node, **options).add_edge(START, "ask")
+    back = Loop("ask", max=rounds - 1, on_exhausted=END)
+    return flow.add_conditional_edges("ask", lambda s: "again", {"again": back, "done": END})
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_calls_and_tokens_are_counted_where_they_happen(tmp_path: Path, is_async: bool) -> None:
+    runner = Runner(looping(asking(2, is_async=is_async), 3), db=tmp_path / "r.db")
+    usage = runner.run({}, "t1").usage
+    assert (usage["executions"], usage["model_calls"], usage["tokens"]) == (3, 6, 90)
+    assert usage["by_node"]["ask"] == {"model_calls": 6, "tokens": 90}
+    kept = runner.ledger.latest("t1")
+    assert kept is not None
+    assert kept.usage == usage
+
+
+PRICES = {"tiny": (1_000_000.0, 2_000_000.0)}
+
+
+@pytest.mark.parametrize(
+    ("budget", "what", "spent", "rounds"),
+    [
+        (Budget(model_calls=3), "model_calls", 3, 3),
+        (Budget(tokens=40), "tokens", 45, 3),
+        (Budget(cost=30, prices=PRICES), "cost", 40, 2),
+        (Budget(supersteps=2), "supersteps", 2, 2),
+        (Budget(model_calls=0), "model_calls", 0, 0),
+        (Budget(tokens=0), "tokens", 0, 0),
+        (Budget(supersteps=0), "supersteps", 0, 0),
+        (Budget(seconds=0), "seconds", None, 0),
+    ],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_run_stops_at_its_budget_and_goes_on_with_a_larger_one(
+    tmp_path: Path, budget: Budget, what: str, spent: float | None, rounds: int, is_async: bool
+) -> None:
+    events: list[Event] = []
+    runner = Runner(looping(asking(is_async=is_async)), db=tmp_path / "r.db", on_event=events.append)
+    stopped = runner.run({}, "t1", budget=budget)
+    assert stopped.error is not None
+    assert (stopped.status, stopped.error["type"], stopped.error["node"]) == (
+        "failed",
+        "BudgetExceeded",
+        "ask",
+    )
+    if spent is not None:
+        assert (
+            f"The run has spent {spent} of {budget.limits()[what]:g} {what.replace('_', ' ')}"
+            in (stopped.error["message"])
+        )
+    assert len(runner.pending("t1").values.get("notes", ())) == rounds
+    again = runner.resume("t1")
+    assert again.error is not None
+    assert again.error["type"] == "BudgetExceeded", "the budget holds over a resume"
+    done = runner.resume("t1", budget=Budget(**{what: 10_000.0 if what == "cost" else 10_000}))  # type: ignore[arg-type]
+    assert (done.status, done.output["notes"]) == ("completed", ["rain"] * 5)
+    assert done.usage["model_calls"] == 5
+    assert done.usage["tokens"] == 75
+
+
+def test_an_exceeded_budget_is_an_event_and_names_what_each_node_spent(tmp_path: Path) -> None:
+    flow = Workflow("two", State).add_sequence([("a", asking(3)), ("b", asking(2))]).add_edge(START, "a")
+    flow.add_edge("b", END)
+    events: list[Event] = []
+    result = Runner(flow, db=tmp_path / "r.db", on_event=events.append).run({}, budget=Budget(model_calls=4))
+    assert result.error is not None
+    assert "(`a` 3, `b` 1), and `b` needs more" in result.error["message"]
+    assert [(e.policy, e.what, e.detail["limit"]) for e in events if isinstance(e, PolicyActed)] == [
+        ("budget", "exceeded", "model_calls")
+    ]
+
+
+def test_the_seconds_of_a_run_are_those_of_all_its_processes(tmp_path: Path, clock: ManualClock) -> None:
+    broken = [True]
+
+    def work(state: State) -> dict[str, Any]:
+        clock.advance(4)
+        if broken:
+            broken.clear()
+            raise ValueError
+        return {"notes": ["x"]}
+
+    runner = Runner(looping(work), db=tmp_path / "r.db")
+    budget = Budget(seconds=9, clock=clock)
+    assert runner.run({}, "t1", budget=budget).usage["seconds"] == 4
+    clock.advance(1000)  # nobody was at it
+    stopped = runner.resume("t1", budget=budget)
+    assert stopped.error is not None
+    assert "has spent 12 of 9 seconds" in stopped.error["message"]
+
+
+def test_a_workflows_budget_is_that_of_each_run_unless_the_run_says_otherwise(tmp_path: Path) -> None:
+    flow = looping(asking(), budget=Budget(model_calls=2))
+    runner = Runner(flow, db=tmp_path / "r.db")
+    assert [runner.run({}).status for _ in range(2)] == ["failed", "failed"]
+    assert runner.run({}, budget=Budget(model_calls=9)).status == "completed"
+
+
+def test_subworkflows_spend_out_of_the_runs_budget_and_keep_to_their_own(tmp_path: Path) -> None:
+    def parent(child: Workflow, **options: Any) -> Runner:
+        flow = Workflow("parent", State).add_node("ask", asking()).add_node("sub", child, **options)
+        flow.add_edge(START, "ask").add_edge("ask", "sub").add_edge("sub", END)
+        return Runner(flow, db=tmp_path / "r.db")
+
+    def message(runner: Runner, **given: Any) -> str:
+        error = runner.run({}, **given).error
+        assert error is not None
+        return str(error["message"])
+
+    inherited = message(parent(looping(asking())), budget=Budget(model_calls=4))
+    assert "The run has spent 4 of 4 model calls (`sub/ask` 3, `ask` 1)" in inherited
+    own = message(parent(looping(asking(), budget=Budget(model_calls=2))))
+    assert "`sub` has spent 2 of 2 model calls (`sub/ask` 2)" in own
+    assert "raise the budget of `sub`, and resume" in own
+    of_the_node = message(parent(looping(asking()), budget=Budget(tokens=20)))
+    assert "`sub` has spent 30 of 20 tokens" in of_the_node
+    deep = message(parent(looping(asking())), budget=Budget(supersteps=4))
+    assert "has spent 4 of 4 supersteps, and `sub/ask` needs more" in deep
+
+
+def test_a_nodes_budget_is_of_all_its_executions_in_a_run(tmp_path: Path) -> None:
+    runner = Runner(looping(asking(), budget=None, **{}), db=tmp_path / "r.db")
+    assert runner.run({}).status == "completed"
+    flow = (
+        Workflow("loop", State).add_node("ask", asking(), budget=Budget(model_calls=3)).add_edge(START, "ask")
+    )
+    flow.add_conditional_edges("ask", lambda s: "x", {"x": Loop("ask", max=4, on_exhausted=END), "y": END})
+    runner = Runner(flow, db=tmp_path / "s.db")
+    stopped = runner.run({}, "t1")
+    assert stopped.error is not None
+    assert "`ask` has spent 3 of 3 model calls" in stopped.error["message"]
+    assert runner.resume("t1").status == "failed", "what it spent is known after a resume"
+    assert runner.run({}, "t2").usage["model_calls"] == 3, "another run has its own"
+
+
+def test_branches_side_by_side_never_call_more_than_there_is(tmp_path: Path) -> None:
+    meet = threading.Barrier(4, timeout=0.5)
+
+    def work(item: int) -> dict[str, Any]:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meet.wait()
+        return {"notes": [str(model().invoke("?").content)]}
+
+    flow = Workflow("fan", State).add_node("plan", lambda s: {}).add_node("work", work)
+    flow.add_edge(START, "plan").add_edge("work", END)
+    flow.add_conditional_edges("plan", lambda s: [Send("work", i) for i in range(8)], [Each("work", max=8)])
+    runner = Runner(flow, db=tmp_path / "r.db")
+    stopped = runner.run({}, "t1", budget=Budget(model_calls=5))
+    assert stopped.status == "failed"
+    assert stopped.usage["model_calls"] == 5
+    done = runner.resume("t1", budget=Budget(model_calls=8))
+    assert (done.status, done.usage["model_calls"]) == ("completed", 8), (
+        "a finished sibling is not paid twice"
+    )
+
+
+def test_a_node_that_swallows_the_refusal_fails_by_it_all_the_same(tmp_path: Path) -> None:
+    def stubborn(state: State) -> dict[str, Any]:
+        try:
+            return asking()(state)  # type: ignore[no-any-return]
+        except Exception:
+            return {"notes": ["made up"]}
+
+    for options in ({}, {"retry": RetryPolicy(), "fallback": Fallback({"notes": ["fallback"]})}):
+        flow = Workflow("one", State).add_node("ask", stubborn, **options).add_edge(START, "ask")  # type: ignore[arg-type]
+        result = Runner(flow.add_edge("ask", END), db=tmp_path / "r.db").run({}, budget=Budget(model_calls=0))
+        assert result.error is not None
+        assert result.error["type"] == "BudgetExceeded"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("declared", "made", "status"),
+    [(0, 0, "completed"), (2, 2, "completed"), (0, 1, "failed"), (2, 3, "failed")],
+)
+def test_more_model_calls_than_declared_are_an_error(
+    tmp_path: Path, is_async: bool, declared: int, made: int, status: str
+) -> None:
+    flow = Workflow("one", State).add_node("ask", asking(made, is_async=is_async), calls=declared)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    result = Runner(flow, db=tmp_path / "r.db").run({})
+    assert (result.status, result.usage["model_calls"]) == (status, min(declared, made))
+    if result.error is not None:
+        assert result.error["type"] == "BoundExceeded"
+    graph = flow.compile()
+    if status == "completed":
+        asyncio.run(graph.ainvoke({}))
+    else:
+        from dalsegno.errors import BoundExceeded
+
+        with pytest.raises(BoundExceeded, match=f"`calls={declared}`"):
+            asyncio.run(graph.ainvoke({}))
+
+
+def test_declared_calls_are_those_of_one_attempt(tmp_path: Path) -> None:
+    attempts: list[int] = []
+
+    def flaky(state: State) -> dict[str, Any]:
+        update: dict[str, Any] = asking(2)(state)
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise ValueError
+        return update
+
+    retry = RetryPolicy(max_attempts=3, initial_interval=0, jitter=False)
+    flow = Workflow("one", State).add_node("ask", flaky, calls=2, retry=retry)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    result = Runner(flow, db=tmp_path / "r.db").run({})
+    assert (result.status, result.usage["model_calls"]) == ("completed", 6)
+    certificate = flow.validate().certificate
+    assert certificate is not None
+    assert certificate.model_calls == 6
+
+
+def test_a_model_without_a_known_price_is_not_called_within_a_budget_of_money(tmp_path: Path) -> None:
+    result = Runner(looping(asking()), db=tmp_path / "r.db").run(
+        {}, budget=Budget(cost=5, prices={"other": (1, 1)})
+    )
+    assert result.error is not None
+    assert "'tiny-2024', whose price is not known" in result.error["message"]
+
+
+def test_what_is_spent_without_langchain_is_told(tmp_path: Path) -> None:
+    def ask(state: State) -> dict[str, Any]:
+        spend(model_calls=1, model="tiny-1")
+        spend(input_tokens=2, output_tokens=1, model="tiny-1")
+        return {"notes": ["x"]}
+
+    runner = Runner(looping(ask), db=tmp_path / "r.db")
+    result = runner.run({}, budget=Budget(model_calls=3, cost=1e9, prices=PRICES))
+    assert result.error is not None
+    assert (result.usage["model_calls"], result.usage["tokens"], result.usage["cost"]) == (3, 9, 12)
+
+
+def test_a_plain_langgraph_graph_keeps_to_a_budget_too(tmp_path: Path) -> None:
+    graph = StateGraph(State).add_node("ask", asking(2)).add_node("more", asking(2))
+    graph.add_edge(START, "ask").add_edge("ask", "more").add_edge("more", END)
+    runner = Runner(graph, db=tmp_path / "r.db")
+    stopped = runner.run({}, "t1", budget=Budget(model_calls=3))
+    assert stopped.error is not None
+    assert "(`ask` 2, `more` 1), and `more` needs more" in stopped.error["message"]
+    assert runner.run({}, "t2", budget=Budget(supersteps=1)).status == "failed"
+    assert runner.resume("t1", budget=Budget(model_calls=9)).usage["model_calls"] == 5
+
+
+def test_a_plain_function_has_a_budget_of_all_its_calls(wrap: Any, clock: ManualClock) -> None:
+    chat = model()
+    call = wrap(lambda: chat.invoke("?").content, budget=Budget(model_calls=2), name="ask")
+    assert [call(), call()] == ["rain", "rain"]
+    with pytest.raises(BudgetExceeded, match="`ask` has spent 2 of 2 model calls"):
+        call()
+
+    slow = wrap(lambda: clock.advance(4), budget=Budget(seconds=7, clock=clock), name="slow")
+    slow(), slow()
+    with pytest.raises(BudgetExceeded, match="`slow` has spent 8 of 7 seconds"):
+        slow()
+
+
+def test_without_a_runner_a_nodes_budget_is_of_one_execution() -> None:
+    flow = looping(asking(2), budget=None)
+    flow.nodes.clear()
+    single = Workflow("one", State).add_node("ask", asking(2), budget=Budget(model_calls=1))
+    graph = single.add_edge(START, "ask").add_edge("ask", END).compile()
+    for _ in range(2):
+        with pytest.raises(BudgetExceeded, match="`ask` has spent 1 of 1"):
+            graph.invoke({})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tokens": -1},
+        {"model_calls": True},
+        {"seconds": float("nan")},
+        {"cost": "5"},
+        {"prices": {"tiny": 3}},
+        {"prices": {"tiny": (1, -1)}},
+    ],
+)
+def test_a_budget_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(DefinitionError, match="Budget"):
+        Budget(**options)
+
+
+def test_a_budget_of_no_limits_limits_nothing(tmp_path: Path) -> None:
+    assert Runner(looping(asking()), db=tmp_path / "r.db").run({}, budget=Budget()).status == "completed"
+
+
+def test_supersteps_are_no_budget_of_a_node() -> None:
+    with pytest.raises(DefinitionError, match="supersteps are those of a run"):
+        Workflow("one", State).add_node("ask", asking(), budget=Budget(supersteps=3))
