@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 
-from benchmarks import checkpoints, pairing, startup, superstep, validation_speed
+from benchmarks import checkpoints, pairing, policies, startup, superstep, validation_speed
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     print(pairing.HEADER)
     for pair in superstep.pairs():
         print(pair.row(), flush=True)
+    print("\n### Policies\n", policies.HEADER, *policies.rows(), sep="\n")
     print("\n### Start-up\n")
     print(
         "| what | seconds | gate | met | of langgraph, networkx, rich, pydantic it imports |\n|---|--:|--:|:-:|---|"
