@@ -81,7 +81,7 @@ class Database:
         self._opened_identity: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
-        self._queue: list[tuple[str | None, str, Sequence[Any]]] = []
+        self._queue: list[tuple[frozenset[str], str, Sequence[Any]]] = []
         self._group = GroupCommit(self._lock, self._write_all, linger)
         self._data_version: int | None = None
         self._warned = False
@@ -95,8 +95,8 @@ class Database:
     def transaction(self, task: str | Collection[str] | None = None) -> Iterator[sqlite3.Connection]:
         """All or nothing: what is executed inside, and what was enlisted, in one commit.
 
-        `task` says whose writes these are: what was enlisted for those tasks goes with them. Used inside
-        another one it joins it.
+        `task` says whose writes these are: what was enlisted for those tasks, or for all tasks of a
+        checkpoint, goes with them. Used inside another one it joins it.
         """
         tasks = {task} if isinstance(task, str) else set(task or ())
         with self._lock:
@@ -124,7 +124,7 @@ class Database:
                     yield connection
                     if self._doomed is not None:
                         raise self._doomed
-                    due = [one for one in self._queue if one[0] is None or one[0] in tasks]
+                    due = [one for one in self._queue if not one[0] or one[0] & tasks]
                     for _, sql, parameters in due:
                         connection.execute(sql, parameters)
                     connection.execute("COMMIT")
@@ -177,12 +177,13 @@ class Database:
             for job in jobs:
                 job.write(connection, company)
 
-    def enlist(self, sql: str, parameters: Sequence[Any] = (), *, task: str | None = None) -> None:
-        """Have a statement executed with the next commit, or with that of a task's writes.
+    def enlist(self, sql: str, parameters: Sequence[Any] = (), *, tasks: Collection[str] = ()) -> None:
+        """Have a statement executed with the next commit, or with the first that is one of those tasks'.
 
-        It is kept if that commit fails, and forgotten if the task's writes never come.
+        A task is named by its id, and all tasks of a superstep by the id of the checkpoint they run on. It is
+        kept if that commit fails, and forgotten if it never comes.
         """
-        self._queue.append((task, sql, parameters))
+        self._queue.append((frozenset(tasks), sql, parameters))
 
     def outside(self, sql: str) -> None:
         """Execute a statement that SQLite takes in no transaction, as ``VACUUM``."""
@@ -195,7 +196,7 @@ class Database:
             if self._group and not self._depth:
                 self._group.drain()
         self._group.raise_parked()
-        if any(task is None for task, _, _ in self._queue):
+        if any(not tasks for tasks, _, _ in self._queue):
             with self.transaction():
                 pass
 

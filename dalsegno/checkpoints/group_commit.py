@@ -24,7 +24,8 @@ Company = dict[Any, Any]
 
 
 class Job:
-    """Something to be written. `place` is whose it is, `task` whose journal rows go with it."""
+    """Something to be written. `place` is whose it is, `task` whose journal rows go with it: a task's, or those of
+    all tasks of the checkpoint with that id."""
 
     __slots__ = ("done", "due", "error", "place", "task")
     order = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
@@ -75,9 +75,13 @@ class Journal:
 
     # --- executions ---
 
-    def journal(self, record: ExecutionRecord, *, task: str | None = None) -> None:
-        """Note a node execution in the commit of its task's writes: it costs none of its own, and is there
-        only if they are. Without a task it goes with the next commit, whoever makes it."""
+    def journal(self, record: ExecutionRecord, *, tasks: Collection[str] = ()) -> None:
+        """Note a node execution in the commit of its task's writes, or of the checkpoint that holds them: it
+        costs none of its own, and is there only if they are.
+
+        `tasks` are the task's id and that of the checkpoint it ran on; without them it goes with the next
+        commit, whoever makes it.
+        """
         row = (
             record.run_id, record.superstep, record.node, record.occurrence, record.index, record.attempt,
             record.status, record.started_at, record.seconds,
@@ -88,7 +92,7 @@ class Journal:
             "INSERT INTO executions (run_id, superstep, node, occurrence, idx, attempt, status, started_at, "
             "seconds, targets, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
-            task=task,
+            tasks=tasks,
         )
 
     def executions(self, run_id: str) -> list[ExecutionRecord]:

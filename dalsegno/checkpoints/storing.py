@@ -56,7 +56,7 @@ class PutCheckpoint(Job):
     __slots__ = ("_cache", "_given", "_next", "_plan", "_serde", "_tag_and_rest")
 
     def __init__(self, given: Given, serde: SerializerProtocol, cache: Cache) -> None:
-        super().__init__(given.place)
+        super().__init__(given.place, given.parent)  # all tasks that ran on it are done
         self._given = given
         self._serde = serde
         self._cache = cache

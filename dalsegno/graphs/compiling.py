@@ -236,7 +236,8 @@ class _Assembly:
             router.decide(answer, decision, stamp)
             if context is not None:
                 info = get_runtime().execution_info
-                context.routed(router.source, used, decision.taken, info.task_id if info else None)
+                tasks = (info.task_id, info.checkpoint_id) if info else ()
+                context.routed(router.source, used, decision.taken, tasks)
             return decision.goto
 
         def route(state: Any, config: RunnableConfig) -> Any:

@@ -173,7 +173,8 @@ class NodeKernel:
         path = (self.name,) if outer is None else within(outer, self.name)
         execution = Execution(record["run"], path, occurrence, index, context=context)
         if context is not None and (info := get_runtime().execution_info) is not None:
-            execution.attempt, execution.task_id = info.node_attempt, info.task_id
+            execution.attempt = info.node_attempt
+            execution.task_id, execution.checkpoint_id = info.task_id, info.checkpoint_id
         return Entry(state, argument, record, step, execution, stamp is not None)
 
     def _executed(self, record: Record, context: RunContext | None, outer: Execution | None) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -68,7 +68,7 @@ class RunContext(Protocol):
         """A policy around a node did something: tried again, fell back, waited, refused."""
         ...
 
-    def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
+    def routed(self, node: str, superstep: int, taken: Sequence[Taken], tasks: Collection[str] = ()) -> None:
         """A router outside of a node (of START, of a sent-to node) has decided."""
         ...
 
@@ -81,7 +81,7 @@ class Execution:
     (``("sub#2", "write")``); `occurrence` counts the node's executions in the run from 1 (for a
     sent-to node it names the decision that sent); `index` is the place of its `Send` (None where it
     was not sent to); `attempt` counts from 1. `task_id` is LangGraph's name for it, under which its writes
-    are committed. `superstep` is the run's, `before` the supersteps that lie before it, counted as the
+    are committed, `checkpoint_id` the checkpoint it runs on. `superstep` is the run's, `before` the supersteps that lie before it, counted as the
     certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     """
@@ -92,6 +92,7 @@ class Execution:
     index: int | None = None
     attempt: int = 1
     task_id: str | None = None
+    checkpoint_id: str | None = None
     context: RunContext | None = None
     used_names: set[str] | None = None
     superstep: int = 0
@@ -111,6 +112,11 @@ class Execution:
     def node(self) -> str:
         """The node's path in words: ``"sub/write"``."""
         return "/".join(part.split("#")[0] for part in self.path)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names under which its writes may be committed: its own, and that of its superstep."""
+        return tuple(name for name in (self.task_id, self.checkpoint_id) if name)
 
     @property
     def number(self) -> int | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
@@ -146,7 +146,7 @@ class Session:
             common = self._common(execution, execution.superstep, self.clock())
             self.tell(PolicyActed(**common, policy=policy, what=what, detail=detail))
 
-    def routed(self, node: str, superstep: int, taken: Sequence[Taken], task: str | None = None) -> None:
+    def routed(self, node: str, superstep: int, taken: Sequence[Taken], tasks: Collection[str] = ()) -> None:
         """Journal the decision of a router outside of any node as an execution of its own."""
         outer = current_execution()
         record = ExecutionRecord(
@@ -157,7 +157,7 @@ class Session:
             started_at=self.clock(),
             targets=[(t.target, t.label, t.counter) for t in taken],
         )
-        self.ledger.journal(record, task=task)
+        self.ledger.journal(record, tasks=tasks)
 
     def failure_of(self, error: BaseException) -> Execution | None:
         """The execution in which that error was raised; the first that failed if it is another."""
@@ -228,11 +228,11 @@ class Session:
                 targets=[(t.target, t.label, t.counter) for t in taken],
                 error=error,
             ),
-            task=execution.task_id,
+            tasks=execution.tasks,
         )
         if self._account.version != self._kept:  # in the same commit as the node's writes
             self._kept = self._account.version
-            keep_usage(self.ledger, self.run_id, self.usage(), task=execution.task_id)
+            keep_usage(self.ledger, self.run_id, self.usage(), tasks=execution.tasks)
 
     def _reserved(self) -> None:
         """A model is about to be called: where calls are limited, a crash during the call forgets none."""

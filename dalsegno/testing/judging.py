@@ -105,6 +105,8 @@ def differences(story: Story, reference: Story, same: Same) -> list[str]:
             found.append(f"{what}: {was} instead of {expected}")
     if not same(story.output, reference.output):
         found.append(f"output: {_short(story.output)} instead of {_short(reference.output)}")
+    if too_few := Counter(reference.journal) - Counter(story.journal):
+        found.append(f"the ledger's journal lacks: {', '.join(sorted(too_few.elements()))}")
     if too_many := Counter(story.journal) - Counter(reference.journal):
         found.append(f"the ledger's journal holds too often: {', '.join(sorted(too_many.elements()))}")
     found += [f"idempotency key of {name} changed" for name, keys in story.keys.items() if len(keys) > 1]

@@ -34,7 +34,7 @@ def put(saver: SqliteCheckpointer, thread: str = "t", config: Any = None, value:
 
 def journal(saver: SqliteCheckpointer, task: str | None) -> None:
     record = ExecutionRecord(run_id="r", superstep=1, node=str(task))
-    Ledger(saver.database).journal(record, task=task)
+    Ledger(saver.database).journal(record, tasks=[task])
 
 
 def test_a_superstep_of_several_tasks_is_one_commit(path: Path) -> None:

@@ -24,10 +24,11 @@ def test_a_hundred_random_kills_lose_nothing(fanned_workflow: Workflow) -> None:
 
 def test_the_caller_is_left_as_it_was(linear_workflow: Workflow, tmp_path: Path) -> None:
     before = set(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else set()
+    threads = threading.active_count()
     crash_test(linear_workflow, INPUT, at=[5], db_dir=tmp_path).raise_for_failures()
     after = set(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else set()
     assert len(after) <= len(before)  # what earlier tests left open may be closed meanwhile
-    assert threading.active_count() == 1
+    assert threading.active_count() <= threads
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
