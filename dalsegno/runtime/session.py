@@ -30,7 +30,7 @@ from dalsegno.runtime.events import (
 )
 
 LOOK = 0.02
-"""Seconds after which the end of a node looks whether the run was cancelled, as every new superstep does."""
+"""Seconds between two looks at whether the run was cancelled, when a node begins or ends: a look is a read."""
 
 
 class Session:
@@ -72,7 +72,6 @@ class Session:
         )
         self._kept = 0
         self._looked = time.monotonic()
-        self._superstep = 0
         self.thread = thread
         self.ledger = ledger
         self.clock = clock
@@ -106,9 +105,7 @@ class Session:
         now = self.clock()
         with self._lock:
             self._started[execution] = now
-        if superstep != self._superstep:
-            self._superstep = superstep
-            self._look()
+        self._look()
         if self._listeners:
             self.tell(NodeStarted(**self._common(execution, superstep, now)))
         try:
@@ -120,8 +117,7 @@ class Session:
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds = self._ended(execution)
         self._journal(execution, superstep, "done", began, seconds, taken)
-        if time.monotonic() - self._looked >= LOOK:
-            self._look()
+        self._look()
         if self._listeners:
             common = self._common(execution, superstep, began + seconds)
             self.tell(NodeFinished(**common, seconds=seconds, taken=tuple(taken)))
@@ -168,8 +164,8 @@ class Session:
         return None
 
     def _look(self) -> None:
-        """See whether the run was cancelled; it stops after its superstep then."""
-        if self.cancelled:
+        """See now and then whether the run was cancelled; it stops after its superstep then."""
+        if self.cancelled or time.monotonic() - self._looked < LOOK:
             return
         self._looked = time.monotonic()
         try:
