@@ -25,7 +25,8 @@ from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
 from dalsegno.graphs.wrapping import acall_node, call_node, wrapped
 
 if TYPE_CHECKING:
-    from dalsegno.graphs.workflow import NodeDefinition, RouterDefinition, Workflow
+    from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
+    from dalsegno.graphs.workflow import Workflow
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 

@@ -20,7 +20,7 @@ from dalsegno.nodes.policies.stack import awithin, layers, within
 from dalsegno.nodes.policies.timeout import in_worker
 
 if TYPE_CHECKING:
-    from dalsegno.graphs.workflow import NodeDefinition
+    from dalsegno.graphs.definitions import NodeDefinition
 
 
 class PolicedCaller(Caller):

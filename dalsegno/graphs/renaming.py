@@ -16,7 +16,8 @@ from dalsegno.errors import InputInvalid
 from dalsegno.graphs.model import Each, EdgeSpec, Loop, Target
 
 if TYPE_CHECKING:
-    from dalsegno.graphs.workflow import NodeDefinition, RouterDefinition, Workflow
+    from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
+    from dalsegno.graphs.workflow import Workflow
 
 
 def as_it_was(

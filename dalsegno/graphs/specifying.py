@@ -25,12 +25,13 @@ from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.retry import attempts_of
 
 if TYPE_CHECKING:
-    from dalsegno.graphs.workflow import NodeDefinition, Workflow
+    from dalsegno.graphs.building import Builder
+    from dalsegno.graphs.definitions import NodeDefinition
 
 
-def describe(workflow: Workflow, known: dict[int, WorkflowSpec] | None = None) -> WorkflowSpec:
+def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None) -> WorkflowSpec:
     """The workflow's specification, and its subworkflows' as they are now; `known` are those described before."""
-    from dalsegno.graphs.workflow import Workflow as Builder
+    from dalsegno.graphs.building import Builder
 
     known = {} if known is None else known
     edges = list(workflow.edges)
@@ -90,7 +91,7 @@ def _destination_edges(node: NodeDefinition, kind: EdgeKind, source: str | None 
         yield from target_edges(source or node.name, target, kind, node.where, label=label, many=True)
 
 
-def _node(workflow: Workflow, node: NodeDefinition) -> NodeSpec:
+def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
     said = node.said
     schemas = (workflow.state_schema, workflow.input_schema, workflow.output_schema)
     keys = workflow.annotations
@@ -139,7 +140,7 @@ def _kind(node: NodeDefinition) -> NodeKind:
     return "subworkflow" if node.child is not None or unseen else kind
 
 
-def _is_async(workflow: Workflow, node: NodeDefinition) -> bool:
+def _is_async(workflow: Builder, node: NodeDefinition) -> bool:
     """Whether the node can only be run in an event loop, itself or because of one of its routers."""
     if node.child is not None:
         # A running graph is cancelled in an event loop, and nowhere else.

@@ -15,7 +15,7 @@ from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.subworkflow import mapped
 
 if TYPE_CHECKING:
-    from dalsegno.graphs.workflow import NodeDefinition
+    from dalsegno.graphs.definitions import NodeDefinition
 
 
 class SubworkflowCaller(Caller):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
     from dalsegno.checkpoints import SqliteCheckpointer
-    from dalsegno.graphs.workflow import Migration
+    from dalsegno.graphs.definitions import Migration
 
 Steps = Sequence[tuple[str, "Migration"]]
 

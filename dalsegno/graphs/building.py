@@ -1,0 +1,424 @@
+"""The building half of a `Workflow`: the methods of LangGraph's `StateGraph`, in its argument order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs import declarations as declared
+from dalsegno.graphs.definitions import (
+    Migration,
+    NodeDefinition,
+    RouterDefinition,
+    caller,
+    label_of,
+    name_of,
+    native_retry,
+    node_definition,
+    targets_of,
+)
+from dalsegno.graphs.model import END, START, EdgeSpec, Loop, Place, Target, WorkflowSpec
+from dalsegno.graphs.specifying import describe, target_edges
+from dalsegno.nodes.policies import Budget, Policies
+from dalsegno.nodes.policies.checking import check_node
+
+_RESERVED = (":", "|")
+
+
+class Builder:
+    """Holds the nodes, edges and routers of a workflow as they were added."""
+
+    def __init__(
+        self,
+        name: str,
+        state_schema: Any,
+        context_schema: Any = None,
+        *,
+        input_schema: Any = None,
+        output_schema: Any = None,
+        version: str = "0",
+        budget: Budget | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise DefinitionError(
+                f'Workflow({name!r}, ...): the first argument is a name, like Workflow("article", State).'
+            )
+        if declared.schema_keys(state_schema) is None:
+            raise DefinitionError(
+                f"Workflow {name!r}: the state is a TypedDict, a dataclass or a pydantic class with named keys, "
+                f"not {state_schema!r}."
+            )
+        self.name = name
+        self.version = str(version)
+        self.budget = budget
+        self.state_schema = state_schema
+        self.context_schema = context_schema
+        self.input_schema = input_schema or state_schema
+        self.output_schema = output_schema or state_schema
+        self.nodes: dict[str, NodeDefinition] = {}
+        self.edges: list[EdgeSpec] = []
+        self.routers: list[RouterDefinition] = []
+        self.waivers: list[tuple[str, str, str]] = []
+        self.annotations: dict[str, Any] = {}
+        self.where = caller()
+        for schema in (state_schema, self.input_schema, self.output_schema):
+            self._add_keys(schema)
+        self._defaults: dict[str, Any] = {}
+        self.migrations: list[tuple[str, Migration]] = []
+        # Of a copy that goes on with a run of a changed graph, see graphs/renaming.py.
+        self.aliases: Mapping[str, str] = {}
+        self.used_before: int | None = None
+
+    @property
+    def spec(self) -> WorkflowSpec:
+        """The workflow as a frozen value."""
+        return describe(self)
+
+    def contains(self, other: Builder) -> bool:
+        """Whether `other` is this workflow, or a node of it at any depth."""
+        ahead: list[Builder] = [self]
+        seen = {id(self)}
+        while ahead:
+            part = ahead.pop()
+            if part is other:
+                return True
+            for node in part.nodes.values():
+                if isinstance(node.action, Builder) and id(node.action) not in seen:
+                    seen.add(id(node.action))
+                    ahead.append(node.action)
+        return False
+
+    def add_node(
+        self,
+        node: str | Callable[..., Any] | Any,
+        action: Any = None,
+        *,
+        defer: bool = False,
+        metadata: dict[str, Any] | None = None,
+        input_schema: Any = None,
+        retry_policy: Any = None,
+        cache_policy: Any = None,
+        error_handler: Any = None,
+        destinations: Mapping[Target, str] | Iterable[Target] | None = None,
+        timeout: Any = None,
+        trace_policy: Any = None,
+        retry: Any = None,
+        fallback: Any = None,
+        breaker: Any = None,
+        cache: Any = None,
+        rate_limit: Any = None,
+        budget: Budget | None = None,
+        watch: Any = None,
+        calls: int | None = None,
+        reads: Iterable[str] | None = None,
+        writes: Iterable[str] | None = None,
+        effect: bool = False,
+        idempotent: bool = False,
+        compensate: str | None = None,
+        interrupts: int = 0,
+        inputs: Mapping[str, str] | None = None,
+        outputs: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Add a node: a function, a runnable, a LangGraph graph or another `Workflow`.
+
+        Parameters
+        ----------
+        node, action
+            A name and what runs under it, or only what runs (its own name is taken).
+        defer, metadata, input_schema, retry_policy, cache_policy, error_handler, timeout, trace_policy
+            As in `StateGraph`; `timeout` in seconds an attempt, or a `Timeout`, also of a sync function.
+        destinations
+            Where a `Command(goto=...)` of the node may go: names, `{name: label}`, and a `Loop` or an
+            `Each` wherever a name stands.
+        retry, fallback, breaker, cache, rate_limit, budget, watch
+            Policies around the node: see `dalsegno.nodes.policies`. They wrap it in one order, and what
+            each does is an event of the run.
+        calls
+            Model calls an attempt; None is unknown, 0 says that there are none. One more is an error.
+        reads, writes
+            State keys that the node reads and writes, where its annotations do not say so.
+        effect, idempotent, compensate
+            Whether it changes the world, may be repeated unharmed, and which node undoes it.
+        interrupts
+            How often an execution waits for a human at most.
+        inputs, outputs
+            For a subworkflow: `{its key: our key}` and `{our key: its key}`. Without them the keys of
+            the same name.
+
+        Raises
+        ------
+        DefinitionError
+            The name is taken, empty or reserved, there is nothing to run, or a policy cannot be meant.
+        """
+        where = caller()
+        if not isinstance(node, str):
+            if action is not None:
+                raise DefinitionError(
+                    f"add_node takes a name and what runs, in that order; the first was {node!r}."
+                )
+            node, action = name_of(node), node
+        self._check_name(node, where)
+        if action is None:
+            raise DefinitionError(
+                f'add_node("{node}") at {where} says nothing that runs: add_node("{node}", function).'
+            )
+        timeout = timeout if timeout is not None else self._defaults.get("timeout")
+        error_handler = error_handler if error_handler is not None else self._defaults.get("error_handler")
+        definition = node_definition(node, action, where, input_schema, destinations)
+        if isinstance(action, Builder) and action.contains(self):
+            raise DefinitionError(
+                f"T108 add_node({node!r}) at {where}: workflow {action.name!r} "
+                f"{'is this one' if action is self else f'contains {self.name!r}'}, and would run itself: nothing "
+                "bounds the depth. Use a workflow of its own for every level, as many as there may be."
+            )
+        definition.child = self._child_of(action)
+        definition.inputs, definition.outputs = inputs, outputs
+        if (inputs is not None or outputs is not None) and definition.child is None:
+            raise DefinitionError(
+                f"`{node}` at {where}: `inputs` and `outputs` map the keys of a subworkflow, and this is none."
+            )
+        if error_handler is not None:
+            definition.handler = node_definition(
+                f"{name_of(error_handler)}", error_handler, where, input_schema, None
+            )
+        retries = retry if retry is not None else retry_policy
+        if retries is None and definition.child is None:  # a subworkflow's nodes have their own
+            retries = self._defaults.get("retry_policy")
+        caching = cache if cache is not None else cache_policy
+        if caching is None:
+            caching = self._defaults.get("cache_policy")
+        inner = action.budget if isinstance(action, Builder) else None
+        definition.policies = Policies.of(
+            cache=caching,
+            budget=budget.tighter(inner) if budget is not None else inner and inner.of_a_node(),
+            rate_limit=rate_limit,
+            fallback=fallback,
+            breaker=breaker,
+            retry=retries,
+            timeout=timeout,
+            watch=watch if watch is not None else self._defaults.get("watch"),
+        )
+        check_node(
+            node,
+            where,
+            definition.policies,
+            interrupts=interrupts,
+            is_subworkflow=definition.child is not None,
+        )
+        definition.timeout = definition.policies.timeout.seconds if definition.policies.timeout else None
+        definition.options = {
+            "defer": defer,
+            "metadata": metadata,
+            "retry_policy": native_retry(retries) if interrupts else None,
+            "trace_policy": trace_policy,
+        }
+        definition.said = {
+            "calls": calls,
+            "reads": reads,
+            "writes": writes,
+            "effect": effect,
+            "idempotent": idempotent,
+            "compensate": compensate,
+            "interrupts": interrupts,
+            "retry": retries,
+            "policies": {
+                name: value
+                for name, value in {
+                    "retry": retries,
+                    "fallback": fallback,
+                    "breaker": breaker,
+                    "cache": caching,
+                    "rate_limit": rate_limit,
+                    "budget": budget,
+                    "watch": definition.policies.watch,
+                }.items()
+                if value is not None
+            },
+        }
+        self.nodes[node] = definition
+        self._add_keys(definition.input_schema)
+        return self
+
+    def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
+        """Add an edge that is always taken; from a list of nodes, one that waits for all of them."""
+        where = caller()
+        sources = (start_key,) if isinstance(start_key, str) else tuple(start_key)
+        if not sources or not all(isinstance(n, str) for n in (*sources, end_key)):
+            raise DefinitionError(
+                f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes."
+            )
+        if END in sources or end_key == START:
+            raise DefinitionError(
+                f"add_edge({start_key!r}, {end_key!r}) at {where}: no edge leaves END or leads to START."
+            )
+        if len(sources) == 1:
+            self.edges.append(EdgeSpec(sources[0], end_key, "static", where))
+        else:
+            self.edges.append(EdgeSpec(sources[0], end_key, "join", where, sources=sources))
+        return self
+
+    def add_conditional_edges(
+        self,
+        source: str,
+        path: Callable[..., Any] | Any,
+        path_map: Mapping[Hashable, Target] | Iterable[Target] | Target | None = None,
+        *,
+        many: bool | None = None,
+    ) -> Self:
+        """Add a router: after `source`, `path` says which of the declared targets comes next.
+
+        Parameters
+        ----------
+        path_map
+            ``{answer: target}`` or a list of targets. Without it the `Literal` in the return type.
+            A target is a node's name, END, a `Loop`, or an `Each` for a fan-out.
+        many
+            Whether the router may choose several. Default: it may where its return type is
+            `list[Literal[...]]`.
+        """
+        where = caller()
+        name = self._router_name(source, path)
+        literal = declared.literal_targets(path)
+        targets = (
+            targets_of(path_map, where)
+            if path_map is not None
+            else {a: a for a in literal[0]}
+            if literal
+            else {}
+        )
+        several = many if many is not None else bool(literal and literal[1])
+        if source == START and any(isinstance(t, Loop) for t in targets.values()):
+            raise DefinitionError(
+                f"{where}: a Loop at START bounds nothing, for nothing leads back to START."
+            )
+        schema = declared.first_parameter(path)
+        schema = schema if declared.schema_keys(schema) is not None else None
+        self._add_keys(schema)
+        self.routers.append(RouterDefinition(source, name, path, targets, several, schema, where))
+        if not targets:
+            fans_out = declared.returns_send(path)
+            self.edges.append(
+                EdgeSpec(source, "", "unknown", where, router=name, many=several, fans_out=fans_out)
+            )
+        for answer, target in targets.items():
+            self.edges += target_edges(
+                source, target, "choice", where, router=name, label=label_of(answer), many=several
+            )
+        return self
+
+    def add_sequence(self, nodes: Sequence[Any]) -> Self:
+        """Add nodes one after the other, with an edge from each to the next."""
+        if not nodes:
+            raise DefinitionError(f"add_sequence at {caller()}: there is no node in it.")
+        previous: str | None = None
+        for node in nodes:
+            name, action = node if isinstance(node, tuple) and len(node) == 2 else (name_of(node), node)
+            self.add_node(name, action)
+            if previous is not None:
+                self.add_edge(previous, name)
+            previous = name
+        return self
+
+    def set_entry_point(self, key: str) -> Self:
+        """The same as `add_edge(START, key)`."""
+        return self.add_edge(START, key)
+
+    def set_conditional_entry_point(
+        self, path: Any, path_map: Any = None, *, many: bool | None = None
+    ) -> Self:
+        """The same as `add_conditional_edges(START, ...)`."""
+        return self.add_conditional_edges(START, path, path_map, many=many)
+
+    def set_finish_point(self, key: str) -> Self:
+        """The same as `add_edge(key, END)`."""
+        return self.add_edge(key, END)
+
+    def set_node_defaults(
+        self,
+        *,
+        retry_policy: Any = None,
+        cache_policy: Any = None,
+        error_handler: Any = None,
+        timeout: Any = None,
+        watch: Any = None,
+    ) -> Self:
+        """Policies of every node that is added from now on and does not say otherwise."""
+        given = {
+            "retry_policy": retry_policy,
+            "cache_policy": cache_policy,
+            "error_handler": error_handler,
+            "timeout": timeout,
+            "watch": watch,
+        }
+        self._defaults |= {key: value for key, value in given.items() if value is not None}
+        return self
+
+    def waive(self, code: str, place: str, reason: str) -> Self:
+        """Waive one finding: one code at one place (``"node"`` or ``"a->b"``), for a reason."""
+        if not reason.strip():
+            raise DefinitionError(f"waive({code!r}, {place!r}) at {caller()}: a waiver says why.")
+        self.waivers.append((code, place, reason))
+        return self
+
+    def add_migration(self, from_version: str, function: Migration) -> Self:
+        """Add how a state of an older version becomes one of the version that follows it.
+
+        `function` takes the state's keys and values and returns all of them anew. It is applied when a run of
+        that version is resumed, or its thread gets a new turn; then those that were added after it, in that order.
+
+        >>> from typing import TypedDict
+        >>> flow = Workflow("article", TypedDict("Article", {"text": str}), version="2")
+        >>> flow.add_migration("1", lambda state: {"text": state["draft"]})
+        <Workflow 'article' version 2: 0 nodes>
+
+        Raises
+        ------
+        DefinitionError
+            There is one from that version already, or it is the workflow's own version.
+        """
+        version = str(from_version)
+        if version == self.version or any(version == known for known, _ in self.migrations):
+            why = "the workflow's own version" if version == self.version else "migrated from already"
+            raise DefinitionError(f"add_migration({version!r}) at {caller()}: that is {why}.")
+        self.migrations.append((version, function))
+        return self
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _add_keys(self, schema: Any) -> None:
+        for key, annotation in (declared.schema_keys(schema) or {}).items():
+            if key.startswith("__dalsegno"):
+                raise DefinitionError(
+                    f"The state key `{key}` is reserved: choose a name that does not start with it."
+                )
+            self.annotations.setdefault(key, annotation)
+
+    def _check_name(self, name: str, where: Place) -> None:
+        if not name or name in (START, END) or any(c in name for c in _RESERVED):
+            raise DefinitionError(
+                f"add_node({name!r}) at {where}: a name is not empty, not START or END, and has no `:` or `|` in it."
+            )
+        if name in self.nodes:
+            raise DefinitionError(
+                f"add_node({name!r}) at {where}: that name was added at {self.nodes[name].where}. "
+                "Give one of them another."
+            )
+
+    def _router_name(self, source: str, path: Any) -> str:
+        name = getattr(path, "name", None) or getattr(declared.function_of(path), "__name__", None)
+        name = name if isinstance(name, str) and name not in ("<lambda>", "__call__") else "condition"
+        taken = {r.name for r in self.routers if r.source == source}
+        number, unique = 2, name
+        while unique in taken:
+            unique, number = f"{name}_{number}", number + 1
+        return unique
+
+    def _child_of(self, action: Any) -> WorkflowSpec | None:
+        if isinstance(action, Builder):
+            return action.spec
+        if hasattr(action, "builder") or hasattr(action, "waiting_edges"):
+            from dalsegno.graphs.reading import read_graph
+
+            return read_graph(action)
+        return None

@@ -1,0 +1,137 @@
+"""Nodes and routers as they were added: what runs, and what was said about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs import declarations as declared
+from dalsegno.graphs.model import Each, Loop, Place, Target, WorkflowSpec
+from dalsegno.nodes.policies import Policies
+
+Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
+"""A state of one version to a state of the next."""
+
+
+@dataclass(eq=False)
+class NodeDefinition:
+    """A node as it was added: what runs, and what was said about it."""
+
+    name: str
+    action: Any
+    where: Place
+    input_schema: Any = None
+    sent_type: Any = None
+    timeout: float | None = None
+    policies: Policies = field(default_factory=Policies)
+    destinations: dict[Hashable, Target] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    handler: NodeDefinition | None = None
+    child: WorkflowSpec | None = None
+    inputs: Mapping[str, str] | None = None
+    outputs: Mapping[str, str] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class RouterDefinition:
+    """A router as it was added: its answers and where they lead."""
+
+    source: str
+    name: str
+    action: Any
+    targets: Mapping[Hashable, Target]
+    many: bool
+    schema: Any
+    where: Place
+
+
+def node_definition(
+    name: str, action: Any, where: Place, input_schema: Any = None, destinations: Any = None
+) -> NodeDefinition:
+    """What is said of a node by its annotations and by its destinations."""
+    hint = declared.first_parameter(action)
+    is_schema = declared.schema_keys(hint) is not None
+    labels: dict[str, str] = {}
+    if destinations is None:
+        targets: dict[Hashable, Target] = {name: name for name in declared.command_targets(action)}
+    else:
+        items = (
+            destinations.items() if isinstance(destinations, Mapping) else [(d, None) for d in destinations]
+        )
+        targets = {}
+        for target, label in items:
+            at = target if isinstance(target, str) else target.target
+            targets[at] = target
+            if label is not None:
+                labels[at] = str(label)
+    return NodeDefinition(
+        name=name,
+        action=action,
+        where=where,
+        input_schema=input_schema or (hint if is_schema else None),
+        sent_type=hint if isinstance(hint, type) else None,
+        destinations=targets,
+        labels=labels,
+    )
+
+
+def caller() -> Place:
+    """The first place on the stack that is not in this package."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "dalsegno":
+        if frame.f_globals["__name__"].startswith(("dalsegno.demo", "dalsegno.graphs.patterns")):
+            break
+        frame = frame.f_back
+    return Place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def name_of(action: Any) -> str:
+    """A node's own name, where it has one."""
+    name = getattr(action, "name", None) if not hasattr(action, "__name__") else None
+    if not isinstance(name, str):
+        get_name = getattr(action, "get_name", None)
+        name = get_name() if callable(get_name) else getattr(action, "__name__", None)
+    if not isinstance(name, str) or name == "<lambda>":
+        raise DefinitionError(f'{action!r} has no name of its own: add_node("name", ...).')
+    return name
+
+
+def targets_of(given: Any, where: Place) -> dict[Hashable, Target]:
+    """A router's targets by its answers, from a mapping, a list or a single target."""
+    if isinstance(given, str | Loop | Each):
+        given = [given]
+    if isinstance(given, Mapping):
+        targets = dict(given)
+    else:
+        targets = {t if isinstance(t, str) else f"{t.target}" if isinstance(t, Loop) else t: t for t in given}
+    for target in targets.values():
+        if not isinstance(target, str | Loop | Each):
+            raise DefinitionError(
+                f"{where}: {target!r} is no target. A target is a node's name, END, a Loop or an Each."
+            )
+    return targets
+
+
+def label_of(answer: Hashable) -> str:
+    """A router's answer in words; sends without an answer of their own go by the name of their node."""
+    return answer.target if isinstance(answer, Each) else str(answer)
+
+
+def native_retry(policy: Any) -> Any:
+    """LangGraph's own retry policy for one of ours; retries run outside of the node's wrapper."""
+    from langgraph.types import RetryPolicy as Native
+
+    if policy is None or isinstance(policy, Native):  # which is a tuple itself
+        return policy
+    if isinstance(policy, tuple | list):
+        return tuple(map(native_retry, policy))
+    options = {
+        f: getattr(policy, f)
+        for f in ("max_attempts", "initial_interval", "backoff_factor", "max_interval", "jitter")
+    }
+    return Native(**options, retry_on=policy.retry_on or Exception)
