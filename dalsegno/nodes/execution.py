@@ -80,8 +80,9 @@ class Execution:
     `path` are the node's names from the outermost workflow in, each outer one with its occurrence
     (``("sub#2", "write")``); `occurrence` counts the node's executions in the run from 1 (for a
     sent-to node it names the decision that sent); `index` is the place of its `Send` (None where it
-    was not sent to); `attempt` counts from 1. `task_id` is LangGraph's name for it, under which its writes
-    are committed, `checkpoint_id` the checkpoint it runs on. `superstep` is the run's, `before` the supersteps that lie before it, counted as the
+    was not sent to); `attempt` counts from 1. `task_id` is LangGraph's name for it, under which its writes are
+    committed, `checkpoint_id` the checkpoint it runs on. `superstep` is the run's, `before` the supersteps that
+    lie before it, counted as the
     certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     """
