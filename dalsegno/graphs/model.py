@@ -47,6 +47,14 @@ class Loop:
 
     def __post_init__(self) -> None:
         _check_count("Loop", self.target, self.max)
+        spent = self.on_exhausted
+        while isinstance(spent, Loop):
+            if spent.target == self.target:
+                raise DefinitionError(
+                    f'Loop("{self.target}", max={self.max}) is spent into another loop to `{self.target}`, and both '
+                    "would have one counter. Say the larger `max` once."
+                )
+            spent = spent.on_exhausted
 
 
 @dataclass(frozen=True)

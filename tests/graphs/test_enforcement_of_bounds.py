@@ -73,8 +73,9 @@ class Maker:
         for target in self.chance.sample(earlier, self.chance.randint(0, min(2, len(earlier)))):
             self.made.blocks["loop"] += 1
             spent: str | Loop = after
-            if self.chance.random() < 0.2:
-                spent = Loop(self.chance.choice(earlier), max=self.chance.randint(0, 2), on_exhausted=after)
+            others = [name for name in earlier if name != target]
+            if others and self.chance.random() < 0.2:
+                spent = Loop(self.chance.choice(others), max=self.chance.randint(0, 2), on_exhausted=after)
             loops[f"back to {target}"] = Loop(target, max=self.chance.randint(0, 3), on_exhausted=spent)
         return loops
 

@@ -95,6 +95,11 @@ def test_a_count_that_is_none_is_refused_by_name(count: Any) -> None:
             Each("a", max=count)
 
 
+def test_a_loop_is_not_spent_into_itself() -> None:
+    with pytest.raises(DefinitionError, match="is spent into another loop to `a`"):
+        Loop("a", max=1, on_exhausted=Loop("b", max=1, on_exhausted=Loop("a", max=2, on_exhausted=END)))
+
+
 @pytest.mark.parametrize("count", [0, 1, 10**15])
 def test_zero_one_and_huge_counts_are_counted(count: int) -> None:
     made = Builder("a", "w").edge(START, "a").choice("a", ("a", count, END), END).spec()

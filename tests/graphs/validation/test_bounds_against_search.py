@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from generated_workflows import all_states, longest_run, random_tangle, random_workflow
+from generated_workflows import Builder, all_states, longest_run, random_tangle, random_workflow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dalsegno.graphs.model import END, START
 from dalsegno.graphs.validation import check
 from dalsegno.graphs.validation.facts import Facts
 
@@ -105,3 +106,25 @@ def test_nodes_that_are_said_to_run_together_do_in_some_run(seed, joins):
     assert found.sure <= seen
     if not joins:
         assert seen == set(found.steps)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SEEDS)
+def test_loops_that_are_spent_into_loops_stay_within_the_bounds(seed):
+    rng = random.Random(seed)
+    names = [f"n{i}" for i in range(4)]
+    made = Builder(*names).edge(START, "n0")
+    for i, name in enumerate(names):
+        later = [*names[i + 1 :], END]
+        if rng.random() < 0.3:
+            made.edge(name, rng.choice(later))
+            continue
+        back = rng.choice(later)
+        for target in rng.sample(names[: i + 1], k=rng.randint(1, min(3, i + 1))):
+            back = (target, rng.randrange(3), back)
+        made.choice(name, back, rng.choice(later))
+    spec = made.spec()
+    certificate = check(spec).certificate
+    assert certificate.supersteps >= longest_run(spec)
+    for name, times in certificate.executions_by_node.items():
+        assert times >= longest_run(spec, weigh=lambda active, name=name: name in active)
