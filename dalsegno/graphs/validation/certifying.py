@@ -10,7 +10,7 @@ from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import listed
 from dalsegno.graphs.validation.report import Bound, Certificate
 from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Walks
-from dalsegno.graphs.validation.timing import seconds_of_attempts, seconds_over_windows
+from dalsegno.graphs.validation.timing import seconds_of_attempts, seconds_over_windows, turn_of
 
 COMMITTED = "Committed supersteps are counted; each crash repeats at most the one in flight."
 DECLARED = (
@@ -180,6 +180,10 @@ class _Certifier:
             part = self.inner.get(node.name)
             if part is not None:
                 weight[node.name] = math.ceil((part.seconds or 0) * 1000)
+            elif turn_of(node) is None:
+                return Bound(
+                    None, reason=f"`{node.name}` waits for its turn as long as it takes. Use `max_wait=`."
+                )
             elif node.timeout is None:
                 if node.kind != "human":
                     late.append(node.name)

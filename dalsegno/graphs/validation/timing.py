@@ -11,8 +11,20 @@ from dalsegno.graphs.model import NodeSpec
 
 
 def seconds_of_attempts(node: NodeSpec) -> int:
-    """The longest time of one execution in milliseconds: all attempts, and the pauses between them."""
-    return math.ceil(1000 * (node.attempts * (node.timeout or 0) + _pauses(node)))
+    """The longest time of one execution in milliseconds: its turn, all attempts, and the pauses between them."""
+    return math.ceil(1000 * (node.attempts * (node.timeout or 0) + _pauses(node) + (turn_of(node) or 0)))
+
+
+def turn_of(node: NodeSpec) -> float | None:
+    """The longest that a node waits for its turn in a rate limit; None where that has no limit.
+
+    It may wait for a place among those that go on at once, and then for its turn in time.
+    """
+    limit = node.policies.get("rate_limit")
+    if limit is None:
+        return 0.0
+    most = getattr(limit, "max_wait", None)
+    return None if most is None else 2 * float(most)
 
 
 def _pauses(node: NodeSpec) -> float:
@@ -26,12 +38,15 @@ def _pauses(node: NodeSpec) -> float:
 def _pauses_of(policy: Any, attempts: int) -> float:
     """LangGraph's backoff: interval times factor to the power of the attempt, at most `max_interval`.
 
-    Its jitter adds up to one second to each pause.
+    Its jitter adds up to one second to each pause. A policy of ours waits for a server's `Retry-After`, which may
+    ask for `max_interval` each time.
     """
     interval = float(getattr(policy, "initial_interval", 0.5))
     factor = float(getattr(policy, "backoff_factor", 2.0))
     most = float(getattr(policy, "max_interval", 128.0))
     jitter = 1.0 if getattr(policy, "jitter", True) else 0.0
+    if hasattr(policy, "max_elapsed"):
+        interval = most
     total = 0.0
     for done in range(1, attempts):
         pause = min(most, interval)

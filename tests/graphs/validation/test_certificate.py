@@ -9,6 +9,7 @@ from generated_workflows import Builder, longest_run
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation import check
+from dalsegno.nodes.policies import RateLimit, RetryPolicy
 
 
 def write_and_review(rounds: int) -> WorkflowSpec:
@@ -270,3 +271,17 @@ def test_a_spent_loop_that_leads_to_the_same_node_counts_on_to_the_higher_maximu
     certificate = check(made.spec()).certificate
     assert (certificate.supersteps, certificate.executions) == (6, 6)
     assert dict(certificate.executions_by_node) == {"a": 3, "b": 3}
+
+
+@pytest.mark.parametrize(
+    ("policies", "seconds"),
+    [
+        ({"retry": RetryPolicy(max_attempts=2, max_interval=30, jitter=False)}, 2 * 10 + 30),
+        ({"rate_limit": RateLimit(calls=1, max_wait=5)}, 2 * 10 + 2 * 5),
+        ({"rate_limit": RateLimit(calls=1)}, None),
+    ],
+)
+def test_a_servers_retry_after_and_the_turn_in_a_rate_limit_are_in_the_seconds(policies, seconds):
+    ask = NodeSpec("ask", is_async=True, timeout=10.0, attempts=2, policies=policies)
+    made = Builder(ask).edge(START, "ask").edge("ask", END)
+    assert check(made.spec()).certificate.seconds == seconds
