@@ -52,7 +52,8 @@ class PolicedCaller(Caller):
         cancels = graph is not None and policies.timeout is not None
         self.is_async = inner.is_async or cancels or any(o.is_async for o in others if o is not None)
         self._most_calls = most_calls
-        self._meters = most_calls is not None
+        # Also so that no model is called any more for an attempt that was given up.
+        self._meters = most_calls is not None or policies.timeout is not None
         self._wants_store = policies.breaker is not None or (
             policies.cache is not None and policies.cache.store == "graph"
         )

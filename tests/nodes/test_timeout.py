@@ -124,6 +124,38 @@ def test_what_an_abandoned_job_gives_goes_nowhere() -> None:
     assert not job.done.is_set()
 
 
+@pytest.mark.parametrize("with_runner", [True, False])
+def test_no_model_is_called_for_an_abandoned_attempt(
+    tmp_path: Path, clock: ManualClock, with_runner: bool
+) -> None:
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+    chat, go_on, ended = FakeListChatModel(responses=["rain"]), threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    def ask(state: State) -> dict[str, Any]:
+        clock.advance(6)
+        go_on.wait()
+        try:
+            chat.invoke("?")
+        except AttemptAbandoned as error:
+            raised.append(error)
+        finally:
+            ended.set()
+        return {}
+
+    flow = Workflow("flow", State).add_node("ask", ask, timeout=Timeout(attempt=5, clock=clock))
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    if with_runner:
+        assert Runner(flow, db=tmp_path / "r.db").run({}).status == "failed"
+    else:
+        with pytest.raises(NodeTimeout):
+            flow.compile().invoke({})
+    go_on.set()
+    assert ended.wait(5)
+    assert "no model is called for it" in str(raised[0])
+
+
 class Late:
     """A sync node whose first attempt is given up, and then tries to act on the world."""
 

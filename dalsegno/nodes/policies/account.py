@@ -68,9 +68,9 @@ class Account:
         if budget.supersteps is not None and superstep > budget.supersteps:
             self._refuse(node, "supersteps", budget.supersteps, superstep - 1, self.owner, {})
         if budget.seconds is not None and self.seconds >= budget.seconds:
-            self._refuse(
-                node, "seconds", budget.seconds, self.seconds, self.owner, self._spent("seconds", "")
-            )
+            with self._lock:
+                by_node = self._spent("seconds", "")
+            self._refuse(node, "seconds", budget.seconds, self.seconds, self.owner, by_node)
 
     def reserve(self, node: str, calls: int = 1, model: str | None = None) -> None:
         """A model is about to be called by a node: it is counted now, so that parallel nodes see each other's.
@@ -133,11 +133,11 @@ class Account:
         BudgetExceeded
             Its time is over.
         """
-        self._of_nodes[node] = budget
-        if budget.seconds is not None:
-            by_node = self._spent("seconds", node, exact=True)
-            if sum(by_node.values()) >= budget.seconds:
-                self._refuse(node, "seconds", budget.seconds, sum(by_node.values()), f"`{node}`", by_node)
+        with self._lock:
+            self._of_nodes[node] = budget
+            by_node = self._spent("seconds", node, exact=True) if budget.seconds is not None else {}
+        if budget.seconds is not None and sum(by_node.values()) >= budget.seconds:
+            self._refuse(node, "seconds", budget.seconds, sum(by_node.values()), f"`{node}`", by_node)
 
     # -- looking ------------------------------------------------------------------------------------
 
@@ -149,7 +149,8 @@ class Account:
     @property
     def is_metered(self) -> bool:
         """Whether a model call may reach a limit, so that each is worth a commit of its own."""
-        budgets = [b for b in (self.budget, *self._of_nodes.values()) if b is not None]
+        with self._lock:
+            budgets = [b for b in (self.budget, *self._of_nodes.values()) if b is not None]
         return any(b.model_calls is not None or b.tokens is not None or b.cost is not None for b in budgets)
 
     def usage(self) -> dict[str, Any]:
