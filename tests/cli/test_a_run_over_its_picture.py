@@ -140,7 +140,7 @@ def test_a_router_of_start_is_journalled_without_an_execution(tmp_path: Path) ->
     )
     database = Database(tmp_path / "runs.db")
     ledger = Ledger(database)
-    ledger.begin(run_id="r", thread="t", workflow="s")
+    lease = ledger.begin(run_id="r", thread="t", workflow="s")
     ledger.journal(record(START, 0, 0, targets=[("a", "first", None)]))
     ledger.journal(record("a", 1, targets=[(END, None, None)]))
     database.flush()
@@ -148,4 +148,5 @@ def test_a_router_of_start_is_journalled_without_an_execution(tmp_path: Path) ->
     assert got.edges == {(START, "a", "first"): 1, ("a", END, None): 1}
     assert set(got.nodes) == {"a"}
     assert got.supersteps == 1
+    ledger.finish(lease, "completed")
     database.close()
