@@ -368,6 +368,7 @@ class Builder:
         that version is resumed, or its thread gets a new turn; then those that were added after it, in that order.
 
         >>> from typing import TypedDict
+        >>> from dalsegno import Workflow
         >>> flow = Workflow("article", TypedDict("Article", {"text": str}), version="2")
         >>> flow.add_migration("1", lambda state: {"text": state["draft"]})
         <Workflow 'article' version 2: 0 nodes>

@@ -193,7 +193,7 @@ class ValuesAreReadAsTheyWerePut(Values, RuleBasedStateMachine):
     def reopen(self, fork: bool) -> None:
         self.saver.close()
         self.open()
-        if self.parent is not None and fork:
+        if self.parent in self.put_values and fork:  # it may have been pruned
             self.resume()
 
     def resume(self) -> None:
