@@ -82,8 +82,11 @@ def take(loaded: LoadedTarget, db: Path, start: Callable[[Runner], RunResult], m
             return exits.FAILED
         raise
     watch.drain = lambda: runner.drain("SIGTERM")
-    with contextlib.closing(runner):
+    try:
         return _taken(runner, watch, listeners, start, manner)
+    finally:
+        with contextlib.suppress(CheckpointError):  # a database that cannot be written was told of already
+            runner.close()
 
 
 def _no_late_sibling(record: logging.LogRecord) -> bool:
