@@ -38,8 +38,9 @@ class Verdict(BaseModel):
 
 def client(server: ScriptedServer, **options: Any) -> ChatOpenAI:
     """LangChain's client; it repeats nothing unless told to."""
-    # The client's own defaults, less the certificates: reading them takes longer than the rest of a test.
-    plain: Any = {"verify": False, "trust_env": False}
+    # The client's own defaults, less the certificates: reading them takes longer than the rest of a test. No connection
+    # is kept for later, as nobody closes these clients: it would be left to whichever test collects it.
+    plain: Any = {"verify": False, "trust_env": False, "limits": httpx.Limits(max_keepalive_connections=0)}
     options["http_client"] = openai.DefaultHttpxClient(**plain)
     options["http_async_client"] = openai.DefaultAsyncHttpxClient(**plain)
     given = {"base_url": server.url, "api_key": "none", "max_retries": 0, "timeout": 10, **options}
