@@ -14,14 +14,13 @@ from dalsegno.graphs.definitions import (
     caller,
     label_of,
     name_of,
-    native_retry,
     node_definition,
     targets_of,
 )
 from dalsegno.graphs.model import END, START, EdgeSpec, Loop, Place, Target, WorkflowSpec
+from dalsegno.graphs.options import read_options
 from dalsegno.graphs.specifying import describe, target_edges
-from dalsegno.nodes.policies import Budget, Policies
-from dalsegno.nodes.policies.checking import check_node
+from dalsegno.nodes.policies import Budget
 
 _RESERVED = (":", "|")
 
@@ -163,8 +162,30 @@ class Builder:
             raise DefinitionError(
                 f'add_node("{node}") at {where} says nothing that runs: add_node("{node}", function).'
             )
-        timeout = timeout if timeout is not None else self._defaults.get("timeout")
-        error_handler = error_handler if error_handler is not None else self._defaults.get("error_handler")
+        given = {
+            "defer": defer,
+            "metadata": metadata,
+            "retry_policy": retry_policy,
+            "cache_policy": cache_policy,
+            "error_handler": error_handler,
+            "input_schema": input_schema,
+            "timeout": timeout,
+            "trace_policy": trace_policy,
+            "retry": retry,
+            "fallback": fallback,
+            "breaker": breaker,
+            "cache": cache,
+            "rate_limit": rate_limit,
+            "budget": budget,
+            "watch": watch,
+            "calls": calls,
+            "reads": reads,
+            "writes": writes,
+            "effect": effect,
+            "idempotent": idempotent,
+            "compensate": compensate,
+            "interrupts": interrupts,
+        }
         definition = node_definition(node, action, where, input_schema, destinations)
         if isinstance(action, Builder) and action.contains(self):
             raise DefinitionError(
@@ -174,68 +195,8 @@ class Builder:
             )
         definition.child = self._child_of(action)
         definition.inputs, definition.outputs = inputs, outputs
-        if (inputs is not None or outputs is not None) and definition.child is None:
-            raise DefinitionError(
-                f"`{node}` at {where}: `inputs` and `outputs` map the keys of a subworkflow, and this is none."
-            )
-        if error_handler is not None:
-            definition.handler = node_definition(
-                f"{name_of(error_handler)}", error_handler, where, input_schema, None
-            )
-        retries = retry if retry is not None else retry_policy
-        if retries is None and definition.child is None:  # a subworkflow's nodes have their own
-            retries = self._defaults.get("retry_policy")
-        caching = cache if cache is not None else cache_policy
-        if caching is None:
-            caching = self._defaults.get("cache_policy")
         inner = action.budget if isinstance(action, Builder) else None
-        definition.policies = Policies.of(
-            cache=caching,
-            budget=budget.tighter(inner) if budget is not None else inner and inner.of_a_node(),
-            rate_limit=rate_limit,
-            fallback=fallback,
-            breaker=breaker,
-            retry=retries,
-            timeout=timeout,
-            watch=watch if watch is not None else self._defaults.get("watch"),
-        )
-        check_node(
-            node,
-            where,
-            definition.policies,
-            interrupts=interrupts,
-            is_subworkflow=definition.child is not None,
-        )
-        definition.timeout = definition.policies.timeout.seconds if definition.policies.timeout else None
-        definition.options = {
-            "defer": defer,
-            "metadata": metadata,
-            "retry_policy": native_retry(retries) if interrupts else None,
-            "trace_policy": trace_policy,
-        }
-        definition.said = {
-            "calls": calls,
-            "reads": reads,
-            "writes": writes,
-            "effect": effect,
-            "idempotent": idempotent,
-            "compensate": compensate,
-            "interrupts": interrupts,
-            "retry": retries,
-            "policies": {
-                name: value
-                for name, value in {
-                    "retry": retries,
-                    "fallback": fallback,
-                    "breaker": breaker,
-                    "cache": caching,
-                    "rate_limit": rate_limit,
-                    "budget": budget,
-                    "watch": definition.policies.watch,
-                }.items()
-                if value is not None
-            },
-        }
+        read_options(definition, given, self._defaults, inner=inner)
         self.nodes[node] = definition
         self._add_keys(definition.input_schema)
         return self

@@ -1,0 +1,72 @@
+"""What was given for a node beside its action: policies, LangGraph's options, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.definitions import NodeDefinition, name_of, native_retry, node_definition
+from dalsegno.nodes.policies import Budget, Policies
+from dalsegno.nodes.policies.checking import check_node
+
+_SAID = ("calls", "reads", "writes", "effect", "idempotent", "compensate", "interrupts")
+
+
+def read_options(
+    definition: NodeDefinition,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    inner: Budget | None = None,
+) -> None:
+    """Keep in the definition what was given for a node, with the workflow's defaults where nothing was.
+
+    `given` are keywords of `Workflow.add_node`; `inner` is the budget of the workflow that is the node.
+
+    Raises
+    ------
+    DefinitionError
+        A policy cannot be meant, or keys are mapped of what has none.
+    """
+    node, where, is_subworkflow = definition.name, definition.where, definition.child is not None
+    if (definition.inputs is not None or definition.outputs is not None) and not is_subworkflow:
+        raise DefinitionError(
+            f"`{node}` at {where}: `inputs` and `outputs` map the keys of a subworkflow, and this is none."
+        )
+    handler = _first(given["error_handler"], defaults.get("error_handler"))
+    if handler is not None:
+        definition.handler = node_definition(name_of(handler), handler, where, given["input_schema"])
+    retries = _first(given["retry"], given["retry_policy"])
+    if retries is None and not is_subworkflow:  # a subworkflow's nodes have their own
+        retries = defaults.get("retry_policy")
+    caching = _first(given["cache"], given["cache_policy"], defaults.get("cache_policy"))
+    budget = given["budget"]
+    policies = definition.policies = Policies.of(
+        cache=caching,
+        budget=budget.tighter(inner) if budget is not None else inner and inner.of_a_node(),
+        rate_limit=given["rate_limit"],
+        fallback=given["fallback"],
+        breaker=given["breaker"],
+        retry=retries,
+        timeout=_first(given["timeout"], defaults.get("timeout")),
+        watch=_first(given["watch"], defaults.get("watch")),
+    )
+    interrupts = given["interrupts"]
+    check_node(node, where, policies, interrupts=interrupts, is_subworkflow=is_subworkflow)
+    definition.timeout = policies.timeout.seconds if policies.timeout else None
+    definition.options = {
+        "defer": given["defer"],
+        "metadata": given["metadata"],
+        "retry_policy": native_retry(retries) if interrupts else None,
+        "trace_policy": given["trace_policy"],
+    }
+    shown = {name: given[name] for name in ("fallback", "breaker", "rate_limit", "budget")}
+    shown |= {"retry": retries, "cache": caching, "watch": policies.watch}
+    definition.said = {name: given[name] for name in _SAID}
+    definition.said["retry"] = retries
+    definition.said["policies"] = {name: value for name, value in shown.items() if value is not None}
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
