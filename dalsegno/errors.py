@@ -27,6 +27,10 @@
     │   ├── EmptyAnswer            answered nothing, and is watched for that
     │   ├── RepeatedAnswer         answered the same again and again (.times)
     │   └── AttemptAbandoned       goes on although its time is over: it is given nothing more
+    ├── PlayerError                what an agent, a tool, a remote agent or a human could not do (.node)
+    │   ├── FieldMissing           the state lacks what it needs (.field)
+    │   ├── AnswerInvalid          what was answered does not fit, to the last (.said, .problem, .asked)
+    │   └── ToolFailed             a tool cannot do what it was asked (.tool, .problem)
     ├── CheckpointError            the database cannot be used, or a value cannot be kept
     │   ├── DatabaseInvalid        not a database, not ours, or from a newer version (.path)
     │   ├── DatabaseUnavailable    locked, full, read-only or gone (.path)
@@ -228,6 +232,36 @@ class RepeatedAnswer(PolicyError):
 
 class AttemptAbandoned(PolicyError):
     """An attempt goes on although it was given up: it can have no effects, and no model is called for it."""
+
+
+class PlayerError(DalsegnoError):
+    """What a player could not do: an agent, a tool, a remote agent or a human; `.node` is its node's path."""
+
+    node: str
+
+
+class FieldMissing(PlayerError):
+    """The state lacks what a player needs; `.field` is its dotted name."""
+
+    field: str
+
+
+class AnswerInvalid(PlayerError):
+    """What was answered does not fit what was asked for, and goes on not fitting.
+
+    `.said` is the last answer as text, `.problem` what is wrong with it, `.asked` how often it was asked for.
+    """
+
+    said: str
+    problem: str
+    asked: int
+
+
+class ToolFailed(PlayerError):
+    """A tool cannot do what it was asked; `.problem` says why, in words that an agent can react to."""
+
+    tool: str
+    problem: str
 
 
 class CheckpointError(DalsegnoError):

@@ -1,0 +1,48 @@
+"""What the players have in common: they read the state, return an update of it, and say what they know of themselves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from langchain_core.runnables import Runnable, RunnableConfig
+
+from dalsegno.nodes.execution import current_execution
+
+PlayerKind = Literal["agent", "tool", "remote", "human"]
+
+
+class Player(Runnable[Any, Any], ABC):
+    """Somebody who does a node's work: what `agent`, `tool`, `remote` and `human` return.
+
+    A runnable in both colours: `invoke(state)` and `ainvoke(state)` take the state, a mapping or an object, and return
+    an update of it, a dictionary. `Workflow.add_node(player)` takes its `name`, its `kind` (what it is drawn as) and what
+    it `declares()`.
+    """
+
+    kind: ClassVar[PlayerKind]
+    name: str  # type: ignore[assignment]  # a runnable may have none, a player has one
+
+    @abstractmethod
+    def declares(self) -> Mapping[str, Any]:
+        """Keywords of `Workflow.add_node` that it knows of itself; what is given to `add_node` wins."""
+
+    @abstractmethod
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Read the state, do the work, return the update."""
+
+    @abstractmethod
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """`invoke` in the running event loop."""
+
+    @property
+    def place(self) -> str:
+        """The node that it plays in now, by its path; its own name outside of a workflow."""
+        execution = current_execution()
+        return execution.node if execution is not None else self.name
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name!r}>"

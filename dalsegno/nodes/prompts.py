@@ -1,0 +1,156 @@
+"""What an agent is told: a text with fields of the state, a template of LangChain, or a function of the state."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, convert_to_messages
+from langchain_core.prompts import BasePromptTemplate
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from dalsegno.errors import DefinitionError
+from dalsegno.nodes.fields import MISSING, field_of, needed, tops
+
+Prompt = str | BasePromptTemplate[Any] | Callable[[Any], Any]
+
+_FORMATTER = string.Formatter()
+
+
+class Told:
+    """A prompt, ready to be filled in.
+
+    Parameters
+    ----------
+    prompt
+        A text with ``{field}``s of the state: dotted (``{order.total}``), with a format (``{price:.2f}``), with a question
+        mark where it may be missing (``{feedback?}``, then it is empty). ``{{`` is a brace. Or a `ChatPromptTemplate`; or
+        a function of the state that returns a text or messages.
+    messages
+        The state key whose messages follow the prompt, which is a system message then.
+
+    Raises
+    ------
+    DefinitionError
+        The text cannot be read: a brace is missing, a field has no name.
+    """
+
+    def __init__(self, prompt: Prompt, *, messages: str | None = None) -> None:
+        self.prompt = prompt
+        self.messages = messages
+        self.parts = parsed(prompt) if isinstance(prompt, str) else ()
+        if not isinstance(prompt, str | BasePromptTemplate) and not callable(prompt):
+            raise DefinitionError(
+                f"A prompt is a text, a ChatPromptTemplate or a function of the state, not {prompt!r}."
+            )
+
+    @property
+    def reads(self) -> tuple[str, ...] | None:
+        """The state keys that it needs; None where a function decides."""
+        if isinstance(self.prompt, str):
+            names = [field.removesuffix("?") for _, field, _, _ in self.parts if field]
+        elif isinstance(self.prompt, BasePromptTemplate):
+            names = [*self.prompt.input_variables, *self.prompt.optional_variables]
+        else:
+            return None
+        return tops([*names, *([self.messages] if self.messages else [])])
+
+    def to(self, state: Any, *, node: str) -> list[BaseMessage]:
+        """The messages for a state.
+
+        Raises
+        ------
+        FieldMissing
+            The state lacks a field of the prompt.
+        """
+        told: Any
+        if isinstance(self.prompt, str):
+            told = self._filled(state, node)
+        elif isinstance(self.prompt, BasePromptTemplate):
+            told = self._template(self.prompt, state, node)
+        else:
+            told = self.prompt(state)
+        history = self._history(state)
+        if isinstance(told, str):
+            return [SystemMessage(told), *history] if history else [HumanMessage(told)]
+        if isinstance(told, BaseMessage):
+            return [told, *history]
+        return [*convert_to_messages(told), *history]
+
+    def _history(self, state: Any) -> list[BaseMessage]:
+        if self.messages is None:
+            return []
+        found = field_of(state, self.messages, default=None)
+        if found is None:
+            return []
+        many = found if isinstance(found, Sequence) and not isinstance(found, str) else [found]
+        return convert_to_messages(many)
+
+    def _filled(self, state: Any, node: str) -> str:
+        said = []
+        for text, field, form, conversion in self.parts:
+            said.append(text)
+            if field is None:
+                continue
+            if field.endswith("?"):
+                value = field_of(state, field[:-1], default=None)
+                said.append("" if value is None else _shown(value, form, conversion))
+            else:
+                value = needed(state, field, node=node, what="its prompt (`{name?}` where it may be missing)")
+                said.append(_shown(value, form, conversion))
+        return "".join(said)
+
+    def _template(self, template: BasePromptTemplate[Any], state: Any, node: str) -> list[BaseMessage]:
+        values = {
+            name: needed(state, name, node=node, what="its prompt") for name in template.input_variables
+        }
+        for name in template.optional_variables:
+            value = field_of(state, name)
+            if value is not MISSING:
+                values[name] = value
+        return template.invoke(values).to_messages()
+
+
+def parsed(prompt: str) -> tuple[tuple[str, str | None, str, str | None], ...]:
+    """The parts of a text with fields: the words before each, its name, its format and its conversion.
+
+    >>> parsed("Write about {topic}.")
+    (('Write about ', 'topic', '', None), ('.', None, '', None))
+    """
+    try:
+        parts = tuple((t, f, s or "", c) for t, f, s, c in _FORMATTER.parse(prompt))
+    except ValueError as error:
+        raise DefinitionError(
+            f"The prompt {prompt!r} cannot be read: {error}. A brace is written `{{{{`."
+        ) from error
+    for _, field, _, _ in parts:
+        if field is None:
+            continue
+        name = field.removesuffix("?").replace("[", ".").replace("]", "")
+        if not all(part.lstrip("-").isalnum() or part.isidentifier() for part in name.split(".")):
+            raise DefinitionError(
+                f"The prompt {prompt!r} has a field {{{field}}} that names no state key. A brace that is meant as one is "
+                "written twice: `{{` and `}}`."
+            )
+    return tuple(
+        (t, None if f is None else f.replace("[", ".").replace("]", ""), s, c) for t, f, s, c in parts
+    )
+
+
+def _shown(value: Any, form: str, conversion: str | None) -> str:
+    """A value in words: texts as they are, data as JSON."""
+    if conversion or form:
+        value = _FORMATTER.convert_field(value, conversion) if conversion else value
+        return format(value, form)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, BaseMessage):
+        return str(value.text)
+    if isinstance(value, Sequence) and value and all(isinstance(each, BaseMessage) for each in value):
+        return "\n".join(f"{each.type}: {each.text}" for each in value)
+    if isinstance(value, Mapping | Sequence | BaseModel | set | frozenset) or dataclasses.is_dataclass(value):
+        return to_json(value, fallback=str).decode()
+    return str(value)
