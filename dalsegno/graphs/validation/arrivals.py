@@ -6,7 +6,7 @@ unites what its options give, branches side by side combine it. Loops are left o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dalsegno.graphs.model import END, START
@@ -29,30 +29,50 @@ class Starving:
     router: str | None
 
 
-def starving(facts: Facts, sources: Sequence[str], work: list[int]) -> Starving | None:
-    """Whether some run executes one of `sources` and never another; `work` counts nodes visited.
+def starving_joins(facts: Facts) -> Mapping[int, Starving | None]:
+    """The joins by their id of which some run executes one source and never another.
 
-    Where any run does, two neighbours in the circle of sources differ: these are looked at.
+    None stands where that is not decided. Where any run does, two neighbours in the circle of sources
+    differ: these are looked at.
     """
-    if all(s in facts.certain for s in sources) or not facts.topological:
-        return None
-    pairs = zip(sources, (*sources[1:], sources[0]), strict=True)
-    for first, second in list(pairs)[: 1 if len(sources) == 2 else None]:
-        if first == second or work[0] > MOST_WORK:
+    found: dict[int, Starving | None] = {}
+    work = 0
+    for edge in facts.declared:
+        sources = edge.origins
+        if edge.kind != "join" or not facts.reachable.issuperset(sources):
             continue
-        outcomes = _outcomes(facts, first, second, work)
-        if outcomes[START] & FIRST:
-            return Starving(first, second, _decider(facts, outcomes, FIRST, SECOND | BOTH))
-        if outcomes[START] & SECOND:
-            return Starving(second, first, _decider(facts, outcomes, SECOND, FIRST | BOTH))
+        if facts.certain.issuperset(sources):
+            continue
+        if not facts.topological:
+            found[id(edge)] = None
+            continue
+        pairs = zip(sources, (*sources[1:], sources[0]), strict=True)
+        for first, second in list(pairs)[: 1 if len(sources) == 2 else None]:
+            if first == second:
+                continue
+            if work > MOST_WORK:
+                found[id(edge)] = None
+                break
+            outcomes = _outcomes(facts, first, second)
+            work += len(outcomes)
+            if starved := _starved(facts, outcomes, first, second):
+                found[id(edge)] = starved
+                break
+    return found
+
+
+def _starved(facts: Facts, outcomes: Mapping[str, int], first: str, second: str) -> Starving | None:
+    if outcomes[START] & FIRST:
+        return Starving(first, second, _decider(facts, outcomes, FIRST, SECOND | BOTH))
+    if outcomes[START] & SECOND:
+        return Starving(second, first, _decider(facts, outcomes, SECOND, FIRST | BOTH))
     return None
 
 
-def _outcomes(facts: Facts, first: str, second: str, work: list[int]) -> Mapping[str, int]:
+def _outcomes(facts: Facts, first: str, second: str) -> Mapping[str, int]:
     import networkx as nx
 
     region = nx.ancestors(facts.free, first) | nx.ancestors(facts.free, second) | {first, second, START}
-    work[0] += len(region)
     outcomes: dict[str, int] = {END: NEITHER}
     for name in sorted(region, key=facts.place.__getitem__, reverse=True):
         own = FIRST if name == first else SECOND if name == second else NEITHER

@@ -18,8 +18,8 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
 
     ## What it does
     Looks for keys without a reducer that nodes which can run together both declare to write; a node that
-    is sent to runs beside itself. It is a warning where they only may run together: after a loop, or
-    after a decision that may name several targets.
+    is sent to runs beside itself, and a deferred node beside deferred ones only. It is a warning where they
+    only may run together: after a loop, a join that may starve, or a decision that may name several targets.
 
     ## Why is this bad
     LangGraph raises InvalidUpdateError in the middle of the run.
@@ -44,7 +44,8 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
             if a == b:
                 message = f"`{a}` is sent to several times and writes `{key}`"
             else:
-                message = f"`{a}` and `{b}` both write `{key}` in superstep {step}"
+                at_once = "once all else is done" if facts.nodes[a].defer else f"in superstep {step}"
+                message = f"`{a}` and `{b}` both write `{key}` {at_once}"
             yield finding(
                 "D301",
                 f"{message}, and `{key}` has no reducer. Give it one, or write different keys.",
@@ -171,9 +172,10 @@ def order_of_writers(facts: Facts) -> Iterator[Finding]:
         for key in sorted(writes[a] & writes[b]) if (a, b) in facts.together.sure and a != b else ():
             if key not in told:
                 told.add(key)
+                at_once = "once all else is done" if facts.nodes[a].defer else f"in superstep {step}"
                 message = (
                     f"the reducer `{facts.spec.state[key].reducer}` of `{key}` depends on order, and `{a}` and "
-                    f"`{b}` write it together in superstep {step}. Use a merge that does not."
+                    f"`{b}` write it together {at_once}. Use a merge that does not."
                 )
                 yield finding(
                     "D304",

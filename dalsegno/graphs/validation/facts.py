@@ -10,6 +10,7 @@ from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation.arcs import Arc, by_source, forks, takeable
 
 if TYPE_CHECKING:
+    from dalsegno.graphs.validation.arrivals import Starving
     from dalsegno.graphs.validation.report import Certificate
     from dalsegno.graphs.validation.states import States
     from dalsegno.graphs.validation.together import Together
@@ -294,6 +295,20 @@ class Facts:
         for name, before in self.parents.items():
             found[name] = found[before] + 1
         return found
+
+    @cached_property
+    def starving(self) -> Mapping[int, Starving | None]:
+        """The joins by their id that may starve; None where that is not decided."""
+        from dalsegno.graphs.validation.arrivals import starving_joins
+
+        return starving_joins(self)
+
+    @cached_property
+    def visited(self) -> frozenset[str]:
+        """START and the nodes that some run surely comes to."""
+        from dalsegno.graphs.validation.visits import visited
+
+        return visited(self)
 
     @cached_property
     def together(self) -> Together:

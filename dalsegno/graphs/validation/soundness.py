@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dalsegno.graphs.model import END, EdgeSpec
-from dalsegno.graphs.validation.arrivals import starving
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import finding, rule, shown, walk_in_words
 from dalsegno.graphs.validation.report import Finding
@@ -34,7 +33,6 @@ def starving_join(facts: Facts) -> Iterator[Finding]:
         flow.add_edge("r", "b")
         flow.add_edge(["a", "b"], "c")
     """
-    work = [0]
     for edge in facts.declared:
         if edge.kind != "join" or (edge.target not in facts.nodes and edge.target != END):
             continue
@@ -52,7 +50,7 @@ def starving_join(facts: Facts) -> Iterator[Finding]:
                 places=places,
             )
             continue
-        found = starving(facts, edge.origins, work)
+        found = facts.starving.get(id(edge))
         if found is None or (facts.states is not None and edge not in facts.states.half_filled):
             continue
         if found.router is None:
@@ -240,7 +238,7 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
             why = f"a loop repeats `{repeated[0]}` and not `{once[0]}`. Align the branches: join after the loop."
         if facts.states is not None:
             left = edge in facts.states.half_filled
-            told = left and starving(facts, edge.origins, [0]) is not None
+            told = left and facts.starving.get(id(edge)) is not None
             why = (why or "some run ends so. Align the branches.") if left and not told else None
         if why is not None:
             message = (

@@ -2,6 +2,8 @@
 
 A pair arises where a node starts several others, and goes on until its branches meet or end. Counters
 of loops and half-filled joins are not followed, so a pair that takes a loop to arise is only possible.
+Deferred nodes wait until nothing else runs: one of them beside another node is a pair that goes on, and
+never runs.
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ Pair = tuple[str, str]
 class Together:
     """`steps[a, b]` is a superstep in which a and b can both run; a is b where it is sent to.
 
-    `sure` are the pairs that need no loop, no join beside other branches, and no decision whose targets may
-    exclude each other.
+    `sure` are the pairs that need no loop, no join beside other branches or that may starve, and no decision
+    whose targets may exclude each other. Two deferred nodes may run later than the superstep that is said.
     Each pair is there once, in the order of the names. `complete` is False where the search was cut.
     """
 
@@ -59,7 +61,7 @@ def together(facts: Facts) -> Together:
             looks += 1
             if looks > MOST_LOOKS:
                 break
-            meet(pair, depth[name] + 1, certain)
+            meet(pair, depth[name] + 1, certain and name in facts.visited)
     while queue and looks < MOST_LOOKS:
         pair = queue.popleft()
         for after, certain in search.after(pair):
@@ -78,6 +80,10 @@ def together(facts: Facts) -> Together:
             if looks > MOST_LOOKS:
                 break
             unsure.append((after, step + 1))
+    late = search.late
+    if late:
+        steps = {(a, b): step for (a, b), step in steps.items() if (a in late) == (b in late)}
+        sure &= steps.keys()
     return Together(steps, sure, looks < MOST_LOOKS)
 
 
@@ -85,6 +91,8 @@ class _Search:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.exact = facts.spec.exact_choices
+        # A task that is sent is not deferred.
+        self.late = frozenset(n.name for n in facts.order if n.defer) - facts.sent_to
         self._branches: dict[str, list[list[Arc]]] = {}
         self._before: dict[int, frozenset[str]] = {}
 
@@ -109,6 +117,9 @@ class _Search:
     def after(self, pair: Pair) -> Iterator[tuple[Pair, bool]]:
         """The pairs that can follow one superstep later."""
         left, right = pair
+        if (left in self.late) != (right in self.late):
+            yield from self._waiting(*((left, right) if left in self.late else (right, left)))
+            return
         yield from self.started_by(left)
         if left != right:
             yield from self.started_by(right)
@@ -119,6 +130,13 @@ class _Search:
                 if a.target == b.target or (b.edge.kind == "join" and not self._fires(b, left)):
                     continue
                 yield _pair(a.target, b.target), self._certain(a) and self._certain(b)
+
+    def _waiting(self, waits: str, runs: str) -> Iterator[tuple[Pair, bool]]:
+        """The pairs that can follow where a deferred node waits for what runs."""
+        yield from self.started_by(runs)
+        for arc in (arc for group in self.branches(runs) for arc in group):
+            if arc.target != waits and (arc.edge.kind != "join" or self._fires(arc, waits)):
+                yield _pair(waits, arc.target), self._certain(arc)
 
     def _certain(self, arc: Arc) -> bool:
         edge = arc.edge

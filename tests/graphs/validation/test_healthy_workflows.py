@@ -69,6 +69,15 @@ def branches_of_unequal_length_that_are_joined() -> WorkflowSpec:
 
 
 @healthy
+def a_deferred_node_that_writes_what_branches_of_any_length_wrote() -> WorkflowSpec:
+    names = [NodeSpec(n, writes=frozenset({w})) for n, w in (("a", "x"), ("b", "y"), ("c", "y"))]
+    sums = NodeSpec("sum", writes=frozenset({"x", "y"}), defer=True)
+    made = Builder("go", *names, sums).edge(START, "go").edge("go", "a", "b").edge("b", "c")
+    made.edge("a", "sum").edge("c", "sum").edge("sum", END)
+    return made.spec(state={"x": KeySpec("x"), "y": KeySpec("y")})
+
+
+@healthy
 def handoffs_with_commands() -> WorkflowSpec:
     made = Builder("sales", "support").edge(START, "sales")
     for source, other in (("sales", "support"), ("support", "sales")):

@@ -464,6 +464,24 @@ def unused_waiver(bad):
     return made.spec(waivers=(("G004", "notify", "it is the last one"),))
 
 
+def test_deferred_nodes_that_write_the_same_key_run_together_when_all_else_is_done():
+    made = Builder("a", "b", "c", node("x", writes=["k"], defer=True), node("y", writes=["k"], defer=True))
+    made.edge(START, "a", "b").edge("a", "x").edge("b", "c").edge("c", "y").edge("x", END).edge("y", END)
+    (found,) = check(made.spec(state=state("k"))).findings
+    assert found.message == (
+        "`x` and `y` both write `k` once all else is done, and `k` has no reducer. "
+        "Give it one, or write different keys."
+    )
+
+
+def test_writers_behind_a_join_that_may_starve_are_a_warning_beside_its_error():
+    made = Builder("r", "a", "b", "c", node("x", writes=["k"]), node("y", writes=["k"])).edge(START, "r")
+    made.choice("r", "a", "b", many=True).join(("a", "b"), "c").edge("c", "x", "y")
+    made.edge("x", END).edge("y", END)
+    found = check(made.spec(state=state("k"))).findings
+    assert [(f.code, f.severity) for f in found] == [("S201", "error"), ("D301", "warning")]
+
+
 RAISED_ELSEWHERE = {"R404"}
 
 
