@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dalsegno.testing.crash import crash_test
-    from dalsegno.testing.report import CrashPoint, CrashReport, Kill
+    from dalsegno.testing.kills import Kill
+    from dalsegno.testing.report import CrashPoint, CrashReport
     from dalsegno.testing.scripted import ScriptedChatModel
     from dalsegno.testing.scripted_calls import Call
     from dalsegno.testing.scripted_entries import Cut, HttpError, Malformed, Reply
@@ -33,7 +34,7 @@ _MODULES = {
     "CrashReport": "report",
     "Cut": "scripted_entries",
     "HttpError": "scripted_entries",
-    "Kill": "report",
+    "Kill": "kills",
     "Malformed": "scripted_entries",
     "Reply": "scripted_entries",
     "Request": "scripted_server",

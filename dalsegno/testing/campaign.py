@@ -8,16 +8,17 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dalsegno.errors import CrashTestFailed, DefinitionError
 from dalsegno.testing.forking import BEGUN, DONE, End, Server
 from dalsegno.testing.judging import Same, Story, differences, judged
+from dalsegno.testing.kills import Kill, Kills, Points, words
 from dalsegno.testing.observing import records
 from dalsegno.testing.playing import Play, Stage
-from dalsegno.testing.report import CrashPoint, CrashReport, Kill
+from dalsegno.testing.report import CrashPoint, CrashReport
 from dalsegno.testing.warming import warm
 
 _CHANCES = 10
@@ -28,7 +29,7 @@ _CHANCES = 10
 class Plan:
     """When to kill: `at` as given to `crash_test`, `kills` runs, each resumed process again `again` times."""
 
-    at: str | tuple[int, ...]
+    at: Points
     kills: int | None
     again: int
     seed: int
@@ -64,7 +65,8 @@ class Campaign:
         return CrashReport(
             workflow=self._stage.name,
             profile=self._stage.play.profile,
-            at=self._plan.at if isinstance(self._plan.at, str) else f"commits {_numbers(self._plan.at)}",
+            at=words(self._plan.at),
+            seed=self._plan.seed,
             points=points,
             status=reference.status,
             commits=reference.commits,
@@ -103,22 +105,31 @@ class Campaign:
             for _ in range(self._plan.kills or 100):
                 yield self._at_a_moment(reference)
             return
-        for kill in self._commits(reference.commits):
+        for kills in self._chosen(self._named(reference.commits)):
             again = (self._commit(reference.commits) for _ in range(self._plan.again))
-            yield self._killed((kill, *again), reference)
+            yield self._killed((*kills, *again), reference)
 
-    def _commits(self, last: int) -> list[Kill]:
-        """The commits to kill at; all of them once, and round again as long as kills are asked for."""
+    def _named(self, last: int) -> list[Kills]:
+        """The points that `at` names; a number means both sides of that commit."""
         at = range(1, last + 1) if isinstance(self._plan.at, str) else self._plan.at
-        beyond = [number for number in at if not 1 <= number <= last]
-        if beyond:
-            raise DefinitionError(
-                f"There is no commit {beyond[0]}: the undisturbed run makes {last}, from 1."
-            )
-        points = [Kill(number, side) for number in at for side in ("before", "after")]
+        named: list[Kills] = []
+        for point in at:
+            if isinstance(point, int):
+                named += [(Kill(point, "before"),), (Kill(point, "after"),)]
+            else:
+                named.append(point)
+        for first, *_ in named:
+            if first.commit is not None and not 1 <= first.commit <= last:
+                raise DefinitionError(
+                    f"There is no commit {first.commit}: the undisturbed run makes {last}, from 1."
+                )
+        return named
+
+    def _chosen(self, points: list[Kills]) -> list[Kills]:
+        """All of them once, and round again as long as kills are asked for; fewer are drawn."""
         wanted = len(points) if self._plan.kills is None else self._plan.kills
         if wanted < len(points):
-            return sorted(self._random.sample(points, wanted), key=lambda kill: kill.commit or 0)
+            return [points[number] for number in sorted(self._random.sample(range(len(points)), wanted))]
         return [points[number % len(points)] for number in range(wanted)]
 
     def _commit(self, last: int) -> Kill:
@@ -200,7 +211,3 @@ class _Place:
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _numbers(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))

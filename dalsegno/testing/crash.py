@@ -5,14 +5,14 @@ from __future__ import annotations
 import operator
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import SqliteCheckpointer
-from dalsegno.errors import DefinitionError
 from dalsegno.testing.campaign import Plan, campaign
 from dalsegno.testing.forking import in_fork
+from dalsegno.testing.kills import At, points
 from dalsegno.testing.playing import Answers, Play
 from dalsegno.testing.report import CrashReport
 
@@ -28,7 +28,7 @@ def crash_test(
     *,
     answers: Answers | None = None,
     context: Any = None,
-    at: Literal["every commit", "random"] | Iterable[int] = "every commit",
+    at: At = "every commit",
     kills: int | None = None,
     again: int = 0,
     seed: int = 0,
@@ -60,8 +60,9 @@ def crash_test(
     context
         LangGraph's runtime context.
     at
-        ``"every commit"``: right before and right after each; numbers: these commits of the
-        undisturbed run, from 1; ``"random"``: at seeded moments of its duration.
+        ``"every commit"``: right before and right after each; ``"random"``: at seeded moments of its
+        duration; numbers: these commits of the undisturbed run, from 1; or points as a report prints them:
+        ``"after commit 5"``, ``[Kill(5, "after")]``, and several of them for one process after the other.
     kills
         How many runs to kill: for ``"random"`` 100 by default; for commits each once by default, fewer are
         drawn by the seed, more go round again.
@@ -85,7 +86,7 @@ def crash_test(
         The undisturbed run does not end, or two of them are not the same. What is wrong after a kill is in
         the report: see `CrashReport.raise_for_failures`.
     DefinitionError
-        `at` names no kill point.
+        `at` names no kill point, or one that the undisturbed run does not have.
     WorkflowInvalid
         The check of the workflow found errors.
     TargetNotLoaded
@@ -95,14 +96,9 @@ def crash_test(
     -------
     >>> crash_test(flow, {"topic": "rain"}).raise_for_failures()  # doctest: +SKIP
     """
-    points: str | tuple[int, ...] = at if isinstance(at, str) else tuple(at)
-    if not points or (isinstance(points, str) and points not in ("every commit", "random")):
-        raise DefinitionError(
-            f'at={points!r} names no kill point: it is "every commit", "random", or numbers.'
-        )
     folder = Path(db_dir) if db_dir is not None else _default_folder()
     play = Play(target, input, answers, context, profile, checkpointer)
-    plan = Plan(points, kills, again, seed, timeout)
+    plan = Plan(points(at), kills, again, seed, timeout)
     if isinstance(target, str):
         from dalsegno.testing.server import in_subprocess
 

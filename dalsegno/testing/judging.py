@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dalsegno.testing.kills import Kill
 from dalsegno.testing.observing import Record
 from dalsegno.testing.playing import output_of
-from dalsegno.testing.report import CrashPoint, Kill
+from dalsegno.testing.report import CrashPoint
 
 Same = Callable[[Any, Any], bool]
 

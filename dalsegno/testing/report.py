@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from dalsegno.errors import CrashTestFailed
-
-Side = Literal["before", "after"]
+from dalsegno.testing.kills import Kill, in_turn
 
 _SHOWN = 10
-
-
-@dataclass(frozen=True)
-class Kill:
-    """When a process is killed: `side` of its `commit`-th commit, or `moment` seconds after it began."""
-
-    commit: int | None = None
-    side: Side = "before"
-    moment: float | None = None
-
-    def __str__(self) -> str:
-        return (
-            f"{self.side} commit {self.commit}" if self.moment is None else f"at {self.moment * 1000:.2f} ms"
-        )
 
 
 @dataclass(frozen=True)
@@ -89,7 +73,7 @@ class CrashPoint:
         return found + list(self.different) + ([self.error] if self.error else [])
 
     def __str__(self) -> str:
-        kills = ", then ".join(map(str, self.kills[: max(self.killed, 1)]))
+        kills = in_turn(self.kills[: max(self.killed, 1)])
         found = ", ".join(str(status or "nothing recorded") for status in self.found)
         how = f"killed {kills}; found {found or 'no chance to resume'}"
         return f"{how}: {'; '.join(self.problems()) or 'the same end'}"
@@ -99,8 +83,8 @@ class CrashPoint:
 class CrashReport:
     """What became of a workflow that was killed again and again.
 
-    `status`, `commits` and `executions` are those of the undisturbed run; `seconds` what the whole test
-    took, undisturbed runs included.
+    `at` says in words where it was killed; `status`, `commits` and `executions` are those of the undisturbed
+    run; `seconds` is what the whole test took, undisturbed runs included; `seed` that of everything drawn.
     """
 
     workflow: str
@@ -111,6 +95,7 @@ class CrashReport:
     commits: int
     executions: int
     seconds: float
+    seed: int = 0
 
     @property
     def kills(self) -> int:
@@ -132,6 +117,18 @@ class CrashReport:
         """Whether something was killed, and every run came to the same end with nothing lost."""
         return self.kills > 0 and not self.failures
 
+    @property
+    def summary(self) -> str:
+        """One line: what was killed, and the counts."""
+        points = self.points
+        lost = sum(len(p.lost) + len(p.forgotten) for p in points)
+        return (
+            f"`{self.workflow}`, {self.profile}, killed {self.at}: {self.kills} kills, "
+            f"{sum(p.resumed for p in points)} resumed, {lost} lost, "
+            f"{sum(len(p.missing) for p in points)} missing, {sum(len(p.repeated) for p in points)} begun "
+            f"again in flight, {len(self.failures)} of {len(points)} runs wrong ({self.seconds:.1f} s)"
+        )
+
     def raise_for_failures(self) -> CrashReport:
         """Give the report back if all went well.
 
@@ -149,7 +146,9 @@ class CrashReport:
             return "Nothing was killed: every process ended before its kill. Choose other points."
         lines = [f"- {point}" for point in self.failures[:_SHOWN]]
         more = len(self.failures) - _SHOWN
-        return "\n".join(lines + ([f"… and {more} more in `.report.failures`."] if more > 0 else []))
+        if more > 0:
+            lines.append(f"… and {more} more in `.report.failures`.")
+        return "\n".join([*lines, f'Only the first again: `at="{in_turn(self.failures[0].kills)}"`'])
 
     def __str__(self) -> str:
         points = self.points
@@ -164,9 +163,10 @@ class CrashReport:
             ("runs with another result", sum(bool(p.different) for p in points)),
             ("runs that did not end", sum(p.error is not None for p in points)),
         )
+        undisturbed = f"{self.status}, {self.commits} commits, {self.executions} executions"
         head = (
-            f"`{self.workflow}`, {self.profile}, killed at {self.at}: {'ok' if self.ok else 'FAILED'} "
-            f"(undisturbed: {self.status}, {self.commits} commits, {self.executions} executions; "
-            f"{self.seconds:.1f} s, {self.kills_per_minute:.0f} kills a minute)"
+            f"`{self.workflow}`, {self.profile}, killed {self.at} (seed {self.seed}): "
+            f"{'ok' if self.ok else 'FAILED'} (undisturbed: {undisturbed}; {self.seconds:.1f} s, "
+            f"{self.kills_per_minute:.0f} kills a minute)"
         )
         return "\n".join([head, *(f"  {name:<38}{value:>9}" for name, value in rows)])

@@ -19,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,8 @@ def check(page: Path, line: int, command: str, code: int, output: str, folder: P
         "COLUMNS": "120",
         "NO_COLOR": "1",
     }
+    if not entry_points(group="pytest11", name="dalsegno"):  # a checkout that is not installed
+        environment["PYTEST_PLUGINS"] = "dalsegno.testing.plugin"
     command = re.sub(r"^dalsegno\b", f'"{sys.executable}" -m dalsegno', command)
     done = subprocess.run(
         command,
