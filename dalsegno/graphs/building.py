@@ -112,14 +112,16 @@ class Builder:
         calls: int | None = None,
         reads: Iterable[str] | None = None,
         writes: Iterable[str] | None = None,
-        effect: bool = False,
-        idempotent: bool = False,
+        effect: bool | None = None,
+        idempotent: bool | None = None,
         compensate: str | None = None,
-        interrupts: int = 0,
+        interrupts: int | None = None,
         inputs: Mapping[str, str] | None = None,
         outputs: Mapping[str, str] | None = None,
     ) -> Self:
-        """Add a node: a function, a runnable, a LangGraph graph or another `Workflow`.
+        """Add a node: a function, a runnable, a player, a LangGraph graph or another `Workflow`.
+
+        A player (an `agent`, a `tool`, a `remote`, a `human`) knows most of this itself; what is given here wins.
 
         Parameters
         ----------

@@ -7,6 +7,7 @@ from typing import Any
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.definitions import NodeDefinition, name_of, native_retry, node_definition
+from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies import Budget, Policies
 from dalsegno.nodes.policies.checking import check_node
 
@@ -52,6 +53,7 @@ def read_options(
         timeout=_first(given["timeout"], defaults.get("timeout")),
         watch=_first(given["watch"], defaults.get("watch")),
     )
+    given = {**given, **_known(definition.action, given)}
     interrupts = given["interrupts"]
     check_node(node, where, policies, interrupts=interrupts, is_subworkflow=is_subworkflow)
     definition.timeout = policies.timeout.seconds if policies.timeout else None
@@ -66,6 +68,14 @@ def read_options(
     definition.said = {name: given[name] for name in _SAID}
     definition.said["retry"] = retries
     definition.said["policies"] = {name: value for name, value in shown.items() if value is not None}
+
+
+def _known(action: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a node: as it was given, else as a player knows of itself, else nothing."""
+    own = action.declares() if isinstance(action, Player) else {}
+    said = {name: _first(given[name], own.get(name)) for name in _SAID}
+    nothing = {"effect": False, "idempotent": False, "interrupts": 0}
+    return {name: nothing.get(name) if value is None else value for name, value in said.items()}
 
 
 def _first(*values: Any) -> Any:

@@ -21,6 +21,7 @@ from dalsegno.graphs.model import (
     Target,
     WorkflowSpec,
 )
+from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.retry import attempts_of
 
@@ -136,7 +137,7 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
 def _kind(node: NodeDefinition) -> NodeKind:
     pregel = sys.modules.get("langgraph.pregel")
     unseen = pregel is not None and isinstance(node.action, pregel.Pregel)  # its structure is code
-    kind: NodeKind = getattr(node.action, "node_kind", "function")
+    kind: NodeKind = node.action.kind if isinstance(node.action, Player) else "function"
     return "subworkflow" if node.child is not None or unseen else kind
 
 

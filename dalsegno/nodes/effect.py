@@ -81,7 +81,7 @@ def _claim(name: str) -> Execution | None:
 
 
 def _check_wanted(execution: Execution, name: str, so: str) -> None:
-    if execution.abandoned:
+    if execution.is_given_up:
         raise AttemptAbandoned(
             f"Attempt {execution.attempt} of `{execution.node}` took too long and was given up: its effect "
             f'"{name}" {so}. '

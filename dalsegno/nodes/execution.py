@@ -85,6 +85,8 @@ class Execution:
     lie before it, counted as the
     certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
+    A call of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own,
+    all the rest is that of the `whole`.
     """
 
     run_id: str | None
@@ -102,12 +104,28 @@ class Execution:
     most_calls: int | None = None
     abandoned: bool = False
     refused: BaseException | None = field(default=None, repr=False)
+    part_of: Execution | None = field(default=None, repr=False)
 
     def again(self) -> Execution:
         """The next attempt of the same execution."""
         return replace(
             self, attempt=self.attempt + 1, used_names=None, calls=0, abandoned=False, refused=None
         )
+
+    def part(self, name: str, key: str) -> Execution:
+        """A call inside of it, by the name of what is called and what tells this call from others of that name."""
+        path = (*self.path[:-1], f"{self.path[-1]}#{self.occurrence}.{self.index}", name)
+        return replace(self, path=path, occurrence=key, index=None, used_names=None, part_of=self)
+
+    @property
+    def whole(self) -> Execution:
+        """The execution of the node, also in a call inside of it."""
+        return self if self.part_of is None else self.part_of.whole
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether nobody waits for it any more, or for what it is a part of."""
+        return self.abandoned or (self.part_of is not None and self.part_of.is_given_up)
 
     @property
     def node(self) -> str:

@@ -39,9 +39,9 @@ def needed(state: Any, name: str, *, node: str, what: str) -> Any:
     known = names_of(state)
     there = f"It has {', '.join(f'`{k}`' for k in known)}" if known else "It is empty"
     why = "is None" if value is None else "is not there"
+    meant = did_you_mean(name.split(".")[0], known) if value is MISSING else ""
     raise FieldMissing(
-        f"`{node}` needs `{name}` for {what}, and it {why} in the state it was given"
-        f"{did_you_mean(name.split('.')[0], known) if value is MISSING else ''}. {there}.",
+        f"`{node}` needs `{name}` for {what}, and it {why} in the state it was given{meant or '.'} {there}.",
         node=node,
         field=name,
     )

@@ -1,4 +1,4 @@
-"""What the players have in common: they read the state, return an update of it, and say what they know of themselves."""
+"""What players have in common: they read the state, return an update, and say what they know of themselves."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PlayerKind = Literal["agent", "tool", "remote", "human"]
 class Player(Runnable[Any, Any], ABC):
     """Somebody who does a node's work: what `agent`, `tool`, `remote` and `human` return.
 
-    A runnable in both colours: `invoke(state)` and `ainvoke(state)` take the state, a mapping or an object, and return
-    an update of it, a dictionary. `Workflow.add_node(player)` takes its `name`, its `kind` (what it is drawn as) and what
-    it `declares()`.
+    A runnable in both colours: `invoke(state)` and `ainvoke(state)` take the state, a mapping or an object, and
+    return an update of it, a dictionary. `Workflow.add_node(player)` takes its `name`, its `kind` (what it is drawn
+    as) and what it `declares()`.
     """
 
     kind: ClassVar[PlayerKind]
-    name: str  # type: ignore[assignment]  # a runnable may have none, a player has one
+    name: str
 
     @abstractmethod
     def declares(self) -> Mapping[str, Any]:

@@ -26,9 +26,9 @@ class Told:
     Parameters
     ----------
     prompt
-        A text with ``{field}``s of the state: dotted (``{order.total}``), with a format (``{price:.2f}``), with a question
-        mark where it may be missing (``{feedback?}``, then it is empty). ``{{`` is a brace. Or a `ChatPromptTemplate`; or
-        a function of the state that returns a text or messages.
+        A text with ``{field}``s of the state: dotted (``{order.total}``), with a format (``{price:.2f}``), with a
+        question mark where it may be missing (``{feedback?}``, then it is empty). ``{{`` is a brace. Or a
+        `ChatPromptTemplate`; or a function of the state that returns a text or messages.
     messages
         The state key whose messages follow the prompt, which is a system message then.
 
@@ -132,8 +132,8 @@ def parsed(prompt: str) -> tuple[tuple[str, str | None, str, str | None], ...]:
         name = field.removesuffix("?").replace("[", ".").replace("]", "")
         if not all(part.lstrip("-").isalnum() or part.isidentifier() for part in name.split(".")):
             raise DefinitionError(
-                f"The prompt {prompt!r} has a field {{{field}}} that names no state key. A brace that is meant as one is "
-                "written twice: `{{` and `}}`."
+                f"The prompt {prompt!r} has a field {{{field}}} that names no state key. A brace that is meant as one "
+                "is written twice: `{{` and `}}`."
             )
     return tuple(
         (t, None if f is None else f.replace("[", ".").replace("]", ""), s, c) for t, f, s, c in parts

@@ -99,7 +99,7 @@ class Session:
     def is_live(self, execution: Execution) -> bool:
         """Whether an attempt of a node is going on: it has not ended, and was not given up."""
         with self._lock:
-            return execution in self._started
+            return execution.whole in self._started
 
     def started(self, execution: Execution, superstep: int) -> None:
         now = self.clock()

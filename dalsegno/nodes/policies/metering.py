@@ -75,7 +75,7 @@ def reserve(calls: int, model: str | None = None) -> tuple[Execution | None, Acc
     AttemptAbandoned, BoundExceeded, BudgetExceeded
         They are not to be made. The node fails by that, also where it catches the error.
     """
-    execution = CURRENT.get()
+    execution = _whole()
     account = ACCOUNT.get()
     if execution is not None and account is None and execution.context is not None:
         account = execution.context.account
@@ -122,7 +122,7 @@ def spend(
     if model_calls:
         execution, account = reserve(model_calls, model)
     else:
-        execution = CURRENT.get()
+        execution = _whole()
         account = ACCOUNT.get()
         if account is None and execution is not None and execution.context is not None:
             account = execution.context.account
@@ -141,6 +141,12 @@ def usage_of(response: LLMResult) -> tuple[str | None, int, int]:
     model = told.get("model_name") or told.get("model")
     usage = message.usage_metadata
     return (model, usage["input_tokens"], usage["output_tokens"]) if usage else (model, 0, 0)
+
+
+def _whole() -> Execution | None:
+    """The execution that a call counts for: a tool's calls are those of the node."""
+    execution = CURRENT.get()
+    return execution.whole if execution is not None else None
 
 
 def _undeclared(execution: Execution, most: int) -> BoundExceeded:

@@ -1,0 +1,296 @@
+"""Agents: a model that is told something of the state, may use tools, and answers in a shape."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config
+
+from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.nodes.conversation import Answer, Ask, Corrected, Offer, Rules, Talk, Use, conversation
+from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.models import check_model, resolved
+from dalsegno.nodes.player import Player
+from dalsegno.nodes.prompts import Prompt, Told
+from dalsegno.nodes.structured import Output, Said
+from dalsegno.nodes.toolbox import Toolbox
+
+MESSAGES = "messages"
+
+
+def agent(
+    model: Any,
+    prompt: Prompt,
+    *,
+    output: Any = None,
+    writes: str | Mapping[str, str] | None = None,
+    tools: Sequence[Any] = (),
+    messages: str | None = None,
+    max_turns: int = 8,
+    corrections: int = 2,
+    max_tool_calls: int = 32,
+    name: str | None = None,
+) -> Agent:
+    """An agent: it is told something of the state, may use tools, and its answer goes into the state.
+
+    An answer that does not fit `output` goes back to the model with what is wrong, `corrections` times. A tool that
+    fails, that does not exist or that is called with wrong arguments gives a result that says so. In the last of
+    `max_turns` no tool is offered, so that the model answers with what it has.
+
+    Parameters
+    ----------
+    model
+        A LangChain chat model, or ``"provider:name"`` (extra `models`), which is looked up at its first use.
+    prompt
+        A text with ``{field}``s of the state (``{order.total}``; ``{feedback?}`` where it may be missing), a
+        `ChatPromptTemplate`, or a function of the state that returns a text or messages.
+    output
+        The shape of the answer: a pydantic model, a TypedDict, a dataclass, a `Literal`. None: text.
+    writes
+        The state key that takes the whole answer, or ``{state key: field of output}``. None: the fields of `output` are
+        state keys themselves; without `output` the messages go to ``"messages"``.
+    tools
+        LangChain tools, plain typed functions, and `tool`, `agent`, `remote` players and workflows.
+    messages
+        The state key whose messages follow the prompt. Default: ``"messages"`` where the answer goes there.
+    max_turns
+        Model calls of the tool loop, the last one without tools.
+    corrections
+        Further model calls for answers that do not fit.
+    max_tool_calls
+        Calls of tools in one execution; what goes beyond is not made, and the model is told.
+    name
+        Of the node. Default: ``"agent"``.
+
+    Raises
+    ------
+    DefinitionError
+        It cannot be meant: a prompt that cannot be read, an answer with no place in the state, a bound below 1.
+
+    Example
+    -------
+    >>> from dalsegno.testing import ScriptedChatModel
+    >>> writer = agent(ScriptedChatModel(["Rain falls."]), "Write about {topic}.", writes="draft")
+    >>> writer.invoke({"topic": "rain"})
+    {'draft': 'Rain falls.'}
+    """
+    return Agent(
+        model,
+        prompt,
+        output=output,
+        writes=writes,
+        tools=tools,
+        messages=messages,
+        max_turns=max_turns,
+        corrections=corrections,
+        max_tool_calls=max_tool_calls,
+        name=name,
+    )
+
+
+class Agent(Player):
+    """What `agent` returns; see there."""
+
+    kind: ClassVar[Literal["agent"]] = "agent"
+
+    def __init__(self, model: Any, prompt: Prompt, **options: Any) -> None:
+        self._given: dict[str, Any] = {"model": model, "prompt": prompt, **options}
+        self.name = options["name"] or "agent"
+        self.output = Output(options["output"]) if options["output"] is not None else None
+        self.writes: str | Mapping[str, str] | None = options["writes"]
+        for bound, least in (("max_turns", 1), ("corrections", 0), ("max_tool_calls", 0)):
+            number = options[bound]
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise DefinitionError(f"agent({bound}={number!r}): a whole number, {least} or more.")
+        check_model(model)
+        self._check_writes()
+        talks = self.output is None and self.writes is None
+        self.told = Told(prompt, messages=options["messages"] or (MESSAGES if talks else None))
+        self.toolbox = Toolbox(_as_tools(options["tools"]))
+        self.max_turns: int = options["max_turns"] if len(self.toolbox) else 1
+        self.corrections: int = options["corrections"] if self.output is not None else 0
+        self.max_tool_calls: int = options["max_tool_calls"]
+        self._asked: dict[Offer, Runnable[Any, Any]] = {}
+        self._lock = threading.Lock()
+
+    def with_(self, **changes: Any) -> Agent:
+        """A copy in which some of `agent`'s arguments are others.
+
+        >>> from dalsegno.testing import ScriptedChatModel
+        >>> one = agent(ScriptedChatModel(["Wind."]), "Write about {topic}.", writes="draft")
+        >>> one.with_(writes="text", name="other").invoke({"topic": "wind"})
+        {'text': 'Wind.'}
+        """
+        for name in changes:
+            if name not in self._given:
+                raise DefinitionError(
+                    f"with_({name}=...): agent has no such argument{did_you_mean(name, self._given)}"
+                )
+        return type(self)(**{**self._given, **changes})
+
+    def declares(self) -> dict[str, Any]:
+        """The most model calls of an execution, and the state keys that it reads and writes.
+
+        Model calls: ``max_turns`` with tools, else 1; ``+ corrections`` with an `output`; and for tools that are
+        agents or workflows ``+ max_tool_calls`` times the most calls of one of them (unknown where one's are unknown).
+        """
+        said: dict[str, Any] = {"calls": self.most_calls, "writes": self._written()}
+        if self.told.reads is not None:
+            said["reads"] = self.told.reads
+        return said
+
+    @property
+    def most_calls(self) -> int | None:
+        """The most model calls of an execution; None where a tool's are unknown."""
+        inside: list[int | None] = [getattr(t, "most_calls", 0) for t in self.toolbox.tools.values()]
+        if None in inside:
+            return None
+        return (
+            self.max_turns + self.corrections + self.max_tool_calls * max([n or 0 for n in inside], default=0)
+        )
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Ask the model, use the tools it calls, and return the update of the state.
+
+        Raises
+        ------
+        FieldMissing
+            The state lacks a field of the prompt.
+        AnswerInvalid
+            The model's answer did not fit, to the last correction.
+        """
+        config, counted = ensure_config(config), Counter[str]()
+
+        def do(step: Any) -> Any:
+            if isinstance(step, Ask):
+                return self._said(self._asking(step.offer).invoke(list(step.messages), config))
+            if isinstance(step, Use):
+                return self.toolbox.use(step.calls, config, counted)
+            return self._corrected(step)
+
+        talk = self._talk(input)
+        step = next(talk)
+        while True:
+            try:
+                step = talk.send(do(step))
+            except StopIteration as end:
+                return self._update(end.value)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """`invoke` in the running event loop."""
+        config, counted = ensure_config(config), Counter[str]()
+
+        async def do(step: Any) -> Any:
+            if isinstance(step, Ask):
+                return self._said(await self._asking(step.offer).ainvoke(list(step.messages), config))
+            if isinstance(step, Use):
+                return await self.toolbox.ause(step.calls, config, counted)
+            return self._corrected(step)
+
+        talk = self._talk(input)
+        step = next(talk)
+        while True:
+            done = await do(step)
+            try:
+                step = talk.send(done)
+            except StopIteration as end:
+                return self._update(end.value)
+
+    # -- inside -------------------------------------------------------------------------------------
+
+    def _talk(self, state: Any) -> Talk:
+        rules = Rules(
+            node=self.place,
+            output=self.output,
+            has_tools=len(self.toolbox) > 0,
+            turns=self.max_turns,
+            corrections=self.corrections,
+            tool_calls=self.max_tool_calls,
+        )
+        return conversation(rules, self.told.to(state, node=self.place))
+
+    def _asking(self, offer: Offer) -> Runnable[Any, Any]:
+        """The model, with the tools and the schema it is offered."""
+        with self._lock:
+            if offer not in self._asked:
+                self._asked[offer] = self._offering(resolved(self._given["model"]), offer)
+            return self._asked[offer]
+
+    def _offering(self, model: Any, offer: Offer) -> Runnable[Any, Any]:
+        if offer == "none":
+            if self.output is None:
+                return model  # type: ignore[no-any-return]  # a chat model
+            return model.with_structured_output(self.output.schema, include_raw=True)  # type: ignore[no-any-return]  # as before
+        tools: list[Any] = list(self.toolbox.tools.values())
+        if self.output is None:
+            choice = {"tool_choice": "none"} if offer == "no more tools" else {}
+            return model.bind_tools(tools, **choice)  # type: ignore[no-any-return]  # as before
+        answer = {
+            "type": "function",
+            "function": {
+                "name": self.output.name,
+                "description": self.output.schema["description"],
+                "parameters": {
+                    k: v for k, v in self.output.schema.items() if k not in ("title", "description")
+                },
+            },
+        }
+        offered = [*tools, answer] if offer == "tools" else [answer]
+        return model.bind_tools(offered, tool_choice="any")  # type: ignore[no-any-return]  # as before
+
+    def _said(self, result: Any) -> Said:
+        if isinstance(result, Mapping) and self.output is not None:
+            return self.output.said(result)
+        return Said(result)
+
+    def _corrected(self, step: Corrected) -> None:
+        execution = current_execution()
+        if execution is not None and execution.context is not None:
+            execution.context.acted(execution.whole, "agent", "corrected", {"correction": step.number})
+
+    # -- what is written ----------------------------------------------------------------------------
+
+    def _check_writes(self) -> None:
+        writes, output = self.writes, self.output
+        if isinstance(writes, Mapping):
+            for key, field in writes.items():
+                if output is None or field not in output.fields:
+                    known = output.fields if output is not None else ()
+                    raise DefinitionError(
+                        f"agent(writes={{{key!r}: {field!r}}}): the output has no field `{field}`"
+                        f"{did_you_mean(field, known) or '.'} It has {', '.join(f'`{f}`' for f in known) or 'none'}."
+                    )
+        elif writes is None and output is not None and not output.fields:
+            raise DefinitionError(
+                f"agent(output={output.type!r}): the answer has no fields that could be state keys. Say where it goes: "
+                'writes="key".'
+            )
+
+    def _written(self) -> tuple[str, ...]:
+        if isinstance(self.writes, str):
+            return (self.writes,)
+        if self.writes is not None:
+            return tuple(self.writes)
+        return self.output.fields if self.output is not None else (MESSAGES,)
+
+    def _update(self, answer: Answer) -> dict[str, Any]:
+        value, output = answer.value, self.output
+        if isinstance(self.writes, str):
+            return {self.writes: value}
+        if output is None:
+            return {MESSAGES: answer.messages}
+        if self.writes is not None:
+            return {key: output.part(value, field) for key, field in self.writes.items()}
+        return output.parts(value)
+
+
+def _as_tools(given: Sequence[Any]) -> list[Any]:
+    from dalsegno.nodes.tool import as_tool
+
+    return [as_tool(each) for each in given]

@@ -1,0 +1,61 @@
+"""Chat models as they are given to an agent: one of LangChain's, or its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import Runnable
+
+from dalsegno.errors import DefinitionError, MissingExtra
+
+
+def check_model(model: Any) -> None:
+    """Refuse what cannot be a model.
+
+    Raises
+    ------
+    DefinitionError
+        It is neither a chat model, nor ``"provider:name"``, nor a runnable around a model.
+    """
+    if isinstance(model, str):
+        if not model.strip():
+            raise DefinitionError('A model has a name: "provider:name", as in "openai:gpt-5-mini".')
+    elif not isinstance(model, Runnable):
+        raise DefinitionError(
+            f'{model!r} is no model. A model is a LangChain chat model, or "provider:name", as in "openai:gpt-5-mini".'
+        )
+
+
+def resolved(model: Any) -> Any:
+    """The model itself; one that is given by name is made by LangChain's `init_chat_model`.
+
+    Raises
+    ------
+    MissingExtra
+        `langchain`, or the provider's own package, is not installed.
+    DefinitionError
+        LangChain knows no such provider.
+    """
+    if not isinstance(model, str):
+        return model
+    try:
+        from langchain.chat_models import init_chat_model
+    except ImportError as error:
+        raise MissingExtra(
+            f'A model by name, like {model!r}, needs LangChain: pip install "dalsegno[models]". Or give the model.',
+            extra="models",
+        ) from error
+    try:
+        return init_chat_model(model)
+    except ImportError as error:
+        raise MissingExtra(
+            f"The model {model!r} needs its provider's package: {error}", extra="models"
+        ) from error
+    except ValueError as error:
+        raise DefinitionError(f'{model!r} names no model; it is "provider:name". {error}') from error
+
+
+def is_model(value: Any) -> bool:
+    """Whether something is a chat model, or the name of one."""
+    return isinstance(value, BaseChatModel) or (isinstance(value, str) and ":" in value)

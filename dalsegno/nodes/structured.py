@@ -1,0 +1,181 @@
+"""The shape of an answer: the schema a model is given, and the validation of what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import typing_extensions
+from langchain_core.messages import AIMessage
+from langchain_core.utils.json_schema import dereference_refs
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from dalsegno.errors import DefinitionError
+
+WRAPPED = "answer"
+"""The one key of an answer that is no object: a `Literal`, a number, a list."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Said:
+    """What a model said: the message, and the data in it, or the problem with it."""
+
+    message: AIMessage
+    data: Any = None
+    problem: str | None = None
+
+
+class Output:
+    """The shape of an answer.
+
+    Parameters
+    ----------
+    type
+        A pydantic model, a TypedDict, a dataclass, a `Literal`, or any other type that pydantic can validate. What
+        is no object goes to the model as an object with the one key ``answer``.
+
+    Raises
+    ------
+    DefinitionError
+        Pydantic has no schema for it.
+    """
+
+    def __init__(self, type: Any) -> None:
+        self.type = type
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(modern(type))
+            schema = self._adapter.json_schema()
+        except (PydanticUserError, NameError, TypeError) as error:
+            raise DefinitionError(
+                f"output={type!r}: pydantic cannot tell its JSON schema: {error}. Use a pydantic model, a TypedDict, a "
+                "dataclass or a Literal."
+            ) from error
+        if "$defs" in schema:
+            schema = {k: v for k, v in dereference_refs(schema).items() if k != "$defs"}
+        self.is_object = schema.get("type") == "object" and "properties" in schema
+        if not self.is_object:
+            schema = {"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]}
+        own = type_name(type)
+        self.name = re.sub(r"\W+", "_", own, flags=re.ASCII)[:64] or "Answer"
+        schema["title"] = self.name
+        schema.setdefault("description", _first_words(type) or "The answer.")
+        self.schema: dict[str, Any] = schema
+        self.fields: tuple[str, ...] = tuple(schema["properties"]) if self.is_object else ()
+
+    def read(self, data: Any) -> Any:
+        """The answer as a value of the type.
+
+        Raises
+        ------
+        ValueError
+            It does not fit; the message says where, one line each, for the model to read.
+        """
+        if not self.is_object:
+            if not isinstance(data, Mapping) or WRAPPED not in data:
+                raise ValueError(f"`{WRAPPED}` is missing: {_found(data)}")
+            data = data[WRAPPED]
+        try:
+            return self._adapter.validate_json(json.dumps(data))
+        except ValidationError as error:
+            raise ValueError(problems(error)) from None
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+    def said(self, answer: Mapping[str, Any]) -> Said:
+        """What a model's ``with_structured_output(..., include_raw=True)`` gave."""
+        message, error = answer["raw"], answer.get("parsing_error")
+        if answer.get("parsed") is not None:
+            return Said(message, answer["parsed"])
+        if message.invalid_tool_calls:
+            call = message.invalid_tool_calls[0]
+            return Said(message, problem=f"the arguments are not JSON: {call['error'] or call['args']}")
+        why = f"it cannot be read: {_line(error)}" if error else f"it is no call of `{self.name}` and no JSON"
+        return Said(message, problem=why)
+
+    def part(self, value: Any, field: str) -> Any:
+        """One field of an answer."""
+        return value[field] if isinstance(value, Mapping) else getattr(value, field)
+
+    def parts(self, value: Any) -> dict[str, Any]:
+        """Every field of an answer; of a TypedDict those that were answered."""
+        if isinstance(value, Mapping):
+            return dict(value)
+        return {field: getattr(value, field) for field in self.fields}
+
+
+def problems(error: ValidationError) -> str:
+    """A failed validation in words: one line a field, with what was found there."""
+    lines = []
+    for each in error.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, each["loc"]))
+        lines.append(f"{f'`{where}`: ' if where else ''}{each['msg']}{_given(each)}")
+    return "\n".join(lines)
+
+
+def modern(hint: Any) -> Any:
+    """A type with `typing.TypedDict`s made `typing_extensions`' own, which pydantic needs before Python 3.12."""
+    if sys.version_info >= (3, 12):
+        return hint
+    if typing.is_typeddict(hint) and type_(hint).__module__ != "typing_extensions":
+        hints = get_type_hints(hint, include_extras=True)
+        keys: dict[str, Any] = {}
+        for name, each in hints.items():
+            while get_origin(each) in (typing.Required, typing.NotRequired):
+                each = get_args(each)[0]
+            wrap = (
+                typing_extensions.Required
+                if name in hint.__required_keys__
+                else typing_extensions.NotRequired
+            )
+            keys[name] = wrap[modern(each)]
+        make: Any = typing_extensions.TypedDict
+        made = make(hint.__name__, keys)
+        made.__doc__, made.__module__ = hint.__doc__, hint.__module__
+        return made
+    origin, args = get_origin(hint), get_args(hint)
+    if not args or origin is typing.Literal:
+        return hint
+    if origin is typing.Annotated:
+        return typing.Annotated[(modern(args[0]), *hint.__metadata__)]
+    inner = tuple(modern(arg) if not isinstance(arg, list) else arg for arg in args)
+    if all(new is old for new, old in zip(inner, args, strict=True)):
+        return hint
+    return Union[inner] if origin in (Union, types.UnionType) else origin[inner]  # noqa: UP007
+
+
+type_ = type
+
+
+def type_name(type: Any) -> str:
+    """The name of a class; of any other type ``"Answer"``."""
+    return type.__name__ if isinstance(type, type_) else "Answer"
+
+
+def _first_words(type: Any) -> str:
+    own = type.__dict__.get("__doc__") if isinstance(type, type_) else None
+    if not own or (dataclasses.is_dataclass(type) and own.startswith(f"{type_name(type)}(")):
+        return ""
+    return inspect.cleandoc(own).split("\n\n")[0] if type is not BaseModel else ""
+
+
+def _given(error: Any) -> str:
+    if error["type"] == "missing":
+        return ""
+    return f" (it is {_found(error['input'])})"
+
+
+def _found(value: Any) -> str:
+    shown = json.dumps(value, default=str, ensure_ascii=False)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]

@@ -1,0 +1,201 @@
+"""The tools of an agent: calls of them checked, made side by side, and every failure made a result."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from langchain_core.messages import ToolCall, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config, get_executor_for_config
+from langchain_core.runnables.utils import gather_with_concurrency
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
+from pydantic import BaseModel, ValidationError
+
+from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
+from dalsegno.nodes.execution import CURRENT, Execution, current_execution
+from dalsegno.nodes.structured import problems
+
+PASSED_ON = (GraphBubbleUp, KernelError, AttemptAbandoned)
+"""What no agent may react to: LangGraph's signals, a spent budget or bound, a call that was given up."""
+
+
+class Toolbox:
+    """Tools by name.
+
+    Raises
+    ------
+    DefinitionError
+        Two of them have one name.
+    """
+
+    def __init__(self, tools: Sequence[BaseTool]) -> None:
+        self.tools: dict[str, BaseTool] = {}
+        for tool in tools:
+            if tool.name in self.tools:
+                raise DefinitionError(f"Two tools are called `{tool.name}`: give one of them another name.")
+            self.tools[tool.name] = tool
+
+    def __len__(self) -> int:
+        return len(self.tools)
+
+    def use(
+        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str]
+    ) -> list[ToolMessage]:
+        """Make the calls, each in a thread of its own where there are several; results in their order.
+
+        `counted` are the calls that this execution has made before, see `key_of`.
+        """
+        keys = [key_of(call, counted) for call in calls]
+        if len(calls) == 1 and not self._is_async(calls[0]):
+            return [self._use(calls[0], config, keys[0])]
+        with get_executor_for_config(ensure_config(config)) as executor:
+            return list(executor.map(lambda call, key: self._use(call, config, key), calls, keys))
+
+    async def ause(
+        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str]
+    ) -> list[ToolMessage]:
+        """`use` in the running event loop."""
+        keys = [key_of(call, counted) for call in calls]
+        tasks = [asyncio.ensure_future(self._ause(c, config, k)) for c, k in zip(calls, keys, strict=True)]
+        try:
+            return await gather_with_concurrency(config.get("max_concurrency"), *map(_waited, tasks))
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
+    def _is_async(self, call: ToolCall) -> bool:
+        tool = self.tools.get(call["name"])
+        return getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
+
+    def _use(self, call: ToolCall, config: RunnableConfig, key: str) -> ToolMessage:
+        problem = self._unfit(call)
+        if problem is not None:
+            return failed(call, problem)
+        tool = self.tools[call["name"]]
+        with _part(call["name"], key):
+            try:
+                if self._is_async(call):  # in a thread of its own, so no event loop is running
+                    return _message(call, asyncio.run(tool.ainvoke(_request(call), config)))
+                return _message(call, tool.invoke(_request(call), config))
+            except PASSED_ON:
+                raise
+            except Exception as error:
+                return self._failed(call, error)
+
+    async def _ause(self, call: ToolCall, config: RunnableConfig, key: str) -> ToolMessage:
+        problem = self._unfit(call)
+        if problem is not None:
+            return failed(call, problem)
+        with _part(call["name"], key):
+            try:
+                return _message(call, await self.tools[call["name"]].ainvoke(_request(call), config))
+            except PASSED_ON:
+                raise
+            except Exception as error:
+                return self._failed(call, error)
+
+    def _unfit(self, call: ToolCall) -> str | None:
+        """Why a call cannot be made: no such tool, or an argument that it does not have."""
+        name = call["name"]
+        tool = self.tools.get(name)
+        if tool is None:
+            return f"There is no tool `{name}`{did_you_mean(name, self.tools) or '.'} {self._listed()}"
+        known = arguments_of(tool)
+        for argument in call["args"]:
+            if known is not None and argument not in known:
+                return (
+                    f"`{name}` takes no argument `{argument}`{did_you_mean(argument, known) or '.'} "
+                    f"It takes {', '.join(f'`{k}`' for k in known) or 'none'}."
+                )
+        return None
+
+    def _listed(self) -> str:
+        return f"There {'are' if len(self) > 1 else 'is'} {', '.join(f'`{name}`' for name in self.tools)}."
+
+    def _failed(self, call: ToolCall, error: Exception) -> ToolMessage:
+        tool = self.tools[call["name"]]
+        if isinstance(error, ToolFailed) and error.data.get("loud"):
+            raise error
+        schema = tool.args_schema
+        is_argument = isinstance(error, ValidationError) and error.title == getattr(schema, "__name__", None)
+        if isinstance(error, ValidationError) and is_argument:
+            return failed(call, f"The arguments of `{tool.name}` do not fit:\n{problems(error)}")
+        execution = current_execution()
+        if execution is not None and execution.context is not None:
+            detail = {"tool": tool.name, "error": type(error).__name__}
+            execution.context.acted(execution.whole, "tool", "failed", detail)
+        said = error.problem if isinstance(error, ToolFailed) else f"{type(error).__name__}: {error}"
+        return failed(call, f"`{tool.name}` failed. {said}")
+
+
+def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
+    """The arguments that a tool takes from a model; None where it may take others."""
+    schema: Any = tool.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        whole = tool.args_schema
+        extra = getattr(whole, "model_config", {}).get("extra")
+        return None if extra == "allow" else tuple(schema.model_fields)
+    if isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
+        return tuple(schema.get("properties", ()))
+    return None
+
+
+def key_of(call: ToolCall, counted: Counter[str]) -> str:
+    """What a call goes by when it is made again: what is asked of which tool, and how often it was asked before.
+
+    Not the number of the call, nor the model's id for it: a model that is asked again may call other tools, or the
+    same one for something else, and must not be given the recorded result of another call.
+    """
+    said = json.dumps([call["name"], call["args"]], sort_keys=True, default=str)
+    digest = hashlib.sha256(said.encode()).hexdigest()[:16]
+    counted[digest] += 1
+    return f"{digest}.{counted[digest]}"
+
+
+def failed(call: ToolCall, problem: str) -> ToolMessage:
+    """A failure as a result that a model can react to."""
+    return ToolMessage(problem, tool_call_id=call["id"] or "", name=call["name"], status="error")
+
+
+def _request(call: ToolCall) -> Any:
+    return {"name": call["name"], "args": call["args"], "id": call["id"] or "", "type": "tool_call"}
+
+
+def _message(call: ToolCall, result: Any) -> ToolMessage:
+    if isinstance(result, ToolMessage):
+        return result
+    raise ToolFailed(
+        f"The tool `{call['name']}` gave {type(result).__name__}, and an agent takes a value. A tool that steers the "
+        "graph stands in a node of its own.",
+        node=call["name"],
+        tool=call["name"],
+        problem=f"it gave {type(result).__name__}",
+        loud=True,
+    )
+
+
+async def _waited(task: asyncio.Task[ToolMessage]) -> ToolMessage:
+    return await task
+
+
+@contextmanager
+def _part(name: str, key: str) -> Iterator[None]:
+    """A call inside of an execution: the names of its effects, and its idempotency key, are its own."""
+    whole: Execution | None = current_execution()
+    if whole is None:
+        yield
+        return
+    token = CURRENT.set(whole.part(name, key))
+    try:
+        yield
+    finally:
+        CURRENT.reset(token)
