@@ -11,8 +11,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import run_in_executor
+from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.runtime import get_runtime
 
 from dalsegno.errors import DefinitionError
@@ -38,7 +41,7 @@ class Caller:
     """A node's action or a router, ready to be called.
 
     `call` and `acall` take the argument and LangGraph's config. `is_async` says that only `acall`
-    works; `native` that the action brings its own sync and async way (a runnable, a subworkflow);
+    works; `native` that the action brings its own sync and async way (most runnables, a subworkflow);
     `policed` that several attempts may lie between a call and its answer.
     """
 
@@ -52,7 +55,7 @@ class Caller:
         if inspect.isgeneratorfunction(action) or inspect.isasyncgenfunction(action):
             action = RunnableLambda(action, name=name)
         if isinstance(action, Runnable):
-            self.native = True
+            self.native = has_async_way(action)
             self.call: Callable[[Any, Config], Any] = lambda argument, config: action.invoke(argument, config)
             self.acall: Callable[[Any, Config], Any] = lambda argument, config: action.ainvoke(
                 argument, config
@@ -80,6 +83,24 @@ class Caller:
             f"`{self.name}` is a coroutine function, or can only be cancelled in an event loop: use `ainvoke` or "
             "`astream`, or give the workflow to a Runner, whose `run` drives async nodes on a loop of its own."
         )
+
+
+def has_async_way(runnable: Any) -> bool:
+    """Whether a runnable can be cancelled in an event loop; False where it would only go on in a thread there."""
+    steps = getattr(runnable, "steps", None)
+    if isinstance(steps, list):
+        return all(map(has_async_way, steps))
+    if isinstance(runnable, RunnableBindingBase):
+        return has_async_way(runnable.bound)
+    if isinstance(runnable, RunnableLambda):
+        return getattr(runnable, "afunc", None) is not None
+    if isinstance(runnable, BaseTool):
+        own = getattr(runnable, "coroutine", None) is not None
+        return own or type(runnable)._arun not in (BaseTool._arun, StructuredTool._arun, Tool._arun)
+    if isinstance(runnable, BaseChatModel):
+        own = type(runnable)._agenerate is not BaseChatModel._agenerate
+        return own or type(runnable)._astream is not BaseChatModel._astream
+    return type(runnable).ainvoke is not Runnable.ainvoke
 
 
 def _is_coroutine_function(action: Any) -> bool:

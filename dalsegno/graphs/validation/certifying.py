@@ -10,7 +10,13 @@ from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import listed
 from dalsegno.graphs.validation.report import Bound, Certificate
 from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Walks
-from dalsegno.graphs.validation.timing import seconds_of_attempts, seconds_over_windows, turn_of
+from dalsegno.graphs.validation.timing import (
+    going_on,
+    seconds_of_attempts,
+    seconds_over_windows,
+    turn_of,
+    waits_alone,
+)
 
 COMMITTED = "Committed supersteps are counted; each crash repeats at most the one in flight."
 DECLARED = (
@@ -18,7 +24,10 @@ DECLARED = (
     "and send (`Send`) only where their return type or code says so."
 )
 CALLS = "No node makes more model calls than it declares."
-TIMEOUTS = "Every timeout ends its attempt at once."
+TIMEOUTS = "Every timeout ends its attempt at once; routers, reducers and commits take no time."
+ABANDONED = (
+    "A synchronous node is abandoned when its time is over: its thread may still be running on its own."
+)
 PEOPLE = "Waiting for people is excluded."
 AT_ONCE = "The tasks of one superstep all run at the same time."
 
@@ -168,8 +177,8 @@ class _Certifier:
         return self._weighed(weight, (CALLS,))
 
     def _seconds(self) -> Bound:
-        if unseen := self._unseen("seconds"):
-            return unseen
+        if self.facts.opaque:
+            return self._unseen("seconds") or Bound(None)
         handled = [n.name for n in self.facts.order if n.error_handler is not None]
         if handled:
             return Bound(None, reason=f"T107: the error handler of {listed(handled)} has no timeout.")
@@ -177,18 +186,20 @@ class _Certifier:
         late: list[str] = []
         stuck: list[str] = []
         for node in self.facts.order:
-            part = self.inner.get(node.name)
-            if part is not None:
-                weight[node.name] = math.ceil((part.seconds or 0) * 1000)
-            elif turn_of(node) is None:
+            if turn_of(node) is None:
                 return Bound(
                     None, reason=f"`{node.name}` waits for its turn as long as it takes. Use `max_wait=`."
                 )
+            if node.name in self.inner:
+                inside = self._seconds_inside(node, self.inner[node.name])
+                if isinstance(inside, Bound):
+                    return inside
+                weight[node.name] = inside
             elif node.timeout is None:
                 if node.kind != "human":
                     late.append(node.name)
                 weight[node.name] = 0
-            elif not node.is_async and node.kind != "human":
+            elif node.kind != "human" and not waits_alone(self.facts.spec, node):
                 stuck.append(node.name)
             else:
                 weight[node.name] = seconds_of_attempts(node)
@@ -197,13 +208,44 @@ class _Certifier:
             return Bound(None, reason=f"T107: {listed(late)} {verb} no timeout. Use `timeout=`.")
         if stuck:
             return Bound(None, reason=f"T110: sync {listed(stuck)} cannot be cancelled. Use async functions.")
-        extra = (TIMEOUTS, PEOPLE, AT_ONCE) if self.facts.parallel else (TIMEOUTS, PEOPLE)
+        extra = [TIMEOUTS]
+        if any(n.timeout is not None and not n.is_async and n.kind != "human" for n in self.facts.order):
+            extra.append(ABANDONED)
+        for part in self.inner.values():
+            extra += [a for a in part.bounds["seconds"].assumptions if a == ABANDONED]
+        extra.append(PEOPLE)
         if not self.facts.parallel:
             walk = self.walks.walk(weight)
-            return _in_seconds(walk.bound, self._unfolded(walk), self.assumptions + extra)
+            return _in_seconds(walk.bound, self._unfolded(walk), self._with(*extra))
         value = sum(self.counts.supersteps_of[name] * each for name, each in weight.items())
         value = min(value, seconds_over_windows(weight, self.facts.depth, self.walks.latest))
-        return _in_seconds(value, (), self.assumptions + extra)
+        return _in_seconds(value, (), self._with(*extra, AT_ONCE))
+
+    def _seconds_inside(self, node: NodeSpec, part: Certificate) -> int | Bound:
+        """The milliseconds of one execution of a subworkflow, or that there is no bound on them."""
+        waits = math.ceil(1000 * (turn_of(node) or 0))
+        others = node.attempts - 1  # its fallbacks
+        if node.timeout is None:
+            if part.seconds is None:
+                return Bound(None, reason=f"in `{node.name}`: {part.bounds['seconds'].reason}")
+            if others:
+                return Bound(
+                    None, reason=f"T107: the fallback of `{node.name}` has no timeout. Use `timeout=`."
+                )
+            return waits + math.ceil(part.seconds * 1000)
+        later, endless = going_on(node.child) if node.child is not None else (0, [])
+        if part.seconds is None and endless:
+            return Bound(
+                None,
+                reason=f"T110: sync {listed(endless)} in `{node.name}` cannot be cancelled. Use `timeout=` there.",
+            )
+        limit = math.ceil(node.timeout * 1000)
+        own = limit + later if not endless else math.inf
+        inside = math.ceil(part.seconds * 1000) if part.seconds is not None else math.inf
+        return waits + int(min(own, inside)) + others * limit
+
+    def _with(self, *extra: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.assumptions, *extra)))
 
     def _by_node(self) -> Mapping[str, int]:
         found: dict[str, int] = {}

@@ -13,6 +13,7 @@ from dalsegno.graphs.validation.certifying import certify
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import RULES, finding, raised_elsewhere, selected
 from dalsegno.graphs.validation.report import Certificate, Finding, Report, Waived
+from dalsegno.graphs.validation.timing import limit_of
 
 LARGE = 5_000
 """Nodes from which on a graph is large."""
@@ -69,8 +70,11 @@ def _check(spec: WorkflowSpec, codes: frozenset[str], exact: bool) -> Report:
     recursive: set[int] = set()
     findings: list[Finding] = []
     waived: list[Waived] = []
-    for part, path in _inside_out(spec, recursive):
-        facts = Facts(part, certificates, recursive, exact=exact).settled()
+    parts = list(_inside_out(spec, recursive))
+    budgeted = _budgeted(part for part, _ in reversed(parts))
+    for part, path in parts:
+        in_seconds = id(part) in budgeted
+        facts = Facts(part, certificates, recursive, exact=exact, seconds_are_budgeted=in_seconds).settled()
         found, certificates[id(part)] = _check_level(facts)
         kept, excused = _waive(part, found)
         findings.extend(_inner(f, path) for f in kept)
@@ -83,6 +87,18 @@ def _check(spec: WorkflowSpec, codes: frozenset[str], exact: bool) -> Report:
         tuple(w for w in waived if w.finding.code in codes),
         tuple(f for f in findings if f.code not in codes),
     )
+
+
+def _budgeted(outside_in: Iterable[WorkflowSpec]) -> set[int]:
+    """The ids of the workflows whose seconds count: budgeted there, or where they run without a timeout."""
+    found: set[int] = set()
+    for part in outside_in:
+        if limit_of(part.budget, "seconds") is not None:
+            found.add(id(part))
+        if id(part) in found:
+            inner = (n.child for n in part.nodes.values() if n.child is not None and n.timeout is None)
+            found.update(map(id, inner))
+    return found
 
 
 @contextmanager

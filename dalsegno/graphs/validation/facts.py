@@ -31,9 +31,11 @@ class Facts:
         recursive: Collection[int] = (),
         never_open: tuple[EdgeSpec, ...] = (),
         exact: bool = False,
+        seconds_are_budgeted: bool = False,
     ) -> None:
         self.spec = spec
         self.exact = exact
+        self.seconds_are_budgeted = seconds_are_budgeted
         self.never_open = never_open
         self._certificates = certificates or {}
         self._recursive = recursive
@@ -66,7 +68,9 @@ class Facts:
         )
         if not closed or self.parallel:
             return self
-        return Facts(self.spec, self._certificates, self._recursive, closed, self.exact)
+        return Facts(
+            self.spec, self._certificates, self._recursive, closed, self.exact, self.seconds_are_budgeted
+        )
 
     def certificate_of(self, child: WorkflowSpec) -> Certificate | None:
         """The certificate of a subworkflow, which was checked before."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation.facts import Facts
@@ -17,6 +16,7 @@ from dalsegno.graphs.validation.registry import (
     walk_in_words,
 )
 from dalsegno.graphs.validation.report import Certificate, Finding
+from dalsegno.graphs.validation.timing import going_on, limit_of, waits_alone
 
 
 def _in_a_workflow(facts: Facts) -> str:
@@ -177,7 +177,7 @@ def over_budget(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     if budget is None:
         return
     for what in ("supersteps", "model_calls", "seconds"):
-        limit = _limit(budget, what)
+        limit = limit_of(budget, what)
         bound = certificate.bounds[what]
         if limit is None or bound.value is None or bound.value <= limit:
             continue
@@ -195,11 +195,6 @@ def over_budget(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
             fix="lower the bounds",
             places=(facts.spec.name,),
         )
-
-
-def _limit(budget: Any, what: str) -> int | float | None:
-    value = budget.get(what) if isinstance(budget, dict) else getattr(budget, what, None)
-    return value if isinstance(value, int | float) else None
 
 
 @bound_rule("T106", "warning")
@@ -232,8 +227,9 @@ def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     """No bound in seconds: nodes have no timeout.
 
     ## What it does
-    Where the workflow's budget has seconds, looks for nodes without `timeout=`, one finding for all,
-    and for error handlers, which run in their node's superstep and have none.
+    Where seconds are budgeted, in the workflow or in one that runs it without a timeout, looks for nodes
+    without `timeout=`, one finding for all, and for error handlers, which run in their node's superstep
+    and have none.
 
     ## Why is this bad
     One call that never answers holds the run for ever.
@@ -244,9 +240,11 @@ def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     ## Use instead
         flow.add_node("fetch", fetch, timeout=30)
     """
-    if _limit(facts.spec.budget, "seconds") is None:
+    if not facts.seconds_are_budgeted:
         return
-    late = [n for n in facts.order if n.timeout is None and n.child is None and n.kind != "human"]
+    # The fallback of a subworkflow is beside it: what bounds the one does not bound the other.
+    untimed = (n for n in facts.order if n.timeout is None and n.kind != "human")
+    late = [n for n in untimed if n.child is None or n.attempts > 1]
     if late:
         verb = "has" if len(late) == 1 else "have"
         message = f"no bound in seconds: {listed(n.name for n in late)} {verb} no timeout. Use `timeout=`."
@@ -316,31 +314,41 @@ def cannot_be_cancelled(facts: Facts, certificate: Certificate) -> Iterator[Find
     """No bound in seconds: synchronous nodes cannot be cancelled.
 
     ## What it does
-    Where the workflow's budget has seconds, looks for synchronous nodes with a timeout; one finding
-    for all.
+    Where seconds are budgeted, looks for subworkflows with a timeout that hold synchronous nodes without
+    one, and for synchronous nodes with a timeout in a graph that was read from LangGraph, which refuses to
+    run them. One finding for all.
 
     ## Why is this bad
-    Python cannot stop a thread: after its timeout a synchronous node is abandoned, not ended.
+    Python cannot stop a thread. A synchronous node of a Workflow is abandoned after its own timeout; that of
+    the whole subworkflow waits for the thread.
 
     ## Example
-        def crunch(state): ...
+        inner.add_node("crunch", crunch)            # def crunch(state): ...
+        outer.add_node("inner", inner, timeout=30)
 
     ## Use instead
-        async def crunch(state): ...     # or a subprocess
+        inner.add_node("crunch", crunch, timeout=30)
+        outer.add_node("inner", inner)
     """
-    if _limit(facts.spec.budget, "seconds") is None:
+    if not facts.seconds_are_budgeted:
         return
-    stuck = [
-        n
-        for n in facts.order
-        if n.timeout is not None and not n.is_async and n.child is None and n.kind != "human"
-    ]
+    stuck: dict[str, NodeSpec] = {}
+    for node in facts.order:
+        if node.timeout is None or node.kind == "human":
+            continue
+        if node.child is None:
+            if not waits_alone(facts.spec, node):
+                stuck[node.name] = node
+        elif (part := facts.certificate_of(node.child)) is not None and part.seconds is None:
+            stuck |= {f"{node.name}/{name}": node for name in going_on(node.child)[1]}
     if stuck:
         message = (
-            f"no bound in seconds: sync {listed(n.name for n in stuck)} cannot be cancelled. "
-            "Use async functions, or a subprocess."
+            f"no bound in seconds: sync {listed(stuck)} cannot be cancelled. "
+            "Use async functions, or `timeout=` on a node of a Workflow."
         )
-        yield _one_for_all("T110", message, stuck, "async or subprocess")
+        yield _one_for_all(
+            "T110", message, [*{n.name: n for n in stuck.values()}.values()], "timeout= or async"
+        )
 
 
 @rule("T111", "error")

@@ -7,12 +7,45 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.model import NodeSpec, WorkflowSpec
 
 
 def seconds_of_attempts(node: NodeSpec) -> int:
     """The longest time of one execution in milliseconds: its turn, all attempts, and the pauses between them."""
     return math.ceil(1000 * (node.attempts * (node.timeout or 0) + _pauses(node) + (turn_of(node) or 0)))
+
+
+def limit_of(budget: Any, what: str) -> int | float | None:
+    """One limit of a budget, a `Budget` or a mapping; None where it has none."""
+    value = budget.get(what) if isinstance(budget, dict) else getattr(budget, what, None)
+    return value if isinstance(value, int | float) else None
+
+
+def waits_alone(spec: WorkflowSpec, node: NodeSpec) -> bool:
+    """Whether a node with a timeout is left when its time is over, whether it ends or not.
+
+    A synchronous function of a Workflow is abandoned in its thread. LangGraph refuses to time one.
+    """
+    return spec.exact_choices or node.is_async
+
+
+def going_on(spec: WorkflowSpec) -> tuple[int, list[str]]:
+    """What a graph may still do when it is cancelled: for so many milliseconds, and nodes that nothing ends.
+
+    A coroutine is cancelled with it. Of a synchronous node the thread goes on, until its own timeout.
+    """
+    most, endless = 0, list[str]()
+    for node in spec.nodes.values():
+        if node.child is not None:
+            inner, names = going_on(node.child)
+            most = max(most, inner)
+            endless += [f"{node.name}/{name}" for name in names]
+        elif not node.is_async and node.kind != "human":
+            if node.timeout is None:
+                endless.append(node.name)
+            else:
+                most = max(most, seconds_of_attempts(node))
+    return most, endless
 
 
 def turn_of(node: NodeSpec) -> float | None:

@@ -119,7 +119,12 @@ def test_loops_that_multiply_beyond_all_numbers_have_a_bound_or_say_why_not() ->
     inner = None
     for _ in range(30):
         node = NodeSpec(
-            "a", is_async=True, timeout=1.0, calls=1, child=inner, kind="subworkflow" if inner else "function"
+            "a",
+            is_async=True,
+            timeout=None if inner else 1.0,
+            calls=1,
+            child=inner,
+            kind="subworkflow" if inner else "function",
         )
         made = Builder(node).edge(START, "a").choice("a", ("a", 10**15, END), END)
         inner = made.spec()

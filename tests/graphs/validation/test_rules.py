@@ -236,13 +236,15 @@ def contains_itself(bad):
 
 @case(
     "T110",
-    "no bound in seconds: sync `crunch` cannot be cancelled. Use async functions, or a subprocess.",
-    "crunch",
+    "no bound in seconds: sync `inner/crunch` cannot be cancelled. "
+    "Use async functions, or `timeout=` on a node of a Workflow.",
+    "inner",
     severity="warning",
 )
-def sync_with_timeout(bad):
-    made = Builder(NodeSpec("crunch", timeout=5, is_async=not bad)).edge(START, "crunch").edge("crunch", END)
-    return made.spec(budget={"seconds": 60})
+def sync_in_a_timed_subworkflow(bad):
+    child = Builder(NodeSpec("crunch", is_async=not bad)).edge(START, "crunch").edge("crunch", END).spec("in")
+    made = Builder(NodeSpec("inner", kind="subworkflow", child=child, timeout=30.0))
+    return made.edge(START, "inner").edge("inner", END).spec(budget={"seconds": 60})
 
 
 @case(
