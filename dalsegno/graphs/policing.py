@@ -97,16 +97,24 @@ class PolicedCaller(Caller):
         execution = CURRENT.get()
         if execution is not None and self._most_calls is not None:
             execution.most_calls = self._most_calls
-        store = get_runtime().store if self._wants_store else None
-        return Case(self.name, (argument, config), store=store, again=_again)
+        if not (self._wants_store or self._waits):
+            return Case(self.name, (argument, config), again=_again)
+        runtime = get_runtime()
+        return Case(
+            self.name,
+            (argument, config),
+            store=runtime.store if self._wants_store else None,
+            again=_again,
+            fenced=self._waits and not _writes_nothing(runtime.stream_writer),
+        )
 
     def _sync(self, caller: Caller) -> Call:
         """The innermost call; with a timeout it is made in a worker thread, where it may be abandoned."""
-        waits, given = self._waits, self._given
+        given = self._given
 
         def call(case: Case) -> Any:
             argument, config = case.args
-            return given(case, caller.call(argument, _fenced(config) if waits else config))
+            return given(case, caller.call(argument, _fenced(config) if case.fenced else config))
 
         return call
 
@@ -188,6 +196,12 @@ def _fenced(config: Config) -> Config:
     }
     var_child_runnable_config.set(config)
     return config
+
+
+def _writes_nothing(writer: Any) -> bool:
+    """Whether a writer cannot write: LangGraph's, where nobody streams, is a function that refers to nothing."""
+    code = getattr(writer, "__code__", None)
+    return code is not None and writer.__closure__ is None and not code.co_names
 
 
 class _Writer:

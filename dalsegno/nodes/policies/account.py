@@ -117,12 +117,12 @@ class Account:
     ) -> None:
         """What was spent after all. Without a `cost` it is that of the tokens, at the run's prices."""
         with self._lock:
-            if cost is None:
+            if cost is None and (input_tokens or output_tokens):
                 prices = {m: p for _, _, budget in self._budgets(node) for m, p in budget.prices.items()}
                 price = price_of(prices, model)
                 cost = (input_tokens * price[0] + output_tokens * price[1]) / 1e6 if price else 0.0
             self._add(node, "tokens", input_tokens + output_tokens)
-            self._add(node, "cost", cost)
+            self._add(node, "cost", cost or 0.0)
             self._add(node, "seconds", seconds)
 
     def limit(self, node: str, budget: Budget) -> None:

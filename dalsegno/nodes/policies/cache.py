@@ -221,10 +221,13 @@ def _serde() -> Any:
     return JsonPlusSerializer(allowed_msgpack_modules=None)  # builds no class that a store may name
 
 
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
+
+
 def digest(value: Any) -> str:
     """A short text that is the same for the same value: of its JSON, or where it has none of its pickle."""
     try:
-        body = json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+        body = _JSON.encode(value).encode()
     except (TypeError, ValueError):
         body = pickle.dumps(value, protocol=5)
     return hashlib.sha256(body).hexdigest()

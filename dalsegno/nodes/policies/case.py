@@ -30,7 +30,8 @@ class Case:
 
     `deadline` is when the attempts must be over, on the clock of the timeout. `again` begins a further
     attempt of the node; `store` is LangGraph's store where the graph has one. `keep` says that the answer is
-    worth keeping: the node's own, and one that it may give.
+    worth keeping: the node's own, and one that it may give. `fenced` says that somebody reads the stream that
+    the call may write to, so that it must not once it is abandoned.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Case:
     again: Callable[[Exception], None] | None = None
     walk: int = 0
     keep: bool = True
+    fenced: bool = False
 
     def acted(self, policy: str, what: str, **detail: Any) -> None:
         """Tell the run's listeners, and this call's own, what a policy did."""

@@ -135,6 +135,8 @@ class RateLayer:
         return pause
 
     def _wait_for_place(self, case: Case) -> None:
+        if self._enter():
+            return
         free = threading.Event()
         if self._enter(free.set):
             return
@@ -149,6 +151,8 @@ class RateLayer:
         raise self._refused(case, self._policy.max_wait or 0.0)
 
     async def _await_place(self, case: Case) -> None:
+        if self._enter():
+            return
         loop = asyncio.get_running_loop()
         free = asyncio.Event()
 
@@ -170,14 +174,15 @@ class RateLayer:
             self._give_back(wake)
             raise
 
-    def _enter(self, wake: Callable[[], None]) -> bool:
-        """Take a place, or queue for one."""
+    def _enter(self, wake: Callable[[], None] | None = None) -> bool:
+        """Take a place, or queue for one to be woken then."""
         turns = self._turns
         with turns.lock:
             if turns.going < (self._policy.concurrency or 0) and not turns.waiting:
                 turns.going += 1
                 return True
-            turns.waiting.append(wake)
+            if wake is not None:
+                turns.waiting.append(wake)
             return False
 
     def _give_back(self, wake: Callable[[], None]) -> None:

@@ -1,6 +1,6 @@
 """The one order in which policies wrap a call, and the call of a plain function in them.
 
-cache → budget → rate limit → fallback → circuit breaker → retry → timeout → watch → the call
+cache → budget → rate limit → fallback → circuit breaker → retry → watch → timeout → the call
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ def layers(
         outer.append(BudgetLayer(policies.budget, owner))
     if policies.rate_limit is not None:
         outer.append(RateLayer(policies.rate_limit))
-    if policies.timeout is not None:
-        attempt.append(TimeoutLayer(policies.timeout, in_thread=is_sync))
     if policies.watch is not None:
         attempt.append(WatchLayer(policies.watch, writes))
+    if policies.timeout is not None:
+        attempt.append(TimeoutLayer(policies.timeout, in_thread=is_sync))
     if policies.timeout is not None and policies.timeout.total is not None:
         outer.append(_Deadline(policies.timeout))
     if policies.fallback is not None:

@@ -68,8 +68,9 @@ class TimeoutLayer:
     def around(self, inner: Call) -> Call:
         def call(case: Case) -> Any:
             seconds = self._limit(case)
-            job = WORKERS.start(Job(lambda: inner(case)))
+            job = Job(lambda: inner(case))
             try:
+                WORKERS.start(job)
                 in_time = self._clock.wait(job.done, seconds)
             except BaseException:  # Ctrl-C
                 _abandon(job)
@@ -124,12 +125,13 @@ async def in_worker(call: Call, case: Case) -> Any:
         if not answered.done():
             answered.set_result(None)
 
-    def then(job: Job) -> None:
+    def then() -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(told)
 
-    job = WORKERS.start(Job(lambda: call(case), then))
+    job = Job(lambda: call(case), then)
     try:
+        WORKERS.start(job)
         await answered
     except asyncio.CancelledError:
         _abandon(job)

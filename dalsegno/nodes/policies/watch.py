@@ -59,9 +59,6 @@ class WatchLayer:
         return acall
 
     def _looked(self, case: Case, answer: Any) -> Any:
-        execution = CURRENT.get()
-        if execution is not None and execution.abandoned:
-            return answer  # which nobody takes
         if self._policy.empty and self._is_nothing(answer):
             case.acted("watch", "empty")
             keys = ", ".join(f"`{key}`" for key in sorted(self._writes or ()))

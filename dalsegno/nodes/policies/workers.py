@@ -1,8 +1,8 @@
 """Threads that a call can be abandoned in.
 
 Not `concurrent.futures`: its threads are joined when the interpreter ends, so that one call that never
-returns would keep the process for ever. These are daemons, and one that was abandoned comes back for
-further work when its call returns after all.
+returns would keep the process for ever, and its condition and queue cost twice the hand-over. These are
+daemons, and one that was abandoned comes back for further work when its call returns after all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
 from typing import Any
 
 IDLE = 1.0
@@ -19,7 +18,7 @@ IDLE = 1.0
 
 
 class Done:
-    """A `threading.Event` for one waiter: half of what its condition and locks cost."""
+    """A `threading.Event` for one waiter: a lock, without the condition around it."""
 
     __slots__ = ("_lock", "_set")
 
@@ -47,38 +46,38 @@ class Done:
 class Job:
     """A call in a worker thread. What it gives after it was abandoned goes nowhere."""
 
-    __slots__ = ("_abandoned", "_call", "_context", "_lock", "_then", "done", "error", "result")
+    __slots__ = ("_call", "_context", "_open", "_then", "done", "error", "result")
 
-    def __init__(self, call: Callable[[], Any], then: Callable[[Job], None] | None = None) -> None:
+    def __init__(self, call: Callable[[], Any], then: Callable[[], None] | None = None) -> None:
         self._call = call
         self._context = contextvars.copy_context()
         self._then = then
-        self._lock = threading.Lock()
-        self._abandoned = False
+        # Whoever takes the one element settles the job: the worker answers it, or the waiter abandons it.
+        self._open = [True]
         self.done = Done()
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def run(self) -> None:
-        """Make the call, in the context it was given in."""
-        result, error = None, None
+    def run(self) -> bool:
+        """Make the call, in the context it was given in; whether anybody is to be told."""
         try:
-            result = self._context.run(self._call)
+            self.result = self._context.run(self._call)
         except BaseException as raised:
-            error = raised
-        with self._lock:
-            if self._abandoned:
-                return
-            self.result, self.error = result, error
-            self.done.set()
+            self.error = raised
+        if self._settled():
+            return True
+        self.result = self.error = None
+        return False
+
+    def tell(self) -> None:
+        """Wake who waits for the answer."""
+        self.done.set()
         if self._then is not None:
-            self._then(self)
+            self._then()
 
     def abandon(self) -> bool:
         """Take no answer any more; False where it has answered."""
-        with self._lock:
-            self._abandoned = not self.done.is_set()
-            return self._abandoned
+        return self._settled()
 
     def answer(self) -> Any:
         """What the call gave, or raised."""
@@ -89,9 +88,52 @@ class Job:
                 self.error = None  # no cycle of error, traceback and this frame
         return self.result
 
+    def _settled(self) -> bool:
+        try:
+            return self._open.pop()  # atomic
+        except IndexError:
+            return False
+
+
+class Worker:
+    """A thread that waits a while for the next job, among the idle ones."""
+
+    __slots__ = ("_idle", "_job", "_wake")
+
+    def __init__(self, idle: list[Worker]) -> None:
+        self._idle = idle
+        self._job: Job | None = None
+        self._wake = threading.Lock()
+        self._wake.acquire()
+
+    def take(self, job: Job) -> None:
+        """Have it run; only for who took this worker off the idle ones."""
+        self._job = job
+        self._wake.release()
+
+    def work(self) -> None:
+        """Run one job after the other, until none comes for a while."""
+        wake, idle = self._wake, self._idle
+        while True:
+            if not wake.acquire(timeout=IDLE):
+                try:
+                    idle.remove(self)
+                except ValueError:
+                    continue  # a job is on its way
+                return
+            job, self._job = self._job, None
+            assert job is not None
+            is_awaited = job.run()
+            # Idle again before anybody is told: who is woken finds this one, not a new thread, for the next
+            # job; and it waits already, and holds nothing up, when the other one has woken.
+            idle.append(self)
+            if is_awaited:
+                job.tell()
+            del job
+
 
 class Workers:
-    """Daemon threads that wait a while for the next job; as many as are busy at once."""
+    """Daemon threads; as many as are busy at once."""
 
     def __init__(self) -> None:
         self._forget()
@@ -99,32 +141,17 @@ class Workers:
             os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
-        self._idle: list[SimpleQueue[Job]] = []
+        self._idle: list[Worker] = []
 
     def start(self, job: Job) -> Job:
         """Have the job run."""
         try:
-            inbox = self._idle.pop()  # the last one used: atomic, and its caches are warm
+            worker = self._idle.pop()  # the last one used: atomic, and its caches are warm
         except IndexError:
-            inbox = SimpleQueue()
-            threading.Thread(target=self._work, args=(inbox,), name="dalsegno-worker", daemon=True).start()
-        inbox.put(job)
+            worker = Worker(self._idle)
+            threading.Thread(target=worker.work, name="dalsegno-worker", daemon=True).start()
+        worker.take(job)
         return job
-
-    def _work(self, inbox: SimpleQueue[Job]) -> None:
-        idle = self._idle
-        while True:
-            try:
-                job = inbox.get(timeout=IDLE)
-            except Empty:
-                try:
-                    idle.remove(inbox)
-                except ValueError:
-                    continue  # a job is on its way
-                return
-            job.run()
-            del job
-            idle.append(inbox)
 
 
 WORKERS = Workers()
