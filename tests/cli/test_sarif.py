@@ -1,20 +1,28 @@
 """What `dalsegno check --format sarif` prints is SARIF 2.1.0.
 
-The models below are the objects of the specification that are used here, closed: another property, a wrong
-type or a repeated element is an error. Where DALSEGNO_SARIF_SCHEMA names OASIS's own schema file, and
-jsonschema is installed, the same logs are validated against that too.
+The package pydantic-sarif holds OASIS's JSON schema as models that were generated from it, every definition
+and every property. A generator of models loses what they have no word for: elements that must differ, and
+properties of which one must be there. For these, the models below are the objects that are used here,
+closed: another property, a wrong type or a repeated element is an error. Where DALSEGNO_SARIF_SCHEMA names
+the schema file itself, and jsonschema is installed, the same logs are validated against that too.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from dalsegno.cli.sarif import sarif
+from dalsegno.graphs.model import START, EdgeSpec, NodeSpec, Place, WorkflowSpec
+from dalsegno.graphs.validation import check
 
 
 def unique(items: list[Any]) -> list[Any]:
@@ -146,9 +154,74 @@ def logs(dalsegno: Any, folder: Path) -> list[dict[str, Any]]:
     return [json.loads(dalsegno("check", *names, "--format", "sarif").out) for names in targets]
 
 
+@pytest.fixture(scope="module")
+def endless_log() -> dict[str, Any]:
+    """The log of a workflow with a finding at a place."""
+    made = WorkflowSpec(
+        "endless",
+        nodes={"a": NodeSpec("a", where=Place("app.py", 7))},
+        edges=(EdgeSpec(START, "a"), EdgeSpec("a", "a")),
+    )
+    log: dict[str, Any] = sarif([check(made)])
+    return log
+
+
 def test_a_log_has_the_objects_and_properties_of_the_specification(logs: list[dict[str, Any]]) -> None:
     for log in logs:
         Log.model_validate(log)
+
+
+@pytest.fixture(scope="module")
+def schema() -> type[BaseModel]:
+    """The root of the models that were generated from the schema of OASIS."""
+    generated = pytest.importorskip("pydantic_sarif.model")
+    found: type[BaseModel] = generated.StaticAnalysisResultsFormatSarifVersion210JsonSchema
+    return found
+
+
+def test_a_log_is_valid_by_the_models_made_from_the_schema_of_oasis(
+    logs: list[dict[str, Any]], schema: type[BaseModel]
+) -> None:
+    for log in logs:
+        text = json.dumps(log)
+        read = schema.model_validate_json(text, strict=True)
+        assert read.model_dump(mode="json", by_alias=True, exclude_unset=True) | {"$schema": None} == log | {
+            "$schema": None  # a URL is written in another way
+        }
+
+
+def result(log: dict[str, Any]) -> Any:
+    return log["runs"][0]["results"][0]
+
+
+SPOILED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no version": lambda log: log.pop("version"),
+    "another version": lambda log: log.update(version="2.0.0"),
+    "no runs": lambda log: log.pop("runs"),
+    "a property that is none": lambda log: log.update(title="check"),
+    "a schema that is no URI": lambda log: log.update({"$schema": "sarif"}),
+    "no tool": lambda log: log["runs"][0].pop("tool"),
+    "a driver without a name": lambda log: log["runs"][0]["tool"]["driver"].pop("name"),
+    "a rule without an id": lambda log: log["runs"][0]["tool"]["driver"]["rules"][0].pop("id"),
+    "a level that is none": lambda log: result(log).update(level="fatal"),
+    "no message": lambda log: result(log).pop("message"),
+    "a message that is a text": lambda log: result(log).update(message="text"),
+    "a line that is a text": lambda log: result(log)["locations"][0]["physicalLocation"]["region"].update(
+        startLine="7"
+    ),
+    "line 0": lambda log: result(log)["locations"][0]["physicalLocation"]["region"].update(startLine=0),
+    "an index below -1": lambda log: result(log).update(ruleIndex=-2),
+    "a suppression of no kind": lambda log: result(log).update(suppressions=[{"justification": "known"}]),
+}
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_a_spoiled_log_is_not(how: str, endless_log: dict[str, Any], schema: type[BaseModel]) -> None:
+    schema.model_validate_json(json.dumps(endless_log), strict=True)
+    spoiled = copy.deepcopy(endless_log)
+    SPOILED[how](spoiled)
+    with pytest.raises(ValidationError):
+        schema.model_validate_json(json.dumps(spoiled), strict=True)
 
 
 def test_a_result_points_to_its_rule(logs: list[dict[str, Any]]) -> None:
