@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints import SqliteCheckpointer  # noqa: I001 - one line a room
     from dalsegno.errors import DalsegnoError
     from dalsegno.graphs import END, START, Each, Loop, Workflow, validate
-    from dalsegno.nodes import aeffect, effect
+    from dalsegno.nodes import Secret, aeffect, effect
     from dalsegno.nodes.policies import Budget, Cache, CircuitBreaker, Fallback, RateLimit, RetryPolicy, Timeout, Watch
     from dalsegno.runtime import Runner, RunResult
 
 __version__ = "0.1.0.dev0"
 __all__ = [
     "END", "START", "Budget", "Cache", "CircuitBreaker", "DalsegnoError", "Each", "Fallback", "Loop", "RateLimit",
-    "RetryPolicy", "RunResult", "Runner", "SqliteCheckpointer", "Timeout", "Watch", "Workflow", "__version__",
+    "RetryPolicy", "RunResult", "Runner", "Secret", "SqliteCheckpointer", "Timeout", "Watch", "Workflow", "__version__",
     "aeffect", "effect", "validate",
 ]
 
@@ -23,7 +23,7 @@ _NAMES = {
     "dalsegno.checkpoints": ("SqliteCheckpointer",),
     "dalsegno.errors": ("DalsegnoError",),
     "dalsegno.graphs": ("END", "START", "Each", "Loop", "Workflow", "validate"),
-    "dalsegno.nodes": ("aeffect", "effect"),
+    "dalsegno.nodes": ("Secret", "aeffect", "effect"),
     "dalsegno.nodes.policies": (
         "Budget", "Cache", "CircuitBreaker", "Fallback", "RateLimit", "RetryPolicy", "Timeout", "Watch"),
     "dalsegno.runtime": ("Runner", "RunResult"),

@@ -27,6 +27,7 @@ PUBLIC = [
     "RetryPolicy",
     "RunResult",
     "Runner",
+    "Secret",
     "SqliteCheckpointer",
     "Timeout",
     "Watch",

@@ -150,7 +150,7 @@ class Progress:
         if isinstance(event, NodeFailed) and not isinstance(event.error, Exception):
             word = "stopped"  # Ctrl-C, or cancelled beside a node that failed
         elif isinstance(event, NodeFailed):
-            notes.append(shortened(one_line(f"{type(event.error).__name__}: {event.error}"), 80))
+            notes.append(shortened(one_line(f"{type(event.error).__name__}: {event.message}"), 80))
         if event.index is None or word != "done":
             self._line(superstep, event.node, word, seconds, notes)
             return

@@ -10,6 +10,7 @@ import typer
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, reporting, wants_traceback
 from dalsegno.errors import UnknownRun
+from dalsegno.nodes.secrets import input_shown
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger, RunRecord
@@ -105,7 +106,7 @@ def _print(
             f"proved {proved} · used {used}" if proved is not None else f"{used}; no bound was proved",
         )
     )
-    facts.append(("input", value_in_words(run.input)))
+    facts.append(("input", value_in_words(input_shown(run.input, run.shape))))
     facts += questions(run.interrupts)
     way = None if superseded else way_on(run.status, run.thread, run.interrupts, db)
     if way:
@@ -143,7 +144,7 @@ def _document(run: RunRecord, history: History, superseded: str | None) -> dict[
     return {
         **summary(run),
         "fingerprint": run.fingerprint,
-        "input": run.input,
+        "input": input_shown(run.input, run.shape),
         "error": dict(run.error) if run.error else None,
         "interrupts": list(run.interrupts),
         "usage": dict(run.usage),

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from dalsegno.cli import exits, progress, signals
 from dalsegno.cli.outcomes import again, print_outcome
 from dalsegno.cli.screen import Screen, print_json
 from dalsegno.errors import CheckpointError, WorkflowInvalid
+from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime import Runner, RunResult
 from dalsegno.runtime.events import Event, RunStarted
 from dalsegno.runtime.view import History, history_of
@@ -147,6 +148,7 @@ def _taken(
             screen = Screen(sys.stderr)
             screen.line(f"go on with: {again(watch.started.thread, manner.db_option)}")
         return exits.FAILED
+    result = replace(result, output=Secrets(runner.schemas).state(result.output))
     if manner.as_json:
         print_json(result.to_dict(), manner.out)
     else:

@@ -99,7 +99,8 @@ class KeySpec:
     """One key of the state.
 
     `reducer` is the reducer's name, None where the last value stands. `ordered` says whether the
-    reducer's result may depend on the order of its arguments (None: not known).
+    reducer's result may depend on the order of its arguments (None: not known). `secret` says that it is a secret
+    or holds one, and is never shown.
     """
 
     name: str
@@ -107,6 +108,7 @@ class KeySpec:
     reducer: str | None = None
     has_default: bool = False
     ordered: bool | None = None
+    secret: bool = False
 
 
 @dataclass(frozen=True)
@@ -243,5 +245,5 @@ def _shape(spec: WorkflowSpec) -> dict[str, Any]:
         ),
         key=repr,
     )
-    state = {k.name: [k.type, k.reducer] for k in spec.state.values()}
+    state = {k.name: [k.type, k.reducer, *(["secret"] if k.secret else [])] for k in spec.state.values()}
     return {"name": spec.name, "nodes": nodes, "edges": edges, "state": state}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
+from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.calling import Caller
 from dalsegno.graphs.model import (
@@ -24,6 +25,7 @@ from dalsegno.graphs.model import (
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.retry import attempts_of
+from dalsegno.nodes.secrets import Secret, holds_secret
 
 if TYPE_CHECKING:
     from dalsegno.graphs.building import Builder
@@ -168,6 +170,12 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
     while getattr(get_origin(hint), "_name", None) in ("Required", "NotRequired"):
         hint = get_args(hint)[0]
     reducer = None
+    marks: tuple[Any, ...] = getattr(hint, "__metadata__", ())
+    if len(marks) > 1 and marks[-1] is Secret:
+        raise DefinitionError(
+            f"`{name}` is `Annotated[..., {getattr(marks[-2], '__name__', marks[-2])}, Secret]`, and LangGraph takes its "
+            "reducer from the last place only. Write `Secret` before the reducer."
+        )
     for extra in getattr(hint, "__metadata__", ()):
         if callable(extra) and not hasattr(extra, "checkpoint"):
             reducer = extra
@@ -186,6 +194,7 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
         else None
         if reducer is not operator.add
         else base in (list, str) or get_origin(base) is list,
+        secret=holds_secret(hint),
     )
 
 

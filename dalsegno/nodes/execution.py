@@ -86,7 +86,7 @@ class Execution:
     certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     A call of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own,
-    all the rest is that of the `whole`.
+    all the rest is that of the `whole`. `argument` is what the node was called with.
     """
 
     run_id: str | None
@@ -105,6 +105,7 @@ class Execution:
     abandoned: bool = False
     refused: BaseException | None = field(default=None, repr=False)
     part_of: Execution | None = field(default=None, repr=False)
+    argument: Any = field(default=None, repr=False)
 
     def again(self) -> Execution:
         """The next attempt of the same execution."""

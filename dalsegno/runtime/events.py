@@ -66,10 +66,11 @@ class NodeInterrupted(NodeStarted):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFailed(NodeStarted):
-    """An attempt raised."""
+    """An attempt raised `error`; `message` is what it says, with secrets masked."""
 
     seconds: float
     error: BaseException = field(repr=False)
+    message: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,9 @@ class Runner:
         self.is_ours = KERNEL in self.graph.channels
         builder = graph if isinstance(graph, Workflow) else self.graph.builder
         self.input_schema, self.state_schema = builder.input_schema, builder.state_schema
+        self.schemas = tuple(
+            graph.state_types() if isinstance(graph, Workflow) else self.graph.builder.schemas
+        )
         self.migrations = tuple(getattr(graph, "migrations", ()))
         self.listeners = on_event if isinstance(on_event, tuple) else (on_event,)
         self.sessions: list[Session] = []

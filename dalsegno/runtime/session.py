@@ -19,6 +19,7 @@ from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Effects, Execution, Taken, current_execution
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
+from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.events import (
     Event,
     Listener,
@@ -54,8 +55,10 @@ class Session:
         first_step: int = 0,
         budget: Budget | None = None,
         spent: Mapping[str, Any] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.run_id = run_id
+        self.secrets = secrets or Secrets()
         self.lease = lease
         self.names = names or {}
         self.executed = executed or {}
@@ -132,15 +135,18 @@ class Session:
             return
         with self._lock:
             self.failures.append((execution, error))
-        message = {"type": type(error).__name__, "message": str(error)}
-        self._journal(execution, superstep, "failed", began, seconds, error=message)
-        self.tell(NodeFailed(**common, seconds=seconds, error=error))
+        self.secrets.learn(execution.argument)
+        message = self.secrets.text(str(error))
+        told = {"type": type(error).__name__, "message": message}
+        self._journal(execution, superstep, "failed", began, seconds, error=told)
+        self.tell(NodeFailed(**common, seconds=seconds, error=error, message=message))
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
         """Tell the listeners what a policy around a node did."""
         if self._listeners:
             common = self._common(execution, execution.superstep, self.clock())
-            self.tell(PolicyActed(**common, policy=policy, what=what, detail=detail))
+            self.secrets.learn(execution.argument)
+            self.tell(PolicyActed(**common, policy=policy, what=what, detail=self.secrets.shown(detail)))
 
     def routed(self, node: str, superstep: int, taken: Sequence[Taken], tasks: Collection[str] = ()) -> None:
         """Journal the decision of a router outside of any node as an execution of its own."""

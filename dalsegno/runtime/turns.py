@@ -19,6 +19,7 @@ from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.policies.metering import THE_METER
+from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.carrying import Carried, carry, migrate
 from dalsegno.runtime.driving import Drive
@@ -185,7 +186,11 @@ def _turn(
         first_step=first_step,
         budget=budget,
         spent=spent,
+        secrets=Secrets(runner.schemas),
     )
+    if session.secrets:
+        session.secrets.learn(runner.ledger.get(lease.run_id).input)
+        session.secrets.learn(context)
     if budget is not None and budget.limits():
         keep_usage(runner.ledger, lease.run_id, session.usage())  # a crash does not forget the budget
     config: dict[str, Any] = {
@@ -216,6 +221,7 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
     if isinstance(drive.error, CheckpointError) and not session.failure_of(drive.error):
         _release(runner, session, drive.error)
     pending = turn.pending()
+    session.secrets.learn(pending.values)
     error = _error(drive, session, pending)
     if drive.error is not None:
         status = "failed"
@@ -229,7 +235,7 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
     with runner.ledger.database.transaction():  # nobody asks to cancel it between the question and the record
         if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
             status, error = "cancelled", None
-        waiting = pending.interrupts if status == "interrupted" else ()
+        waiting = tuple(map(session.secrets.shown, pending.interrupts)) if status == "interrupted" else ()
         runner.ledger.finish(
             session.lease,
             status,  # type: ignore[arg-type]  # one of the ledger's
@@ -299,10 +305,10 @@ def _error(drive: Drive, session: Session, pending: Pending) -> dict[str, Any] |
     node = session.shown(execution.node) if execution else next((name for name, _ in pending.errors), None)
     return {
         "type": type(error).__name__,
-        "message": str(error),
+        "message": session.secrets.text(str(error)),
         "node": node,
         "attempt": execution.attempt if execution else None,
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": session.secrets.text("".join(traceback.format_exception(error))),
     }
 
 

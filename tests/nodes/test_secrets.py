@@ -1,0 +1,205 @@
+"""Secrets in the state are never shown."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Optional, Required, TypedDict
+
+import pytest
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from dalsegno import END, START, RetryPolicy, Runner, Secret, Workflow
+from dalsegno.errors import DefinitionError
+from dalsegno.nodes.secrets import MASK, Secrets, holds_secret, is_secret, masked
+from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
+
+ROOT = str(Path(__file__).parents[2])
+PLANTED = "hunter-22-planted"
+
+
+class Login(BaseModel):
+    user: str
+    password: Annotated[str, Secret]
+
+
+class State(TypedDict, total=False):
+    topic: str
+    key: Annotated[str, Secret]
+    token: SecretStr
+    login: Login
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        SecretStr,
+        SecretBytes,
+        SecretStr | None,
+        Optional[SecretStr],  # noqa: UP045 - the old way to write it
+        Annotated[str, Secret],
+        Annotated[dict[str, str], Secret],
+        Annotated[list[str], Secret, operator.add],
+        Required[Annotated[str, Secret]],
+    ],
+)
+def test_a_secret_is_marked_or_is_pydantics_own(annotation: Any) -> None:
+    assert is_secret(annotation)
+    assert holds_secret(annotation)
+
+
+@pytest.mark.parametrize("annotation", [str, Annotated[str, "secret"], list[str], None, "Secret", dict])
+def test_everything_else_is_none(annotation: Any) -> None:
+    assert not is_secret(annotation)
+    assert not holds_secret(annotation)
+
+
+def test_the_mark_is_the_same_in_every_process() -> None:
+    assert pickle.loads(pickle.dumps(Secret)) is Secret
+
+
+def test_a_mark_that_would_hide_the_reducer_is_refused() -> None:
+    class Wrong(TypedDict):
+        log: Annotated[list[str], operator.add, Secret]
+
+    flow = Workflow("wrong", Wrong).add_node("a", lambda state: {}).add_edge(START, "a").add_edge("a", END)
+    with pytest.raises(DefinitionError, match=r"Write `Secret` before the reducer\."):
+        flow.validate()
+
+
+def test_secrets_are_masked_however_deep() -> None:
+    @dataclass
+    class Box:
+        login: Login
+
+    class Holder(TypedDict):
+        boxes: list[Box]
+        by_name: dict[str, Login]
+
+    login = Login(user="me", password=PLANTED)
+    value = {"boxes": [Box(login)], "by_name": {"a": login}}
+    shown = masked(value, Holder)
+    assert shown == {
+        "boxes": [{"login": {"user": "me", "password": MASK}}],
+        "by_name": {"a": {"user": "me", "password": MASK}},
+    }
+
+
+def test_a_type_that_holds_itself_is_no_trap() -> None:
+    assert holds_secret(Tree)
+    tree = Tree(left=Tree(key="abcd"), key="efgh")
+    assert masked(tree) == {"left": {"left": None, "key": MASK}, "key": MASK}
+
+
+class Tree(BaseModel):
+    left: Tree | None = None
+    key: Annotated[str, Secret] = ""
+
+
+def test_what_holds_no_secret_is_shown_as_it_is() -> None:
+    value = {"a": [1, {"b": 2}]}
+    assert masked(value, None) is value
+
+
+def test_remembered_values_are_masked_in_texts() -> None:
+    secrets = Secrets([State])
+    secrets.learn(
+        {"key": PLANTED, "token": SecretStr("another-one"), "login": Login(user="u", password="third")}
+    )
+    assert secrets.text(f"{PLANTED}/another-one/third/u") == f"{MASK}/{MASK}/{MASK}/u"
+    assert secrets.shown({"why": [f"no {PLANTED}"]}) == {"why": [f"no {MASK}"]}
+
+
+def test_a_value_too_short_to_be_told_from_other_text_is_left() -> None:
+    secrets = Secrets([State])
+    secrets.learn({"key": "a"})
+    assert secrets.text("a cat") == "a cat"
+
+
+def leaking(state: Mapping[str, Any]) -> dict[str, Any]:
+    raise ValueError(
+        f"401 for {state['key']!r} and {state['token'].get_secret_value()} and {state['login'].password}"
+    )
+
+
+def flow() -> Workflow:
+    return (
+        Workflow("leaking", State)
+        .add_node("call", leaking, retry=RetryPolicy(max_attempts=2, initial_interval=0.001))
+        .add_edge(START, "call")
+        .add_edge("call", END)
+    )
+
+
+GIVEN: dict[str, Any] = {
+    "topic": "rain",
+    "key": PLANTED,
+    "token": SecretStr("planted-token"),
+    "login": Login(user="me", password="planted-password"),
+}
+
+
+def test_an_error_that_repeats_a_secret_is_told_without_it(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    with Runner(flow(), db=tmp_path / "runs.db", on_event=heard.append) as runner:
+        result = runner.run(GIVEN, thread="t")
+        journal = [record.error for record in runner.ledger.executions(result.run_id)]
+        kept = runner.ledger.get(result.run_id).error
+    assert result.error is not None
+    assert result.error["message"] == f"401 for '{MASK}' and {MASK} and {MASK}"
+    told = [str(e.message) for e in heard if isinstance(e, NodeFailed)]
+    told += [json.dumps(dict(e.detail), default=str) for e in heard if isinstance(e, PolicyActed)]
+    everything = repr((dict(result.error), journal, kept, told, str(result.in_words())))
+    for planted in (PLANTED, "planted-token", "planted-password"):
+        assert planted not in everything
+
+
+APP = """
+from typing import Annotated, TypedDict
+from dalsegno import END, START, Secret, Workflow
+
+class State(TypedDict, total=False):
+    topic: str
+    key: Annotated[str, Secret]
+
+def check(state):
+    if state["topic"] == "storm":
+        raise ValueError("no key like " + state["key"])
+    return {"topic": "checked"}
+
+flow = Workflow("app", State).add_node(check).add_edge(START, "check").add_edge("check", END)
+"""
+
+
+@pytest.mark.parametrize(("topic", "code"), [("rain", 0), ("storm", 1)])
+def test_the_command_line_prints_no_secret(tmp_path: Path, topic: str, code: int) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    given = json.dumps({"topic": topic, "key": PLANTED})
+
+    def dalsegno(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dalsegno", *arguments]
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": ROOT},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    ran = [
+        dalsegno("run", "app.py:flow", "--input", given, "--thread", "a"),
+        dalsegno("run", "app.py:flow", "--input", given, "--thread", "b", "--json"),
+    ]
+    assert [done.returncode for done in ran] == [code, code]
+    looked = [dalsegno(*arguments) for arguments in (["show", "a"], ["show", "a", "--json"], ["runs"])]
+    for done in ran + looked:
+        assert PLANTED not in done.stdout + done.stderr
+    assert MASK in looked[0].stdout
