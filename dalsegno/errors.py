@@ -18,6 +18,7 @@
     ├── KernelError                a node did what its workflow does not declare
     │   ├── UndeclaredTarget       routed or sent to a node it does not name (.node, .target)
     │   ├── UnknownStateKey        returned a key the state does not have (.node, .key)
+    │   ├── WrongAnswer            an actor's answer is not what its role asks for (.pattern, .role, .expected, .got)
     │   ├── BoundExceeded          went beyond the proven bound (.bound, .used, .path)
     │   └── BudgetExceeded         spent what the run was given (.what, .limit, .spent, .owner, .by_node)
     ├── PolicyError                what a policy around a node cannot, or will not, go on with (.node)
@@ -171,6 +172,15 @@ class UnknownStateKey(KernelError):
 
     node: str
     key: str
+
+
+class WrongAnswer(KernelError):
+    """An actor answered something else than its role in a pattern asks for."""
+
+    pattern: str
+    role: str
+    expected: str
+    got: str
 
 
 class BoundExceeded(KernelError):
