@@ -5,10 +5,24 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, ErrorFilter, check_filter, is_fault, matches
+
+
+@dataclass(frozen=True)
+class FromError:
+    """A fallback's last answer, made of the failure: ``make(argument, error)``.
+
+    It calls nothing and is no attempt. It stands for every error that a fallback deals with, whatever its `on` says.
+    """
+
+    make: Callable[[Any, Exception], Any]
+
+    def __repr__(self) -> str:
+        return str(getattr(self.make, "__name__", "from the error"))
 
 
 class Fallback:
@@ -18,7 +32,7 @@ class Fallback:
     ----------
     *answers
         Each a function, a LangChain runnable or a model, called as the node would have been; or a
-        constant, given as it is.
+        constant, given as it is; or a `FromError`.
     on
         Which errors fall through: exception classes, or a function of the error. None: any `Exception`,
         but for what breaks the workflow's own declarations (`KernelError`, an exceeded budget among them).
@@ -88,10 +102,10 @@ class FallbackLayer:
                     raise
                 failed: Exception = error
             first = failed
-            for name, answer, other in self._others:
+            for name, answer, other in self._for(first):
                 try:
                     if other is None:
-                        result = copy.deepcopy(answer)
+                        result = _constant(answer, case, failed)
                     else:
                         self._next(case, failed)
                         result = other(case)
@@ -112,10 +126,10 @@ class FallbackLayer:
                     raise
                 failed: Exception = error
             first = failed
-            for name, answer, other in self._others:
+            for name, answer, other in self._for(first):
                 try:
                     if other is None:
-                        result = copy.deepcopy(answer)
+                        result = _constant(answer, case, failed)
                     else:
                         self._next(case, failed)
                         result = await other(case)
@@ -128,7 +142,13 @@ class FallbackLayer:
         return acall
 
     def _falls(self, error: Exception) -> bool:
-        return is_fault(error) and matches(self._policy.on, error)
+        return is_fault(error) and bool(self._for(error))
+
+    def _for(self, error: Exception) -> list[tuple[str, Any, Call | AsyncCall | None]]:
+        """The answers that are meant for an error."""
+        if matches(self._policy.on, error):
+            return self._others
+        return [other for other in self._others if isinstance(other[1], FromError)]
 
     def _next(self, case: Case, failed: Exception) -> None:
         if case.again is not None:
@@ -150,6 +170,10 @@ class FallbackLayer:
         case.keep = False
         case.acted("fallback", "answered", by=name, error=type(first).__name__, message=str(first))
         return result
+
+
+def _constant(answer: Any, case: Case, failed: Exception) -> Any:
+    return answer.make(case.args[0], failed) if isinstance(answer, FromError) else copy.deepcopy(answer)
 
 
 def as_function(answer: Any) -> Callable[..., Any]:
