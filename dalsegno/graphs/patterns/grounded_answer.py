@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.graphs.model import END, START, Loop
+from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.roles import Cast, Role
+from dalsegno.graphs.patterns.states import Score, read
 from dalsegno.graphs.workflow import Workflow
 
 
@@ -19,8 +24,9 @@ class Judgement(TypedDict):
 class GroundedAnswer(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `attempt` counts wider retrievals from 0; `passages` and `answer` are what the roles make of them;
-    `quality` is the grade of the retrieval, 0 to 1; `outcome` is set at the end.
+    `attempt` counts wider retrievals from 0, and is 0 again at the end, for the thread's next turn; `passages`
+    and `answer` are what the roles make of them; `quality` is the grade of the retrieval, 0 to 1; `outcome` is
+    set at the end.
     """
 
     question: str
@@ -32,6 +38,7 @@ class GroundedAnswer(TypedDict, total=False):
     outcome: Literal["answered", "cannot"]
 
 
+@pattern(28, bound="6 * retries + 6")
 def grounded_answer(
     retrieve: Any,
     grade: Any,
@@ -46,23 +53,28 @@ def grounded_answer(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Retrieve, grade, rerank if poor, generate, check groundedness, retry with a wider retrieval.
+    """Answer from what was found: retrieve, grade, rerank if poor, generate, check, retry wider, or say that it cannot.
 
-    For questions that must be answered from a source, with the source named. Not for questions whose
-    answer may come from the model alone: the critic would refuse it.
+    When
+    ----
+    Questions that must be answered from a source, with the source named.
+
+    When not
+    --------
+    The answer may come from the model alone: the critic would refuse it.
 
     Parameters
     ----------
     retrieve
-        ``state -> {"passages"}``; wider with each ``state["attempt"]``, which is 0 at first.
+        ``state -> passages``, a list; wider with each ``state["attempt"]``, which is 0 at first.
     grade
-        ``state -> {"quality"}``, 0 to 1.
+        ``state -> quality``, 0 to 1.
     generate
-        ``state -> {"answer"}``.
+        ``state -> answer``.
     critic
-        ``state -> {"judgement": {"grounded": bool, "reason": str}}``.
+        ``state -> judgement``, ``{"grounded": bool, "reason": str}``.
     rerank
-        ``state -> {"passages"}``, for a retrieval below `good_enough`.
+        ``state -> passages``, for a retrieval below `good_enough`.
     good_enough
         The quality from which on a retrieval is not reranked.
     retries
@@ -70,32 +82,59 @@ def grounded_answer(
     state
         `GroundedAnswer` or a schema with its keys.
     options
-        Keywords of `Workflow.add_node` for each role: ``{"generate": {"calls": 1, "timeout": 30}}``.
+        Keywords of `Workflow.add_node` by node: ``{"generate": {"calls": 1, "timeout": 30}}``.
 
     Bound
     -----
-    ``6 * retries + 6`` supersteps: five for the first attempt, six for each wider one, and the end.
+    Five supersteps for the first attempt, six for each wider one, and the end.
 
-    Source: retrieval with self-checking, as in Asai et al., "Self-RAG" (2023), and Yan et al.,
-    "Corrective Retrieval Augmented Generation" (2024).
+    Failure
+    -------
+    No answer that is borne out: ``outcome`` is ``"cannot"``, and ``judgement`` says why the last one was not.
+
+    Source
+    ------
+    Retrieval with self-checking, as in Asai et al., "Self-RAG" (2023), and Yan et al., "Corrective Retrieval
+    Augmented Generation" (2024).
+
+    Example
+    -------
+    >>> from dalsegno.graphs.patterns import grounded_answer
+    >>> def retrieve(state) -> list[str]:
+    ...     return [line for line in ("rain falls", "snow lies") if state["question"] in line]
+    >>> def grade(state) -> float:
+    ...     return 1.0 if state["passages"] else 0.0
+    >>> def generate(state) -> str:
+    ...     return " ".join(state["passages"])
+    >>> def critic(state) -> dict:
+    ...     return {"grounded": bool(state["answer"]), "reason": "there is no such passage"}
+    >>> def rerank(state) -> list[str]:
+    ...     return state["passages"]
+    >>> flow = grounded_answer(retrieve, grade, generate, critic, rerank=rerank)
+    >>> given = {"question": "rain"}
+    >>> flow.compile().invoke(given)["answer"]
+    'rain falls'
     """
-    said = options or {}
     flow = Workflow(name, state, version=version)
-    roles = {"retrieve": retrieve, "grade": grade, "rerank": rerank, "generate": generate, "critic": critic}
-    for role, action in roles.items():
-        flow.add_node(role, action, **said.get(role, {}))
-    flow.add_node("respond", _respond, calls=0, **said.get("respond", {}))
-    flow.add_node("cannot", _cannot, calls=0, **said.get("cannot", {}))
+    cast = Cast("grounded_answer", flow, options)
+    cast.add(Role(name="retrieve", key="passages", type=list[Any]), retrieve)
+    cast.add(Role(name="grade", key="quality", type=Score, prompt=_GRADE), grade)
+    cast.add(Role(name="rerank", key="passages", type=list[Any]), rerank)
+    cast.add(Role(name="generate", key="answer", prompt=_GENERATE), generate)
+    cast.add(Role(name="critic", key="judgement", type=Judgement, prompt=_CRITIC), critic)
+    cast.own("respond", lambda state: {"outcome": "answered", "attempt": 0})
+    cast.own("cannot", lambda state: {"outcome": "cannot", "attempt": 0})
 
     def quality(state: Any) -> Literal["good", "poor"]:
-        return "good" if state["quality"] >= good_enough else "poor"
+        return "good" if read(state, "quality") >= good_enough else "poor"
 
     flow.add_edge(START, "retrieve").add_edge("retrieve", "grade")
     flow.add_conditional_edges("grade", quality, {"good": "generate", "poor": "rerank"})
     flow.add_edge("rerank", "generate").add_edge("generate", "critic")
     wider: str | Loop = "cannot"
     if retries:
-        flow.add_node("widen", _widen, calls=0, **said.get("widen", {})).add_edge("widen", "retrieve")
+        cast.own("widen", lambda state: {"attempt": read(state, "attempt", 0) + 1})
+        flow.add_edge("widen", "retrieve")
         wider = Loop("widen", max=retries, on_exhausted="cannot")
     flow.add_conditional_edges("critic", _grounded, {"grounded": "respond", "not grounded": wider})
     flow.add_edge("respond", END).add_edge("cannot", END)
@@ -103,16 +142,24 @@ def grounded_answer(
 
 
 def _grounded(state: Any) -> Literal["grounded", "not grounded"]:
-    return "grounded" if state["judgement"]["grounded"] else "not grounded"
+    return "grounded" if read(read(state, "judgement"), "grounded") else "not grounded"
 
 
-def _widen(state: Any) -> dict[str, Any]:
-    return {"attempt": state.get("attempt", 0) + 1}
+_GRADE = """How well do these passages bear on the question? From 0, not at all, to 1, they answer it.
 
+Question: {question}
 
-def _respond(state: Any) -> dict[str, Any]:
-    return {"outcome": "answered"}
+{passages}"""
 
+_GENERATE = """Answer the question in one to four sentences, from the passages alone. If they do not answer it, say so.
 
-def _cannot(state: Any) -> dict[str, Any]:
-    return {"outcome": "cannot"}
+Question: {question}
+
+{passages}"""
+
+_CRITIC = """Is every sentence of this answer borne out by the passages? Say why not.
+
+Question: {question}
+Answer: {answer}
+
+{passages}"""

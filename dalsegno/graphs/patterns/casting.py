@@ -1,0 +1,275 @@
+"""An actor becomes what a node can run: its answers are checked against its role, and go under the role's key."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.types import Command
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+
+from dalsegno.errors import DefinitionError, WrongAnswer, did_you_mean
+from dalsegno.graphs import declarations as declared
+from dalsegno.graphs.building import Builder
+from dalsegno.graphs.calling import Caller
+from dalsegno.nodes.player import Player
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Answer:
+    """What a role's answer is: the one place that tells an update from a value, and checks it.
+
+    `key` takes a bare value, which is of `type`; `keys` are those of the `state`.
+    """
+
+    pattern: str
+    role: str
+    key: str | None
+    type: Any
+    keys: frozenset[str]
+    state: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_validate", None if self.type is Any else _validator(self.type))
+
+    def __call__(self, output: Any) -> Any:
+        """An actor's answer as an update of the state.
+
+        A dictionary whose keys are all keys of the state is an update, as is an object of the state's
+        class; anything else is the value of the role's key.
+
+        Raises
+        ------
+        WrongAnswer
+            It is not of the role's type, or not there at all.
+        """
+        if self.key is None or isinstance(output, Command) or _has_command(output):
+            return output
+        if _is_object_of(self.state, output):
+            return output
+        if type(output) is dict and output and output.keys() <= self.keys:
+            return self._update(output)
+        if isinstance(output, Mapping) and self._slipped(output):
+            raise self._wrong(output, self._slipped(output))
+        if output is None and self.type is Any:
+            raise self._wrong(output, "")
+        return {self.key: self._checked(output)}
+
+    def _update(self, update: dict[str, Any]) -> dict[str, Any]:
+        if self.key not in update:
+            raise self._wrong(update, f" It updates {', '.join(f'`{k}`' for k in update)}, not `{self.key}`.")
+        value = update[self.key]
+        checked = self._checked(value)
+        return update if checked is value else {**update, self.key: checked}
+
+    def _checked(self, value: Any) -> Any:
+        validate = self._validate  # type: ignore[attr-defined]  # set in __post_init__, for it is frozen
+        if validate is None:
+            return value
+        try:
+            return validate(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise self._wrong(value, f" {f'`{place}`: ' if place else ''}{first['msg']}.") from None
+
+    def _slipped(self, output: Mapping[Any, Any]) -> str:
+        """A word on a key that looks like a misspelt one of the state."""
+        for key in output:
+            if isinstance(key, str) and key not in self.keys and (near := did_you_mean(key, self.keys)):
+                return f" The state has no key `{key}`{near}"
+        return ""
+
+    def _wrong(self, got: Any, why: str) -> WrongAnswer:
+        expected = getattr(self.type, "__name__", None) or str(self.type).replace("typing.", "")
+        shown = repr(got)
+        return WrongAnswer(
+            f"`{self.role}` of the pattern `{self.pattern}` answered {shown if len(shown) < 120 else shown[:119] + '…'}"
+            f" ({type(got).__name__}), where {'an answer' if self.type is Any else expected} is expected for "
+            f"`{self.key}`.{why} Return the answer itself, or an update {{{self.key!r}: ...}}.",
+            pattern=self.pattern,
+            role=self.role,
+            expected=expected,
+            got=type(got).__name__,
+        )
+
+
+def cast(
+    actor: Any, answer: Answer, *, prompt: str | None, options: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """What a node runs for an actor, and what that tells `add_node` beside it.
+
+    Raises
+    ------
+    DefinitionError
+        The actor cannot play at all, a model has no prompt to be asked with, or a workflow's keys do not
+        meet those of the role.
+    """
+    if isinstance(actor, Builder) or hasattr(actor, "builder") or hasattr(actor, "waiting_edges"):
+        _check_keys(actor, answer, options)
+        return actor, {}
+    if isinstance(actor, str) or _is_chat_model(actor):
+        actor = _agent(actor, answer, prompt)
+    if isinstance(actor, Player):
+        return _adapted(actor, answer), {}
+    if isinstance(actor, Runnable):
+        return (actor if answer.key is None else _Checked(actor, answer)), {}
+    if not callable(actor) or inspect.isclass(actor):
+        raise DefinitionError(
+            f"{answer.pattern}: `{answer.role}` is played by {actor!r}, which nothing can be asked of. Give a "
+            'function, a chat model or its name ("provider:name"), an agent, a runnable or a workflow.'
+        )
+    if answer.key is None:
+        return actor, {}
+    return _function(actor, answer)
+
+
+def _function(actor: Any, answer: Answer) -> tuple[Any, dict[str, Any]]:
+    hints = declared.hints_of(actor)
+    known: dict[str, Any] = {}
+    returned = hints.get("return")
+    keys = declared.schema_keys(returned)
+    if returned is not None and not (keys is not None and set(keys) <= answer.keys):
+        del hints["return"]  # it is of the value, and says nothing of the state
+        if not _may_be_update(returned):
+            known["writes"] = (answer.key,)
+    asked = _async_asked(actor, answer) if Caller(actor, name=answer.role).is_async else _asked(actor, answer)
+    functools.update_wrapper(asked, actor, updated=())
+    asked.__annotations__ = hints
+    return asked, known
+
+
+def _asked(actor: Any, answer: Answer) -> Any:
+    def asked(*args: Any, **kwargs: Any) -> Any:
+        return answer(actor(*args, **kwargs))
+
+    return asked
+
+
+def _async_asked(actor: Any, answer: Answer) -> Any:
+    async def asked(*args: Any, **kwargs: Any) -> Any:
+        return answer(await actor(*args, **kwargs))
+
+    return asked
+
+
+def _may_be_update(hint: Any) -> bool:
+    return hint is Any or any(word in str(hint) for word in ("dict", "Dict", "Mapping", "Command"))
+
+
+class _Checked(Runnable[Any, Any]):
+    """A runnable whose answers are checked."""
+
+    def __init__(self, actor: Any, answer: Answer) -> None:
+        self.actor = actor
+        self.answer = answer
+        self.name = getattr(actor, "name", None)
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return self.answer(self.actor.invoke(input, config, **kwargs))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return self.answer(await self.actor.ainvoke(input, config, **kwargs))
+
+
+class _CheckedPlayer(Player):
+    """A player whose answers are checked; it stays what it is in pictures and in the certificate."""
+
+    def __init__(self, actor: Any, answer: Answer) -> None:
+        self.actor = actor
+        self.answer = answer
+        self.name = actor.name
+        self.kind = actor.kind  # type: ignore[misc]  # as the player that it stands for
+
+    def declares(self) -> Mapping[str, Any]:
+        said: Mapping[str, Any] = self.actor.declares()
+        return said
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return self.answer(self.actor.invoke(input, config, **kwargs))
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return self.answer(await self.actor.ainvoke(input, config, **kwargs))
+
+
+def _is_chat_model(actor: Any) -> bool:
+    return hasattr(actor, "with_structured_output") and hasattr(actor, "bind_tools")
+
+
+def _agent(model: Any, answer: Answer, prompt: str | None) -> Any:
+    from dalsegno.nodes.agent import agent
+
+    if prompt is None:
+        raise DefinitionError(
+            f"{answer.pattern}: `{answer.role}` has no prompt of its own to ask a model with. Say what to do: "
+            f'agent(model, "...", output=...).'
+        )
+    output = None if answer.type in (Any, str) else answer.type
+    return agent(model, prompt, output=output, writes=answer.key, name=answer.role)
+
+
+def _adapted(actor: Any, answer: Answer) -> Any:
+    """A player for its role: an agent that does not say where its answer goes is told."""
+    if answer.key is None:
+        return actor
+    if getattr(actor, "with_", None) is not None and getattr(actor, "writes", None) is None:
+        actor = actor.with_(writes=answer.key)
+    return _CheckedPlayer(actor, answer)
+
+
+def _check_keys(actor: Any, answer: Answer, options: Mapping[str, Any]) -> None:
+    """Refuse a workflow that reads or gives other keys than the pattern has, before anything runs."""
+    from dalsegno.graphs.checking import spec_of
+
+    spec = spec_of(actor)
+    inputs, outputs = options.get("inputs"), options.get("outputs")
+    where = f"{answer.pattern}: `{answer.role}` is played by the workflow `{spec.name}`, "
+    for kind, pairs, inner in (("inputs", inputs, spec.inputs), ("outputs", outputs, spec.outputs)):
+        for left, right in (pairs or {}).items():
+            its, ours = (left, right) if kind == "inputs" else (right, left)
+            if its not in inner:
+                raise DefinitionError(
+                    f"{where}which has no key `{its}` among its {kind}{did_you_mean(its, inner) or '.'} "
+                    f"It has {_listed(inner)}."
+                )
+            if ours not in answer.keys:
+                raise DefinitionError(
+                    f"{where}and its {kind} name `{ours}`, which is no key of the pattern's state"
+                    f"{did_you_mean(ours, answer.keys) or '.'} That has {_listed(answer.keys)}."
+                )
+    given = set(outputs) if outputs is not None else spec.outputs & answer.keys
+    if answer.key is not None and answer.key not in given:
+        raise DefinitionError(
+            f"{where}which gives no `{answer.key}`{did_you_mean(answer.key, spec.outputs) or '.'} Map one of its keys: "
+            f'Node({spec.name}, outputs={{"{answer.key}": ...}}), of {_listed(spec.outputs)}.'
+        )
+    taken = set(inputs) if inputs is not None else spec.inputs & answer.keys
+    if not taken:
+        raise DefinitionError(
+            f"{where}which would be given nothing, for no key of its input is one of the pattern's. Map them: "
+            f"Node({spec.name}, inputs={{its key: one of {_listed(answer.keys)}}}); it takes {_listed(spec.inputs)}."
+        )
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)) or "none"
+
+
+def _is_object_of(schema: Any, output: Any) -> bool:
+    is_class = hasattr(schema, "model_fields") or dataclasses.is_dataclass(schema)
+    return is_class and isinstance(output, schema)
+
+
+def _has_command(output: Any) -> bool:
+    return isinstance(output, list | tuple) and any(isinstance(part, Command) for part in output)
+
+
+def _validator(kind: Any) -> Any:
+    try:
+        return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
+    except PydanticUserError:  # a class that brings a configuration of its own
+        return TypeAdapter(kind).validate_python

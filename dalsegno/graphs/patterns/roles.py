@@ -1,0 +1,251 @@
+"""Who may play a role in a pattern, and how that becomes a node.
+
+A role is played by an *actor*: a function (sync or async), a chat model or its name
+(``"provider:name"``), a player (`agent`, `tool`, `remote`, `human`), a LangChain runnable, or another
+workflow, which a pattern is. `Node` says more about one: its name, its policies, how its keys are mapped.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langgraph.types import Overwrite
+
+from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.graphs import declarations as declared
+from dalsegno.graphs.building import Builder
+from dalsegno.graphs.definitions import name_of
+from dalsegno.graphs.model import START
+from dalsegno.graphs.patterns.casting import Answer, cast
+from dalsegno.graphs.patterns.states import Failure
+from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.policies.fallback import Fallback, FromError, fallback_of
+
+_KEYWORDS = frozenset(inspect.signature(Builder.add_node).parameters) - {"self", "node", "action"}
+
+
+class Node:
+    """An actor, with what is said about its node.
+
+    Parameters
+    ----------
+    actor
+        Who plays: a function, a model, a player, a runnable, a workflow.
+    name
+        The node's name. Default: the role's, or where there are several the actor's own.
+    **options
+        Keywords of `Workflow.add_node`: ``retry=``, ``timeout=`` seconds, ``calls=``; for a workflow
+        ``inputs={its key: the pattern's key}`` and ``outputs={the pattern's key: its key}``.
+
+    Raises
+    ------
+    DefinitionError
+        A keyword is none of `add_node`.
+
+    >>> Node(print, name="show", timeout=3)
+    Node(print, name='show', timeout=3)
+    """
+
+    def __init__(self, actor: Any, /, *, name: str | None = None, **options: Any) -> None:
+        for key in options:
+            if key not in _KEYWORDS:
+                raise DefinitionError(
+                    f"{type(self).__name__}({key}=...): `add_node` has no such keyword"
+                    f"{did_you_mean(key, _KEYWORDS) or '.'}"
+                )
+        self.actor = actor
+        self.name = name
+        self.options = options
+
+    @classmethod
+    def of(cls, given: Any) -> Any:
+        """What was given, as one of these."""
+        if isinstance(given, cls):
+            return given
+        if isinstance(given, Node):
+            return cls(given.actor, name=given.name, **given.options)
+        return cls(given)
+
+    def __repr__(self) -> str:
+        actor = getattr(self.actor, "__name__", None) or repr(self.actor)
+        said = {"name": self.name} if self.name else {}
+        said |= self.options
+        return f"{type(self).__name__}({', '.join([actor, *(f'{k}={v!r}' for k, v in said.items())])})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """What a pattern expects of an actor.
+
+    Parameters
+    ----------
+    name
+        The role's, and its node's.
+    key
+        The state key that takes its answer; None: any update of the state will do.
+    type
+        What the answer is, validated by pydantic: a class, a `TypedDict`, a `Literal`, an annotation.
+    prompt
+        What a chat model is asked by default, with ``{fields}`` of the state.
+    """
+
+    name: str
+    key: str | None = None
+    type: Any = Any
+    prompt: str | None = None
+
+
+class Cast:
+    """The nodes of one pattern: adds roles, and the pattern's own nodes, to its workflow.
+
+    Parameters
+    ----------
+    pattern
+        Its name, for messages.
+    flow
+        What the nodes are added to.
+    options
+        The pattern's `options=`: keywords of `add_node` by node.
+    """
+
+    def __init__(
+        self, pattern: str, flow: Workflow, options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        self.pattern = pattern
+        self.flow = flow
+        self._options = options or {}
+
+    def add(self, role: Role, given: Any, *, on_failure: Any = None, **said: Any) -> str:
+        """Add a role's node and give its name.
+
+        Parameters
+        ----------
+        given
+            An actor, or a `Node`.
+        on_failure
+            ``(argument, error) -> update``: what an error becomes when retries and fallbacks are spent. None:
+            it fails the run.
+        **said
+            Keywords of `add_node` that the pattern knows; the user's win.
+        """
+        node: Node = Node.of(given)
+        options = {**said, **node.options, **self._options.get(role.name, {})}
+        action, known = cast(node.actor, self._answer(role), prompt=role.prompt, options=options)
+        options = {**known, **options}
+        if on_failure is not None and not options.get("interrupts"):
+            options["fallback"] = _caught(options.get("fallback"), on_failure)
+        options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
+        self.flow.add_node(role.name, action, **options)
+        return role.name
+
+    def own(self, name: str, function: Any, **said: Any) -> str:
+        """Add a node of the pattern's own, which calls no model, and give its name."""
+        options = {"calls": 0, **said, **self._options.get(name, {})}
+        options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
+        self.flow.add_node(name, function, **options)
+        return name
+
+    def begin(self, **empty: Any) -> str:
+        """Add the node `begin`, which forgets what an earlier turn of the thread left under those keys; give its name.
+
+        A key with a reducer keeps what it was given, also in the next turn: a pattern that adds up there begins so.
+        """
+
+        def begin(state: Any) -> dict[str, Any]:
+            return {key: Overwrite(copy.deepcopy(value)) for key, value in empty.items()}
+
+        self.own("begin", begin, reads=(), writes=tuple(empty))
+        self.flow.add_edge(START, "begin")
+        return "begin"
+
+    def _answer(self, role: Role) -> Answer:
+        keys = frozenset(self.flow.annotations)
+        return Answer(self.pattern, role.name, role.key, role.type, keys, self.flow.state_schema)
+
+
+def _caught(given: Any, make: Any) -> Fallback:
+    before = fallback_of(given)
+    if before is None:
+        return Fallback(FromError(make))
+    return Fallback(*before.answers, FromError(make), on=before.on)
+
+
+def named(
+    pattern: str, given: Any, *, least: int = 1, kind: type[Node] = Node, what: str = "actor"
+) -> dict[str, Any]:
+    """Several actors by the names of their nodes, in their order.
+
+    Parameters
+    ----------
+    given
+        A mapping ``{name: actor}``, or a sequence of actors, which are called by their `Node`'s name or
+        their own.
+    least
+        How many there must be.
+    kind
+        `Node`, or a class of it, that each of them becomes.
+
+    Raises
+    ------
+    DefinitionError
+        There are too few, one has no name of its own, or two have the same.
+    """
+    items: Iterable[tuple[str | None, Any]]
+    if isinstance(given, Mapping):
+        items = [(str(name), actor) for name, actor in given.items()]
+    elif isinstance(given, Iterable) and not isinstance(given, str):
+        items = [(None, actor) for actor in given]
+    else:
+        raise DefinitionError(
+            f"{pattern}: {given!r} are no {what}s. Give a sequence, or a mapping {{name: {what}}}."
+        )
+    found: dict[str, Any] = {}
+    for name, actor in items:
+        node = kind.of(actor)
+        chosen = name or node.name or _own_name(pattern, node, what)
+        if chosen in found:
+            raise DefinitionError(
+                f'{pattern}: two {what}s are called `{chosen}`. Name them: {{"first": ..., "second": ...}}, or '
+                f'{kind.__name__}(..., name="second").'
+            )
+        found[chosen] = node
+    if len(found) < least:
+        raise DefinitionError(
+            f"{pattern}: {len(found) or 'no'} {what}{'' if len(found) == 1 else 's'}, and at least {least} "
+            f"{'is' if least == 1 else 'are'} needed."
+        )
+    return found
+
+
+def _own_name(pattern: str, node: Node, what: str) -> str:
+    try:
+        return name_of(node.actor)
+    except DefinitionError:
+        raise DefinitionError(
+            f"{pattern}: {node.actor!r} has no name of its own. Give a mapping {{name: {what}}}, or "
+            f'{type(node).__name__}(..., name="...").'
+        ) from None
+
+
+def failed_as(name: str, key: str = "failures") -> Any:
+    """An `on_failure` that collects the failure of that node in a list under `key`."""
+    from dalsegno.graphs.patterns.states import failure
+
+    def collected(argument: Any, error: BaseException) -> dict[str, list[Failure]]:
+        return {key: [failure(name, error)]}
+
+    return collected
+
+
+def is_workflow(actor: Any) -> bool:
+    """Whether an actor is a graph: a `Workflow`, or one of LangGraph's."""
+    return isinstance(actor, Builder) or hasattr(actor, "builder") or hasattr(actor, "waiting_edges")
+
+
+def value_type(actor: Any) -> Any:
+    """The return annotation of an actor; None where it has none."""
+    return declared.hints_of(actor).get("return")
