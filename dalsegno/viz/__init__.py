@@ -53,7 +53,7 @@ def draw(
             f"{' '.join(SUFFIXES)}{did_you_mean(file.suffix.lower(), SUFFIXES)}",
             format=file.suffix,
         )
-    content = _content(diagram(spec, run=run, report=report), kind)
+    content = _content(diagram(spec, run=run, report=report), kind, run)
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -61,12 +61,12 @@ def draw(
     return file
 
 
-def _content(picture: Diagram, kind: str) -> bytes:
+def _content(picture: Diagram, kind: str, run: RunView | None) -> bytes:
     if kind == "dot":
         return dot.to_dot(picture).encode()
     if kind == "mermaid":
         return mermaid.to_mermaid(picture).encode()
-    return render(picture, kind)
+    return render(picture, kind, run)
 
 
 def to_dot(spec: WorkflowSpec, run: RunView | None = None) -> str:
@@ -81,4 +81,4 @@ def to_mermaid(spec: WorkflowSpec, run: RunView | None = None) -> str:
 
 def svg(spec: WorkflowSpec, run: RunView | None = None) -> str:
     """The workflow as an SVG element, for notebooks and pages."""
-    return render(diagram(spec, run=run), "svg").decode()
+    return render(diagram(spec, run=run), "svg", run).decode()

@@ -17,11 +17,12 @@ _DOTS_PER_INCH = 192
 # Graphviz keeps its state in globals: one drawing at a time in a process.
 _ONE_AT_A_TIME = threading.Lock()
 _STDERR = 2
-_fonts_are_loaded = False
 
 
-def picture(source: str, format: str) -> bytes:
-    """What Graphviz draws from `source`, in one of its formats (``svg``, ``png``, ``pdf``).
+def picture(source: str, format: str, *, placed: bool = False) -> bytes:
+    """What Graphviz draws from `source`, in one of its formats (``json0``, ``png``, ``pdf``).
+
+    `placed` says that everything in `source` has its position already.
 
     Raises
     ------
@@ -33,24 +34,24 @@ def picture(source: str, format: str) -> bytes:
     try:
         import pygraphviz  # noqa: F401
     except ImportError:
-        return _with_dot(source, format)
-    return _with_pygraphviz(source, format)
+        return _with_dot(source, format, placed)
+    return _with_pygraphviz(source, format, placed)
 
 
-def _with_pygraphviz(source: str, format: str) -> bytes:
+def _with_pygraphviz(source: str, format: str, placed: bool) -> bytes:
     import pygraphviz
 
-    with _ONE_AT_A_TIME, _quiet_fonts():
+    with _ONE_AT_A_TIME, _quiet():
         try:
             graph = pygraphviz.AGraph(string=source)
             if format == "png":
                 graph.graph_attr["dpi"] = str(_DOTS_PER_INCH)
-            return bytes(graph.draw(format=format, prog="dot"))
+            return bytes(graph.draw(format=format, prog="nop2" if placed else "dot"))
         except (ValueError, OSError, pygraphviz.DotError) as error:
             raise RenderError(f"Graphviz could not draw the {format}: {error}", format=format) from error
 
 
-def _with_dot(source: str, format: str) -> bytes:
+def _with_dot(source: str, format: str, placed: bool) -> bytes:
     dot = shutil.which("dot")
     if dot is None:
         raise MissingExtra(
@@ -60,7 +61,7 @@ def _with_dot(source: str, format: str) -> bytes:
             format=format,
         )
     density = [f"-Gdpi={_DOTS_PER_INCH}"] if format == "png" else []
-    command = [dot, f"-T{format}", *density]
+    command = [dot, f"-T{format}", "-q", *(["-Knop2"] if placed else []), *density]
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
@@ -68,18 +69,17 @@ def _with_dot(source: str, format: str) -> bytes:
     return done.stdout
 
 
+_CHATTER = (b"Fontconfig warning", b"Warning: ")
+
+
 @contextlib.contextmanager
-def _quiet_fonts() -> Iterator[None]:
-    """Keeps fontconfig's warnings off the terminal, once: when it first reads its settings.
+def _quiet() -> Iterator[None]:
+    """Keeps warnings off the terminal: those of fontconfig, and of Graphviz on large graphs.
 
     The fontconfig within pygraphviz's wheels is older than many systems' settings and writes a
     warning for each word it does not know, straight to the descriptor. Everything else that is
     written to it in the meantime is passed on.
     """
-    global _fonts_are_loaded
-    if _fonts_are_loaded:
-        yield
-        return
     try:
         kept = os.dup(_STDERR)
     except OSError:  # no standard error at all
@@ -94,8 +94,7 @@ def _quiet_fonts() -> Iterator[None]:
         finally:
             os.dup2(kept, _STDERR)
             os.close(kept)
-            _fonts_are_loaded = True
             aside.seek(0)
             for line in aside:
-                if not line.startswith(b"Fontconfig warning"):
+                if not line.startswith(_CHATTER):
                     os.write(_STDERR, line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.viz.diagram import Cluster, DiagramEdge, DiagramNode
+from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.overlay import NodeRun, RunView
 from dalsegno.viz.palette import RUN_STATUSES, SIGNS
 from dalsegno.viz.text import duration, limit, plain, short
@@ -45,7 +45,7 @@ def badges(node: NodeSpec, handled: set[str]) -> tuple[str, ...]:
 
 
 def progress_line(done: NodeRun, status: str) -> str:
-    """What one node did, in one line: sign, times executed, tries, duration."""
+    """What one node did, in one line: sign, times executed, tries, duration, model calls."""
     words = {
         "done": "",
         "failed": "failed",
@@ -59,6 +59,10 @@ def progress_line(done: NodeRun, status: str) -> str:
         parts.append(f"{done.attempts} tries")
     if done.seconds is not None:
         parts.append(duration(done.seconds))
+    if done.calls:
+        parts.append(_many(done.calls, "call"))
+    if done.tokens:
+        parts.append(f"{done.tokens:,} tokens")
     said = " · ".join(p for p in parts if p) or "done"
     return f"{SIGNS[status]} {said}"
 
@@ -89,6 +93,8 @@ def caption(run: RunView | None, report: Any) -> tuple[str, ...]:
     lines = [" · ".join(first), " · ".join(used), " · ".join(marks)]
     if run.error:
         lines.append(short(run.error, 90))
+    if run.note:
+        lines.append(short(run.note, 120))
     return tuple(line for line in lines if line)
 
 
@@ -97,7 +103,7 @@ def description(
     nodes: Sequence[DiagramNode],
     edges: Sequence[DiagramEdge],
     clusters: Sequence[Cluster],
-    run: RunView | None,
+    run: RunView | None = None,
 ) -> str:
     """The picture in sentences, for those who do not see it."""
     counted = sum(n.kind not in ("start", "end", "join", "unknown") for n in nodes)
@@ -108,6 +114,15 @@ def description(
         said.append(f"Run {plain(run.run_id)}: {plain(run.status)}.")
         said += [f"{box.details}." for box in _notable((*nodes, *clusters))]
     return " ".join(said)
+
+
+def run_description(
+    diagram: Diagram, boxes: Sequence[DiagramNode | Cluster], edges: Sequence[DiagramEdge], run: RunView
+) -> str:
+    """The picture with a run over it, in sentences."""
+    nodes = [b for b in boxes if isinstance(b, DiagramNode)]
+    clusters = [b for b in boxes if isinstance(b, Cluster)]
+    return description(diagram.name, nodes, edges, clusters, run)
 
 
 def _notable(boxes: Iterable[DiagramNode | Cluster]) -> list[DiagramNode | Cluster]:

@@ -29,15 +29,6 @@ def to_dot(diagram: Diagram) -> str:
     return str(_Dot(diagram).graph().source)
 
 
-def element_ids(diagram: Diagram) -> dict[str, DiagramNode | DiagramEdge | Cluster]:
-    """The ``id`` attribute of every drawn element, by which an SVG is read back."""
-    found: dict[str, DiagramNode | DiagramEdge | Cluster] = {}
-    found.update((f"node{i}", node) for i, node in enumerate(diagram.nodes))
-    found.update((f"edge{i}", edge) for i, edge in enumerate(diagram.edges))
-    found.update((f"frame{i}", cluster) for i, cluster in enumerate(diagram.clusters))
-    return found
-
-
 class _Dot:
     def __init__(self, diagram: Diagram) -> None:
         self.diagram = diagram
@@ -136,13 +127,14 @@ def _padded(text: str) -> str:
     return str(graphviz.escape(f"\u00a0{plain(text)}\u00a0")).replace("&", "&amp;")
 
 
-def _markup(text: str) -> str:
+def markup(text: str) -> str:
+    """A text as it may stand in an HTML-like label."""
     return escape(plain(text)).replace("\\", "&#92;&#92;")
 
 
 def _font(text: str, size: int, color: str, *, bold: bool = False) -> str:
     """Text in points; a whole number, since Graphviz cuts off the rest."""
-    body = f"<B>{_markup(text)}</B>" if bold else _markup(text)
+    body = f"<B>{markup(text)}</B>" if bold else markup(text)
     return f'<FONT POINT-SIZE="{size}" COLOR="{color}">{body}</FONT>'
 
 

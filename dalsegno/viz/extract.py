@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import END, START
-from dalsegno.viz.captions import RESUMABLE, badges, caption, description, progress_line
+from dalsegno.viz.captions import badges, caption, description
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
-from dalsegno.viz.overlay import NodeRun, RunView
-from dalsegno.viz.text import plain, short, wrapped
+from dalsegno.viz.laying import lay
+from dalsegno.viz.text import plain, short
 
 if TYPE_CHECKING:
     from dalsegno.graphs.model import EdgeSpec, NodeSpec, WorkflowSpec
+    from dalsegno.viz.overlay import RunView
+
+_DEEPEST = 20
+"""How many subworkflows are drawn within each other; one may contain itself, which the check refuses."""
 
 
 def diagram(spec: WorkflowSpec, *, run: RunView | None = None, report: Any = None) -> Diagram:
@@ -23,50 +26,47 @@ def diagram(spec: WorkflowSpec, *, run: RunView | None = None, report: Any = Non
     of its findings stand at the nodes they name. A run does not change which nodes and edges there
     are, nor their order, so both pictures have the same layout.
     """
-    drawing = _Drawing(run, _findings(report))
-    drawing.level(spec, prefix="", cluster=None)
-    return Diagram(
+    drawing = _Drawing(_findings(report))
+    drawing.level(spec, prefix="", cluster=None, depth=0)
+    nodes, edges, clusters = tuple(drawing.nodes), tuple(drawing.edges), tuple(drawing.clusters)
+    picture = Diagram(
+        name=plain(spec.name),
         title=short(spec.name, 60),
-        nodes=tuple(drawing.nodes),
-        edges=tuple(drawing.edges),
-        clusters=tuple(drawing.clusters),
-        caption=caption(run, report),
-        status=run.status if run else None,
-        description=description(plain(spec.name), drawing.nodes, drawing.edges, drawing.clusters, run),
+        nodes=nodes,
+        edges=edges,
+        clusters=clusters,
+        caption=caption(None, report),
+        description=description(plain(spec.name), nodes, edges, clusters),
     )
+    return picture if run is None else lay(picture, run, report)
 
 
 class _Drawing:
     """Collects nodes, edges and clusters, level by level."""
 
-    def __init__(self, run: RunView | None, findings: dict[str, tuple[str, ...]]) -> None:
-        self.run = run
+    def __init__(self, findings: dict[str, tuple[str, ...]]) -> None:
         self.findings = findings
         self.nodes: list[DiagramNode] = []
         self.edges: list[DiagramEdge] = []
         self.clusters: list[Cluster] = []
 
-    def level(self, spec: WorkflowSpec, *, prefix: str, cluster: str | None) -> None:
+    def level(self, spec: WorkflowSpec, *, prefix: str, cluster: str | None, depth: int) -> None:
         """Draws one workflow: START, its nodes (a child is a cluster), END, its edges."""
         self.nodes.append(DiagramNode(prefix + START, "START", "start", cluster, ("start",)))
         handled = {e.source for e in spec.edges if e.kind == "handler"}
         for node in spec.nodes.values():
-            self._node(node, prefix, cluster, handled)
+            self._node(node, prefix, cluster, handled, depth)
         self.nodes.append(DiagramNode(prefix + END, "END", "end", cluster, ("end",)))
         _Edges(self, spec, prefix, cluster).draw()
-        self._fade_marks(prefix)
 
-    def _node(self, node: NodeSpec, prefix: str, cluster: str | None, handled: set[str]) -> None:
+    def _node(self, node: NodeSpec, prefix: str, cluster: str | None, handled: set[str], depth: int) -> None:
         path = prefix + node.name
         declared = badges(node, handled)
         classes = [node.kind, *_node_classes(node)]
         codes = self.findings.get(path, ())
         if codes:
             classes.append("finding")
-        status, mark, lines, error = self._progress(path)
-        if self.run:
-            classes += [status or "untaken"] + (["resumes"] if mark else [])
-        said = [plain(node.name), node.kind, *declared, *codes, *lines, error, mark]
+        said = [plain(node.name), node.kind, *declared, *codes]
         box = DiagramNode(
             path,
             node.name,
@@ -74,46 +74,13 @@ class _Drawing:
             cluster,
             classes=tuple(classes),
             badges=(*declared, *codes),
-            lines=(*lines, *(wrapped(error) if error else ())),
-            status=status,
-            mark=mark,
-            details=" · ".join(s for s in said if s),
+            details=" · ".join(said),
         )
-        if node.child is None:
+        if node.child is None or depth >= _DEEPEST:
             self.nodes.append(box)
             return
         self.clusters.append(_framed(box))
-        self.level(node.child, prefix=path + "/", cluster=path)
-
-    def _progress(self, path: str) -> tuple[str | None, str | None, list[str], str]:
-        """Status, resume mark, words and error of one node in the run."""
-        if self.run is None:
-            return None, None, [], ""
-        seen = self.run.nodes.get(path)
-        waits = path in self.run.pending
-        if seen is None and not waits:
-            return None, None, [], ""
-        done = seen or NodeRun(status="pending")
-        status: str = done.status
-        if (waits and status == "done") or (status == "running" and self.run.status in RESUMABLE):
-            status = "pending"
-        mark = "resumes here" if waits and self.run.status in RESUMABLE else None
-        return status, mark, [progress_line(done, status)], plain(done.error) if done.error else ""
-
-    def _fade_marks(self, prefix: str) -> None:
-        """START and END are taken when an edge that leaves or reaches them was."""
-        if self.run is None:
-            return
-        taken = {end for e in self.edges if "taken" in e.classes for end in (e.source, e.target)}
-        for i, node in enumerate(self.nodes):
-            if node.kind in ("start", "end", "unknown") and node.id.startswith(prefix):
-                reached = node.id in taken or (node.kind == "start" and self._entered(prefix))
-                state = "taken" if reached else "untaken"
-                base = [c for c in node.classes if c not in ("taken", "untaken")]
-                self.nodes[i] = replace(node, classes=(*base, state))
-
-    def _entered(self, prefix: str) -> bool:
-        return self.run is not None and any(name.startswith(prefix) for name in self.run.nodes)
+        self.level(node.child, prefix=path + "/", cluster=path, depth=depth + 1)
 
 
 class _Edges:
@@ -122,33 +89,28 @@ class _Edges:
     def __init__(self, drawing: _Drawing, spec: WorkflowSpec, prefix: str, cluster: str | None) -> None:
         self.drawing, self.spec, self.prefix, self.cluster = drawing, spec, prefix, cluster
         self.loops = Counter(e.source for e in spec.edges if e.loop is not None)
-        self.between = Counter((s, e.target) for e in spec.edges for s in e.origins)
         self.ways = _ways(spec)
-        self.left: dict[tuple[str, str, str | None], int] = {}
         self.marks: dict[str, str] = {}
 
     def draw(self) -> None:
-        """Appends every edge once, in the order in which it was declared."""
+        """Appends every edge once, in the order in which it was declared; then the compensations."""
         for number, edge in enumerate(self.spec.edges):
             target = self._target(edge, number)
             via = self._bar(edge, number) if edge.kind == "join" else None
             for source in edge.origins:
                 self._edge(edge, self._end_of(source), target, source, via)
+        for node in self.spec.nodes.values():
+            if node.compensate in self.spec.nodes and node.compensate != node.name:
+                self._compensation(node.name, str(node.compensate))
 
     def _edge(self, edge: EdgeSpec, source: str, target: str, name: str, via: str | None) -> None:
-        run = self.drawing.run
-        taken = self._taken(edge, name) if run else 0
         classes = [edge.kind, *_edge_classes(edge)]
         if edge.loop is not None and edge.source in self.ways[edge.target]:
             classes.append("back")
-        if run:
-            classes.append("taken" if taken else "untaken")
-        label = self._label(edge, taken if run else None)
+        label = self._label(edge)
         said = [f"{_spoken(name)} → {_spoken(edge.target or 'undeclared')}", edge.kind, label]
         if edge.loop is not None:
             said.append(f"at most {edge.loop} times in a run")
-        if run:
-            said.append(("taken once" if taken == 1 else f"taken {taken} times") if taken else "not taken")
         self.drawing.edges.append(
             DiagramEdge(
                 source,
@@ -158,40 +120,30 @@ class _Edges:
                 tuple(classes),
                 via,
                 " · ".join(s for s in said if s),
+                key=(self.prefix + name, self.prefix + edge.target, edge.label) if edge.target else None,
+                bound=edge.loop,
+                base=label,
             )
         )
 
-    def _taken(self, edge: EdgeSpec, source: str) -> int:
-        """How often the run took the edge.
+    def _compensation(self, source: str, target: str) -> None:
+        """From a node to the one that undoes it: no way that a run takes, but what a rollback does."""
+        said = f"{_spoken(source)} → {_spoken(target)} · compensation · undoes {_spoken(source)}"
+        ends = self._end_of(source), self._end_of(target)
+        self.drawing.edges.append(
+            DiagramEdge(*ends, "compensation", "undo", ("compensation",), details=said, base="undo")
+        )
 
-        A loop and what follows it when spent may share source, target and label: the loop is
-        credited up to its bound, the rest goes to the next.
-        """
-        run = self.drawing.run
-        assert run is not None
-        target = self.prefix + edge.target
-        key = (self.prefix + source, target, edge.label)
-        if key not in run.edges and self.between[source, edge.target] == 1:
-            key = (self.prefix + source, target, None)
-        left = self.left.setdefault(key, run.edges.get(key, 0))
-        shared = edge.loop is not None and self.between[source, edge.target] > 1
-        taken = min(left, edge.loop) if shared and edge.loop is not None else left
-        self.left[key] = left - taken
-        return taken
-
-    def _label(self, edge: EdgeSpec, taken: int | None) -> str:
+    def _label(self, edge: EdgeSpec) -> str:
         words = _answer(edge)
         if edge.exhausted_of is not None:
             words = [*words, "spent"] if self.loops[edge.source] > 1 else ["spent"]
         if edge.kind == "handler":
             words.append("on error")
         if edge.loop is not None:
-            words.append(f"≤ {edge.loop}" if taken is None else f"{taken}/{edge.loop}")
-            return " ".join(words)
-        if edge.fans_out or edge.each is not None:
+            words.append(f"≤ {edge.loop}")
+        elif edge.fans_out or edge.each is not None:
             words.append(f"each ≤ {edge.each}" if edge.each is not None else "each, no maximum")
-        if taken is not None and taken > 1:
-            words.append(f"×{taken}")
         return " ".join(words)
 
     def _target(self, edge: EdgeSpec, number: int) -> str:
@@ -218,12 +170,7 @@ class _Edges:
         bar = f"{self.prefix}join:{number}"
         names = ", ".join(plain(s) for s in edge.origins)
         details = f"{plain(edge.target)} waits for all of {names}"
-        classes: tuple[str, ...] = ("join",)
-        run = self.drawing.run
-        if run:
-            keys = [(self.prefix + s, self.prefix + edge.target, None) for s in edge.origins]
-            classes = ("join", "taken" if all(run.edges.get(key) for key in keys) else "untaken")
-        self._mark(DiagramNode(bar, "all", "join", self.cluster, classes, details=details))
+        self._mark(DiagramNode(bar, "all", "join", self.cluster, ("join",), details=details))
         return bar
 
     def _mark(self, node: DiagramNode) -> None:
@@ -250,9 +197,6 @@ def _framed(box: DiagramNode) -> Cluster:
         parent=box.cluster,
         classes=box.classes,
         badges=box.badges,
-        lines=box.lines,
-        status=box.status,
-        mark=box.mark,
         details=box.details,
     )
 

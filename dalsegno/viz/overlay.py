@@ -6,7 +6,7 @@ router's answer (None where an edge has none). START and END are ``"__start__"``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,7 +18,8 @@ class NodeRun:
     """What one node did in a run.
 
     `count` is how many times it was executed, `seconds` what that took in all (None: not known),
-    `attempts` how many tries the last execution took, `error` the message of its failure.
+    `attempts` how many tries the last execution took, `error` the message of its failure, `calls` and
+    `tokens` what it asked of models (None: not known).
     """
 
     count: int = 0
@@ -26,6 +27,50 @@ class NodeRun:
     seconds: float | None = None
     attempts: int = 1
     error: str | None = None
+    calls: int | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of a node, as a timeline shows it.
+
+    `superstep` counts within its own workflow (a subworkflow's start at 1 with each entry), `entry`
+    says which entry that was, the same for all executions within it (empty for the outermost workflow);
+    `child` is the `entry` of what is executed within it. `index` is the number of a send. `targets` are
+    the ways taken, each a path and the router's answer. `again` says that it had been started before
+    and was not committed, or failed, or waited.
+    """
+
+    node: str
+    superstep: int
+    status: NodeStatus = "done"
+    entry: str = ""
+    child: str = ""
+    index: int | None = None
+    attempts: int = 1
+    seconds: float | None = None
+    error: str | None = None
+    targets: tuple[tuple[str, str | None], ...] = ()
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """One bar of *proved against used*: `used` of what, at most `proved` (None: no bound)."""
+
+    what: str
+    used: float
+    proved: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StateAt:
+    """The state after a superstep of the outermost workflow (0: the input): each key's value as lines."""
+
+    superstep: int
+    values: Mapping[str, Sequence[str]]
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +79,8 @@ class RunView:
 
     `pending` are the nodes from which it resumes, `resumed_from` the mark from which it went on
     last (a superstep, or the name of a node), `supersteps` how many it used of those `proved`.
+    `executions` make its timeline, `states` its replay, `used` its bars; `note` is what a reader has to
+    know about the picture, such as that the graph has changed since.
     """
 
     run_id: str
@@ -47,3 +94,8 @@ class RunView:
     supersteps: int | None = None
     proved: int | None = None
     error: str | None = None
+    executions: tuple[Execution, ...] = ()
+    states: tuple[StateAt, ...] = ()
+    used: tuple[Used, ...] = ()
+    resumes: int = 0
+    note: str | None = None

@@ -1,43 +1,43 @@
-"""A `Diagram` -> SVG, PNG or PDF, offline, through whichever Graphviz there is.
+"""A `Diagram` -> SVG: one self-contained file without script, link, font, comment, or path of the machine.
 
-The SVG is one self-contained file: no script, no link, no font, no comment, no path of the machine.
 Every node is a ``<g class="node …">``, every edge a ``<g class="edge …">``, each with a ``<title>``
-as Graphviz writes it (``write``, ``write->review``) and, one level deeper, what a reader gets on
-hover.
+(``write``, ``write->review``) and, one level deeper, what a reader gets on hover. A run over the graph
+moves nothing: what there is to tell of the run as a whole stands beneath.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape, quoteattr
 
 from dalsegno.errors import RenderError
 from dalsegno.graphs.model import END, START
-from dalsegno.viz import palette
+from dalsegno.viz import shapes
 from dalsegno.viz.backends import picture
+from dalsegno.viz.cards import LABEL, LINE, NAME, QUIET, banner, card
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
-from dalsegno.viz.dot import element_ids, to_dot
+from dalsegno.viz.layout import Box, Layout, Line, halfway, place
+from dalsegno.viz.metrics import fitted, width
+from dalsegno.viz.panel import panel
+from dalsegno.viz.placed import to_placed_dot
+from dalsegno.viz.style import sheet
 from dalsegno.viz.text import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from dalsegno.viz.overlay import RunView
+
+PAD = 18.0
+HEAD = 48.0
+"""The room over the graph for its name and one line."""
+
 
 FORMATS = ("svg", "png", "pdf")
 
-_SVG = "http://www.w3.org/2000/svg"
-_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
-# Keeps a label readable where a line passes behind it.
-_HALO = {
-    "paint-order": "stroke",
-    "stroke": palette.PAPER,
-    "stroke-width": "3",
-    "stroke-linejoin": "round",
-}
 
-
-def render(diagram: Diagram, format: str) -> bytes:
-    """The picture's bytes. The SVG is the same, byte for byte, for the same diagram and Graphviz.
+def render(diagram: Diagram, format: str, run: RunView | None = None) -> bytes:
+    """The picture's bytes; `run`, if it is laid over the diagram, is told beneath in an SVG.
 
     Raises
     ------
@@ -48,101 +48,191 @@ def render(diagram: Diagram, format: str) -> bytes:
     """
     if format not in FORMATS:
         raise RenderError(f"No picture in the format {format!r}: use svg, png or pdf.", format=str(format))
-    drawn = picture(to_dot(diagram), format)
-    return _finished(drawn, diagram) if format == "svg" else drawn
+    if format == "svg":
+        return document(diagram, run).encode()
+    return picture(to_placed_dot(diagram, place(diagram)), format, placed=True)
 
 
-def _finished(drawn: bytes, diagram: Diagram) -> bytes:
-    """Graphviz's SVG without its comments, links and ids, with our classes and names."""
-    ET.register_namespace("", _SVG)
-    root = ET.fromstring(drawn)
-    elements = element_ids(diagram)
-    for group in root.iter(f"{{{_SVG}}}g"):
-        drawn_id = group.attrib.pop("id", "")
-        element = elements.get(drawn_id)
-        if element is not None:
-            _describe(group, element)
-            _center(group, element)
-        elif "class" in group.attrib and group.attrib["class"] != "graph":
-            group.set("class", "stem")
-            _retitle(group, "")
-    for text in root.iter(f"{{{_SVG}}}text"):
-        text.attrib.pop("font-family", None)
-        text.attrib.pop("{http://www.w3.org/XML/1998/namespace}space", None)
-    _head(root, diagram)
-    finished: str = ET.tostring(root, encoding="unicode")
-    return finished.encode() + b"\n"
+def document(diagram: Diagram, run: RunView | None = None) -> str:
+    """The picture as an SVG document: the same text for the same diagram and the same Graphviz.
+
+    Raises
+    ------
+    MissingExtra
+        There is neither pygraphviz nor a `dot` on the PATH.
+    RenderError
+        Graphviz failed.
+    """
+    layout = place(diagram)
+    below = panel(diagram, run, room=max(layout.width, 560.0)) if run is not None else None
+    head = diagram.caption[0] if diagram.caption else ""
+    words = max(width(diagram.title, 15, bold=True), width(head, QUIET))
+    wide = max(layout.width, words, below.width if below else 0.0) + 2 * PAD
+    # The graph keeps its place; a wider panel only widens the picture to its left and right.
+    left = -max(0.0, (wide - 2 * PAD - layout.width) / 2)
+    low = HEAD + layout.height
+    tall = low + PAD + (below.height if below else 0.0) + (callout_room(diagram, layout))
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{tall:.0f}" '
+        f'viewBox="{left:.1f} 0 {wide:.1f} {tall:.1f}" role="img" class={quoteattr(_classes(diagram))}>',
+        f"<title>{escape(diagram.name)}</title><desc>{escape(diagram.description)}</desc>",
+        f"<style>{sheet()}</style>",
+        f'<path class="paper" d="M{left:.1f} 0h{wide:.1f}v{tall:.1f}h-{wide:.1f}z"/>',
+        _text("title", left + PAD, 24, diagram.title),
+        _text("caption", left + PAD, 39, fitted(head, wide - 2 * PAD, QUIET)) if head else "",
+        f'<g class="graph" transform="translate({PAD:g} {HEAD:g})">',
+        *graph(diagram, layout),
+        "</g>",
+    ]
+    if below is not None:
+        dy = low + PAD / 2 + callout_room(diagram, layout)
+        parts += [f'<g class="panel" transform="translate({left + PAD:.1f} {dy:.1f})">', below.markup, "</g>"]
+    return "\n".join(part for part in parts if part) + "\n</svg>\n"
 
 
-def _head(root: ET.Element, diagram: Diagram) -> None:
-    graph = root.find(f"{{{_SVG}}}g")
-    if graph is not None:
-        _retitle(graph, "")
-    root.set("role", "img")
-    root.set("font-family", palette.FONT)
-    root.set("class", " ".join(["dalsegno", *([plain(diagram.status)] if diagram.status else [])]))
-    for tag, text in (("desc", diagram.description), ("title", plain(diagram.title))):
-        element = ET.Element(f"{{{_SVG}}}{tag}")
-        element.text = text
-        root.insert(0, element)
+def graph(diagram: Diagram, layout: Layout, *, numbered: bool = False) -> Iterator[str]:
+    """The frames, edges and nodes; `numbered` ones say which they are (``data-n``, ``data-e``, ``data-c``)."""
+    painter = _Painter(layout, numbered)
+    for i, cluster in enumerate(diagram.clusters):
+        yield painter.frame(cluster, i)
+    for i, edge in enumerate(diagram.edges):
+        yield painter.edge(edge, i)
+    for node in diagram.nodes:
+        if node.kind == "join":
+            yield painter.stem(node)
+    for i, node in enumerate(diagram.nodes):
+        yield painter.node(node, i)
+    boxes: tuple[DiagramNode | Cluster, ...] = (*diagram.nodes, *diagram.clusters)
+    for box in boxes:
+        yield painter.overlay(box)
 
 
-def _describe(group: ET.Element, element: DiagramNode | DiagramEdge | Cluster) -> None:
-    """Class, title and hover text of one element."""
-    if isinstance(element, DiagramEdge):
-        group.set("class", " ".join(["edge", *element.classes]))
-        for label in group.iter(f"{{{_SVG}}}text"):
-            label.attrib.update(_HALO)
-        _retitle(group, f"{_spoken(element.source)}->{_spoken(element.target)}")
-    else:
-        role = "cluster" if isinstance(element, Cluster) else "node"
+def callout_room(diagram: Diagram, layout: Layout) -> float:
+    """The room that errors take which stand lower than the graph."""
+    places = layout.boxes | layout.frames
+    boxes: tuple[DiagramNode | Cluster, ...] = (*diagram.nodes, *diagram.clusters)
+    lows = [
+        places[b.id].bottom + 8 + LINE * len(b.lines[1:])
+        for b in boxes
+        if len(b.lines) > 1 and b.id in places
+    ]
+    return max(0.0, max(lows, default=0.0) - layout.height)
+
+
+def _classes(diagram: Diagram) -> str:
+    return " ".join(["dalsegno", *([plain(diagram.status)] if diagram.status else [])])
+
+
+@dataclass(frozen=True)
+class _Painter:
+    layout: Layout
+    numbered: bool
+
+    def node(self, node: DiagramNode, number: int) -> str:
+        box = self.layout.boxes[node.id]
         # A join's bar stands for an edge of several sources, it is no node of the workflow.
-        roles = () if "join" in element.classes else (role,)
-        group.set("class", " ".join((*roles, *element.classes)))
-        _retitle(group, _spoken(element.id))
-    if element.details:
-        inner = ET.Element(f"{{{_SVG}}}g")
-        hover = ET.SubElement(inner, f"{{{_SVG}}}title")
-        hover.text = element.details
-        shapes = [child for child in group if child.tag != f"{{{_SVG}}}title"]
-        for shape in shapes:
-            group.remove(shape)
-        inner.extend(shapes)
-        group.append(inner)
+        classes = " ".join(([] if node.kind == "join" else ["node"]) + list(node.classes))
+        body = "".join(_mark(node, box) if node.kind in ("start", "end", "join") else _card(node, box))
+        return self._group(classes, f"n{number}", spoken(node.id), node.details, body)
+
+    def frame(self, cluster: Cluster, number: int) -> str:
+        box = self.layout.frames[cluster.id]
+        head = banner(cluster)
+        body = f'<path class="frame" d="{shapes.rounded(box.x, box.y, box.width, box.height, 12)}"/>'
+        body += _text("name", box.x + 14, box.y + 22, head.name)
+        said = " said" if cluster.lines else ""
+        body += "".join(_text(f"quiet{said}", box.x + 14, box.y + 36, line) for line in head.quiet)
+        classes = " ".join(["cluster", *cluster.classes])
+        return self._group(classes, f"c{number}", spoken(cluster.id), cluster.details, body)
+
+    def edge(self, edge: DiagramEdge, number: int) -> str:
+        line = self.layout.lines[number]
+        if line is None:
+            return ""
+        body = _stroke(line, double="each" in edge.classes)
+        choosing = shapes.diamond(line)
+        body += f'<path class="tail" d="{choosing}"/>' if choosing else ""
+        if edge.label or self.numbered:
+            x, y = line.label or halfway(line)
+            body += _text("label", x, y + LABEL * 0.34, edge.label)
+        title = f"{spoken(edge.source)}->{spoken(edge.target)}"
+        return self._group(" ".join(["edge", *edge.classes]), f"e{number}", title, edge.details, body)
+
+    def stem(self, bar: DiagramNode) -> str:
+        line = self.layout.stems.get(bar.id)
+        state = [c for c in bar.classes if c in ("taken", "untaken")]
+        return f'<g class="{" ".join(["stem", *state])}">{_stroke(line)}</g>' if line else ""
+
+    def overlay(self, box: DiagramNode | Cluster) -> str:
+        """What stands over the picture: the mark of a box, and its error on a slip under it."""
+        place = (self.layout.boxes | self.layout.frames).get(box.id)
+        if place is None:
+            return ""
+        mark = _segno(place) if box.mark else ""
+        return mark + (self._slip(place, box.lines[1:]) if box.lines[1:] else "")
+
+    def _slip(self, place: Box, lines: tuple[str, ...]) -> str:
+        wide = max(width(line, QUIET) for line in lines) + 14
+        x, y = place.middle[0] - wide / 2, place.bottom + 3
+        x = max(0.0, min(x, self.layout.width - wide)) if wide < self.layout.width else x
+        slip = f'<path class="card" d="{shapes.rounded(x, y, wide, 6 + LINE * len(lines), 4)}"/>'
+        rows = (_text("middle", x + wide / 2, y + 12.5 + LINE * i, line) for i, line in enumerate(lines))
+        return f'<g class="callout">{slip}{"".join(rows)}</g>'
+
+    def _group(self, classes: str, number: str, title: str, details: str, body: str) -> str:
+        named = f' data-id="{number}"' if self.numbered else ""
+        inner = f"<g><title>{escape(details)}</title>{body}</g>" if details else f"<g>{body}</g>"
+        return f"<g class={quoteattr(classes)}{named}>\n<title>{escape(title)}</title>{inner}</g>"
 
 
-def _spoken(path: str) -> str:
+def _mark(node: DiagramNode, box: Box) -> Iterator[str]:
+    """START, END and the bar of a join; within a frame a dot and a ring."""
+    if node.kind == "join":
+        yield f'<path class="card" d="{shapes.rounded(box.x, box.y, box.width, box.height, 2)}"/>'
+        yield _text("name middle", box.middle[0], box.middle[1] + 2.8, node.label.upper())
+    elif node.cluster is None:
+        yield f'<path class="card" d="{shapes.pill(box)}"/>'
+        yield _text("name middle", box.middle[0], box.middle[1] + 3.2, node.label)
+    else:
+        yield f'<path class="card" d="{shapes.dot(box, 4.5)}"/>'
+
+
+def _card(node: DiagramNode, box: Box) -> Iterator[str]:
+    shown = card(node)
+    path, trim = shapes.outline(node.kind, box)
+    yield f'<path class="card" d="{path}"/>'
+    if trim:
+        yield f'<path class="trim" d="{trim}"/>'
+    x, y = box.middle
+    top = y + NAME * 0.35 - LINE * len(shown.quiet) / 2
+    yield _text("name middle", x, top, shown.name)
+    said = " said" if node.lines else ""
+    for i, line in enumerate(shown.quiet, start=1):
+        yield _text(f"quiet middle{said}", x, top + 1 + LINE * i, line)
+
+
+def _segno(box: Box) -> str:
+    """The mark from which the run goes on: the sign that the product has its name from."""
+    ground, strokes = shapes.segno(box.x + 2, box.y)
+    return (
+        f'<g class="mark"><title>resumes here</title><path class="card" d="{ground}"/>'
+        f'<path class="trim" d="{strokes}"/></g>'
+    )
+
+
+def _stroke(line: Line, *, double: bool = False) -> str:
+    path = shapes.curve(line)
+    core = f'<path class="core" d="{path}"/>' if double else ""
+    head = shapes.arrow(line)
+    return f'<path class="line" d="{path}"/>{core}' + (f'<path class="tip" d="{head}"/>' if head else "")
+
+
+def _text(classes: str, x: float, y: float, text: str) -> str:
+    named = f' class="{classes}"' if classes else ""
+    return f'<text{named} x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
+
+
+def spoken(path: str) -> str:
     """A path as a reader says it: ``sub/START`` for ``sub/__start__``."""
     *frames, name = path.split("/")
     return plain("/".join([*frames, {START: "START", END: "END"}.get(name, name)]))
-
-
-def _retitle(group: ET.Element, text: str) -> None:
-    title = group.find(f"{{{_SVG}}}title")
-    if title is None:
-        title = ET.Element(f"{{{_SVG}}}title")
-        group.insert(0, title)
-    title.text = text
-    if not text:
-        group.remove(title)
-
-
-def _center(group: ET.Element, element: DiagramNode | DiagramEdge | Cluster) -> None:
-    """Anchors a node's text at its middle, so that another font does not push it to a side."""
-    if not isinstance(element, DiagramNode):
-        return
-    span = list(_span(group))
-    if not span:
-        return
-    middle = f"{(min(span) + max(span)) / 2:.2f}".rstrip("0").rstrip(".")
-    for text in group.iter(f"{{{_SVG}}}text"):
-        text.set("text-anchor", "middle")
-        text.set("x", middle)
-
-
-def _span(group: ET.Element) -> Iterator[float]:
-    for shape in group.iter():
-        outline = shape.get("d") or shape.get("points")
-        if outline:
-            yield from (float(n) for n in _NUMBERS.findall(outline)[::2])
-            return

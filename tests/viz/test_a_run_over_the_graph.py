@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from dalsegno import viz
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.diagram import Diagram, DiagramNode
 from dalsegno.viz.extract import diagram
+from dalsegno.viz.layout import place
 from dalsegno.viz.overlay import NodeRun, RunView
+from dalsegno.viz.placed import to_placed_dot
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def _node(picture: Diagram, name: str) -> DiagramNode:
@@ -108,16 +115,16 @@ def test_a_run_reaches_into_subworkflows(magazine: WorkflowSpec) -> None:
     assert _labels(picture)["topics", "article"] == "write each ≤ 12 ×2"
 
 
-def test_two_loops_in_a_row_share_what_was_taken() -> None:
-    """`Loop("a", max=2, on_exhausted=Loop("a", max=3, ...))`: one label, one target, two counters."""
+def test_a_loop_is_credited_up_to_its_bound_and_the_rest_goes_to_the_way_out() -> None:
+    """`Loop("a", max=2, on_exhausted="a")`: the way out leads where the loop does, under the same answer."""
     nodes = {"a": NodeSpec("a"), "b": NodeSpec("b")}
     edges = (
         EdgeSpec("b", "a", "choice", router="r", label="again", loop=2),
-        EdgeSpec("b", "a", "choice", router="r", label="again", loop=3, exhausted_of="first"),
+        EdgeSpec("b", "a", "choice", router="r", label="again", exhausted_of="first"),
     )
     run = RunView("r", "t", "w", "running", edges={("b", "a", "again"): 3})
     labels = [e.label for e in diagram(WorkflowSpec("w", nodes=nodes, edges=edges), run=run).edges]
-    assert labels == ["again 2/2", "again spent 1/3"]
+    assert labels == ["again 2/2", "spent"]
 
 
 @pytest.mark.parametrize("status", ["running", "completed", "failed", "interrupted", "stopped", "cancelled"])
@@ -133,3 +140,36 @@ def test_a_run_of_a_graph_that_has_changed_is_drawn_on_this_one(article: Workflo
         "r", "t", "article", "completed", nodes={"gone": NodeRun(1)}, edges={("gone", "x", None): 1}
     )
     assert [n.id for n in diagram(article, run=run).nodes] == [n.id for n in diagram(article).nodes]
+
+
+def _places(svg: str) -> list[tuple[str, str]]:
+    """Every outline and line of the graph, in order, without those that a run adds."""
+    root = ET.fromstring(svg)
+    graph = next(g for g in root.iter(f"{SVG}g") if g.get("class") == "graph")
+    groups = [g for g in graph if "callout" not in g.get("class", "") and "mark" not in g.get("class", "")]
+    paths = [(g.findtext(f"{SVG}title") or "", p.get("d", "")) for g in groups for p in g.iter(f"{SVG}path")]
+    return [(graph.get("transform", ""), ""), *paths]
+
+
+@pytest.mark.parametrize("name", ["interrupted", "failed"])
+def test_a_run_moves_nothing(article: WorkflowSpec, name: str, request: pytest.FixtureRequest) -> None:
+    run: RunView = request.getfixturevalue(name)
+    assert _places(viz.svg(article, run=run)) == _places(viz.svg(article))
+
+
+def test_a_run_moves_nothing_in_a_png_either(article: WorkflowSpec, failed: RunView) -> None:
+    plain, painted = diagram(article), diagram(article, run=failed)
+    positions = [
+        re.findall(r'^(n\d+(?:->n\d+)?) \[.*?(pos="[^"]+")', to_placed_dot(d, place(d)), re.MULTILINE)
+        for d in (plain, painted)
+    ]
+    assert positions[0] == positions[1]
+    assert len(positions[0]) == len(plain.nodes) + len(plain.edges)
+
+
+def test_the_mark_and_the_error_stand_at_the_node(article: WorkflowSpec, failed: RunView) -> None:
+    root = ET.fromstring(viz.svg(article, run=failed))
+    (mark,) = [g for g in root.iter(f"{SVG}g") if g.get("class") == "mark"]
+    assert mark.findtext(f"{SVG}title") == "resumes here"
+    (slip,) = [g for g in root.iter(f"{SVG}g") if g.get("class") == "callout"]
+    assert [t.text for t in slip.iter(f"{SVG}text")] == ["TimeoutError: <no answer> in 30 s"]

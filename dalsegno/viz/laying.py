@@ -1,0 +1,153 @@
+"""A run laid over a `Diagram`: the same nodes and edges, with what the run did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from dalsegno.graphs.model import START
+from dalsegno.viz.captions import RESUMABLE, caption, progress_line, run_description
+from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode, EdgeKey
+from dalsegno.viz.overlay import NodeRun, RunView
+from dalsegno.viz.text import plain, wrapped
+
+Box = TypeVar("Box", bound=DiagramNode | Cluster)
+
+_MARKS = ("start", "end", "unknown", "join")
+
+
+def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
+    """The diagram with the run over it: statuses, counts against bounds, the mark, the rest faded."""
+    counts = taken_times(diagram.edges, run.edges)
+    edges = tuple(_edge(edge, count) for edge, count in zip(diagram.edges, counts, strict=True))
+    reached = {end for e in edges if "taken" in e.classes for end in (e.source, e.target)}
+    passed = Counter(e.via for e in edges if e.via and "taken" in e.classes)
+    waited_for = Counter(e.via for e in edges if e.via)
+    full = {bar for bar, count in waited_for.items() if passed[bar] == count}
+    entered = {name.rpartition("/")[0] for name in run.nodes if "/" in name}
+    nodes = tuple(
+        _faded(n, n.id in (full if n.kind == "join" else reached) or _is_entry(n, entered, run))
+        if n.kind in _MARKS
+        else _progress(n, run)
+        for n in diagram.nodes
+    )
+    clusters = tuple(_progress(c, run) for c in diagram.clusters)
+    return replace(
+        diagram,
+        nodes=nodes,
+        edges=edges,
+        clusters=clusters,
+        caption=caption(run, report),
+        status=run.status,
+        description=run_description(diagram, (*nodes, *clusters), edges, run),
+    )
+
+
+def taken_times(edges: Collection[DiagramEdge], taken: Mapping[EdgeKey, int]) -> list[int]:
+    """How often each edge was taken.
+
+    A loop and the edge that follows when it is spent may share source, target and label: the loop is
+    credited up to its bound, the rest goes to the next. Where only one edge leads from a node to
+    another, a count without the router's answer is meant for it.
+    """
+    between = Counter(e.key[:2] for e in edges if e.key)
+    left: dict[EdgeKey, int] = {}
+    counts = []
+    for edge in edges:
+        key = edge.key
+        if key is None:
+            counts.append(0)
+            continue
+        ends = key[:2]
+        if key not in taken and between[ends] == 1:
+            key = (*ends, None)
+        rest = left.setdefault(key, taken.get(key, 0))
+        count = min(rest, edge.bound) if edge.bound is not None and between[ends] > 1 else rest
+        left[key] = rest - count
+        counts.append(count)
+    return counts
+
+
+def counted(edge: DiagramEdge, count: int) -> str:
+    """An edge's label with how often it was taken: against its bound where it has one."""
+    if edge.bound is not None:
+        words = edge.base.removesuffix(f"≤ {edge.bound}").strip()
+        return f"{words} {count}/{edge.bound}".strip()
+    return f"{edge.base} ×{count}".strip() if count > 1 else edge.base
+
+
+def _edge(edge: DiagramEdge, count: int) -> DiagramEdge:
+    if edge.kind == "compensation":
+        return edge
+    said = ("taken once" if count == 1 else f"taken {count} times") if count else "not taken"
+    label = counted(edge, count)
+    details = edge.details
+    if edge.label and label != edge.label:
+        details = details.replace(f" · {edge.label}", f" · {label}", 1)
+    elif label != edge.label:
+        details = f"{details} · {label}"
+    return replace(
+        edge,
+        label=label,
+        classes=(*edge.classes, "taken" if count else "untaken"),
+        details=f"{details} · {said}",
+    )
+
+
+def _progress(box: Box, run: RunView) -> Box:
+    """A box with its status, its words, its error and the mark of the run's resume."""
+    seen, waits = _seen(box, run)
+    if seen is None and not waits:
+        return replace(box, classes=(*box.classes, "untaken"))
+    done = seen or NodeRun(status="pending")
+    status: str = done.status
+    if (waits and status == "done") or (status == "running" and run.status in RESUMABLE):
+        status = "pending"
+    mark = "resumes here" if waits and run.status in RESUMABLE else None
+    line = progress_line(done, status)
+    error = plain(done.error) if done.error else ""
+    return replace(
+        box,
+        classes=(*box.classes, status, *(["resumes"] if mark else [])),
+        lines=(line, *(wrapped(error) if error else ())),
+        status=status,
+        mark=mark,
+        details=" · ".join(s for s in (box.details, line, error, mark) if s),
+    )
+
+
+def _seen(box: DiagramNode | Cluster, run: RunView) -> tuple[NodeRun | None, bool]:
+    """What the run did in a box; in a folded one, what it did in all that it stands for."""
+    members = box.members if isinstance(box, DiagramNode) else ()
+    if not members:
+        return run.nodes.get(box.id), box.id in run.pending
+    own = run.nodes.get(box.id)
+    waits = any(name in run.pending for name in (box.id, *members))
+    if own is not None:
+        return own, waits
+    inner = [run.nodes[name] for name in members if name in run.nodes]
+    if not inner:
+        return None, waits
+    worst = min(inner, key=lambda n: _URGENCY.index(n.status))
+    times = [n.seconds for n in inner if n.seconds is not None]
+    spent = sum(times) if times else None
+    return NodeRun(max(n.count for n in inner), worst.status, spent, error=worst.error), waits
+
+
+_URGENCY = ("failed", "interrupted", "running", "pending", "done")
+
+
+def _faded(node: DiagramNode, taken: bool) -> DiagramNode:
+    return replace(node, classes=(*node.classes, "taken" if taken else "untaken"))
+
+
+def _is_entry(node: DiagramNode, entered: Collection[str], run: RunView) -> bool:
+    """START is reached where anything of its workflow was executed."""
+    if node.kind != "start":
+        return False
+    level = node.id.removesuffix(START).rstrip("/")
+    return (
+        any(name == level or name.startswith(f"{level}/") for name in entered) if level else bool(run.nodes)
+    )

@@ -1,0 +1,226 @@
+"""Where everything of a `Diagram` stands: Graphviz places boxes whose sizes we give, and routes edges.
+
+The boxes have no text in them when they are placed, so the layout depends on the diagram alone: not on
+the fonts of the machine, and not on the run that is laid over it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from dalsegno.viz.backends import picture
+from dalsegno.viz.cards import banner, card, label_width
+from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
+
+Point = tuple[float, float]
+
+_MANY = 800
+"""Above so many nodes Graphviz is told to spend less on straight lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle: its left upper corner and its size, in points."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> Point:
+        """Its centre."""
+        return self.x + self.width / 2, self.y + self.height / 2
+
+    @property
+    def bottom(self) -> float:
+        """Its lower border."""
+        return self.y + self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An edge: the points of its Bézier curve, the tips of its ends, and the middle of its label."""
+
+    points: tuple[Point, ...]
+    head: Point | None = None
+    tail: Point | None = None
+    label: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A placed diagram, y downwards from the upper border; lines in the order of the diagram's edges.
+
+    `stems` are the lines from a join's bar to the node that waits, by the bar's id.
+    """
+
+    width: float
+    height: float
+    boxes: dict[str, Box] = field(default_factory=dict)
+    frames: dict[str, Box] = field(default_factory=dict)
+    lines: tuple[Line | None, ...] = ()
+    stems: dict[str, Line] = field(default_factory=dict)
+
+
+def place(diagram: Diagram) -> Layout:
+    """The layout of a diagram; that of a diagram with a run over it is the same.
+
+    Raises
+    ------
+    MissingExtra
+        There is neither pygraphviz nor a `dot` on the PATH.
+    RenderError
+        Graphviz failed.
+    """
+    placed = json.loads(picture("\n".join(_source(diagram)), "json0"))
+    return _read(placed, diagram)
+
+
+def _source(diagram: Diagram) -> Iterator[str]:
+    """The boxes and edges in DOT, without a word of text."""
+    names = {n.id: f"n{i}" for i, n in enumerate(diagram.nodes)}
+    clusters = {c.id: c for c in diagram.clusters}
+    frames = {c.id: f"cluster_{i}" for i, c in enumerate(diagram.clusters)}
+    haste = "nslimit=1;nslimit1=1;mclimit=0.1;splines=polyline;" if len(diagram.nodes) > _MANY else ""
+    yield f"digraph g{{compound=true;nodesep=0.38;ranksep=0.46;{haste}"
+    yield 'node[shape=box,fixedsize=true,label=""];edge[arrowsize=0.7];'
+    yield from _level(diagram, None, names)
+    for i, edge in enumerate(diagram.edges):
+        tail = _end(edge.source, clusters, "exit")
+        head = _end(edge.via or edge.target, clusters, "entry")
+        attributes = [f'id="e{i}"', *_routing(edge)]
+        if edge.source != edge.target:
+            attributes += [f"ltail={frames[edge.source]}"] if edge.source in clusters else []
+            attributes += [f"lhead={frames[edge.target]}"] if edge.target in clusters and not edge.via else []
+        yield f"{names[tail]}->{names[head]}[{','.join(attributes)}];"
+    for bar, target in _stems(diagram).items():
+        into = f",lhead={frames[target]}" if target in clusters else ""
+        yield f'{names[bar]}->{names[_end(target, clusters, "entry")]}[id="s{names[bar]}",weight=4{into}];'
+    yield "}"
+
+
+def _level(diagram: Diagram, cluster: str | None, names: dict[str, str]) -> Iterator[str]:
+    for node in diagram.nodes:
+        if node.cluster == cluster:
+            size = card(node)
+            yield f"{names[node.id]}[width={size.width / 72:.4f},height={size.height / 72:.4f}];"
+    for i, inner in enumerate(diagram.clusters):
+        if inner.parent == cluster:
+            head = banner(inner)
+            yield f"subgraph cluster_{i}{{margin=14;labeljust=l;label={_room(head.width, head.height)};"
+            yield from _level(diagram, inner.id, names)
+            yield "}"
+
+
+def _room(wide: float, tall: float) -> str:
+    return f'<<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="{wide:.0f}" HEIGHT="{tall:.0f}"><TR><TD></TD></TR></TABLE>>'
+
+
+def _routing(edge: DiagramEdge) -> Iterator[str]:
+    wide = label_width(edge)
+    if wide:
+        yield f"label={_room(wide, 15)}"
+    if edge.via:
+        yield "arrowhead=none"
+    if "back" in edge.classes and edge.source != edge.target:
+        yield "constraint=false,tailport=e,headport=e"
+    elif "back" in edge.classes or edge.kind == "compensation":
+        yield "constraint=false"
+    if has_diamond(edge):
+        yield "dir=both"
+
+
+def has_diamond(edge: DiagramEdge) -> bool:
+    """Whether a sign stands where the edge begins: a router, or the node itself, chooses."""
+    classes = set(edge.classes)
+    return bool({"choice", "many", "command"} & classes) and not {"loop", "spent", "each"} & classes
+
+
+def _end(name: str, clusters: dict[str, Cluster], side: str) -> str:
+    """The node at which an edge of a frame begins or ends."""
+    while name in clusters:
+        name = getattr(clusters[name], side)
+    return name
+
+
+def _stems(diagram: Diagram) -> dict[str, str]:
+    return {edge.via: edge.target for edge in diagram.edges if edge.via}
+
+
+def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
+    left, low, right, high = _numbers(placed.get("bb") or "0,0,0,0")
+
+    def at(x: float, y: float) -> Point:
+        return round(x - left, 2), round(high - y, 2)
+
+    boxes: dict[str, Box] = {}
+    frames: dict[str, Box] = {}
+    for thing in placed.get("objects", ()):
+        kind, _, number = thing["name"].rpartition("cluster_")
+        if "bb" in thing and not kind and number.isdigit():
+            x1, y1, x2, y2 = _numbers(thing["bb"])
+            frames[diagram.clusters[int(number)].id] = Box(*at(x1, y2), round(x2 - x1, 2), round(y2 - y1, 2))
+        elif "pos" in thing:
+            node: DiagramNode = diagram.nodes[int(thing["name"][1:])]
+            size = card(node)
+            x, y = at(*_numbers(thing["pos"]))
+            corner = round(x - size.width / 2, 2), round(y - size.height / 2, 2)
+            boxes[node.id] = Box(*corner, size.width, size.height)
+    lines: list[Line | None] = [None] * len(diagram.edges)
+    stems: dict[str, Line] = {}
+    for thing in placed.get("edges", ()):
+        line = _line(thing, at)
+        if thing["id"].startswith("s"):
+            stems[diagram.nodes[int(thing["id"][2:])].id] = line
+        else:
+            lines[int(thing["id"][1:])] = line
+    return Layout(round(right - left, 2), round(high - low, 2), boxes, frames, tuple(lines), stems)
+
+
+def _line(edge: dict[str, Any], at: Any) -> Line:
+    head = tail = None
+    points = []
+    for part in edge.get("pos", "").split():
+        if part[0] in "es":
+            tip = at(*_numbers(part[2:]))
+            head, tail = (tip, tail) if part[0] == "e" else (head, tip)
+        else:
+            points.append(at(*_numbers(part)))
+    label = at(*_numbers(edge["lp"])) if "lp" in edge else None
+    return Line(tuple(points), head, tail, label)
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(n) for n in re.split("[, ]", text)]
+
+
+def halfway(line: Line) -> Point:
+    """The middle of a line along its curve, where a count can stand that has no room of its own."""
+    spans = list(curves(line.points))
+    if not spans:
+        return line.points[0] if line.points else (0.0, 0.0)
+    middle = spans[len(spans) // 2] if len(spans) % 2 else None
+    if middle is None:
+        return spans[len(spans) // 2][0]
+    return bezier(middle, 0.5)
+
+
+def curves(points: Iterable[Point]) -> Iterator[tuple[Point, Point, Point, Point]]:
+    """The cubic curves of a chain of Bézier points."""
+    known = list(points)
+    for i in range(0, len(known) - 3, 3):
+        yield known[i], known[i + 1], known[i + 2], known[i + 3]
+
+
+def bezier(curve: tuple[Point, Point, Point, Point], t: float) -> Point:
+    """The point of a cubic curve at `t`, by De Casteljau's halving."""
+    layer: list[Point] = list(curve)
+    while len(layer) > 1:
+        layer = [(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for a, b in pairwise(layer)]
+    return layer[0]
