@@ -30,7 +30,10 @@ def play(
     certificate = report.certificate
     assert certificate is not None
     print(f"{made.name}: every run ends within {certificate.supersteps} supersteps.", flush=True)
-    with tempfile.TemporaryDirectory() as folder, Runner(made, db=asked.db or Path(folder) / "runs.db") as runner:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Runner(made, db=asked.db or Path(folder) / "runs.db") as runner,
+    ):
         result = runner.run(dict(given)).raise_for_status()
         print(f"This one took {result.supersteps}.")
         for line in show(result.output):

@@ -64,10 +64,14 @@ class Pattern:
         return _sections(self.make)[1]
 
     @property
+    def parameters(self) -> tuple[inspect.Parameter, ...]:
+        """Actors first, then options."""
+        return tuple(inspect.signature(self.make).parameters.values())
+
+    @property
     def signature(self) -> str:
         """How it is called: names and defaults."""
-        parameters = inspect.signature(self.make).parameters.values()
-        return f"{self.name}({', '.join(map(_parameter, _with_star(parameters)))})"
+        return f"{self.name}({', '.join(map(_parameter, _with_star(self.parameters)))})"
 
     def bound(self, *args: Any, **options: Any) -> int:
         """The formula's value for a call of the pattern."""
@@ -100,7 +104,7 @@ class Example:
     def of(cls, pattern: Pattern) -> Example:
         """Read it from the docstring."""
         steps = doctest.DocTestParser().get_examples(pattern.sections["Example"])
-        setup = "".join(step.source for step in steps if not step.want)
+        setup = _spaced([step.source for step in steps if not step.want])
         shown = tuple((step.source.strip(), step.want.strip()) for step in steps if step.want)
         return cls(setup, shown)
 
@@ -222,7 +226,7 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
             return _ARITHMETIC[type(operation)](_value(left, names), _value(right, names))
         case ast.IfExp(test, yes, no):
             return _value(yes if _value(test, names) else no, names)
-        case ast.Call(ast.Name(name), arguments):
+        case ast.Call(ast.Name(name), arguments) if name in _FUNCTIONS:
             return _FUNCTIONS[name](*(_value(argument, names) for argument in arguments))
     raise DefinitionError(f"A bound is arithmetic over a pattern's parameters; {ast.unparse(node)} is not.")
 
@@ -240,6 +244,15 @@ def _sections(make: Callable[..., Any]) -> tuple[str, dict[str, str]]:
         elif not (line and set(line) == {"-"} and into is found.get(lines[number - 1])):
             into.append(line)
     return "\n".join(head), {name: textwrap.dedent("\n".join(text)).strip() for name, text in found.items()}
+
+
+def _spaced(parts: list[str]) -> str:
+    """Statements as a module has them, with two empty lines around functions and classes."""
+    text = ""
+    for before, part in zip(["", *parts], parts, strict=False):
+        apart = any(one.startswith(("def ", "async def ", "class ", "@")) for one in (before, part))
+        text += ("\n\n" if apart and text else "") + part
+    return text
 
 
 def _with_star(parameters: Any) -> Any:
