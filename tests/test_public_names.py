@@ -34,7 +34,10 @@ PUBLIC = [
     "Workflow",
     "__version__",
     "aeffect",
+    "agent",
     "effect",
+    "human",
+    "tool",
     "validate",
 ]
 

@@ -110,7 +110,7 @@ class Agent(Player):
         self._check_writes()
         talks = self.output is None and self.writes is None
         self.told = Told(prompt, messages=options["messages"] or (MESSAGES if talks else None))
-        self.toolbox = Toolbox(_as_tools(options["tools"]))
+        self.toolbox = Toolbox(options["tools"])
         self.max_turns: int = options["max_turns"] if len(self.toolbox) else 1
         self.corrections: int = options["corrections"] if self.output is not None else 0
         self.max_tool_calls: int = options["max_tool_calls"]
@@ -164,6 +164,7 @@ class Agent(Player):
             The model's answer did not fit, to the last correction.
         """
         config, counted = ensure_config(config), Counter[str]()
+        self.toolbox.open()
 
         def do(step: Any) -> Any:
             if isinstance(step, Ask):
@@ -185,6 +186,7 @@ class Agent(Player):
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
         config, counted = ensure_config(config), Counter[str]()
+        await self.toolbox.aopen()
 
         async def do(step: Any) -> Any:
             if isinstance(step, Ask):
@@ -288,9 +290,3 @@ class Agent(Player):
         if self.writes is not None:
             return {key: output.part(value, field) for key, field in self.writes.items()}
         return output.parts(value)
-
-
-def _as_tools(given: Sequence[Any]) -> list[Any]:
-    from dalsegno.nodes.tool import as_tool
-
-    return [as_tool(each) for each in given]

@@ -201,7 +201,8 @@ def _gives_up(rules: Rules, message: AIMessage, problem: str, asked: int) -> Ans
     shown = said if len(said) <= 500 else f"{said[:500]}…"
     return AnswerInvalid(
         f"The model of `{rules.node}` gave no answer that fits{wanted} in {times}. Last it said {shown!r}; the "
-        f"problem: {problem}. Say in the prompt what is needed, loosen `output`, or allow more `corrections` or `max_turns`.",
+        f"problem: {problem}. Say in the prompt what is needed, loosen `output`, or allow more `corrections` or "
+        "`max_turns`.",
         node=rules.node,
         said=said,
         problem=problem,

@@ -25,8 +25,8 @@ def field_of(state: Any, name: str, *, default: Any = MISSING) -> Any:
     return value
 
 
-def needed(state: Any, name: str, *, node: str, what: str) -> Any:
-    """The value of a field that has to be there.
+def needed(state: Any, name: str, *, node: str, what: str, none: bool = False) -> Any:
+    """The value of a field that has to be there; `none` says that it may be None.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def needed(state: Any, name: str, *, node: str, what: str) -> Any:
         The state has no such field, or nothing in it yet.
     """
     value = field_of(state, name)
-    if value is not MISSING and value is not None:
+    if value is not MISSING and (none or value is not None):
         return value
     known = names_of(state)
     there = f"It has {', '.join(f'`{k}`' for k in known)}" if known else "It is empty"

@@ -1,30 +1,279 @@
-"""Tools."""
+"""Tools as nodes: a typed function or a LangChain tool, its arguments from the state."""
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import ensure_config
+from langchain_core.tools import BaseTool
+from pydantic import ValidationError
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, FieldMissing, ToolFailed, did_you_mean
+from dalsegno.nodes.background import BACKGROUND
+from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
+from dalsegno.nodes.player import Player
+from dalsegno.nodes.structured import problems
+from dalsegno.nodes.toolbox import PASSED_ON, Toolbox
+from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
+
+Errors = Literal["raise", "result"]
 
 
-def as_tool(given: Any) -> BaseTool:
-    """A LangChain tool for a tool or a plain typed function."""
-    if isinstance(given, BaseTool):
-        return given
-    if callable(given):
-        name = getattr(given, "__name__", type(given).__name__)
-        options: dict[str, Any] = {
-            "name": name,
-            "description": inspect.getdoc(given) or name.replace("_", " "),
-            "parse_docstring": bool(inspect.getdoc(given)),
-            "error_on_invalid_docstring": False,
-        }
-        if inspect.iscoroutinefunction(given):
-            return StructuredTool.from_function(coroutine=given, **options)
-        return StructuredTool.from_function(given, **options)
-    raise DefinitionError(
-        f"{given!r} is no tool. A tool is a LangChain tool, or a function with typed arguments."
+def tool(
+    action: BaseTool | Callable[..., Any],
+    *,
+    args: Mapping[str, str] | None = None,
+    writes: str | Mapping[str, str] | None = None,
+    errors: Errors | None = None,
+    name: str | None = None,
+    description: str | None = None,
+    calls: int | None = 0,
+    effect: bool = False,
+    idempotent: bool = False,
+) -> Tool:
+    """A tool: a node that calls a function with arguments from the state, or one of an agent's `tools`.
+
+    Parameters
+    ----------
+    action
+        A function with typed parameters, sync or async, or a LangChain tool.
+    args
+        ``{parameter: state key}``, dotted if need be. Default: the state keys of the parameters' own names; one that
+        has a default and is not in the state is left out.
+    writes
+        The state key that takes the result, or ``{state key: field of the result}``. None: the result is the update.
+    errors
+        ``"raise"``: the node fails by the tool's own error, so that its policies see it. ``"result"``: the failure in
+        words goes where the result would, for an agent to react to. Default: a node raises, an agent is told.
+    name, description
+        Default: the function's name and docstring. An agent's model is told both.
+    calls
+        Model calls in one call of it; None: unknown. One more is an error.
+    effect, idempotent
+        Whether it changes the world, and may be repeated unharmed.
+
+    Raises
+    ------
+    DefinitionError
+        It cannot be meant: a parameter that the function does not have, or lacks a type for.
+
+    Example
+    -------
+    >>> def price(amount: int, rate: float = 0.2) -> float:
+    ...     return amount * (1 + rate)
+    >>> tool(price, args={"amount": "order.total"}, writes="price").invoke({"order": {"total": "100"}})
+    {'price': 120.0}
+    """
+    return Tool(
+        action,
+        args=args,
+        writes=writes,
+        errors=errors,
+        name=name,
+        description=description,
+        calls=calls,
+        effect=effect,
+        idempotent=idempotent,
     )
+
+
+class Tool(Player):
+    """What `tool` returns; see there."""
+
+    kind: ClassVar[Literal["tool"]] = "tool"
+
+    def __init__(
+        self,
+        action: BaseTool | Callable[..., Any],
+        *,
+        args: Mapping[str, str] | None,
+        writes: str | Mapping[str, str] | None,
+        errors: Errors | None,
+        name: str | None,
+        description: str | None,
+        calls: int | None,
+        effect: bool,
+        idempotent: bool,
+    ) -> None:
+        self.tool = as_tool(action, name=name, description=description)
+        self.name = name or self.tool.name
+        self.writes = writes
+        if errors not in (None, "raise", "result"):
+            raise DefinitionError(f'tool(errors={errors!r}): "raise" or "result".')
+        self.errors = errors
+        self._calls, self._effect, self._idempotent = calls, effect, idempotent
+        known, self._required = arguments_of(self.tool), required_of(self.tool)
+        for parameter in args or ():
+            if known is not None and parameter not in known:
+                raise DefinitionError(
+                    f"tool(args={{{parameter!r}: ...}}): `{self.tool.name}` takes no argument `{parameter}`"
+                    f"{did_you_mean(parameter, known) or '.'} It takes "
+                    f"{', '.join(f'`{k}`' for k in known) or 'none'}."
+                )
+        self.args = dict(args) if args is not None else {}
+        self.args |= {k: k for k in known or self._required if k not in self.args}
+
+    def declares(self) -> dict[str, Any]:
+        """The state keys that it reads and writes, its model calls, and whether it changes the world."""
+        said: dict[str, Any] = {"calls": self._calls, "reads": tops(self.args.values())}
+        if self.writes is not None:
+            said["writes"] = (self.writes,) if isinstance(self.writes, str) else tuple(self.writes)
+        return {**said, "effect": self._effect, "idempotent": self._idempotent}
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Call the tool with arguments from the state, and return the update.
+
+        Raises
+        ------
+        FieldMissing
+            The state lacks an argument.
+        ToolFailed
+            The arguments do not fit, or the result has no place in the state.
+
+        And whatever the tool itself raises.
+        """
+        arguments = self._arguments(input)
+        try:
+            if is_async_only(self.tool):
+                result = BACKGROUND.run(self.tool.ainvoke(arguments, config))
+            else:
+                result = self.tool.invoke(arguments, config)
+        except PASSED_ON:
+            raise
+        except Exception as error:
+            result = self._failure(error)
+        return self._update(result)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """`invoke` in the running event loop."""
+        try:
+            result = await self.tool.ainvoke(self._arguments(input), config)
+        except PASSED_ON:
+            raise
+        except Exception as error:
+            result = self._failure(error)
+        return self._update(result)
+
+    def _arguments(self, state: Any) -> dict[str, Any]:
+        found = {}
+        for parameter, name in self.args.items():
+            if parameter in self._required:
+                found[parameter] = needed(
+                    state, name, node=self.place, what=f"the argument `{parameter}`", none=True
+                )
+            elif (value := field_of(state, name)) is not MISSING:
+                found[parameter] = value
+        return found
+
+    def _failure(self, error: Exception) -> str:
+        schema = getattr(self.tool.args_schema, "__name__", None)
+        if isinstance(error, ValidationError) and error.title == schema:
+            said = problems(error)
+            error = ToolFailed(
+                f"The arguments of `{self.tool.name}` in `{self.place}` do not fit:\n{said}",
+                node=self.place,
+                tool=self.tool.name,
+                problem=said,
+            )
+        if self.errors != "result":
+            raise error
+        problem = error.problem if isinstance(error, ToolFailed) else f"{type(error).__name__}: {error}"
+        return f"`{self.tool.name}` failed. {problem}"
+
+    def _update(self, result: Any) -> dict[str, Any]:
+        if isinstance(self.writes, str):
+            return {self.writes: result}
+        if self.writes is not None:
+            try:
+                return {
+                    key: needed(result, field, node=self.place, what=f"the state key `{key}`", none=True)
+                    for key, field in self.writes.items()
+                }
+            except FieldMissing as error:
+                known = names_of(result)
+                raise ToolFailed(
+                    f"`{self.tool.name}` in `{self.place}` gave no `{error.field}`"
+                    f"{did_you_mean(error.field, known) or '.'} It gave {', '.join(known) or repr(result)}.",
+                    node=self.place,
+                    tool=self.tool.name,
+                    problem=f"no field {error.field}",
+                ) from None
+        if isinstance(result, Mapping):
+            return dict(result)
+        raise ToolFailed(
+            f"`{self.tool.name}` in `{self.place}` gave {type(result).__name__}, and that goes nowhere. Say where: "
+            'tool(..., writes="key").',
+            node=self.place,
+            tool=self.tool.name,
+            problem="its result goes nowhere",
+        )
+
+
+def tool_calls(tools: Sequence[Any], *, messages: str = "messages", name: str = "tools") -> ToolCalls:
+    """A node that makes the tool calls of the last message, side by side, and adds the results to the messages.
+
+    For loops of agent and tools that are drawn as two nodes; every failure is a result. `tools` are as in `agent`.
+
+    >>> def add(a: int, b: int) -> int:
+    ...     return a + b
+    >>> call = {"name": "add", "args": {"a": 1, "b": 2}, "id": "1"}
+    >>> tool_calls([add]).invoke({"messages": [AIMessage("", tool_calls=[call])]})["messages"][0].text
+    '3'
+    """
+    return ToolCalls(tools, messages=messages, name=name)
+
+
+class ToolCalls(Player):
+    """What `tool_calls` returns; see there."""
+
+    kind: ClassVar[Literal["tool"]] = "tool"
+
+    def __init__(self, tools: Sequence[Any], *, messages: str, name: str) -> None:
+        self.toolbox = Toolbox(tools)
+        self.messages = messages
+        self.name = name
+
+    def declares(self) -> dict[str, Any]:
+        """The messages that it reads and adds to."""
+        return {"reads": (self.messages,), "writes": (self.messages,)}
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Make the calls of the last message.
+
+        Raises
+        ------
+        FieldMissing
+            There are no messages.
+        ToolFailed
+            The last message is none of a model.
+        """
+        self.toolbox.open()
+        calls = self._last(input).tool_calls
+        return {self.messages: self.toolbox.use(calls, ensure_config(config), Counter())}
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """`invoke` in the running event loop."""
+        await self.toolbox.aopen()
+        calls = self._last(input).tool_calls
+        return {self.messages: await self.toolbox.ause(calls, ensure_config(config), Counter())}
+
+    def _last(self, state: Any) -> AIMessage:
+        found = needed(state, self.messages, node=self.place, what="the calls to make")
+        last = found[-1] if found else None
+        if isinstance(last, AIMessage):
+            return last
+        raise ToolFailed(
+            f"`{self.place}` makes the tool calls of the last message in `{self.messages}`, and that is "
+            f"{type(last).__name__}, none of a model.",
+            node=self.place,
+            tool="",
+            problem="the last message calls no tools",
+        )

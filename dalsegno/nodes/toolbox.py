@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,11 +17,13 @@ from langchain_core.runnables.config import ensure_config, get_executor_for_conf
 from langchain_core.runnables.utils import gather_with_concurrency
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
+from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.structured import problems
+from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only
 
 PASSED_ON = (GraphBubbleUp, KernelError, AttemptAbandoned)
 """What no agent may react to: LangGraph's signals, a spent budget or bound, a call that was given up."""
@@ -35,15 +38,37 @@ class Toolbox:
         Two of them have one name.
     """
 
-    def __init__(self, tools: Sequence[BaseTool]) -> None:
+    def __init__(self, tools: Sequence[Any]) -> None:
         self.tools: dict[str, BaseTool] = {}
+        self._servers: list[Any] = []
+        self._lock = threading.Lock()
+        for tool in tools:
+            if hasattr(tool, "alist_tools"):
+                self._servers.append(tool)
+            else:
+                self._add(as_tool(tool))
+
+    def __len__(self) -> int:
+        return len(self.tools) + len(self._servers)
+
+    def open(self) -> None:
+        """Ask the servers for their tools, once."""
+        if self._servers:
+            with self._lock:
+                while self._servers:
+                    self._add(*self._servers[0].list_tools())
+                    self._servers.pop(0)
+
+    async def aopen(self) -> None:
+        """`open` without blocking the running event loop."""
+        if self._servers:
+            await asyncio.to_thread(self.open)
+
+    def _add(self, *tools: BaseTool) -> None:
         for tool in tools:
             if tool.name in self.tools:
                 raise DefinitionError(f"Two tools are called `{tool.name}`: give one of them another name.")
-            self.tools[tool.name] = tool
-
-    def __len__(self) -> int:
-        return len(self.tools)
+        self.tools.update({tool.name: tool for tool in tools})
 
     def use(
         self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str]
@@ -53,7 +78,7 @@ class Toolbox:
         `counted` are the calls that this execution has made before, see `key_of`.
         """
         keys = [key_of(call, counted) for call in calls]
-        if len(calls) == 1 and not self._is_async(calls[0]):
+        if len(calls) == 1:
             return [self._use(calls[0], config, keys[0])]
         with get_executor_for_config(ensure_config(config)) as executor:
             return list(executor.map(lambda call, key: self._use(call, config, key), calls, keys))
@@ -72,10 +97,6 @@ class Toolbox:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    def _is_async(self, call: ToolCall) -> bool:
-        tool = self.tools.get(call["name"])
-        return getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
-
     def _use(self, call: ToolCall, config: RunnableConfig, key: str) -> ToolMessage:
         problem = self._unfit(call)
         if problem is not None:
@@ -83,8 +104,8 @@ class Toolbox:
         tool = self.tools[call["name"]]
         with _part(call["name"], key):
             try:
-                if self._is_async(call):  # in a thread of its own, so no event loop is running
-                    return _message(call, asyncio.run(tool.ainvoke(_request(call), config)))
+                if is_async_only(tool):
+                    return _message(call, BACKGROUND.run(tool.ainvoke(_request(call), config)))
                 return _message(call, tool.invoke(_request(call), config))
             except PASSED_ON:
                 raise
@@ -123,7 +144,7 @@ class Toolbox:
 
     def _failed(self, call: ToolCall, error: Exception) -> ToolMessage:
         tool = self.tools[call["name"]]
-        if isinstance(error, ToolFailed) and error.data.get("loud"):
+        if getattr(tool, "loud", False) or (isinstance(error, ToolFailed) and error.data.get("loud")):
             raise error
         schema = tool.args_schema
         is_argument = isinstance(error, ValidationError) and error.title == getattr(schema, "__name__", None)
@@ -135,18 +156,6 @@ class Toolbox:
             execution.context.acted(execution.whole, "tool", "failed", detail)
         said = error.problem if isinstance(error, ToolFailed) else f"{type(error).__name__}: {error}"
         return failed(call, f"`{tool.name}` failed. {said}")
-
-
-def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
-    """The arguments that a tool takes from a model; None where it may take others."""
-    schema: Any = tool.tool_call_schema
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        whole = tool.args_schema
-        extra = getattr(whole, "model_config", {}).get("extra")
-        return None if extra == "allow" else tuple(schema.model_fields)
-    if isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
-        return tuple(schema.get("properties", ()))
-    return None
 
 
 def key_of(call: ToolCall, counted: Counter[str]) -> str:

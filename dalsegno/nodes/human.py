@@ -1,0 +1,184 @@
+"""Humans: a question that a run waits for without a process, and an answer of a declared shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_config
+from langgraph.errors import GraphInterrupt
+from langgraph.types import Interrupt, interrupt
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+
+from dalsegno.errors import DefinitionError
+from dalsegno.nodes.effect import aeffect, effect
+from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.player import Player
+from dalsegno.nodes.policies.clock import SYSTEM, Clock
+from dalsegno.nodes.prompts import Told
+from dalsegno.nodes.structured import modern, problems
+
+NOTHING: Any = object()
+
+
+def human(
+    question: str | Callable[[Any], str],
+    *,
+    answer: Any = str,
+    writes: str,
+    deadline: float | None = None,
+    default: Any = NOTHING,
+    name: str | None = None,
+    clock: Clock = SYSTEM,
+) -> Human:
+    """A question to a human: the run waits, with no process, until `Runner.resume(thread, answer)`.
+
+    An answer that does not fit is refused and the question still waits. Of a question with a deadline the first resume
+    after it takes the default; an answer that comes before that still counts.
+
+    Parameters
+    ----------
+    question
+        A text with ``{field}``s of the state, or a function of the state.
+    answer
+        The type of the answer: `bool`, a `Literal`, a pydantic model, a TypedDict, a dataclass, `str`, `int`.
+    writes
+        The state key that takes the answer.
+    deadline
+        Seconds from when it was asked, first of all, until the default stands. None: it waits for ever.
+    default
+        The answer after the deadline; needed with one.
+    name
+        Of the node. Default: ``"human"``.
+    clock
+        Its `time()` in unix seconds, for tests.
+
+    Raises
+    ------
+    DefinitionError
+        It cannot be meant: a deadline without a default, a default that does not fit, a question that cannot be read.
+
+    Example
+    -------
+    >>> from typing import Literal
+    >>> ask = human("Publish {draft}?", answer=Literal["yes", "no"], writes="verdict", deadline=3600, default="no")
+    >>> ask.declares()
+    {'calls': 0, 'interrupts': 1, 'reads': ('draft',), 'writes': ('verdict',)}
+    """
+    return Human(
+        question, answer=answer, writes=writes, deadline=deadline, default=default, name=name, clock=clock
+    )
+
+
+class Human(Player):
+    """What `human` returns; see there.
+
+    The interrupt's value is ``{"question"}``; with a deadline also ``"deadline"``, in ISO 8601, and ``"default"``;
+    after an answer that only the type itself could refuse, ``"problem"``.
+    """
+
+    kind: ClassVar[Literal["human"]] = "human"
+
+    def __init__(
+        self,
+        question: str | Callable[[Any], str],
+        *,
+        answer: Any,
+        writes: str,
+        deadline: float | None,
+        default: Any,
+        name: str | None,
+        clock: Clock,
+    ) -> None:
+        self.name = name or "human"
+        self.told = Told(question)
+        self.writes = writes
+        self.deadline = deadline
+        self.clock = clock
+        self.type = modern(answer)
+        try:
+            self._adapter: TypeAdapter[Any] = TypeAdapter(self.type)
+            self.schema: dict[str, Any] = self._adapter.json_schema()
+        except PydanticUserError as error:
+            raise DefinitionError(
+                f"human(answer={answer!r}): pydantic has no JSON schema for it: {error}"
+            ) from error
+        if not isinstance(writes, str) or not writes:
+            raise DefinitionError(f"human(writes={writes!r}): the state key that takes the answer.")
+        if deadline is not None and (isinstance(deadline, bool) or not deadline >= 0):
+            raise DefinitionError(f"human(deadline={deadline!r}): seconds from when it is asked, 0 or more.")
+        if (deadline is None) != (default is NOTHING):
+            raise DefinitionError(
+                "human(deadline=..., default=...): a deadline needs the default that stands after it, and a default a "
+                "deadline."
+            )
+        self.default = default
+        if default is not NOTHING:
+            try:
+                self.default = self._adapter.validate_python(default)
+            except ValidationError as error:
+                raise DefinitionError(
+                    f"human(default={default!r}): it does not fit `answer`: {problems(error)}"
+                ) from error
+
+    def declares(self) -> dict[str, Any]:
+        """One interrupt, no model call, the state keys of the question and of the answer."""
+        said: dict[str, Any] = {"calls": 0, "interrupts": 1}
+        if self.told.reads is not None:
+            said["reads"] = self.told.reads
+        return {**said, "writes": (self.writes,)}
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Ask, or go on with the answer that has come.
+
+        Raises
+        ------
+        FieldMissing
+            The state lacks a field of the question.
+        GraphInterrupt
+            LangGraph's signal that the run waits.
+        """
+        asked = effect("asked", self.clock.time) if self.deadline is not None else 0.0
+        return self._answer(input, asked)
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """`invoke` in the running event loop."""
+        asked = await aeffect("asked", self._time) if self.deadline is not None else 0.0
+        return self._answer(input, asked)
+
+    async def _time(self) -> float:
+        return self.clock.time()
+
+    def _answer(self, state: Any, asked: float) -> dict[str, Any]:
+        payload = self._payload(state, asked)
+        try:
+            return {self.writes: interrupt(payload, response_schema=self.type)}
+        except ValidationError as error:
+            # What a schema cannot say: nothing was saved, and the same question is asked again.
+            again = {**payload, "problem": problems(error)}
+            namespace = get_config()["configurable"]["checkpoint_ns"]
+            raise GraphInterrupt(
+                (Interrupt.from_ns(again, namespace, response_schema=self.schema),)
+            ) from None
+        except GraphInterrupt:
+            if self.deadline is None or self.clock.time() < asked + self.deadline:
+                raise
+        execution = current_execution()
+        if execution is not None and execution.context is not None:
+            execution.context.acted(execution, "human", "default", {"deadline": payload["deadline"]})
+        return {self.writes: self.default}
+
+    def _payload(self, state: Any, asked: float) -> dict[str, Any]:
+        question = self.told.prompt
+        words = str(question(state)) if callable(question) else self.told.to(state, node=self.place)[0].text
+        payload: dict[str, Any] = {"question": words}
+        if self.deadline is not None:
+            until = datetime.fromtimestamp(asked + self.deadline, UTC)
+            payload["deadline"] = until.isoformat(timespec="seconds")
+            payload["default"] = self._adapter.dump_python(self.default, mode="json")
+        return payload

@@ -1,0 +1,240 @@
+"""Whatever can be a tool, as a LangChain tool: functions, players, runnables, workflows."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel, Field, TypeAdapter, create_model
+from pydantic_core import to_json
+
+from dalsegno.errors import DefinitionError
+from dalsegno.nodes.player import Player
+from dalsegno.nodes.structured import modern
+
+
+class Played(StructuredTool):
+    """A tool with `most_calls` of models in one call of it (None: unknown); `loud` where a failure fails the node."""
+
+    most_calls: int | None = 0
+    loud: bool = False
+
+
+def as_tool(given: Any, *, name: str | None = None, description: str | None = None) -> BaseTool:
+    """A LangChain tool for anything that can be one.
+
+    Raises
+    ------
+    DefinitionError
+        It cannot: it is a human, lacks types, or is nothing that can be called.
+    """
+    if isinstance(given, BaseTool):
+        return given if name is None and description is None else _renamed(given, name, description)
+    if isinstance(given, Player):
+        return _of_player(given, name, description)
+    if hasattr(given, "compile") and hasattr(given, "input_schema"):
+        return _of_workflow(given, name, description)
+    if isinstance(given, Runnable):
+        return _of_runnable(given, name, description)
+    if callable(given):
+        return _of_function(given, name, description)
+    raise DefinitionError(
+        f"{given!r} is no tool. A tool is a function with typed parameters, a LangChain tool, an agent or another "
+        "player, a runnable or a workflow."
+    )
+
+
+def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
+    """The arguments that a tool takes from a model; None where it may take any."""
+    schema: Any = tool.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        extra = getattr(tool.args_schema, "model_config", {}).get("extra")
+        return None if extra == "allow" else tuple(schema.model_fields)
+    if isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
+        return tuple(schema.get("properties", ()))
+    return None
+
+
+def required_of(tool: BaseTool) -> tuple[str, ...]:
+    """The arguments without which a tool cannot be called."""
+    schema: Any = tool.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return tuple(key for key, field in schema.model_fields.items() if field.is_required())
+    return tuple(schema.get("required", ())) if isinstance(schema, Mapping) else ()
+
+
+def is_async_only(tool: BaseTool | None) -> bool:
+    """Whether a tool is a coroutine function and nothing else."""
+    return getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
+
+
+def _of_function(function: Callable[..., Any], name: str | None, description: str | None) -> BaseTool:
+    name = name or str(getattr(function, "__name__", type(function).__name__))
+    if name == "<lambda>":
+        raise DefinitionError("A lambda has no name that a model could call: tool(function, name=...).")
+    _check_types(function, name)
+    doc = inspect.getdoc(function) if inspect.isroutine(function) else None
+    options: dict[str, Any] = {
+        "name": name,
+        "description": description or doc or name.replace("_", " "),
+        "parse_docstring": description is None and doc is not None,
+        "error_on_invalid_docstring": False,
+    }
+    if inspect.iscoroutinefunction(function):
+        return StructuredTool.from_function(coroutine=function, **options)
+    return StructuredTool.from_function(function, **options)
+
+
+def _check_types(function: Callable[..., Any], name: str) -> None:
+    called = function if inspect.isroutine(function) else type(function).__call__
+    try:
+        hints = get_type_hints(called)
+        parameters = inspect.signature(function).parameters
+    except (NameError, TypeError, ValueError) as error:
+        raise DefinitionError(f"The types of the tool `{name}` cannot be read: {error}") from error
+    untyped = [p for p in parameters if p not in hints]
+    if untyped:
+        raise DefinitionError(
+            f"The tool `{name}` has no type for {', '.join(f'`{p}`' for p in untyped)}: its arguments are validated by "
+            "them, and a model is told them."
+        )
+
+
+def _of_player(player: Player, name: str | None, description: str | None) -> BaseTool:
+    if player.kind == "human":
+        raise DefinitionError(
+            f"`{player.name}` is a human, and no tool: the whole tool loop would run again after the answer. Ask in a "
+            "node of its own."
+        )
+    own = getattr(player, "tool", None)
+    if isinstance(own, BaseTool):  # a function: its arguments come from the model here, not from the state
+        tool = as_tool(own, name=name or player.name, description=description)
+        return _bounded(tool, player.declares().get("calls"), loud=getattr(player, "errors", None) == "raise")
+    said = player.declares()
+    if not said.get("reads"):
+        raise DefinitionError(
+            f"`{player.name}` cannot be a tool: its prompt names no fields that a model could fill in. Give it a text "
+            "with {field}s, without messages."
+        )
+    fields: dict[str, Any] = dict.fromkeys(said["reads"], (str, ...))
+    schema = create_model(player.name, **fields)
+
+    def call(config: RunnableConfig, **arguments: Any) -> Any:
+        return result_of(player.invoke(arguments, config))
+
+    async def acall(config: RunnableConfig, **arguments: Any) -> Any:
+        return result_of(await player.ainvoke(arguments, config))
+
+    return Played(
+        name=name or player.name,
+        description=description or getattr(player, "description", None) or f"Asks {player.name}.",
+        args_schema=schema,
+        func=call,
+        coroutine=acall,
+        most_calls=said.get("calls", 0 if player.kind == "remote" else None),
+    )
+
+
+def _of_workflow(workflow: Any, name: str | None, description: str | None) -> BaseTool:
+    """A workflow, from its input to its output: one step of the node, with a bound of its own, without checkpoints."""
+    certificate = workflow.validate().certificate
+    compiled: list[Any] = []
+
+    def graph() -> Any:
+        if not compiled:
+            compiled.append(workflow.compile(checkpointer=False))
+        return compiled[0]
+
+    def call(config: RunnableConfig, **arguments: Any) -> Any:
+        return result_of(graph().invoke(arguments, _apart(config)))
+
+    async def acall(config: RunnableConfig, **arguments: Any) -> Any:
+        return result_of(await graph().ainvoke(arguments, _apart(config)))
+
+    return Played(
+        name=name or workflow.name,
+        description=description or f"Runs the workflow {workflow.name}.",
+        args_schema=_model_of(workflow.input_schema, name or workflow.name),
+        func=call,
+        coroutine=acall,
+        most_calls=certificate.model_calls if certificate is not None else None,
+    )
+
+
+def _apart(config: RunnableConfig) -> RunnableConfig:
+    """The config without the recursion limit of the graph around it: a workflow keeps its own."""
+    return {key: value for key, value in config.items() if key != "recursion_limit"}  # type: ignore[return-value]
+
+
+def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: str | None) -> BaseTool:
+    own = name or runnable.get_name().replace(" ", "_")
+    schema = runnable.get_input_schema()
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)) or "root" in schema.model_fields:
+        raise DefinitionError(
+            f"`{own}` takes no named arguments, so a model cannot call it. Wrap it in a function with typed parameters."
+        )
+
+    def call(config: RunnableConfig, **arguments: Any) -> Any:
+        return result_of(runnable.invoke(arguments, config))
+
+    async def acall(config: RunnableConfig, **arguments: Any) -> Any:
+        return result_of(await runnable.ainvoke(arguments, config))
+
+    return Played(
+        name=own,
+        description=description or f"Runs {own}.",
+        args_schema=schema,
+        func=call,
+        coroutine=acall,
+        most_calls=None,
+    )
+
+
+def result_of(value: Any) -> str:
+    """A result as a model reads it: text as it is, the one key of an update without the key, data as JSON."""
+    if isinstance(value, Mapping) and len(value) == 1:
+        value = next(iter(value.values()))
+    if isinstance(value, list) and value and isinstance(value[-1], BaseMessage):
+        value = value[-1]
+    if isinstance(value, BaseMessage):
+        return str(value.text)
+    return value if isinstance(value, str) else to_json(value, fallback=str).decode()
+
+
+def _model_of(schema: Any, name: str) -> type[BaseModel]:
+    """The keys of a workflow's input as a pydantic model."""
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema
+    keys = TypeAdapter(modern(schema)).json_schema()
+    hints = get_type_hints(schema, include_extras=True)
+    needed = keys.get("required", ())
+    fields: dict[str, Any] = {}
+    for key in keys.get("properties", {}):
+        hint = hints[key]
+        while (
+            getattr(hint, "__origin__", None) is not None
+            and hint.__origin__.__class__.__name__ == "_SpecialForm"
+        ):
+            hint = hint.__args__[0]
+        fields[key] = (modern(hint), ...) if key in needed else (modern(hint), Field(default=None))
+    return create_model(name, **fields)
+
+
+def _renamed(tool: BaseTool, name: str | None, description: str | None) -> BaseTool:
+    changes = {"name": name, "description": description}
+    return tool.model_copy(update={key: value for key, value in changes.items() if value is not None})
+
+
+def _bounded(tool: BaseTool, calls: int | None, *, loud: bool) -> BaseTool:
+    if calls == 0 and not loud:
+        return tool
+    if not isinstance(tool, StructuredTool):
+        raise DefinitionError(
+            f"`{tool.name}` is a tool of a class of its own: `calls` and `errors` cannot be kept to."
+        )
+    kept = {field: getattr(tool, field) for field in StructuredTool.model_fields}
+    return Played(**kept, most_calls=calls, loud=loud)
