@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import functools
 import inspect
+import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,8 +24,36 @@ _LOOKS_ONLY = frozenset(
     f"{a}{name}"
     for a in ("", "a")
     for name in ("get_state", "get_state_history", "update_state", "get_graph", "get_subgraphs")
-) | {"get_name", "name", "nodes", "builder", "checkpointer", "config"}
+) | {
+    *("get_name", "name", "nodes", "builder", "checkpointer", "config"),
+    *("spec", "version", "validate", "draw", "to_dot", "to_mermaid", "to_networkx"),
+    *("ledger", "pending", "difference", "cancel", "acancel", "drain", "delete", "close"),
+}
 """What is done with a graph that does not run it."""
+
+
+def runs_a_graph(action: Any) -> bool:
+    """Whether a callable refers to a LangGraph graph, a `Workflow` or a `Runner` in a way that may run it."""
+    return reaches_graph(action, is_graph)
+
+
+def is_graph(value: Any) -> bool:
+    """Whether it is a graph of LangGraph's, a `Workflow` or a `Runner`, or one of the classes that make them."""
+    return isinstance(value, _kinds_of_graph()) or any(value is kind for kind in _kinds_of_graph())
+
+
+def _kinds_of_graph() -> tuple[type, ...]:
+    # What was not imported, nothing refers to.
+    found = (
+        getattr(sys.modules.get(module), name, None)
+        for module, name in (
+            ("langgraph.graph.state", "StateGraph"),
+            ("langgraph.pregel", "Pregel"),
+            ("dalsegno.graphs.workflow", "Workflow"),
+            ("dalsegno.runtime.runner", "Runner"),
+        )
+    )
+    return tuple(kind for kind in found if kind is not None)
 
 
 def reaches_graph(action: Any, is_graph: Callable[[Any], bool]) -> bool:

@@ -23,6 +23,7 @@ from langgraph.pregel import Pregel
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import END, EdgeKind, EdgeSpec, NodeKind, NodeSpec, Place, WorkflowSpec
+from dalsegno.graphs.reaching import is_graph
 from dalsegno.graphs.references import Jumps, Said, names_unresolved, plain_function, runs_tools, said_by
 from dalsegno.graphs.specifying import state_keys
 from dalsegno.nodes.policies.retry import attempts_of
@@ -93,9 +94,9 @@ class _Reader:
     def said(self, action: Any) -> Said:
         function = plain_function(action)
         if function is None:
-            return said_by(action, _is_graph)
+            return said_by(action, is_graph)
         if id(function) not in self._said:
-            self._said[id(function)] = said_by(function, _is_graph)
+            self._said[id(function)] = said_by(function, is_graph)
         return self._said[id(function)]
 
     def leaves(self, graph: CompiledStateGraph[Any, Any, Any, Any]) -> Jumps:
@@ -357,13 +358,6 @@ def _kind(action: Any, said: Said | None) -> NodeKind:
 def _is_remote(value: Any) -> bool:
     module = sys.modules.get("langgraph.pregel.remote")
     return module is not None and isinstance(value, module.RemoteGraph)
-
-
-def _is_graph(value: Any) -> bool:
-    """Whether a function that refers to it may run a graph."""
-    workflow = sys.modules.get("dalsegno.graphs.workflow")
-    ours = workflow is not None and isinstance(value, workflow.Workflow)
-    return ours or isinstance(value, StateGraph | Pregel) or value is StateGraph
 
 
 def _only_async(action: Any, child: WorkflowSpec | None = None) -> bool:

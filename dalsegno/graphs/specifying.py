@@ -22,6 +22,7 @@ from dalsegno.graphs.model import (
     Target,
     WorkflowSpec,
 )
+from dalsegno.graphs.reaching import runs_a_graph
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.retry import attempts_of
@@ -139,8 +140,9 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
 def _kind(node: NodeDefinition) -> NodeKind:
     pregel = sys.modules.get("langgraph.pregel")
     unseen = pregel is not None and isinstance(node.action, pregel.Pregel)  # its structure is code
-    kind: NodeKind = node.action.kind if isinstance(node.action, Player) else "function"
-    return "subworkflow" if node.child is not None or unseen else kind
+    if node.child is not None or unseen or runs_a_graph(node.action):
+        return "subworkflow"
+    return node.action.kind if isinstance(node.action, Player) else "function"
 
 
 def _is_async(workflow: Builder, node: NodeDefinition) -> bool:

@@ -356,8 +356,9 @@ def unseen_graph(facts: Facts) -> Iterator[Finding]:
     """A node runs a graph that cannot be seen.
 
     ## What it does
-    Looks for nodes that run a graph whose structure is code (an `@entrypoint`), and in a LangGraph
-    graph also for those that run one from inside a function or a sequence.
+    Looks for nodes that run a graph whose structure is code (an `@entrypoint`), and for those that run one
+    from inside a function, a tool or a sequence: what its code names, its closure holds, and functions of
+    the same module that it calls are followed.
 
     ## Why is this bad
     That graph may circle for ever, and nothing that is proved here holds for it.
@@ -365,10 +366,10 @@ def unseen_graph(facts: Facts) -> Iterator[Finding]:
     ## Example
         def research(state):
             return inner.invoke(state)
-        builder.add_node("research", research)
+        flow.add_node("research", research)
 
     ## Use instead
-        builder.add_node("research", inner)
+        flow.add_node("research", inner)
     """
     for node in facts.opaque:
         message = f"what `{node.name}` runs is not known. Add the graph itself as the node."
