@@ -31,7 +31,17 @@
     ├── PlayerError                what an agent, a tool, a remote agent or a human could not do (.node)
     │   ├── FieldMissing           the state lacks what it needs (.field)
     │   ├── AnswerInvalid          what was answered does not fit, to the last (.said, .problem, .asked)
-    │   └── ToolFailed             a tool cannot do what it was asked (.tool, .problem)
+    │   ├── ToolFailed             a tool cannot do what it was asked (.tool, .problem)
+    │   └── RemoteError            a remote agent did not answer as it should (.agent, .retryable)
+    │       ├── AddressRefused     its address is private, and that is not allowed (.host, .address)
+    │       ├── RemoteUnreachable  no connection to it, or one that broke (.reason)
+    │       ├── RemoteTimeout      it took longer than it may (.seconds, .received)
+    │       ├── RemoteStatus       it answered with an HTTP error (.status, .retry_after)
+    │       ├── RemoteFault        it answered with an error (.code, .meaning, .said, .details)
+    │       ├── RemoteAnswerInvalid what came is no answer to what was asked (.reason, .excerpt)
+    │       ├── RemoteTaskEnded    its task did not complete (.task_id, .state, .said)
+    │       ├── UnknownSkill       no agent of the registry has it (.skill, .registry)
+    │       └── RegistryUnavailable the registry cannot be read, and never could (.registry)
     ├── CheckpointError            the database cannot be used, or a value cannot be kept
     │   ├── DatabaseInvalid        not a database, not ours, or from a newer version (.path)
     │   ├── DatabaseUnavailable    locked, full, read-only or gone (.path)
@@ -272,6 +282,94 @@ class ToolFailed(PlayerError):
 
     tool: str
     problem: str
+
+
+class RemoteError(PlayerError):
+    """A remote agent did not answer as it should; `.agent` is its name and address.
+
+    `.retryable` says whether asking again may help; a `RetryPolicy` that names no errors goes by it.
+    """
+
+    agent: str
+    retryable: bool = False
+
+
+class AddressRefused(RemoteError):
+    """The agent is at a private, loopback or link-local address, and that is not allowed; nothing was sent there."""
+
+    host: str
+    address: str
+
+
+class RemoteUnreachable(RemoteError):
+    """There is no connection to the agent, or it broke.
+
+    `.reason` is one of ``"no such name"``, ``"no connection"``, ``"certificate"``, ``"cut"``, ``"not HTTP"``.
+    """
+
+    reason: str
+    retryable: bool = True
+
+
+class RemoteTimeout(RemoteError):
+    """The agent took longer than it may; `.received` are the bytes that had come until then."""
+
+    seconds: float
+    received: int
+    retryable: bool = True
+
+
+class RemoteStatus(RemoteError):
+    """The agent answered with an HTTP error; `.retry_after` are the seconds after which it asks to come back."""
+
+    status: int
+    retry_after: float | None
+
+
+class RemoteFault(RemoteError):
+    """The agent answered with an error of its own.
+
+    `.code` and `.meaning` (``-32601``, ``"method not found"``; None where the code is not a standard one), its message
+    `.said`, its data `.details`.
+    """
+
+    code: int
+    meaning: str | None
+    said: str
+    details: Any
+
+
+class RemoteAnswerInvalid(RemoteError):
+    """What came is no answer to what was asked; `.excerpt` is how it begins.
+
+    `.reason` is one of ``"not JSON"``, ``"content type"``, ``"not JSON-RPC"``, ``"wrong id"``, ``"too large"``,
+    ``"compressed"``, ``"redirect"``, ``"not A2A"``, ``"does not fit"``.
+    """
+
+    reason: str
+    excerpt: str
+
+
+class RemoteTaskEnded(RemoteError):
+    """A task of the agent did not complete; `.state` is how it ended (``"failed"``, ``"input required"``, …)."""
+
+    task_id: str
+    state: str
+    said: str
+
+
+class UnknownSkill(RemoteError):
+    """No agent of the registry has the skill."""
+
+    skill: str
+    registry: str
+
+
+class RegistryUnavailable(RemoteError):
+    """The registry of agents cannot be read, and never could: there is nothing to go on with."""
+
+    registry: str
+    retryable: bool = True
 
 
 class CheckpointError(DalsegnoError):

@@ -68,6 +68,10 @@ class RunContext(Protocol):
         """A policy around a node did something: tried again, fell back, waited, refused."""
         ...
 
+    def is_cancelled(self) -> bool:
+        """Whether somebody has asked to cancel the run: for nodes that wait long."""
+        ...
+
     def routed(self, node: str, superstep: int, taken: Sequence[Taken], tasks: Collection[str] = ()) -> None:
         """A router outside of a node (of START, of a sent-to node) has decided."""
         ...

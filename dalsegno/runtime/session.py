@@ -169,6 +169,10 @@ class Session:
                     return execution
         return None
 
+    def is_cancelled(self) -> bool:
+        self._look()
+        return self.cancelled
+
     def _look(self) -> None:
         """See now and then whether the run was cancelled; it stops after its superstep then."""
         if self.cancelled or time.monotonic() - self._looked < LOOK:

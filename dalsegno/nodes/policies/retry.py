@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, RemoteError
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, check_filter, is_fault, matches
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.policies.retry_after import retry_after
@@ -35,8 +35,9 @@ class RetryPolicy:
     jitter
         Whether to add a random part, up to a second, to each interval.
     retry_on
-        Exception classes, or a function that says whether to try again. None: any `Exception`. What
-        breaks the workflow's own declarations (`KernelError`) is never tried again.
+        Exception classes, or a function that says whether to try again. None: any `Exception`, but a
+        `RemoteError` only where it is `retryable`. What breaks the workflow's own declarations
+        (`KernelError`) is never tried again.
     max_elapsed
         Seconds after which no further attempt is started. None: no limit.
     """
@@ -131,7 +132,7 @@ class RetryLayer:
         """Seconds to wait before the next attempt; None where there is none."""
         if not is_fault(error):
             return None
-        policy = next((p for p in self._policies if matches(p.retry_on, error)), None)
+        policy = next((p for p in self._policies if _means(p.retry_on, error)), None)
         if policy is None or attempt >= policy.max_attempts:
             return None
         if asked_a_human(case):
@@ -180,3 +181,11 @@ def asked_a_human(case: Case) -> bool:
         return False
     kept = (v for v in config.get("configurable", {}).values() if type(v).__name__ == "PregelScratchpad")
     return any(getattr(pad, "resume", None) for pad in kept)
+
+
+def _means(retry_on: RetryOn | None, error: Exception) -> bool:
+    """Whether a policy tries again after this error; one that names none goes by what a remote agent's error says."""
+    if isinstance(error, RemoteError) and not error.retryable:
+        unnamed = retry_on is None or getattr(retry_on, "__name__", "") == "default_retry_on"  # LangGraph's
+        return not unnamed and matches(retry_on, error)
+    return matches(retry_on, error)

@@ -1,0 +1,191 @@
+"""A2A 1.0 (https://a2a-protocol.org), through its own SDK: an agent's card, a message, the task it makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from dalsegno.errors import (
+    DefinitionError,
+    MissingExtra,
+    RemoteError,
+    RemoteFault,
+    RemoteUnreachable,
+)
+from dalsegno.nodes.remote.addresses import parsed
+from dalsegno.nodes.remote.clients import clients
+from dalsegno.nodes.remote.exchange import Question
+from dalsegno.nodes.remote.request import Asked
+from dalsegno.nodes.remote.tasks import Progress, answer_of, ended_otherwise, message_of
+from dalsegno.nodes.remote.watching import watched
+
+CARD_AGE = 300.0
+"""Seconds for which an agent's card is taken as known."""
+CANCELLING = 5.0
+"""Seconds that the cancelling of a task may take."""
+
+
+class A2A:
+    """Speaks to agents over A2A. `poll` are the seconds between two looks at a task that goes on."""
+
+    def __init__(self, poll: float) -> None:
+        self._poll = poll
+        self._cards: dict[str, tuple[Any, float]] = {}
+
+    async def call(self, url: str, question: Question, asked: Asked) -> Any:
+        """What an agent answers: the data of its parts, else their text.
+
+        Raises
+        ------
+        RemoteTaskEnded
+            The agent's task ended without an answer: it failed, was refused, or waits for something.
+        RemoteFault
+            It answers with an error.
+        RemoteAnswerInvalid
+            Its card or its answer is not as the protocol says.
+        MissingExtra
+            The SDK is not installed.
+        """
+        _sdk()
+        with _told(asked):
+            try:
+                client = await self._client(url, asked)
+                return await watched(self._exchange(client, question, asked), asked, every=self._poll)
+            except RemoteError:
+                self._cards.pop(url, None)  # it may have moved
+                raise
+
+    async def _client(self, url: str, asked: Asked) -> Any:
+        """The SDK's client for the agent's card."""
+        from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+
+        loop, http = asyncio.get_running_loop(), (await clients()).a2a
+        known = self._cards.get(url)
+        if known is None or loop.time() - known[1] > CARD_AGE:
+            base, slash, path = url.rpartition("/")
+            where = (base, path) if slash and path.endswith(".json") else (url,)
+            known = self._cards[url] = (await A2ACardResolver(http, *where).get_agent_card(), loop.time())
+        card = known[0]
+        for interface in card.supported_interfaces:
+            parsed(interface.url, what="its card")
+        config = ClientConfig(
+            httpx_client=http,
+            polling=not card.capabilities.streaming,
+            supported_protocol_bindings=["JSONRPC", "HTTP+JSON"],
+        )
+        return ClientFactory(config).create(card)
+
+    async def _exchange(self, client: Any, question: Question, asked: Asked) -> Any:
+        """Send the message, follow the task to its end. A task that is not wanted any more is cancelled."""
+        from a2a.types import SendMessageRequest
+
+        progress = Progress(asked)
+        message = message_of(question, asked.headers.get("idempotency-key") or uuid.uuid4().hex)
+        try:
+            try:
+                async with _closing(client.send_message(SendMessageRequest(message=message))) as events:
+                    async for event in events:
+                        progress.take(event)
+                        if progress.over:
+                            break
+            except RemoteUnreachable:
+                if progress.task_id is None:
+                    raise  # else only the stream broke: the task goes on, and can be looked at
+            while not progress.over:
+                await self._look(client, progress, asked)
+        except asyncio.CancelledError:
+            await _cancel(client, progress)
+            raise
+        if progress.answer is None:
+            raise ended_otherwise(progress, asked)
+        return answer_of(progress.answer)
+
+    async def _look(self, client: Any, progress: Progress, asked: Asked) -> None:
+        from a2a.types import GetTaskRequest
+
+        if progress.task_id is None:
+            raise asked.invalid("not A2A", "answered with neither a message nor a task")
+        if progress.looked:
+            await asyncio.sleep(self._poll)
+        progress.take_task(await client.get_task(GetTaskRequest(id=progress.task_id)))
+        progress.looked = True
+
+
+async def _cancel(client: Any, progress: Progress) -> None:
+    """Ask the agent to end a task; whether it does is its own affair."""
+    from a2a.types import CancelTaskRequest
+
+    if progress.task_id is None or progress.over:
+        return
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CANCELLING):
+            await client.cancel_task(CancelTaskRequest(id=progress.task_id))
+
+
+@asynccontextmanager
+async def _closing(events: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    try:
+        yield events
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]  # the SDK's are generators
+
+
+@contextlib.contextmanager
+def _told(asked: Asked) -> Any:
+    """The SDK's failures, as ours; those of the connection are ours already."""
+    from a2a.client.errors import AgentCardResolutionError
+    from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
+    from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]  # it has no types
+
+    try:
+        yield
+    except RemoteError:
+        raise
+    except A2AError as error:
+        answer = getattr(error.__cause__, "response", None)
+        if isinstance(answer, httpx.Response):
+            raise asked.status(answer.status_code, None, _body(answer)) from error
+        code = JSON_RPC_ERROR_CODE_MAP.get(type(error))
+        if code is None:
+            what = (
+                "has a card that is not one of A2A"
+                if isinstance(error, AgentCardResolutionError)
+                else "answered with what is not A2A"
+            )
+            raise asked.invalid("not A2A", f"{what}: {asked.excerpt(str(error))}") from error
+        meaning = type(error).__name__.removesuffix("Error")
+        raise asked.fail(
+            RemoteFault,
+            f"answered with error {code} ({meaning}): {asked.excerpt(str(error))}.",
+            code=code,
+            meaning=meaning,
+            said=asked.scrub(str(error)),
+            details=asked.scrub(error.data),
+            retryable=code == -32603,
+        ) from error
+    except (ParseError, ValueError, TypeError, KeyError, AttributeError, DefinitionError) as error:
+        raise asked.invalid(
+            "not A2A", f"answered with what is not A2A: {asked.excerpt(str(error))}"
+        ) from error
+
+
+def _body(answer: httpx.Response) -> bytes:
+    try:
+        return answer.content
+    except httpx.ResponseNotRead:
+        return b""
+
+
+def _sdk() -> None:
+    try:
+        import a2a.client  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            'remote(protocol="a2a") needs A2A\'s SDK: pip install "dalsegno[a2a]".', extra="a2a"
+        ) from error

@@ -1,0 +1,255 @@
+"""A node's work done by an agent elsewhere, over HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.nodes.player import Player
+from dalsegno.nodes.policies.case import number
+from dalsegno.nodes.prompts import Prompt
+from dalsegno.nodes.remote import jsonrpc
+from dalsegno.nodes.remote.a2a import A2A
+from dalsegno.nodes.remote.addresses import guard_of, numeric, parsed, shown
+from dalsegno.nodes.remote.asking import Headers, asked_of, in_time, revealed
+from dalsegno.nodes.remote.clients import in_thread
+from dalsegno.nodes.remote.exchange import Exchange, Params, Question
+from dalsegno.nodes.remote.registry import Registry, registry_of
+from dalsegno.nodes.remote.request import Access, Asked
+from dalsegno.nodes.remote.rotation import PROTOCOLS, Agent, Protocol
+
+
+def remote(
+    url: str,
+    method: str | None = None,
+    *,
+    params: Params | None = None,
+    prompt: Prompt | None = None,
+    writes: str | Mapping[str, str] | None = None,
+    output: Any = None,
+    protocol: Protocol | None = None,
+    registry: Registry | str | Path | None = None,
+    headers: Headers | None = None,
+    allow_private: bool | str | Iterable[str] = False,
+    timeout: float = 60.0,
+    max_bytes: int = 4 * 2**20,
+    ca: str | Path | None = None,
+    poll: float = 1.0,
+    effect: bool = False,
+    idempotent: bool = False,
+    name: str | None = None,
+) -> Remote:
+    """An agent elsewhere, as a node: it is asked over JSON-RPC 2.0 or A2A, and its answer goes into the state.
+
+    Its models are its own: it declares ``calls=0``, for none is called in this process.
+
+    Parameters
+    ----------
+    url
+        Where it is: ``https://…``, for A2A the address below which its card is found, or the card's own. Or
+        ``"skill:summarize"``: an agent of the `registry` that has the skill, the next one each time.
+    method
+        The JSON-RPC method. An agent of a registry may name its own; else it is the skill.
+    params
+        What it is asked: parameters and the state keys they come from (dotted; with a question mark where one may be
+        missing), or a function of the state. For A2A they are a part of the message, as data.
+    prompt
+        A2A: what it is asked in words, as the prompt of an `agent`.
+    writes
+        The state key that takes the answer; or state keys and the fields of the answer they take. None: the answer
+        is an object whose fields are state keys.
+    output
+        What the answer is held to: a pydantic model, a `TypedDict`, a dataclass or any other type. None: anything.
+    protocol
+        ``"jsonrpc"`` or ``"a2a"``. None: what the registry says, else ``"jsonrpc"``.
+    registry
+        A file (YAML, JSON) or URL of agents and their skills, or a `Registry`.
+    headers
+        Sent to this agent's origin only, and shown nowhere: texts, `SecretStr`, or a function that gives them.
+    allow_private
+        Whether it may be at a private, loopback or link-local address; or the hosts, addresses and networks that are
+        allowed: ``["agents.internal", "10.1.0.0/16"]``.
+    timeout
+        Seconds for all of an answer, waiting for a connection and a long task included.
+    max_bytes
+        The most bytes of one answer.
+    ca
+        A file of certificates that are trusted in place of the usual ones.
+    poll
+        A2A: seconds between two looks at a task that goes on.
+    effect, idempotent
+        As of `Workflow.add_node`. Each request carries an `Idempotency-Key` that is the same when it is repeated: an
+        agent that goes by it is idempotent.
+    name
+        Of the node, where `add_node` is given none. None: the method, the skill, or the host.
+
+    Raises
+    ------
+    DefinitionError
+        An option cannot be meant as it is written.
+    AddressRefused
+        The URL itself names a private address, and that is not allowed.
+    """
+    skill = url.removeprefix("skill:") if isinstance(url, str) and url.startswith("skill:") else None
+    number("remote(timeout)", timeout, above=0)
+    number("remote(max_bytes)", max_bytes, least=1, whole=True)
+    number("remote(poll)", poll, above=0)
+    access = Access(guard_of(allow_private), float(timeout), max_bytes, None if ca is None else str(ca))
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise DefinitionError(
+            f"remote(protocol={protocol!r}): it is `jsonrpc` or `a2a`{did_you_mean(str(protocol), PROTOCOLS)}."
+        )
+    if (skill is None) != (registry is None):
+        raise DefinitionError(
+            'remote("skill:NAME", registry=...): a skill is looked up in a registry, and a registry is for a skill. '
+            f"Given are {url!r} and registry={registry!r}."
+        )
+    if not callable(headers):
+        revealed(headers)
+    exchange = Exchange(params=params, prompt=prompt, writes=writes, output=output)
+    agent: Agent | Skill
+    if skill is None or registry is None:
+        host = parsed(url).hostname or ""
+        agent = Agent(name or method or host, url, protocol or "jsonrpc", method)
+        _check_spoken(agent, exchange)
+        _check_literal(agent, access)
+        name = name or method or host.partition(".")[0]
+    else:
+        agent = Skill(skill, registry_of(registry, access), protocol, method)
+        name = name or skill
+    return Remote(
+        agent,
+        name=re.sub(r"[:|]", "-", name),
+        exchange=exchange,
+        access=access,
+        headers=headers,
+        poll=float(poll),
+        effect=effect,
+        idempotent=idempotent,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """Whoever of a registry has a skill; `protocol` and `method` go before what the registry says of an agent."""
+
+    name: str
+    registry: Registry
+    protocol: Protocol | None
+    method: str | None
+
+
+class Remote(Player):
+    """What `remote` returns. `agent` is who is asked: an `Agent`, or a `Skill` that some have."""
+
+    kind = "remote"
+
+    def __init__(
+        self,
+        agent: Agent | Skill,
+        *,
+        name: str,
+        exchange: Exchange,
+        access: Access,
+        headers: Headers | None,
+        poll: float,
+        effect: bool,
+        idempotent: bool,
+    ) -> None:
+        self.agent = agent
+        self.name = name
+        self._exchange = exchange
+        self._access = access
+        self._headers = headers
+        self._a2a = A2A(poll)
+        self._effect = effect
+        self._idempotent = idempotent
+
+    def declares(self) -> Mapping[str, Any]:
+        """`calls` (none: its models are its own); `reads`, `writes`, `effect`, `idempotent`, where they are known."""
+        known = {
+            "reads": self._exchange.reads,
+            "writes": self._exchange.written,
+            "effect": self._effect or None,
+            "idempotent": self._idempotent or None,
+        }
+        return {"calls": 0, **{key: value for key, value in known.items() if value is not None}}
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
+        """Ask it, on the event loop that all sync callers share."""
+        return in_thread(self._asking(input))
+
+    async def ainvoke(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Ask it, in the running event loop."""
+        return await self._asking(input)()
+
+    def _asking(self, state: Any) -> Callable[[], Coroutine[Any, Any, dict[str, Any]]]:
+        """The question, read off the state in the caller's own thread, ready to be asked."""
+        question = self._exchange.question(state, self.place)
+        headers = revealed(self._headers)
+        agent = self.agent
+        if isinstance(agent, Agent):
+            return lambda: self._ask(agent, question, headers)
+        return lambda: self._ask_any(agent, question, headers)
+
+    async def _ask_any(self, skill: Skill, question: Question, headers: dict[str, str]) -> dict[str, Any]:
+        registry = skill.registry
+        agent = await registry.pick(skill.name, node=self.place)
+        agent = replace(
+            agent,
+            protocol=skill.protocol or agent.protocol,
+            method=skill.method or agent.method or skill.name,
+        )
+        try:
+            update = await self._ask(agent, question, headers)
+        except Exception as error:
+            registry.failed(agent, error)
+            raise
+        registry.worked(agent)
+        return update
+
+    async def _ask(self, agent: Agent, question: Question, headers: dict[str, str]) -> dict[str, Any]:
+        asked = asked_of(agent.url, name=agent.name, node=self.place, access=self._access, headers=headers)
+        if agent.protocol == "a2a":
+            answer = await in_time(asked, lambda: self._a2a.call(agent.url, question, asked))
+        else:
+            method = agent.method or ""
+            answer = await in_time(asked, lambda: jsonrpc.call(agent.url, method, question.params, asked))
+        return self._exchange.update(answer, asked)
+
+
+def _check_spoken(agent: Agent, exchange: Exchange) -> None:
+    """Refuse what the protocol has no place for."""
+    if agent.protocol == "jsonrpc" and agent.method is None:
+        raise DefinitionError(
+            f'remote({shown(agent.url)!r}): which method? remote(url, "answer"); or protocol="a2a", which has none.'
+        )
+    if agent.protocol == "jsonrpc" and exchange.has_prompt:
+        raise DefinitionError(
+            'remote(prompt=...): JSON-RPC is asked with `params`; a prompt is for protocol="a2a".'
+        )
+    if agent.protocol == "a2a" and agent.method is not None:
+        raise DefinitionError(
+            f"remote(method={agent.method!r}): A2A has no methods. Say what is asked with `prompt`."
+        )
+    if agent.protocol == "a2a" and not (exchange.has_prompt or exchange.has_params):
+        raise DefinitionError(
+            'remote(protocol="a2a"): what is it asked? `prompt="… {field} …"`, `params`, or both.'
+        )
+
+
+def _check_literal(agent: Agent, access: Access) -> None:
+    """Refuse a private address that is in the URL itself, before anything runs."""
+    host = parsed(agent.url).hostname or ""
+    address = numeric(host)
+    what = None if address is None else access.guard.refuses(host, address)
+    if address is not None and what is not None:
+        raise Asked(f"`{agent.name}` at {shown(agent.url)}", agent.name, access).refused(host, address, what)

@@ -1,0 +1,152 @@
+"""One request on its way: whose it is, what it may do and take, and how its failures are told."""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from dalsegno.errors import (
+    AddressRefused,
+    RemoteAnswerInvalid,
+    RemoteError,
+    RemoteStatus,
+    RemoteTimeout,
+    RemoteUnreachable,
+)
+from dalsegno.nodes.remote.addresses import Guard
+
+EXCERPT = 200
+"""Characters of an answer that an error shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an agent may be and take: where it may live, `timeout` in seconds for all of an answer, its most bytes,
+    a file of certificates that are trusted instead of the usual ones."""
+
+    guard: Guard = field(default_factory=Guard)
+    timeout: float = 60.0
+    max_bytes: int = 4 * 2**20
+    ca: str | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A call that is going on. `private` headers go to `origin` only, `headers` with every request; `what` says
+    in messages whose name `agent` is."""
+
+    agent: str
+    node: str
+    access: Access
+    origin: tuple[str, str, int] = ("", "", 0)
+    private: dict[str, str] = field(default_factory=dict, repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    received: int = 0
+    what: str = "The remote agent"
+
+    def fail(self, kind: type[RemoteError], message: str, **data: Any) -> RemoteError:
+        """An error of this call."""
+        return kind(f"{self.what} {self.agent} {message}", agent=self.agent, node=self.node, **data)
+
+    def refused(self, host: str, address: str, what: str) -> RemoteError:
+        """Its address is not allowed."""
+        place = host if host == address else f"{host} ({address})"
+        allow = f'allow_private=["{address if what == "metadata" else host}"]'
+        if what == "metadata":
+            message = f"is at {place}, where a cloud keeps its credentials: refused. If it is meant, {allow}."
+        elif what in ("multicast", "reserved"):
+            message = f"is at {place}, a {what} address: refused. If it is meant, {allow}."
+        else:
+            message = (
+                f"is at {place}, a {what} address: refused, so that nobody can lead a workflow to what is inside. If "
+                f"it is meant, {allow}, or allow_private=True."
+            )
+        return self.fail(AddressRefused, message, host=host, address=address)
+
+    def unreachable(self, reason: str, message: str) -> RemoteError:
+        """There is no connection, or none any more."""
+        data = {"retryable": False} if reason == "certificate" else {}
+        return self.fail(RemoteUnreachable, message, reason=reason, **data)
+
+    def too_slow(self) -> RemoteError:
+        """Its time is over."""
+        seconds = self.access.timeout
+        came = f"{self.received:,} bytes had come, and no end" if self.received else "nothing had come"
+        return self.fail(
+            RemoteTimeout,
+            f"took longer than {seconds:g} seconds: {came}. Give it more time (`timeout=`), or retry it.",
+            seconds=seconds,
+            received=self.received,
+        )
+
+    def too_large(self) -> RemoteError:
+        """It says more than it may."""
+        return self.fail(
+            RemoteAnswerInvalid,
+            f"answered with more than {self.access.max_bytes:,} bytes, and was cut off. Ask it for less, or give it "
+            "more room (`max_bytes=`).",
+            reason="too large",
+            excerpt="",
+        )
+
+    def invalid(self, reason: str, problem: str, body: bytes | str = b"") -> RemoteError:
+        """What came is no answer."""
+        excerpt = self.excerpt(body)
+        begins = f" It begins: {excerpt}" if excerpt else ""
+        return self.fail(
+            RemoteAnswerInvalid,
+            f"{problem}.{begins if not problem.endswith(excerpt) or not excerpt else ''}",
+            reason=reason,
+            excerpt=excerpt,
+        )
+
+    def status(self, status: int, retry_after: float | None, body: bytes = b"") -> RemoteError:
+        """It answered with an HTTP error."""
+        again = status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
+        excerpt = self.excerpt(body)
+        said = f": {excerpt}" if excerpt else ""
+        what = {
+            401: "Give it credentials: headers={'Authorization': ...}.",
+            403: "Give it credentials that may do this: headers={'Authorization': ...}.",
+            404: "Look at the path of its URL.",
+            405: "Look at the path of its URL: it takes no POST there.",
+        }.get(
+            status, "A `retry` may help." if again else "It will not take this request: look at what is sent."
+        )
+        return self.fail(
+            RemoteStatus,
+            f"answered with HTTP status {status}{said}{'' if said.endswith(('.', '!', '?')) else '.'} {what}",
+            status=status,
+            retry_after=retry_after,
+            retryable=again,
+        )
+
+    def excerpt(self, body: bytes | str) -> str:
+        """How an answer begins, in one line, and without what is secret in the request."""
+        text = body if isinstance(body, str) else body[: EXCERPT * 8].decode("utf-8", "replace")
+        text = self.scrub(re.sub(r"\s+", " ", text).strip())
+        text = "".join(c if c.isprintable() else "�" for c in text)
+        return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
+
+    def scrub(self, value: Any) -> Any:
+        """What the agent said, without the credentials it was given: some repeat what they were sent."""
+        if isinstance(value, str):
+            for secret in self._secrets():
+                value = value.replace(secret, "…")
+            return value
+        if isinstance(value, dict):
+            return {self.scrub(key): self.scrub(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.scrub(each) for each in value]
+        return value
+
+    def _secrets(self) -> list[str]:
+        whole = [value for value in self.private.values() if len(value) >= 4]
+        parts = [part for value in whole for part in value.split() if len(part) >= 8]
+        return sorted({*whole, *parts}, key=len, reverse=True)
+
+
+ASKED: ContextVar[Asked | None] = ContextVar("dalsegno_asked", default=None)
+"""The call that a request is made for; the transport makes none without it."""
