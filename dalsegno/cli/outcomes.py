@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.cli.budgets import spent_in_words, spent_out
 from dalsegno.cli.exits import wants_traceback
 from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, plain_value, readable, sign
 
@@ -50,8 +51,11 @@ def print_outcome(
     if result.status == "completed" and isinstance(result.output, Mapping):
         facts += [(one_line(key), value_in_words(value)) for key, value in result.output.items()]
     facts += questions(result.interrupts)
+    spent = spent_in_words(result.usage)
+    facts += [("spent", spent)] if spent else []
     facts += [("thread", result.thread), ("run", result.run_id)]
-    way = way_on(result.status, result.thread, result.interrupts, db_option)
+    short = spent_out(result.error, result.usage, result.supersteps)
+    way = way_on(result.status, result.thread, result.interrupts, db_option, short)
     if way:
         facts.append(("go on", way))
     screen.facts(facts)
@@ -77,8 +81,15 @@ def questions(interrupts: Sequence[Any]) -> list[tuple[str, str]]:
     ]
 
 
-def way_on(status: str, thread: str, interrupts: Sequence[Any], db_option: str | None) -> str | None:
-    """How to go on with a run of that status; None where there is nothing to go on with."""
+def way_on(
+    status: str, thread: str, interrupts: Sequence[Any], db_option: str | None, short: str | None = None
+) -> str | None:
+    """How to go on with a run of that status; None where there is nothing to go on with.
+
+    `short` is what the run had too little of.
+    """
+    if status == "failed" and short is not None:
+        return f"give it more: {again(thread, db_option, budget=short)}"
     if status == "failed":
         return f"mend the cause, then: {again(thread, db_option)}"
     if status == "stopped" or (status == "interrupted" and not interrupts):
@@ -88,9 +99,10 @@ def way_on(status: str, thread: str, interrupts: Sequence[Any], db_option: str |
     return None
 
 
-def again(thread: str, db_option: str | None, answer: str | None = None) -> str:
-    """The command that goes on with a thread; `answer` is put as it is."""
+def again(thread: str, db_option: str | None, answer: str | None = None, *, budget: str | None = None) -> str:
+    """The command that goes on with a thread; `answer` is put as it is, `budget` is what it needs more of."""
     words = ["dalsegno resume"]
+    words += [f"--budget {budget}=MORE"] if budget else []
     words += [f"--db {shlex.quote(db_option)}"] if db_option else []
     words += [f"--value {answer}"] if answer else []
     words += [f"{'-- ' if thread.startswith('-') else ''}{shlex.quote(thread)}"]

@@ -6,10 +6,12 @@ import contextlib
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.cli.acting import acted
 from dalsegno.cli.screen import Screen, duration, one_line, shortened
 from dalsegno.runtime.events import (
     Event,
@@ -17,6 +19,7 @@ from dalsegno.runtime.events import (
     NodeFinished,
     NodeInterrupted,
     NodeStarted,
+    PolicyActed,
     RunFinished,
     RunStarted,
 )
@@ -40,6 +43,7 @@ class _Fan:
     done: int = 0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    acted: Counter[str] = field(default_factory=Counter)
 
 
 class Progress:
@@ -91,6 +95,8 @@ class Progress:
                 self._begin(event)
             elif isinstance(event, RunFinished):
                 self._flush()
+            elif isinstance(event, PolicyActed):
+                self._act(event)
             elif type(event) is NodeStarted:
                 self._start(event)
             elif isinstance(event, NodeStarted):
@@ -154,12 +160,24 @@ class Progress:
         if event.index is None or word != "done":
             self._line(superstep, event.node, word, seconds, notes)
             return
-        fan = self._fans.setdefault(f"{superstep} {event.node}", _Fan(superstep, event.node))
+        fan = self._fan(superstep, event.node)
         fan.done += 1
         fan.seconds = max(fan.seconds, seconds)
         fan.notes = tuple(dict.fromkeys((*fan.notes, *notes)))[:3]
 
-    def _place(self, event: NodeStarted) -> str:
+    def _act(self, event: PolicyActed) -> None:
+        """A line for what a policy did; of those that were sent to, their line counts them."""
+        superstep = self._place(event)
+        if event.index is not None:
+            self._fan(superstep, event.node).acted[f"{event.policy} {event.what}".replace("_", " ")] += 1
+            return
+        words = acted(event.policy, event.what, event.detail)
+        self._line(superstep, event.node, event.policy.replace("_", " "), None, [words])
+
+    def _fan(self, superstep: str, node: str) -> _Fan:
+        return self._fans.setdefault(f"{superstep} {node}", _Fan(superstep, node))
+
+    def _place(self, event: NodeStarted | PolicyActed) -> str:
         """The superstep, within a subworkflow after that of its node: ``3.1``."""
         outer = event.node.rpartition("/")[0]
         return f"{self._outer[outer]}.{event.superstep}" if outer in self._outer else str(event.superstep)
@@ -193,16 +211,21 @@ class Progress:
             self._print_fan(self._fans.pop(key))
 
     def _print_fan(self, fan: _Fan) -> None:
+        if not fan.done:  # all failed, and each had its line
+            return
         name = f"{fan.node} ×{fan.done}" if fan.done > 1 else fan.node
-        self._line(fan.superstep, name, "done", fan.seconds, fan.notes)
+        acts = [f"{what} ×{times}" if times > 1 else what for what, times in fan.acted.items()]
+        self._line(fan.superstep, name, "done", fan.seconds, [*fan.notes, *acts])
 
-    def _line(self, superstep: str, node: str, word: str, seconds: float, notes: Sequence[str]) -> None:
+    def _line(
+        self, superstep: str, node: str, word: str, seconds: float | None, notes: Sequence[str]
+    ) -> None:
         paint = self._screen.paint
         parts = [
             f"superstep {superstep.rjust(self._digits)}",
             one_line(node).ljust(self._wide),
-            paint(word.ljust(6), _STYLES[word]),
-            duration(seconds).rjust(6),
+            paint(word.ljust(6), _STYLES.get(word, "cyan")),
+            *([duration(seconds).rjust(6)] if seconds is not None else []),
             *notes,
         ]
         self._lines.append("  ".join(parts).rstrip())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dalsegno.cli import options
+from dalsegno.cli.budgets import BudgetOption, budget
 from dalsegno.cli.exits import UsageError, reporting
 from dalsegno.errors import TargetNotLoaded, UnknownThread, did_you_mean
 
@@ -46,6 +47,7 @@ def command(
         str | None,
         typer.Option(metavar="TARGET", help="The workflow, if it moved or the run was started from Python."),
     ] = None,
+    budgeted: BudgetOption = None,
     db: options.Db = None,
     context: options.Context = None,
     as_json: options.Json = False,
@@ -63,6 +65,7 @@ def command(
 
     given = options.json_value(context, "--context") if context is not None else None
     names = renames(rename)
+    limits = budget(budgeted)
     with stdout_kept_for_json(as_json) as out:
         loaded = loaded_for(thread, target, db)
         from dalsegno.cli import turn
@@ -71,7 +74,12 @@ def command(
             if not as_json and not quiet:
                 runner.listeners = (*runner.listeners, _tell_changes)
             return runner.resume(
-                thread, _answer(value), rename=names, accept_changes=accept_changes, context=given
+                thread,
+                _answer(value),
+                rename=names,
+                accept_changes=accept_changes,
+                context=given,
+                budget=limits,
             )
 
         manner = turn.Manner(as_json=as_json, quiet=quiet, full_traceback=traceback, db_option=db, out=out)

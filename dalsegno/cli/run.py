@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dalsegno.cli import options
+from dalsegno.cli.budgets import BudgetOption, budget
 from dalsegno.cli.exits import reporting
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def command(
             metavar="PROVIDER:NAME", help="Sets DALSEGNO_MODEL, for the code that makes the workflow."
         ),
     ] = None,
+    budgeted: BudgetOption = None,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Give up pending work of an earlier run on the thread.")
     ] = False,
@@ -53,6 +55,7 @@ def command(
 
     value = options.json_value(input, "--input")
     given = options.json_value(context, "--context") if context is not None else None
+    limits = budget(budgeted)
     if model is not None:
         os.environ["DALSEGNO_MODEL"] = model
     with stdout_kept_for_json(as_json) as out:
@@ -64,7 +67,7 @@ def command(
 
         def start(runner: Runner) -> RunResult:
             try:
-                return runner.run(value, thread, context=given, abandon=abandon)
+                return runner.run(value, thread, context=given, budget=limits, abandon=abandon)
             except ThreadUnfinished as error:
                 error.add_note("Here that is `--abandon`.")
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,6 +73,7 @@ def _print(
     db: str | None,
     full: bool,
 ) -> None:
+    from dalsegno.cli.budgets import spent_in_words, spent_out
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
     from dalsegno.cli.screen import SIGN_STYLES, ago, clock, duration, one_line, readable, sign
@@ -106,9 +108,12 @@ def _print(
             f"proved {proved} · used {used}" if proved is not None else f"{used}; no bound was proved",
         )
     )
+    spent = spent_in_words(run.usage)
+    facts += [("spent", spent)] if spent else []
     facts.append(("input", value_in_words(input_shown(run.input, run.shape))))
     facts += questions(run.interrupts)
-    way = None if superseded else way_on(run.status, run.thread, run.interrupts, db)
+    short = spent_out(run.error, run.usage, used)
+    way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short)
     if way:
         facts.append(("go on", way))
     screen.facts(facts)
@@ -136,6 +141,36 @@ def _print(
             ],
             right=(1, 2, 3),
         )
+    _print_usage(screen, run.usage)
+
+
+def _print_usage(screen: Screen, usage: Mapping[str, Any]) -> None:
+    """What each node spent, and how often its policies did something."""
+    from dalsegno.cli.screen import one_line
+
+    by_node: Mapping[str, Any] = usage.get("by_node") or {}
+    rows = [
+        (
+            one_line(node),
+            f"{int(spent.get('model_calls', 0)):,}",
+            f"{int(spent.get('tokens', 0)):,}",
+            f"{spent.get('cost', 0):.6g}",
+        )
+        for node, spent in by_node.items()
+        if spent.get("model_calls") or spent.get("tokens") or spent.get("cost")
+    ]
+    if rows:
+        screen.line()
+        screen.table(("node", "model calls", "tokens", "cost"), rows, right=(1, 2, 3))
+    policies: Mapping[str, Any] = usage.get("policies") or {}
+    told = [
+        (one_line(node), one_line(what), str(times))
+        for node, acted in policies.items()
+        for what, times in acted.items()
+    ]
+    if told:
+        screen.line()
+        screen.table(("node", "policy", "times"), told, right=(2,))
 
 
 def _document(run: RunRecord, history: History, superseded: str | None) -> dict[str, Any]:

@@ -98,13 +98,15 @@ class PolicedCaller(Caller):
         if execution is not None and self._most_calls is not None:
             execution.most_calls = self._most_calls
         if not (self._wants_store or self._waits):
-            return Case(self.name, (argument, config), again=_again)
+            return Case(self.name, (argument, config), again=_again, ended=_ended, begun=_begun)
         runtime = get_runtime()
         return Case(
             self.name,
             (argument, config),
             store=runtime.store if self._wants_store else None,
             again=_again,
+            ended=_ended,
+            begun=_begun,
             fenced=self._waits and not _writes_nothing(runtime.stream_writer),
         )
 
@@ -166,14 +168,22 @@ def policed(
 
 def _again(failed: Exception) -> None:
     """One more attempt: an execution of its own in the run's journal."""
+    _ended(failed)
+    _begun()
+
+
+def _ended(failed: Exception) -> None:
     execution = CURRENT.get()
     assert execution is not None
     if execution.context is not None:
         execution.context.failed(execution, execution.superstep, failed)
-    following = execution.again()
-    CURRENT.set(following)
-    if following.context is not None:
-        following.context.started(following, following.superstep)
+    CURRENT.set(execution.again())
+
+
+def _begun() -> None:
+    execution = CURRENT.get()
+    if execution is not None and execution.context is not None:
+        execution.context.started(execution, execution.superstep)
 
 
 def _is_sync(caller: Caller) -> bool:

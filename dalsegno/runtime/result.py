@@ -31,7 +31,8 @@ class RunResult:
         than its own.
     usage
         What the run used in all its processes: ``executions`` of nodes, ``seconds``, ``model_calls``, ``tokens``,
-        ``cost`` (where prices are known), ``by_node``, and its ``budget``.
+        ``cost`` (where prices are known), ``by_node``, its ``budget``, and in ``policies`` how often those of each
+        node did what.
     resumed_from
         The checkpoint that this process went on from; None for one that began the run.
     """

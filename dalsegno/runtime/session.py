@@ -142,7 +142,8 @@ class Session:
         self.tell(NodeFailed(**common, seconds=seconds, error=error, message=message))
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
-        """Tell the listeners what a policy around a node did."""
+        """Count what a policy around a node did, and tell the listeners."""
+        self._account.acted(execution.node, policy, what)
         if self._listeners:
             common = self._common(execution, execution.superstep, self.clock())
             self.secrets.learn(execution.argument)

@@ -16,10 +16,6 @@ from dalsegno.nodes.policies import ManualClock, Timeout, with_policies, workers
 from dalsegno.nodes.policies.workers import Job, Workers
 
 
-def ours() -> int:
-    return sum(thread.name == "dalsegno-worker" for thread in threading.enumerate())
-
-
 def wait_until(what: Callable[[], bool]) -> None:
     for _ in range(1000):
         if what():
@@ -66,12 +62,13 @@ def test_a_job_is_either_answered_or_abandoned() -> None:
 
 def test_threads_without_work_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "IDLE", 0.01)
-    pool, before, gate = Workers(), ours(), threading.Event()
-    jobs = [pool.start(Job(gate.wait)) for _ in range(8)]
-    assert ours() == before + 8
+    pool, gate = Workers(), threading.Event()
+    jobs = [pool.start(Job(lambda: (gate.wait(), threading.current_thread())[1])) for _ in range(8)]
     gate.set()
     assert all(job.done.wait(10) for job in jobs)
-    wait_until(lambda: ours() <= before)
+    threads: set[threading.Thread] = {job.answer() for job in jobs}
+    assert len(threads) == 8
+    wait_until(lambda: not any(thread.is_alive() for thread in threads))
     assert pool._idle == []
 
 

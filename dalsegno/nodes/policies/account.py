@@ -46,6 +46,9 @@ class Account:
         self._by_node: dict[str, dict[str, float]] = {
             node: dict(spent) for node, spent in earlier.get("by_node", {}).items()
         }
+        self._policies: dict[str, dict[str, int]] = {
+            node: dict(acted) for node, acted in earlier.get("policies", {}).items()
+        }
         self._of_nodes: dict[str, Budget] = {}
         self._reserved = reserved
         self._lock = threading.Lock()
@@ -139,6 +142,14 @@ class Account:
         if budget.seconds is not None and sum(by_node.values()) >= budget.seconds:
             self._refuse(node, "seconds", budget.seconds, sum(by_node.values()), f"`{node}`", by_node)
 
+    def acted(self, node: str, policy: str, what: str) -> None:
+        """A policy around a node did something; it is counted."""
+        with self._lock:
+            acted = self._policies.setdefault(node, {})
+            said = f"{policy} {what}".replace("_", " ")
+            acted[said] = acted.get(said, 0) + 1
+            self.version += 1
+
     # -- looking ------------------------------------------------------------------------------------
 
     @property
@@ -154,16 +165,19 @@ class Account:
         return any(b.model_calls is not None or b.tokens is not None or b.cost is not None for b in budgets)
 
     def usage(self) -> dict[str, Any]:
-        """All that was spent, as JSON: totals, each node's part, and the budget."""
+        """All that was spent, as JSON: totals, each node's part, what its policies did how often, and the budget."""
         with self._lock:
             spent = {what: sum(self._spent(what, "").values()) for what in ("model_calls", "tokens", "cost")}
             by_node = {node: _rounded(each) for node, each in self._by_node.items()}
+            policies = {node: dict(acted) for node, acted in self._policies.items()}
         usage: dict[str, Any] = {"seconds": round(self.seconds, 6)}
         usage |= {"model_calls": int(spent["model_calls"]), "tokens": int(spent["tokens"])}
         if spent["cost"]:
             usage["cost"] = round(spent["cost"], 9)
         if by_node:
             usage["by_node"] = by_node
+        if policies:
+            usage["policies"] = policies
         if self.budget is not None and self.budget.limits():
             usage["budget"] = self.budget.to_dict()
         return usage

@@ -28,8 +28,9 @@ class Action:
 class Case:
     """One call: of a node (`args` are its argument and LangGraph's config) or of a plain function.
 
-    `deadline` is when the attempts must be over, on the clock of the timeout. `again` begins a further
-    attempt of the node; `store` is LangGraph's store where the graph has one. `keep` says that the answer is
+    `deadline` is when the attempts must be over, on the clock of the timeout. `again` ends an attempt of the node,
+    whose error it is given, and begins a further one; `ended` and `begun` do either, where a pause lies between.
+    `store` is LangGraph's store where the graph has one. `keep` says that the answer is
     worth keeping: the node's own, and one that it may give. `fenced` says that somebody reads the stream that
     the call may write to, so that it must not once it is abandoned.
     """
@@ -41,6 +42,8 @@ class Case:
     deadline: float | None = None
     listener: Callable[[Action], None] | None = None
     again: Callable[[Exception], None] | None = None
+    ended: Callable[[Exception], None] | None = None
+    begun: Callable[[], None] | None = None
     walk: int = 0
     keep: bool = True
     fenced: bool = False

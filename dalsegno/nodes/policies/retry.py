@@ -101,10 +101,13 @@ class RetryLayer:
                     if pause is None:
                         raise
                     failed = error
+                if case.ended is not None:
+                    case.ended(failed)
+                del failed
                 if pause > 0:
                     self._clock.sleep(pause)
-                _again(case, failed)
-                del failed
+                if case.begun is not None:
+                    case.begun()
                 attempt += 1
 
         return call
@@ -120,10 +123,13 @@ class RetryLayer:
                     if pause is None:
                         raise
                     failed = error
+                if case.ended is not None:
+                    case.ended(failed)
+                del failed
                 if pause > 0:
                     await self._clock.asleep(pause)
-                _again(case, failed)
-                del failed
+                if case.begun is not None:
+                    case.begun()
                 attempt += 1
 
         return acall
@@ -167,11 +173,6 @@ class RetryLayer:
     def _given_up(self, case: Case, error: Exception, attempt: int, why: str) -> None:
         error.add_note(f"`{case.name}` was not tried again after attempt {attempt}: {why}.")
         case.acted("retry", "given up", attempt=attempt, why=why)
-
-
-def _again(case: Case, failed: Exception) -> None:
-    if case.again is not None:
-        case.again(failed)
 
 
 def asked_a_human(case: Case) -> bool:
