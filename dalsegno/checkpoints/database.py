@@ -21,13 +21,15 @@ Profile = Literal["durable", "fast"]
 
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
-_AUTOCHECKPOINT = 200
-"""Pages in the log before they are copied into the database: so few that it is soon written over again."""
+_AUTOCHECKPOINT = 800
+"""Pages in the log before they are copied into the database, and it is written over again."""
 
-_LOG = _AUTOCHECKPOINT * (4096 + 24) + 32
+_FRAME = 4096 + 24
+_FIRST, _LOG = 200 * _FRAME, _AUTOCHECKPOINT * _FRAME + 32
 _SETTLED = 8
-"""After so many commits the log is made as long as it will be. A commit that makes a file longer takes half
-as long again, since the file system has to write the new length too."""
+"""Commits between two looks at whether the log is longer than it was made: then it is made twice as long, up to
+what it will be. A commit that makes a file longer takes half as long again, since the file system has to write the
+new length too."""
 
 
 class Database:
@@ -76,6 +78,7 @@ class Database:
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
         self._commits_here = 0
+        self._log_length = 0
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_identity: tuple[int, int] | None = None
@@ -118,7 +121,7 @@ class Database:
                 self._depth, self._doomed = 1, None
                 if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
                     self._warn_of_other_writers(connection)
-                if self._commits_here == _SETTLED:
+                if self._commits_here % _SETTLED == _SETTLED - 1 and self._log_length < _LOG:
                     self._lengthen_log()
                 try:
                     yield connection
@@ -239,7 +242,7 @@ class Database:
             )
         if self._connection is None:
             self._connection = self._open()
-            self._commits_here, self._data_version = 0, None
+            self._commits_here, self._log_length, self._data_version = 0, 0, None
             self._opened_identity = self._identity()
         return self._connection
 
@@ -248,11 +251,13 @@ class Database:
         if self.profile != "durable" or self.path == ":memory:":
             return
         with contextlib.suppress(OSError), open(self._file + "-wal", "r+b") as log:
-            missing = _LOG - log.seek(0, os.SEEK_END)
-            if missing > 0:
-                log.write(bytes(missing))
-                log.flush()
-                os.fsync(log.fileno())
+            length = log.seek(0, os.SEEK_END)
+            if length <= self._log_length:
+                return
+            self._log_length = max(length, min(max(2 * length, _FIRST), _LOG))
+            log.write(bytes(self._log_length - length))
+            log.flush()
+            os.fsync(log.fileno())
 
     def _warn_of_other_writers(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA data_version").fetchone()
@@ -271,7 +276,7 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             try:
-                Path(self._file).parent.mkdir(parents=True, exist_ok=True)
+                surroundings.make_folder(Path(self._file).parent)
             except OSError as error:
                 raise DatabaseUnavailable(
                     f"The folder of `{self.path}` cannot be made ({error}). Name another file with `--db`.",

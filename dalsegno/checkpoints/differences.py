@@ -40,11 +40,12 @@ _IMMUTABLE = frozenset({str, int, float, bool, bytes, type(None)})
 class Tip:
     """The row that a stream ends in, and what its chain of rows weighs (see `segments`).
 
-    `data` is that of the row while it may still grow, else None.
+    `data` is that of the row with its room while it may still grow, else None; `used` how many bytes of it count.
     """
 
     segment: int
-    data: bytes | None
+    data: bytearray | None
+    used: int
     rows: int
     spent: int
 

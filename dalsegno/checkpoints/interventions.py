@@ -14,13 +14,6 @@ from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.ledger import Ledger
 from dalsegno.errors import NothingToResume, UnknownThread
 
-_CANCEL = "cancel"
-"""The flag is an effect of this name, under a key that no execution has: it is deleted with its thread."""
-
-
-def _flag(run_id: str) -> str:
-    return f"cancel {run_id}"
-
 
 def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancelled"]:
     """Cancel the last run of a thread: at once where nobody runs it, else its process is asked to.
@@ -44,7 +37,9 @@ def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancell
                 thread=thread,
             )
         if run.status == "running":
-            ledger.effect_put(run.run_id, thread, _flag(run.run_id), _CANCEL, by)
+            connection.execute(
+                "UPDATE runs SET cancel_by = coalesce(cancel_by, ?) WHERE run_id = ?", (by, run.run_id)
+            )
             return "asked"
         now = time.time()
         connection.execute(
@@ -59,7 +54,7 @@ def is_cancelled(ledger: Journal, run_id: str) -> bool:
     """Whether somebody has asked the process that runs it to cancel a run."""
     with ledger.database.read() as connection:
         found = connection.execute(
-            "SELECT 1 FROM effects WHERE key = ? AND name = ?", (_flag(run_id), _CANCEL)
+            "SELECT 1 FROM runs WHERE run_id = ? AND cancel_by IS NOT NULL", (run_id,)
         ).fetchone()
     return found is not None
 

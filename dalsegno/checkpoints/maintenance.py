@@ -97,7 +97,7 @@ def statistics(database: Database) -> Statistics:
             checkpoints=count("count(*) FROM checkpoints"),
             writes=count("count(*) FROM writes"),
             segments=count("count(*) FROM segments"),
-            stored=count("coalesce(sum(length(data)), 0) FROM segments")
+            stored=count("coalesce(sum(coalesce(used, length(data))), 0) FROM segments")
             + count("coalesce(sum(length(body)), 0) FROM checkpoints")
             + count("coalesce(sum(length(body)), 0) FROM writes"),
             file=file,
@@ -113,7 +113,7 @@ def thread_statistics(database: Database) -> list[ThreadStatistics]:
     with database.read() as connection:
         rows = connection.execute(
             "WITH bytes AS ("
-            "SELECT place, sum(length(data)) AS stored FROM segments GROUP BY place UNION ALL "
+            "SELECT place, sum(coalesce(used, length(data))) AS stored FROM segments GROUP BY place UNION ALL "
             "SELECT place, sum(length(body)) FROM checkpoints GROUP BY place UNION ALL "
             "SELECT place, sum(length(body)) FROM writes GROUP BY place), "
             "by_place AS (SELECT place, sum(stored) AS stored FROM bytes GROUP BY place), "

@@ -95,7 +95,7 @@ _DIFFERENCES = (
     """CREATE TABLE segments (
         id INTEGER PRIMARY KEY,
         place INTEGER NOT NULL, base INTEGER, base_length INTEGER NOT NULL, splices BLOB,
-        data BLOB NOT NULL, count INTEGER)""",
+        data BLOB NOT NULL, count INTEGER, used INTEGER)""",
     """CREATE TABLE writes (
         place INTEGER NOT NULL, checkpoint_id NOT NULL, task_id NOT NULL, body BLOB NOT NULL,
         PRIMARY KEY (place, checkpoint_id, task_id)) WITHOUT ROWID""",
@@ -105,12 +105,29 @@ _DIFFERENCES = (
     "DROP TABLE blobs",
 )
 
+
+def _add_room(connection: sqlite3.Connection) -> None:
+    # Migration 3 fills `segments` with today's code, so where it has just run the column is there.
+    if "used" not in {row[1] for row in connection.execute("PRAGMA table_info(segments)")}:
+        connection.execute("ALTER TABLE segments ADD COLUMN used INTEGER")
+
+
+_CANCEL = (
+    # Who asked the process that runs it to cancel a run; it was an effect before, of a key that no node has.
+    "ALTER TABLE runs ADD COLUMN cancel_by TEXT",
+    "UPDATE runs SET cancel_by = 'another process' "
+    "WHERE run_id IN (SELECT run_id FROM effects WHERE name = 'cancel' AND key = 'cancel ' || run_id)",
+    "DELETE FROM effects WHERE name = 'cancel' AND key = 'cancel ' || run_id",
+)
+
 _Steps = tuple[str | Callable[[sqlite3.Connection], None], ...]
 
 _STEPS: tuple[tuple[str, _Steps], ...] = (
     ("0001_checkpoints", _CHECKPOINTS),
     ("0002_ledger", _LEDGER),
     ("0003_differences", _DIFFERENCES),
+    ("0004_room_to_grow", (_add_room,)),
+    ("0005_cancel", _CANCEL),
 )
 
 VERSION = len(_STEPS)

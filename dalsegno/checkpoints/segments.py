@@ -10,12 +10,16 @@ column          holds
 `splices`       packed ``[start, end, length, …]``: what to replace, by how many bytes of `data`; NULL for none
 `data`          the new bytes: those of the splices, and behind them what is appended
 `count`         of a list, how many elements the stream has so far, so that each row is decoded alone
+`used`          how many bytes of `data` count, NULL for all: behind them is room to grow into
 ==============  =========================================================================================
 
 A stream is named by a row and a length. A row that is the end of the chain may grow, up to `CHUNK`
 bytes: that changes no stream that was named before, since its length was smaller. Everything else in a row
 never changes. So a superstep stores what is new, old checkpoints stay readable, and reading the latest
 takes one query over few rows. A chain that holds much more than its stream is begun again.
+
+A row of several pages grows into room that it has already: SQLite writes over a record of the same size in
+place, and only those of its pages that differ, where one of another size is freed and laid out anew.
 """
 
 from __future__ import annotations
@@ -30,11 +34,17 @@ from dalsegno.checkpoints.differences import Change, Tip
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.streams import LIST, Splice, apply
 
-PAGE, CHUNK = 4000, 32_000
-"""Bytes up to which a row is appended to: about one page of the database, more where more comes at once.
+PAGE = 4000
+"""Bytes up to which a row is appended to: about one page of the database."""
 
-Appending writes the row anew, so small additions stay on one page, and of large ones eight make a row.
-"""
+LARGE = PAGE // 8
+"""Bytes from which on an addition may make the row longer than a page."""
+
+_HEAD, _OVERFLOW = 440, 4092
+"""Bytes of a long record on its own page, and on each page behind it (https://sqlite.org/fileformat2.html#cell_payload)."""
+
+CHUNK = _HEAD + 8 * _OVERFLOW
+"""Bytes up to which a row of several pages is appended to."""
 
 _CHAIN = (
     "WITH RECURSIVE chain (id) AS (SELECT value FROM json_each(?) UNION "
@@ -58,7 +68,7 @@ class Segment:
     base: int | None
     base_length: int
     splices: bytes | None
-    data: bytes
+    data: bytes | memoryview
     count: int | None = None
 
 
@@ -84,23 +94,34 @@ def store(connection: sqlite3.Connection, place: int, change: Change) -> Stored 
     packed = None if appended else _pack(splices)
     segment = insert(connection, place, Segment(tip.segment, before, packed, data, count))
     spent = tip.spent + len(data) + len(packed or b"")
-    kept.tip = Tip(segment, _growing(data), tip.rows + 1, spent)
+    kept.tip = Tip(segment, _growing(data), len(data), tip.rows + 1, spent)
     return Stored(data, segment, 0)
 
 
 def _grow(connection: sqlite3.Connection, tip: Tip, data: bytes, count: int | None) -> Stored | None:
-    if tip.data is None or len(tip.data) + len(data) > min(max(PAGE, 8 * len(data)), CHUNK):
+    start, end = tip.used, tip.used + len(data)
+    if tip.data is None or end > (PAGE if len(data) < LARGE else CHUNK):
         return None
-    start = len(tip.data)
+    missing = (end if end <= PAGE else _room(end, tip.spent)) - len(tip.data)
+    if end > len(tip.data):
+        tip.data += bytes(missing)
+    tip.data[start:end] = data
     grown = connection.execute(
-        "UPDATE segments SET data = ?, count = ? WHERE id = ? AND length(data) = ?",
-        (tip.data + data, count, tip.segment, start),
+        "UPDATE segments SET data = ?, count = ?, used = ? WHERE id = ? AND coalesce(used, length(data)) = ?",
+        (tip.data, count, end if len(tip.data) > PAGE else None, tip.segment, start),
     )
     if not grown.rowcount:  # it has grown on another branch
+        tip.data = None
         return None
-    tip.data += data
+    tip.used = end
     tip.spent += len(data)
     return Stored(data, tip.segment, start)
+
+
+def _room(length: int, spent: int) -> int:
+    """How long a row is made that holds `length` bytes: more room where much came already, in whole pages."""
+    wanted = max(2 * length, spent // 4) - _HEAD
+    return max(length, min(_HEAD + -(-wanted // _OVERFLOW) * _OVERFLOW, CHUNK))
 
 
 def _begin(connection: sqlite3.Connection, place: int, change: Change) -> Stored:
@@ -109,7 +130,7 @@ def _begin(connection: sqlite3.Connection, place: int, change: Change) -> Stored
     data = bytes(kept.stream)
     count = kept.count if kept.form == LIST else None
     segment = insert(connection, place, Segment(None, 0, None, data, count))
-    kept.tip = Tip(segment, _growing(data), 1, len(data))
+    kept.tip = Tip(segment, _growing(data), len(data), 1, len(data))
     return Stored(data, segment, 0)
 
 
@@ -123,8 +144,8 @@ def insert(connection: sqlite3.Connection, place: int, row: Segment) -> int:
     return cursor.lastrowid
 
 
-def _growing(data: bytes) -> bytes | None:
-    return data if len(data) < CHUNK else None
+def _growing(data: bytes | memoryview) -> bytearray | None:
+    return bytearray(data) if len(data) < CHUNK else None
 
 
 def _pack(splices: Sequence[Splice]) -> bytes:
@@ -153,18 +174,20 @@ class Segments:
         missing = sorted(set(wanted) - self.rows.keys())
         if not missing:
             return
-        for identity, *row in connection.execute(
-            _CHAIN + "SELECT id, base, base_length, splices, data, count FROM segments WHERE id IN chain",
+        for identity, base, base_length, splices, data, count, used in connection.execute(
+            _CHAIN
+            + "SELECT id, base, base_length, splices, data, count, used FROM segments WHERE id IN chain",
             (json.dumps(missing),),
         ):
-            self.rows[identity] = Segment(*row)
+            part = data if used is None else memoryview(data)[:used]
+            self.rows[identity] = Segment(base, base_length, splices, part, count)
 
-    def pieces(self, segment: int, length: int) -> list[tuple[int, bytes]] | None:
+    def pieces(self, segment: int, length: int) -> list[tuple[int, bytes | memoryview]] | None:
         """The number and the bytes of the elements in each row of a list that has only grown, else None.
 
         To decode row by row is faster: the list is never in memory as one piece of bytes.
         """
-        found: list[tuple[int, bytes]] = []
+        found: list[tuple[int, bytes | memoryview]] = []
         done, elements = 0, 0
         for each in reversed(self.chain(segment)):
             row = self.rows[each]
@@ -199,7 +222,7 @@ class Segments:
             return None
         chain = [self.rows[each] for each in self.chain(segment)]
         spent = sum(len(row.data) + len(row.splices or b"") for row in chain)
-        return Tip(segment, _growing(chain[0].data), len(chain), spent)
+        return Tip(segment, _growing(chain[0].data), len(chain[0].data), len(chain), spent)
 
     def _length(self, segment: int) -> int:
         row = self.rows[segment]
@@ -240,7 +263,7 @@ class Segments:
                 continue
             stream, done, splices = bytearray(b"".join(parts)), 0, []
             for start, end, count in _unpack(row.splices):
-                splices.append((start, end, row.data[done : done + count]))
+                splices.append((start, end, bytes(row.data[done : done + count])))
                 done += count
             apply(stream, splices)
             stream += row.data[done:]

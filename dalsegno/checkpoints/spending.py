@@ -9,7 +9,9 @@ from dalsegno.checkpoints import values
 from dalsegno.checkpoints.journal import Journal
 
 
-def keep_usage(ledger: Journal, run_id: str, usage: Mapping[str, Any], *, tasks: Collection[str] = ()) -> None:
+def keep_usage(
+    ledger: Journal, run_id: str, usage: Mapping[str, Any], *, tasks: Collection[str] = ()
+) -> None:
     """Note what a run has used so far, in the commit of a task's writes, or in the next one.
 
     It is never less than what is noted already, for it is the whole each time.

@@ -46,6 +46,22 @@ def network_file_system(path: str, mounts: str | None = None) -> str | None:
     return kind if kind in _NETWORK else None
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, for good: a file in it that is synced is of no use after
+    a power cut if the folder is not there. Whoever makes a folder syncs the one it is in; SQLite syncs only the
+    one its files are in.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        with contextlib.suppress(OSError):  # a folder cannot be opened on Windows, nor every one be read
+            descriptor = os.open(made.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 def refuse_network(file: str, path: str) -> None:
     """Raise DatabaseUnavailable where `file` is on a network file system; `path` is what the user calls it."""
     kind = network_file_system(file)

@@ -1,7 +1,7 @@
-"""Databases of older layouts are migrated: `layout_2.sql` was made by the code of version 2.
+"""Databases of older layouts are migrated: `layout_2.sql` was made by the code of version 2, and so on.
 
 That code ran a graph of two nodes six times round, with a list, messages, an interrupt, an update and a
-fork, and wrote what it read back into `layout_2.json`.
+fork, and wrote what it read back into `layout_2.json`. In that of version 3 somebody has asked to cancel a run.
 """
 
 from __future__ import annotations
@@ -19,21 +19,26 @@ from langgraph.types import Command, interrupt
 
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer, migrations
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.interventions import is_cancelled
+from dalsegno.checkpoints.maintenance import check
 from dalsegno.errors import DatabaseInvalid
 
 HERE = Path(__file__).parent
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    path = tmp_path / "old.db"
+def of_version(version: int, path: Path) -> Path:
     connection = sqlite3.connect(path)
-    connection.executescript((HERE / "layout_2.sql").read_text())
+    connection.executescript((HERE / f"layout_{version}.sql").read_text())
     connection.execute(f"PRAGMA application_id = {migrations.APPLICATION_ID}")
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
     return path
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return of_version(2, tmp_path / "old.db")
 
 
 def told(value: Any) -> Any:
@@ -42,19 +47,19 @@ def told(value: Any) -> Any:
     return {"type": type(value).__name__}
 
 
-def test_everything_in_an_older_database_reads_as_before(old: Path) -> None:
-    expected = json.loads((HERE / "layout_2.json").read_text())
-    with SqliteCheckpointer(old) as saver:
+@pytest.mark.parametrize("version", [2, 3])
+def test_everything_in_an_older_database_reads_as_before(tmp_path: Path, version: int) -> None:
+    expected = json.loads((HERE / f"layout_{version}.json").read_text())
+    with SqliteCheckpointer(of_version(version, tmp_path / "old.db")) as saver:
         found = list(saver.list(None))
-        ledger = Ledger(saver.database)
-        assert ledger.get("r").input == {"n": 1}
         with saver.database.read() as connection:
             assert connection.execute("PRAGMA user_version").fetchone() == (migrations.VERSION,)
             names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-            assert names == ["0001_checkpoints", "0002_ledger", "0003_differences"]
+            assert names == [name for name, _ in migrations._STEPS]
             tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
             assert not {"blobs", "old_checkpoints", "old_writes"} & tables
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert check(saver.database) == []
     assert len(found) == len(expected)
     for one, before in zip(found, expected, strict=True):
         assert one.config["configurable"] == before["config"]
@@ -66,13 +71,32 @@ def test_everything_in_an_older_database_reads_as_before(old: Path) -> None:
         assert len(one.pending_writes or ()) == before["writes"]
 
 
+def test_runs_of_an_older_database_are_what_they_were(tmp_path: Path, old: Path) -> None:
+    with SqliteCheckpointer(old) as saver:
+        assert Ledger(saver.database).get("r").input == {"n": 1}
+    with SqliteCheckpointer(of_version(3, tmp_path / "3.db")) as saver:
+        ledger = Ledger(saver.database)
+        done, asked = ledger.get("done"), ledger.get("asked")
+        assert (done.status, done.input, asked.status, asked.input) == (
+            "completed",
+            {"n": 1},
+            "stopped",
+            {"n": 2},
+        )
+        assert is_cancelled(ledger, "asked")
+        assert not is_cancelled(ledger, "done")
+        assert ledger.effect_get("cancel asked", "cancel") == (False, None)
+        assert ledger.effect_get("key", "charge") == (True, "receipt")
+
+
 class State(TypedDict):
     log: Annotated[list[str], operator.add]
     messages: Annotated[list[AIMessage], add_messages]
     n: int
 
 
-def test_a_run_that_began_in_an_older_database_goes_on(old: Path) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_run_that_began_in_an_older_database_goes_on(tmp_path: Path, version: int) -> None:
     def work(state: State) -> Any:
         return {"log": ["new"], "n": state["n"] + 1}
 
@@ -84,6 +108,7 @@ def test_a_run_that_began_in_an_older_database_goes_on(old: Path) -> None:
     graph.add_node("ask", ask)
     graph.add_edge(START, "work")
     graph.add_conditional_edges("work", lambda s: "work" if s["n"] < 6 else "ask", ["work", "ask"])
+    old = of_version(version, tmp_path / "old.db")
     for answer in ("so", "and so"):
         with SqliteCheckpointer(old) as saver:
             app = graph.compile(checkpointer=saver)
