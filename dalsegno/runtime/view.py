@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import START
 from dalsegno.graphs.renaming import today
-from dalsegno.viz.overlay import NodeRun, NodeStatus, RunView
+from dalsegno.runtime.executions import GIVEN_UP, STATUSES, executions_of, prefix_of
+from dalsegno.viz.overlay import NodeRun, RunView, StateAt, Used
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import ExecutionRecord, Ledger, RunRecord
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 
 Edge = tuple[str, str, str | None]
 
-_GIVEN_UP = ("KeyboardInterrupt", "CancelledError")
-"""What a node raises that did nothing wrong: its run was stopped."""
 
-
-def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pending | None = None) -> RunView:
+def run_view(
+    ledger: Ledger,
+    spec: WorkflowSpec,
+    run: RunRecord,
+    pending: Pending | None = None,
+    *,
+    states: tuple[StateAt, ...] = (),
+    note: str | None = None,
+) -> RunView:
     """A run as the ledger has it, to be laid over the picture of `spec`.
 
     Parameters
@@ -35,15 +41,20 @@ def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pendin
         The run.
     pending
         What is pending on its thread, if that is known and is this run's.
+    states
+        The run's states, if they are to be shown (`runtime/states.py`).
+    note
+        What a reader has to know about the picture.
     """
     history = history_of(in_todays_names(ledger.executions(run.run_id), run), spec)
-    nodes = dict(history.nodes)
+    nodes = _with_costs(history.nodes, run.usage)
     waiting = pending.tasks if pending is not None and pending.run_id == run.run_id else ()
     if run.status == "running":
         for name in waiting:
             known = nodes.get(name, NodeRun(0))
             nodes[name] = NodeRun(known.count, "running", known.seconds, known.attempts)
     proved = (run.certificate or {}).get("supersteps")
+    supersteps = max(run.supersteps, history.supersteps)
     error = run.error or {}
     where = f"{error['node']}: " if error.get("node") else ""
     return RunView(
@@ -55,10 +66,37 @@ def run_view(ledger: Ledger, spec: WorkflowSpec, run: RunRecord, pending: Pendin
         edges=history.edges,
         pending=tuple(dict.fromkeys(waiting)),
         resumed_from=history.mark(run.started_at) if run.resumes else None,
-        supersteps=max(run.supersteps, history.supersteps),
+        supersteps=supersteps,
         proved=proved,
         error=f"{where}{error['type']}: {error['message']}" if error else None,
+        executions=executions_of(history.everything, waiting if run.status == "running" else ()),
+        states=states,
+        used=tuple(_used(run, supersteps)),
+        resumes=run.resumes,
+        note=note,
     )
+
+
+def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[str, NodeRun]:
+    """Nodes with what each asked of models, where the run counted that by node."""
+    spent: Mapping[str, Any] = usage.get("by_node") or {}
+    return {
+        name: replace(
+            node,
+            calls=spent.get(name, {}).get("model_calls") or None,
+            tokens=spent.get(name, {}).get("tokens") or None,
+        )
+        for name, node in nodes.items()
+    }
+
+
+def _used(run: RunRecord, supersteps: int) -> Iterator[Used]:
+    """What the run used, against what was proved of it."""
+    proved, usage = run.certificate or {}, run.usage
+    yield Used("supersteps", supersteps, proved.get("supersteps"))
+    for what, name in (("model_calls", "model calls"), ("tokens", "tokens"), ("seconds", "seconds")):
+        if usage.get(what) or proved.get(what) is not None:
+            yield Used(name, usage.get(what) or 0, proved.get(what))
 
 
 def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[ExecutionRecord]:
@@ -68,7 +106,7 @@ def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[
 
 
 def _in_todays_names(record: ExecutionRecord, names: Mapping[str, str]) -> ExecutionRecord:
-    prefix = _prefix(record.node)
+    prefix = prefix_of(record.node)
     targets = []
     for target, label, counter in record.targets:
         new = today(prefix + target, names).rpartition("/")[2]
@@ -89,6 +127,7 @@ class History:
     edges: Mapping[Edge, int]
     counters: Mapping[tuple[str, str], int]
     records: tuple[ExecutionRecord, ...] = field(repr=False, default=())
+    everything: tuple[ExecutionRecord, ...] = field(repr=False, default=())
 
     @property
     def supersteps(self) -> int:
@@ -115,7 +154,7 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     counters: Counter[tuple[str, str]] = Counter()
     for record in last.values():
         nodes[record.node].append(record)
-        prefix = _prefix(record.node)
+        prefix = prefix_of(record.node)
         for inner in [key for key in counters if key[0].startswith(record.node + "/")]:
             del counters[inner]
         for target, label, counter in record.targets if record.status == "done" else ():
@@ -126,19 +165,24 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
         edges[source, target, label] += 1
     for level, prefix in _levels(spec):
         _add_undecided(level, prefix, nodes, edges)
-    return History({name: _node_run(runs) for name, runs in nodes.items()}, edges, counters, tuple(executed))
+    return History(
+        {name: _node_run(runs) for name, runs in nodes.items()},
+        edges,
+        counters,
+        tuple(executed),
+        tuple(everything),
+    )
 
 
 def _node_run(records: list[ExecutionRecord]) -> NodeRun:
     last = records[-1]
-    statuses: Mapping[str, NodeStatus] = {"done": "done", "failed": "failed", "interrupted": "interrupted"}
     unfinished = next((r for r in records if r.status != "done"), last)
     shown = unfinished if last.status == "done" and unfinished.superstep == last.superstep else last
     error = shown.error or {}
-    given_up = error.get("type") in _GIVEN_UP
+    given_up = error.get("type") in GIVEN_UP
     return NodeRun(
         count=len(records),
-        status="pending" if given_up else statuses[shown.status],
+        status="pending" if given_up else STATUSES[shown.status],
         seconds=sum(r.seconds for r in records),
         attempts=shown.attempt,
         error=f"{error['type']}: {error['message']}" if error and not given_up else None,
@@ -148,7 +192,7 @@ def _node_run(records: list[ExecutionRecord]) -> NodeRun:
 def _decided(routed: list[ExecutionRecord]) -> Iterator[Edge]:
     """Decisions of routers outside of nodes: of START, and of nodes that are sent to."""
     for record in routed:
-        prefix = _prefix(record.node)
+        prefix = prefix_of(record.node)
         for target, label, _ in record.targets:
             yield record.node, prefix + target, label
 
@@ -174,8 +218,3 @@ def _levels(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[tu
     for node in spec.nodes.values():
         if node.child is not None and depth < 20:  # a workflow may contain itself; the check refuses that
             yield from _levels(node.child, f"{prefix}{node.name}/", depth + 1)
-
-
-def _prefix(path: str) -> str:
-    outer, slash, _ = path.rpartition("/")
-    return outer + slash

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from dalsegno.viz import shapes
 from dalsegno.viz.cards import QUIET
 from dalsegno.viz.metrics import fitted, width
-from dalsegno.viz.overlay import Execution, RunView
+from dalsegno.viz.overlay import Execution, NodeStatus, RunView
 from dalsegno.viz.palette import SIGNS
 from dalsegno.viz.text import duration, plain
 
@@ -34,12 +34,12 @@ class Note:
     executions: tuple[Execution, ...]
 
     @property
-    def status(self) -> str:
+    def status(self) -> NodeStatus:
         """The most urgent status among them."""
         return min((e.status for e in self.executions), key=_URGENCY.index)
 
 
-_URGENCY = ("failed", "interrupted", "running", "pending", "done")
+_URGENCY: tuple[NodeStatus, ...] = ("failed", "interrupted", "running", "pending", "done")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,120 @@
+"""The executions of a run, for its timeline."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.viz.overlay import Execution, NodeStatus
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import ExecutionRecord
+
+GIVEN_UP = ("KeyboardInterrupt", "CancelledError")
+"""What a node raises that did nothing wrong: its run was stopped."""
+
+STATUSES: Mapping[str, NodeStatus] = {"done": "done", "failed": "failed", "interrupted": "interrupted"}
+
+
+def prefix_of(path: str) -> str:
+    """What stands before a node's name in its path: ``sub/`` for ``sub/write``."""
+    outer, slash, _ = path.rpartition("/")
+    return outer + slash
+
+
+def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = ()) -> tuple[Execution, ...]:
+    """The executions of a run for its timeline; `running` are nodes that have begun and not ended.
+
+    A subworkflow that was entered and has not ended has no execution of its own yet: it is `running`, or
+    what stopped within it tells how it stands.
+    """
+    found: dict[tuple[str, Any, Any], Execution] = {}
+    routed: dict[tuple[str, str, int], list[tuple[str, str | None]]] = defaultdict(list)
+    outer: list[ExecutionRecord] = []
+    began: dict[str, ExecutionRecord] = {}
+    for record in records:
+        prefix = prefix_of(record.node)
+        ways = tuple((prefix + target, label) for target, label, _ in record.targets)
+        if record.occurrence == 0:
+            routed[record.node, "", record.superstep] += ways
+            continue
+        key = (record.node, record.occurrence, record.index)
+        before = found.get(key)
+        entry = _entry(record)
+        again = before is not None and (before.again or record.attempt <= before.attempts)
+        error = record.error or {}
+        found[key] = Execution(
+            node=record.node,
+            superstep=record.superstep,
+            status="pending" if error.get("type") in GIVEN_UP else STATUSES[record.status],
+            entry=entry,
+            child=f"{record.node}#{_within(record)}",
+            index=record.index,
+            attempts=record.attempt,
+            seconds=record.seconds,
+            error=f"{error['type']}: {error['message']}" if error else None,
+            targets=ways if record.status == "done" else (),
+            again=again,
+        )
+        outer += [] if entry else [record]
+        if entry:
+            began.setdefault(entry, record)
+    executed = _with_decisions(list(found.values()), routed)
+    executed += _entered(executed, began, outer)
+    last = max((e.superstep for e in executed if not e.entry), default=0)
+    known = {e.node for e in executed if e.superstep == last and not e.entry}
+    for name in running:
+        step = last + 1 if known and name not in known and not _in_flight(executed, last) else last
+        if not any(e.node == name and e.superstep == step and e.status == "running" for e in executed):
+            executed.append(Execution(name, max(1, step), "running"))
+    return tuple(executed)
+
+
+def _entry(record: ExecutionRecord) -> str:
+    """Which entry of its workflow an execution belongs to; empty for the outermost."""
+    outer, _, _ = record.node.rpartition("/")
+    return f"{outer}#{str(record.occurrence).rpartition('/')[0]}" if outer else ""
+
+
+def _within(record: ExecutionRecord) -> str:
+    """How the executions within this one begin their occurrence."""
+    return f"{record.occurrence}.{record.index}"
+
+
+def _with_decisions(
+    executed: list[Execution], routed: Mapping[tuple[str, str, int], list[tuple[str, str | None]]]
+) -> list[Execution]:
+    """Decisions that were taken outside of an execution, given to the last execution of their node."""
+    waiting = {(node, step): ways for (node, _, step), ways in routed.items()}
+    given = []
+    for execution in reversed(executed):
+        more = waiting.pop((execution.node, execution.superstep), None)
+        given.append(replace(execution, targets=(*execution.targets, *more)) if more else execution)
+    return given[::-1]
+
+
+def _entered(
+    executed: list[Execution], began: Mapping[str, ExecutionRecord], outer: list[ExecutionRecord]
+) -> list[Execution]:
+    """Subworkflows that were entered and have not ended."""
+    closed = {e.child for e in executed}
+    found = []
+    for entry, first in began.items():
+        if entry in closed:
+            continue
+        path, _, within = entry.partition("#")
+        inner = [e for e in executed if e.entry == entry]
+        status: NodeStatus = next((e.status for e in reversed(inner) if e.status != "done"), "running")
+        level = ""
+        if "/" in path:
+            level = f"{path.rpartition('/')[0]}#{within.rpartition('/')[0]}"
+        before = [r.superstep for r in outer if r.started_at + r.seconds <= first.started_at]
+        step = max(before, default=0) + 1 if not level else 1
+        found.append(Execution(path, step, status, entry=level, child=entry))
+    return found
+
+
+def _in_flight(executed: list[Execution], superstep: int) -> bool:
+    return any(not e.entry and e.superstep == superstep and e.status != "done" for e in executed)
