@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 
-from benchmarks import checkpoints, pairing, policies, startup, superstep, validation_speed
+from benchmarks import checkpoints, observing, pairing, policies, startup, superstep, validation_speed
 
 
 def main() -> None:
@@ -18,6 +18,7 @@ def main() -> None:
     for pair in superstep.pairs():
         print(pair.row(), flush=True)
     print("\n### Policies\n", policies.HEADER, *policies.rows(), sep="\n")
+    print("\n### Being observed, by node\n", observing.HEADER, *observing.rows(), sep="\n")
     print("\n### Start-up\n")
     print(
         "| what | seconds | gate | met | of langgraph, networkx, rich, pydantic it imports |\n|---|--:|--:|:-:|---|"

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dalsegno.cli import options
-from dalsegno.cli.exits import COMPLETED, reporting
+from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import RunRecord
+    from dalsegno.checkpoints import Ledger, RunRecord
 
 
 class Status(StrEnum):
@@ -35,13 +35,20 @@ def command(
     ] = None,
     thread: Annotated[str | None, typer.Option(metavar="T", help="Only runs on this thread.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="All of them as metrics, in Prometheus's text format.")
+    ] = False,
     db: options.Db = None,
     as_json: options.Json = False,
 ) -> int:
     """List runs, newest first."""
     from dalsegno.cli.screen import Screen, print_json
 
+    if metrics and as_json:
+        raise UsageError("--metrics is a format of its own: leave out --json.")
     ledger = options.existing_ledger(db)
+    if metrics:
+        return _print_metrics(ledger, status, workflow, thread)
     found: list[RunRecord] = []
     if ledger is not None:
         try:
@@ -66,6 +73,21 @@ def command(
     )
     if len(found) > limit:
         screen.line(screen.paint(f"The newest {limit}; --limit shows more.", "dim"))
+    return COMPLETED
+
+
+def _print_metrics(
+    ledger: Ledger | None, status: Status | None, workflow: str | None, thread: str | None
+) -> int:
+    from dalsegno.observe.ledger import metrics_of
+
+    found: list[RunRecord] = []
+    if ledger is not None:
+        try:
+            found = ledger.runs(status=status.value if status else None, workflow=workflow, thread=thread)
+        finally:
+            ledger.database.close()
+    sys.stdout.write(metrics_of(found))
     return COMPLETED
 
 

@@ -175,8 +175,8 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
     marks: tuple[Any, ...] = getattr(hint, "__metadata__", ())
     if len(marks) > 1 and marks[-1] is Secret:
         raise DefinitionError(
-            f"`{name}` is `Annotated[..., {getattr(marks[-2], '__name__', marks[-2])}, Secret]`, and LangGraph takes its "
-            "reducer from the last place only. Write `Secret` before the reducer."
+            f"`{name}` is `Annotated[..., {getattr(marks[-2], '__name__', marks[-2])}, Secret]`, and LangGraph takes "
+            "its reducer from the last place only. Write `Secret` before the reducer."
         )
     for extra in getattr(hint, "__metadata__", ()):
         if callable(extra) and not hasattr(extra, "checkpoint"):

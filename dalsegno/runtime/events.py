@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dalsegno.nodes.execution import Taken
 from dalsegno.runtime.difference import Change
@@ -40,9 +40,15 @@ class RunFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeStarted(Event):
-    """An attempt of a node begins. `node` is a path (``"sub/write"``)."""
+    """An attempt of a node begins.
+
+    `node` is a path (``"sub/write"``), `kind` what it is (``agent``, ``tool``, …). `path` tells executions apart, also
+    those of one node in several entries of a subworkflow: ``("sub#2.None", "write")``.
+    """
 
     node: str
+    path: tuple[str, ...] = ()
+    kind: str = "function"
     superstep: int
     occurrence: int | str
     index: int | None
@@ -83,6 +89,7 @@ class PolicyActed(Event):
     """
 
     node: str
+    path: tuple[str, ...] = ()
     superstep: int
     occurrence: int | str
     index: int | None
@@ -90,6 +97,34 @@ class PolicyActed(Event):
     policy: str
     what: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallStarted(Event):
+    """A node calls a model or a tool (`kind`) of that `name`; `call_id` is the same when it ends.
+
+    `content` gives, when it is called, what is handed over, with secrets masked.
+    """
+
+    call_id: str
+    node: str
+    kind: Literal["model", "tool"]
+    name: str
+    provider: str | None = None
+    content: Callable[[], Any] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallFinished(CallStarted):
+    """A call has its answer, or `error` (its type) where it failed; `content` gives the answer.
+
+    Tokens are those that the answer tells, 0 where it tells none.
+    """
+
+    seconds: float
+    input_tokens: int = 0
+    output_tokens: int = 0
+    error: str | None = None
 
 
 Listener = Callable[[Event], None]

@@ -56,9 +56,11 @@ class Session:
         budget: Budget | None = None,
         spent: Mapping[str, Any] | None = None,
         secrets: Secrets | None = None,
+        kinds: Mapping[str, str] | None = None,
     ) -> None:
         self.run_id = run_id
         self.secrets = secrets or Secrets()
+        self._kinds = kinds or {}
         self.lease = lease
         self.names = names or {}
         self.executed = executed or {}
@@ -146,6 +148,7 @@ class Session:
         self._account.acted(execution.node, policy, what)
         if self._listeners:
             common = self._common(execution, execution.superstep, self.clock())
+            del common["kind"]
             self.secrets.learn(execution.argument)
             self.tell(PolicyActed(**common, policy=policy, what=what, detail=self.secrets.shown(detail)))
 
@@ -187,6 +190,11 @@ class Session:
             self.cancelled = True
             self.control.request_drain("cancelled")
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
+
     def tell(self, event: Event) -> None:
         """Hand an event to every listener."""
         for listener in self._listeners:
@@ -204,7 +212,9 @@ class Session:
             "run_id": self.run_id,
             "thread": self.thread,
             "at": at,
-            "node": self.shown(execution.node),
+            "node": (node := self.shown(execution.node)),
+            "path": execution.path,
+            "kind": self._kinds.get(node, "function"),
             "superstep": superstep,
             "occurrence": execution.occurrence,
             "index": execution.index,

@@ -21,6 +21,7 @@ from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.policies.metering import THE_METER
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.answering import answers
+from dalsegno.runtime.calls import CallWatch, kinds_of
 from dalsegno.runtime.carrying import Carried, carry, migrate
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
@@ -187,6 +188,7 @@ def _turn(
         budget=budget,
         spent=spent,
         secrets=Secrets(runner.schemas),
+        kinds=kinds_of(runner.spec) if runner.listeners else None,
     )
     if session.secrets:
         session.secrets.learn(runner.ledger.get(lease.run_id).input)
@@ -196,8 +198,10 @@ def _turn(
     config: dict[str, Any] = {
         "configurable": {"thread_id": lease.thread, "run_id": lease.run_id, CONTEXT: session}
     }
-    if not runner.is_ours:  # a workflow's own nodes bring the meter
-        config["callbacks"] = [THE_METER]
+    heard = [CallWatch(session)] if session.is_heard else []
+    callbacks = heard if runner.is_ours else [THE_METER, *heard]  # a workflow's own nodes bring the meter
+    if callbacks:
+        config["callbacks"] = callbacks
     runner.sessions.append(session)
     now = session.clock()
     session.tell(
