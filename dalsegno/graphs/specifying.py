@@ -140,7 +140,8 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
 def _kind(node: NodeDefinition) -> NodeKind:
     pregel = sys.modules.get("langgraph.pregel")
     unseen = pregel is not None and isinstance(node.action, pregel.Pregel)  # its structure is code
-    if node.child is not None or unseen or runs_a_graph(node.action):
+    functions = node.action.functions() if isinstance(node.action, Player) else (node.action,)
+    if node.child is not None or unseen or any(map(runs_a_graph, functions)):
         return "subworkflow"
     return node.action.kind if isinstance(node.action, Player) else "function"
 

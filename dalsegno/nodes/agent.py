@@ -143,6 +143,11 @@ class Agent(Player):
             said["reads"] = self.told.reads
         return said
 
+    def functions(self) -> tuple[Any, ...]:
+        """A prompt that is a function, and what is behind the tools."""
+        prompt = self.told.prompt
+        return (*([prompt] if callable(prompt) else []), *self.toolbox.functions())
+
     @property
     def most_calls(self) -> int | None:
         """The most model calls of an execution; None where a tool's are unknown."""

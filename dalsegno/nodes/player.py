@@ -38,6 +38,10 @@ class Player(Runnable[Any, Any], ABC):
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
 
+    def functions(self) -> tuple[Any, ...]:
+        """The functions of others that it calls, for the check to look into."""
+        return ()
+
     @property
     def place(self) -> str:
         """The node that it plays in now, by its path; its own name outside of a workflow."""

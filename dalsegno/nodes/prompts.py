@@ -126,9 +126,13 @@ def parsed(prompt: str) -> tuple[tuple[str, str | None, str, str | None], ...]:
         raise DefinitionError(
             f"The prompt {prompt!r} cannot be read: {error}. A brace is written `{{{{`."
         ) from error
-    for _, field, _, _ in parts:
+    for _, field, form, conversion in parts:
         if field is None:
             continue
+        if conversion not in (None, "s", "r", "a") or "{" in form:
+            raise DefinitionError(
+                f"The prompt {prompt!r} has a field `{field}` in a format that cannot be read."
+            )
         name = field.removesuffix("?").replace("[", ".").replace("]", "")
         if not all(part.lstrip("-").isalnum() or part.isidentifier() for part in name.split(".")):
             raise DefinitionError(

@@ -18,7 +18,7 @@ from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.toolbox import PASSED_ON, Toolbox
-from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
+from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, required_of
 
 Errors = Literal["raise", "result"]
 
@@ -123,6 +123,11 @@ class Tool(Player):
         if self.writes is not None:
             said["writes"] = (self.writes,) if isinstance(self.writes, str) else tuple(self.writes)
         return {**said, "effect": self._effect, "idempotent": self._idempotent}
+
+    def functions(self) -> tuple[Any, ...]:
+        """What it calls."""
+        function = function_of(self.tool)
+        return () if function is None else (function,)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Call the tool with arguments from the state, and return the update.
@@ -242,6 +247,10 @@ class ToolCalls(Player):
     def declares(self) -> dict[str, Any]:
         """The messages that it reads and adds to."""
         return {"reads": (self.messages,), "writes": (self.messages,)}
+
+    def functions(self) -> tuple[Any, ...]:
+        """What is behind the tools."""
+        return self.toolbox.functions()
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Make the calls of the last message.

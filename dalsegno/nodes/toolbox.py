@@ -23,7 +23,7 @@ from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, Tool
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.structured import problems
-from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only
+from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only
 
 PASSED_ON = (GraphBubbleUp, KernelError, AttemptAbandoned)
 """What no agent may react to: LangGraph's signals, a spent budget or bound, a call that was given up."""
@@ -50,6 +50,10 @@ class Toolbox:
 
     def __len__(self) -> int:
         return len(self.tools) + len(self._servers)
+
+    def functions(self) -> tuple[Any, ...]:
+        """The functions behind the tools."""
+        return tuple(f for f in map(function_of, self.tools.values()) if f is not None)
 
     def open(self) -> None:
         """Ask the servers for their tools, once."""

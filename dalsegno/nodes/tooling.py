@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
@@ -18,9 +19,14 @@ from dalsegno.nodes.structured import modern
 
 
 class Played(StructuredTool):
-    """A tool with `most_calls` of models in one call of it (None: unknown); `loud` where a failure fails the node."""
+    """A tool of which more is known.
+
+    `most_calls` of models in one call of it (None: unknown), `loud` where a failure fails the node, `is_proved` where
+    it runs a graph that is proved to end.
+    """
 
     most_calls: int | None = 0
+    is_proved: bool = False
     loud: bool = False
 
 
@@ -67,6 +73,13 @@ def required_of(tool: BaseTool) -> tuple[str, ...]:
     return tuple(schema.get("required", ())) if isinstance(schema, Mapping) else ()
 
 
+def function_of(tool: BaseTool) -> Any:
+    """The function behind a tool, for the check to look into; None where what it runs is proved to end."""
+    if getattr(tool, "is_proved", False):
+        return None
+    return getattr(tool, "func", None) or getattr(tool, "coroutine", None) or tool._run
+
+
 def is_async_only(tool: BaseTool | None) -> bool:
     """Whether a tool is a coroutine function and nothing else."""
     return getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
@@ -80,7 +93,7 @@ def _of_function(function: Callable[..., Any], name: str | None, description: st
     doc = inspect.getdoc(function) if inspect.isroutine(function) else None
     options: dict[str, Any] = {
         "name": name,
-        "description": description or doc or name.replace("_", " "),
+        "description": description or (None if doc else name.replace("_", " ")),
         "parse_docstring": description is None and doc is not None,
         "error_on_invalid_docstring": False,
     }
@@ -115,12 +128,13 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
         tool = as_tool(own, name=name or player.name, description=description)
         return _bounded(tool, player.declares().get("calls"), loud=getattr(player, "errors", None) == "raise")
     said = player.declares()
-    if not said.get("reads"):
+    talk = getattr(getattr(player, "told", None), "messages", None)
+    fields: dict[str, Any] = {key: (str, ...) for key in said.get("reads") or () if key != talk}
+    if not fields:
         raise DefinitionError(
             f"`{player.name}` cannot be a tool: its prompt names no fields that a model could fill in. Give it a text "
-            "with {field}s, without messages."
+            "with {field}s."
         )
-    fields: dict[str, Any] = dict.fromkeys(said["reads"], (str, ...))
     schema = create_model(player.name, **fields)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
@@ -141,7 +155,9 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
 
 def _of_workflow(workflow: Any, name: str | None, description: str | None) -> BaseTool:
     """A workflow, from its input to its output: one step of the node, with a bound of its own, without checkpoints."""
-    certificate = workflow.validate().certificate
+    report = workflow.validate()
+    report.raise_for_errors()
+    certificate = report.certificate
     compiled: list[Any] = []
 
     def graph() -> Any:
@@ -161,6 +177,7 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
         args_schema=_model_of(workflow.input_schema, name or workflow.name),
         func=call,
         coroutine=acall,
+        is_proved=True,
         most_calls=certificate.model_calls if certificate is not None else None,
     )
 
@@ -172,8 +189,8 @@ def _apart(config: RunnableConfig) -> RunnableConfig:
 
 def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: str | None) -> BaseTool:
     own = name or runnable.get_name().replace(" ", "_")
-    schema = runnable.get_input_schema()
-    if not (isinstance(schema, type) and issubclass(schema, BaseModel)) or "root" in schema.model_fields:
+    schema = _input_of(runnable, own)
+    if schema is None:
         raise DefinitionError(
             f"`{own}` takes no named arguments, so a model cannot call it. Wrap it in a function with typed parameters."
         )
@@ -192,6 +209,19 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
         coroutine=acall,
         most_calls=None,
     )
+
+
+def _input_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | None:
+    """The named arguments of a runnable as a pydantic model; None where it takes none."""
+    schema: Any = runnable.get_input_schema()
+    if "root" not in schema.model_fields:
+        return schema  # type: ignore[no-any-return]  # a pydantic model, whatever the runnable is
+    taken = schema.model_fields["root"].annotation
+    function = getattr(runnable, "func", None) or getattr(runnable, "afunc", None)
+    if function is not None:
+        hints = get_type_hints(function)
+        taken = hints.get(next(iter(inspect.signature(function).parameters), ""), taken)
+    return _model_of(taken, name) if typing.is_typeddict(taken) or hasattr(taken, "model_fields") else None
 
 
 def result_of(value: Any) -> str:

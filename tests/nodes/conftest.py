@@ -59,3 +59,28 @@ class Failing:
 @pytest.fixture
 def failing() -> type[Failing]:
     return Failing
+
+
+@pytest.fixture(params=["sync", "async"])
+def play(request: pytest.FixtureRequest) -> Callable[[Any, Any], dict[str, Any]]:
+    """Has a player read a state, in either colour."""
+
+    def now(player: Any, state: Any) -> dict[str, Any]:
+        result: dict[str, Any] = (
+            player.invoke(state) if request.param == "sync" else asyncio.run(player.ainvoke(state))
+        )
+        return result
+
+    return now
+
+
+@pytest.fixture(params=["sync", "async"])
+def drive(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Has a runner run or resume, in either colour: `drive(runner, "run", input, thread=...)`."""
+
+    def now(runner: Any, what: str, *args: Any, **options: Any) -> Any:
+        if request.param == "sync":
+            return getattr(runner, what)(*args, **options)
+        return asyncio.run(getattr(runner, f"a{what}")(*args, **options))
+
+    return now

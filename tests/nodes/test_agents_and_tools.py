@@ -1,0 +1,411 @@
+"""An agent uses tools within its bounds, and reads of everything that goes wrong with them."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages.tool import invalid_tool_call
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool as langchain_tool
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel
+
+from dalsegno import END, START, Budget, Runner, Workflow, agent, effect, human, tool
+from dalsegno.errors import AnswerInvalid, DefinitionError
+from dalsegno.nodes import current_execution
+from dalsegno.runtime.events import PolicyActed
+from dalsegno.testing import Reply, ScriptedChatModel
+
+Play = Callable[[Any, Any], dict[str, Any]]
+
+
+class State(TypedDict, total=False):
+    question: str
+    answer: str
+    messages: Annotated[list[Any], add_messages]
+    notes: Annotated[list[str], operator.add]
+
+
+class Answer(BaseModel):
+    """The answer."""
+
+    answer: str
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers.
+
+    Args:
+        a: the first
+        b: the second
+    """
+    return a + b
+
+
+async def aadd(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def call(name: str, /, **args: Any) -> dict[str, Any]:
+    return {"name": name, "args": args}
+
+
+def last(messages: list[BaseMessage]) -> str:
+    return messages[-1].text
+
+
+@pytest.mark.parametrize("function", [add, aadd, langchain_tool(add), tool(add), tool(aadd, writes="sum")])
+def test_functions_of_both_colours_and_tools_of_any_kind_can_be_used(play: Play, function: Any) -> None:
+    name = "aadd" if "aadd" in repr(function) else "add"
+    script = [call(name, a=2, b=3), Reply("It is 5.", expect=lambda m: last(m) == "5")]
+    with ScriptedChatModel(script) as model:
+        assert play(agent(model, "{question}", tools=[function], writes="answer"), {"question": "2+3?"}) == {
+            "answer": "It is 5."
+        }
+
+
+def test_the_model_is_told_what_the_docstring_says_of_arguments() -> None:
+    with ScriptedChatModel(["5"]) as model:
+        agent(model, "?", tools=[add], writes="answer").invoke({})
+    function = model.calls[0].tools[0]["function"]
+    assert (function["description"], function["parameters"]["properties"]["a"]["description"]) == (
+        "Add two numbers.",
+        "the first",
+    )
+
+
+def test_all_messages_of_the_loop_join_the_conversation(play: Play) -> None:
+    with ScriptedChatModel([call("add", a=2, b=3), "It is 5."]) as model:
+        messages = play(agent(model, "Be brief.", tools=[add]), {"messages": []})["messages"]
+    assert [(m.type, m.text) for m in messages] == [("ai", ""), ("tool", "5"), ("ai", "It is 5.")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (call("ad", a=1, b=2), "There is no tool `ad`; did you mean `add`? There are `add`, `divide`."),
+        (call("add", a=1, c=2), "`add` takes no argument `c`. It takes `a`, `b`."),
+        (call("add", a=1), "The arguments of `add` do not fit:\n`b`: Field required"),
+        (call("add", a=1, b="x"), 'unable to parse string as an integer (it is "x")'),
+        (call("divide", a=1, b=0), "`divide` failed. ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_call_that_goes_wrong_is_a_result_that_says_how(play: Play, wrong: Any, told: str) -> None:
+    def divide(a: int, b: int) -> float:
+        return a / b
+
+    with ScriptedChatModel([Reply(wrong, check=False), Reply("Well.", expect=told)]) as model:
+        play(agent(model, "?", tools=[add, divide], writes="answer"), {})
+    result = model.calls[1].messages[-1]
+    assert isinstance(result, ToolMessage)
+    assert result.status == "error"
+
+
+def test_arguments_that_are_no_json_are_a_result_too(play: Play) -> None:
+    broken = invalid_tool_call(name="add", args='{"a": 1', id="1", error=None)
+    script = [
+        Reply(AIMessage("", invalid_tool_calls=[broken]), check=False),
+        Reply("Well.", expect="are not JSON"),
+    ]
+    with ScriptedChatModel(script) as model:
+        play(agent(model, "?", tools=[add], writes="answer"), {})
+
+
+def test_calls_beside_each_other_run_beside_each_other(play: Play) -> None:
+    barrier = threading.Barrier(2, timeout=10)
+
+    def meet(name: str) -> str:
+        barrier.wait()
+        return f"met {name}"
+
+    script = [[call("meet", name="a"), call("meet", name="b")], Reply("Done.", expect=["met a", "met b"])]
+    with ScriptedChatModel(script) as model:
+        play(agent(model, "?", tools=[meet], writes="answer"), {})
+    assert [m.text for m in model.calls[1].messages[-2:]] == ["met a", "met b"]
+
+
+def test_in_the_last_turn_no_tool_is_offered_and_the_model_is_told(play: Play) -> None:
+    script = [
+        call("add", a=1, b=1),
+        call("add", a=2, b=1),
+        Reply("About 3.", expect="No tool can be called any more"),
+    ]
+    with ScriptedChatModel(script) as model:
+        assert play(agent(model, "?", tools=[add], writes="answer", max_turns=3), {}) == {
+            "answer": "About 3."
+        }
+    assert model.calls[2].kwargs["tool_choice"] == "none"
+
+
+def test_a_model_that_calls_tools_even_then_fails_with_what_it_said(play: Play) -> None:
+    script = [call("add", a=1, b=1), Reply(call("add", a=2, b=1), check=False)]
+    with (
+        ScriptedChatModel(script) as model,
+        pytest.raises(AnswerInvalid, match="after 2 turns no tool") as raised,
+    ):
+        play(agent(model, "?", tools=[add], writes="answer", max_turns=2), {})
+    assert raised.value.said == '[{"a": 2, "b": 1}]'
+
+
+def test_calls_beyond_the_bound_of_tool_calls_are_not_made_and_the_model_is_told(play: Play) -> None:
+    made: list[int] = []
+
+    def note(n: int) -> str:
+        made.append(n)
+        return "noted"
+
+    script = [[call("note", n=n) for n in range(3)], Reply("Done.", expect="all 2 tool calls are used up")]
+    with ScriptedChatModel(script) as model:
+        play(agent(model, "?", tools=[note], writes="answer", max_tool_calls=2), {})
+    assert sorted(made) == [0, 1]
+
+
+def test_an_answer_of_a_shape_is_called_like_a_tool(play: Play) -> None:
+    script = [call("add", a=1, b=2), Reply(call("Answer", answer="3"), expect=lambda m: last(m) == "3")]
+    with ScriptedChatModel(script) as model:
+        assert play(agent(model, "?", tools=[add], output=Answer), {}) == {"answer": "3"}
+    assert [t["function"]["name"] for t in model.calls[0].tools] == ["add", "Answer"]
+
+
+def test_an_answer_beside_tool_calls_waits_for_their_results(play: Play) -> None:
+    script = [
+        [call("add", a=1, b=2), call("Answer", answer="4?")],
+        Reply(call("Answer", answer="3"), expect="tools were called beside it"),
+    ]
+    with ScriptedChatModel(script) as model:
+        assert play(agent(model, "?", tools=[add], output=Answer), {}) == {"answer": "3"}
+
+
+def test_every_turn_and_every_correction_is_counted_and_no_more(play: Play) -> None:
+    wrong = Reply(call("Answer"), check=False)
+    script = [call("add", a=1, b=1), wrong, call("add", a=1, b=1), wrong, wrong]
+    with ScriptedChatModel(script) as model, pytest.raises(AnswerInvalid):
+        play(agent(model, "?", tools=[add], output=Answer, max_turns=3, corrections=2), {})
+    assert agent(model, "?", tools=[add], output=Answer, max_turns=3, corrections=2).declares()["calls"] == 5
+
+
+# -- in a run ----------------------------------------------------------------------------------------
+
+
+def asking(player: Any, **options: Any) -> Workflow:
+    return (
+        Workflow("asking", State)
+        .add_node("ask", player, **options)
+        .add_edge(START, "ask")
+        .add_edge("ask", END)
+    )
+
+
+def test_a_budget_of_calls_holds_inside_the_tool_loop(tmp_path: Path, drive: Callable[..., Any]) -> None:
+    model = ScriptedChatModel([], then=lambda messages: [call("add", a=len(messages), b=1)])
+    with Runner(asking(agent(model, "?", tools=[add], writes="answer")), db=tmp_path / "r.db") as runner:
+        result = drive(runner, "run", {}, thread="t", budget=Budget(model_calls=3))
+    assert (result.status, result.error["type"]) == ("failed", "BudgetExceeded")
+    assert len(model.calls) == 3
+
+
+def test_a_spent_budget_in_a_tool_is_no_result_to_react_to(tmp_path: Path, drive: Callable[..., Any]) -> None:
+    inner = ScriptedChatModel([], then="inside")
+    helper = agent(inner, "Look for {what}", writes="found", name="helper")
+    model = ScriptedChatModel([], then=lambda messages: [call("helper", what="x")])
+    flow = asking(agent(model, "?", tools=[helper], writes="answer"))
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        result = drive(runner, "run", {}, thread="t", budget=Budget(model_calls=3))
+    assert (result.error["type"], result.usage["model_calls"]) == ("BudgetExceeded", 3)
+    assert (len(model.calls), len(inner.calls)) == (2, 1)
+
+
+def test_agents_and_workflows_are_tools_and_their_calls_are_certified(
+    tmp_path: Path, drive: Callable[..., Any]
+) -> None:
+    class Topic(TypedDict):
+        topic: str
+
+    class Found(TypedDict):
+        found: str
+
+    class Search(TypedDict, total=False):
+        topic: str
+        found: str
+
+    def nested(model: Any) -> Workflow:
+        flow = Workflow("search", Search, input_schema=Topic, output_schema=Found)
+        flow.add_node("look", agent(model, "Look for {topic}", writes="found", name="look"))
+        return flow.add_edge(START, "look").add_edge("look", END)
+
+    looker = ScriptedChatModel([Reply("rain", expect="weather")])
+    helper = ScriptedChatModel([Reply("Rain falls.", expect="Polish: rain")])
+    script = [
+        call("search", topic="weather"),
+        Reply(call("polish", text="rain"), expect=lambda m: last(m) == "rain"),
+        Reply(call("shout", text="rain falls"), expect=lambda m: last(m) == "Rain falls."),
+        Reply("RAIN FALLS", expect=lambda m: last(m) == "RAIN FALLS"),
+    ]
+    polish = agent(helper, "Polish: {text}", writes="polished", name="polish")
+
+    def shouting(state: Text) -> str:
+        return state["text"].upper()
+
+    shout = RunnableLambda(shouting, name="shout")
+    with ScriptedChatModel(script) as model, looker, helper:
+        tools = [nested(looker), polish, tool(lambda_of(shout), name="shout")]
+        player = agent(model, "?", tools=tools, writes="answer", max_turns=5, max_tool_calls=4)
+        assert player.declares()["calls"] == 5 + 4 * 1
+        flow = asking(player)
+        certificate = flow.validate().certificate
+        assert certificate
+        assert certificate.model_calls == 9
+        with Runner(flow, db=tmp_path / "r.db") as runner:
+            result = drive(runner, "run", {}, thread="t")
+            nodes = [record.node for record in runner.ledger.executions(result.run_id)]
+    assert result.output["answer"] == "RAIN FALLS"
+    assert (result.usage["model_calls"], result.supersteps) == (6, 1)
+    assert nodes == ["ask/search/look", "ask"]
+
+
+class Text(TypedDict):
+    text: str
+
+
+def lambda_of(runnable: Any) -> Callable[..., str]:
+    def shout(text: str) -> str:
+        return str(runnable.invoke({"text": text}))
+
+    return shout
+
+
+def test_a_runnable_with_named_arguments_is_a_tool(play: Play) -> None:
+    def shouting(state: Text) -> str:
+        return state["text"].upper()
+
+    with ScriptedChatModel([call("shout", text="rain"), Reply("ok", expect="RAIN")]) as model:
+        player = agent(model, "?", tools=[RunnableLambda(shouting, name="shout")], writes="answer")
+        assert play(player, {}) == {"answer": "ok"}
+    assert player.declares()["calls"] is None
+
+
+def test_a_failure_that_is_declared_loud_fails_the_node(play: Play) -> None:
+    def pay() -> str:
+        raise ConnectionError("no bank")
+
+    with ScriptedChatModel([call("pay")]) as model, pytest.raises(ConnectionError):
+        play(agent(model, "?", tools=[tool(pay, errors="raise")], writes="answer"), {})
+
+
+def test_what_a_tool_answers_is_told_to_whoever_listens(tmp_path: Path) -> None:
+    def fail() -> str:
+        raise ConnectionError("no bank")
+
+    told: list[Any] = []
+    model = ScriptedChatModel([call("fail"), "Sorry."])
+    with Runner(
+        asking(agent(model, "?", tools=[fail], writes="answer")), db=tmp_path / "r.db", on_event=told.append
+    ) as r:
+        r.run({})
+    acted = [e for e in told if isinstance(e, PolicyActed)]
+    assert [(e.node, e.policy, e.what, e.detail) for e in acted] == [
+        ("ask", "tool", "failed", {"tool": "fail", "error": "ConnectionError"})
+    ]
+
+
+# -- crashes -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_effect_in_a_tool_is_done_once_for_the_same_call_over_a_resume(
+    tmp_path: Path, is_async: bool
+) -> None:
+    charged: list[int] = []
+    keys: list[str] = []
+    broken = [True]
+
+    def charge(amount: int) -> str:
+        execution = current_execution()
+        assert execution
+        keys.append(execution.idempotency_key)
+        return effect("charge", lambda: charged.append(amount) or f"receipt {len(charged)}")  # type: ignore[func-returns-value]
+
+    def fail_once(messages: list[BaseMessage]) -> str:
+        if broken.pop():
+            raise ConnectionError("the model is gone")
+        return "never"
+
+    first = [call("charge", amount=5), call("charge", amount=5), call("charge", amount=7)]
+    script = [first, fail_once, first, Reply("Paid.", expect=["receipt 1", "receipt 2", "receipt 3"])]
+    with ScriptedChatModel(script) as model:
+        flow = asking(agent(model, "Pay", tools=[charge], writes="answer"))
+        with Runner(flow, db=tmp_path / "r.db") as runner:
+            if is_async:
+                assert asyncio.run(runner.arun({}, "t")).status == "failed"
+                assert asyncio.run(runner.aresume("t")).output["answer"] == "Paid."
+            else:
+                assert runner.run({}, "t").status == "failed"
+                assert runner.resume("t").output["answer"] == "Paid."
+    assert sorted(charged) == [5, 5, 7]
+    assert len(set(keys)) == 3
+    assert sorted(keys[:3]) == sorted(keys[3:])
+
+
+def test_a_model_that_asks_for_something_else_after_a_crash_is_given_no_others_result(tmp_path: Path) -> None:
+    charged: list[int] = []
+
+    def charge(amount: int) -> str:
+        return effect("charge", lambda: charged.append(amount) or f"receipt for {amount}")  # type: ignore[func-returns-value]
+
+    gone = ConnectionError("the model is gone")
+    script = [
+        call("charge", amount=5),
+        gone,
+        call("charge", amount=7),
+        Reply("Paid.", expect="receipt for 7"),
+    ]
+    with (
+        ScriptedChatModel(script) as model,
+        Runner(asking(agent(model, "Pay", tools=[charge], writes="answer")), db=tmp_path / "r.db") as runner,
+    ):
+        runner.run({}, "t")
+        assert runner.resume("t").status == "completed"
+    assert charged == [5, 7]
+
+
+# -- what cannot be meant ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tools", "message"),
+    [
+        ([add, langchain_tool(add)], "Two tools are called `add`"),
+        ([lambda x: x], "lambda"),
+        ([lambda_of], "`lambda_of` has no type for `runnable`"),
+        ([human("Really?", answer=bool, writes="answer")], "is a human, and no tool"),
+        ([agent(ScriptedChatModel([]), "Hi")], "names no fields"),
+        ([RunnableLambda(lambda x: x, name="any")], "takes no named arguments"),
+    ],
+)
+def test_what_cannot_be_a_tool_is_refused_at_once(tools: list[Any], message: str) -> None:
+    def untyped(x):  # type: ignore[no-untyped-def]
+        return x
+
+    tools = [untyped if t is lambda_of else t for t in tools]
+    with pytest.raises(
+        DefinitionError, match=message.replace("`lambda_of`", "`untyped`").replace("`runnable`", "`x`")
+    ):
+        agent(ScriptedChatModel([]), "?", tools=tools, writes="answer")
+
+
+def test_a_tool_that_steers_the_graph_is_refused(play: Play) -> None:
+    from langgraph.types import Command
+
+    def go() -> Any:
+        return Command(goto="elsewhere")
+
+    with ScriptedChatModel([call("go")]) as model, pytest.raises(Exception, match="gave Command"):
+        play(agent(model, "?", tools=[go], writes="answer"), {})

@@ -1,0 +1,107 @@
+"""A prompt is filled in from the state, and what is missing is named."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate
+from pydantic import BaseModel
+
+from dalsegno.errors import DefinitionError, FieldMissing
+from dalsegno.nodes.prompts import Told
+
+
+class Order(BaseModel):
+    total: float
+    lines: list[str] = []
+
+
+@dataclass
+class State:
+    order: Order
+    topic: str | None = None
+
+
+def words(prompt: Any, state: Any, **options: Any) -> str:
+    return "\n".join(m.text for m in Told(prompt, **options).to(state, node="write"))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("Total {order.total}", "Total 12.5"),
+        ("Total {order.total:.2f}", "Total 12.50"),
+        ("First {order.lines.0}, last {order.lines[-1]}", "First tea, last cake"),
+        ("All {order.lines}", 'All ["tea","cake"]'),
+        ("As JSON {order}", 'As JSON {"total":12.5,"lines":["tea","cake"]}'),
+        ("Topic <{topic?}>", "Topic <>"),
+        ('Say {{"ok": true}}', 'Say {"ok": true}'),
+    ],
+)
+def test_a_field_is_filled_in_from_an_object_and_from_a_mapping(prompt: str, expected: str) -> None:
+    order = Order(total=12.5, lines=["tea", "cake"])
+    assert words(prompt, State(order)) == expected
+    assert words(prompt, {"order": order}) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "state", "message"),
+    [
+        (
+            "{darft}",
+            {"draft": "x", "topic": "y"},
+            "`write` needs `darft`*; did you mean `draft`? It has `draft`, `topic`.",
+        ),
+        ("{order.tax}", {"order": Order(total=1)}, "`write` needs `order.tax`*is not there*"),
+        (
+            "{topic}",
+            {"topic": None},
+            "`write` needs `topic` for its prompt (`{name?}` where it may be missing)*is None*",
+        ),
+        (ChatPromptTemplate([("user", "{draft}")]), {}, "`write` needs `draft`*It is empty."),
+    ],
+)
+def test_a_missing_field_is_named_with_its_node_and_what_was_meant(
+    prompt: Any, state: Any, message: str
+) -> None:
+    with pytest.raises(FieldMissing) as raised:
+        words(prompt, state)
+    first, *rest = message.split("*")
+    assert str(raised.value).startswith(first)
+    assert all(part in str(raised.value) for part in rest)
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (again.node, again.field) == ("write", raised.value.field)
+
+
+@pytest.mark.parametrize("prompt", ["{", "{topic", "}", "{}", '{"ok": true}', "{a b}", "{topic!x}"])
+def test_a_text_that_cannot_be_read_is_refused_at_once(prompt: str) -> None:
+    with pytest.raises(DefinitionError, match="prompt"):
+        Told(prompt)
+
+
+def test_the_text_before_a_conversation_is_a_system_message_and_alone_it_is_the_humans() -> None:
+    told = Told("Be brief, {name}.", messages="messages")
+    history = [HumanMessage("Hi"), AIMessage("Hello")]
+    assert told.to({"name": "Ann", "messages": history}, node="x") == [
+        SystemMessage("Be brief, Ann."),
+        *history,
+    ]
+    assert told.to({"name": "Ann"}, node="x") == [HumanMessage("Be brief, Ann.")]
+
+
+def test_a_template_and_a_function_give_messages_of_their_own() -> None:
+    template = ChatPromptTemplate([("system", "Be brief."), ("user", "{topic}"), ("placeholder", "{notes}")])
+    assert [m.type for m in Told(template).to({"topic": "rain"}, node="x")] == ["system", "human"]
+    told = Told(lambda state: [("system", "Be brief."), ("user", state["topic"])])
+    assert told.to({"topic": "rain"}, node="x") == [SystemMessage("Be brief."), HumanMessage("rain")]
+    assert words(lambda state: f"About {state['topic']}", {"topic": "rain"}) == "About rain"
+
+
+def test_what_a_prompt_reads_is_known_unless_a_function_decides() -> None:
+    assert Told("{order.total} {topic?} {order.lines}", messages="chat").reads == ("order", "topic", "chat")
+    assert Told(ChatPromptTemplate([("user", "{topic}")])).reads == ("topic",)
+    assert Told(lambda state: "x").reads is None
