@@ -42,6 +42,8 @@
     │       ├── RemoteTaskEnded    its task did not complete (.task_id, .state, .said)
     │       ├── UnknownSkill       no agent of the registry has it (.skill, .registry)
     │       └── RegistryUnavailable the registry cannot be read, and never could (.registry)
+    ├── PatternError               what a pattern cannot go on with
+    │   └── TooFewAnswers          fewer of its roles answered than it needs (.needed, .answered, .failures)
     ├── CheckpointError            the database cannot be used, or a value cannot be kept
     │   ├── DatabaseInvalid        not a database, not ours, or from a newer version (.path)
     │   ├── DatabaseUnavailable    locked, full, read-only or gone (.path)
@@ -205,7 +207,8 @@ class BudgetExceeded(KernelError):
     """A run, or a part of it, has spent what it was given; it can be resumed with more.
 
     `.what` is one of ``"supersteps"``, ``"model_calls"``, ``"tokens"``, ``"seconds"``, ``"cost"``; `.owner` whose
-    limit it is (``"the run"``, or a node); `.by_node` what each node has spent of it.
+    limit it is (``"the run"``, or a node); `.by_node` what each node has spent of it; `.held` what is held back for
+    model calls under way.
     """
 
     what: str
@@ -213,6 +216,7 @@ class BudgetExceeded(KernelError):
     spent: float
     owner: str
     by_node: dict[str, float]
+    held: float = 0.0
 
 
 class PolicyError(DalsegnoError):
@@ -370,6 +374,18 @@ class RegistryUnavailable(RemoteError):
 
     registry: str
     retryable: bool = True
+
+
+class PatternError(DalsegnoError):
+    """What a pattern cannot go on with."""
+
+
+class TooFewAnswers(PatternError):
+    """Fewer of a pattern's roles answered than it needs; `.failures` tells of the others."""
+
+    needed: int
+    answered: int
+    failures: tuple[Any, ...]
 
 
 class CheckpointError(DalsegnoError):

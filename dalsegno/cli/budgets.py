@@ -24,7 +24,7 @@ BudgetOption = Annotated[
     ),
 ]
 
-WAYS = "supersteps, model_calls, tokens, seconds, cost"
+WAYS = ("supersteps", "model_calls", "tokens", "seconds", "cost")
 
 
 def budget(given: list[str] | None) -> Budget | None:
@@ -49,13 +49,15 @@ def budget(given: list[str] | None) -> Budget | None:
         what, equals, limit = text.partition("=")
         if not equals:
             raise UsageError(
-                f"--budget {text}: it is WHAT=LIMIT, such as tokens=50000. WHAT is one of {WAYS}."
+                f"--budget {text}: it is WHAT=LIMIT, such as tokens=50000. WHAT is one of {', '.join(WAYS)}."
             )
         taken[what.strip()] = _number(text, limit)
     for what in taken:
-        if what not in (*KINDS, "prices"):
+        if what not in (*KINDS, "tokens_per_call", "prices"):
             meant = did_you_mean(what, KINDS) or "."
-            raise UsageError(f"--budget {what}: nothing of that name is counted{meant} It is one of {WAYS}.")
+            raise UsageError(
+                f"--budget {what}: nothing of that name is counted{meant} It is one of {', '.join(WAYS)}."
+            )
     if not isinstance(taken.get("prices", {}), dict):
         raise UsageError('--budget: prices are {"MODEL": [IN, OUT]}, for a million tokens.')
     try:
@@ -104,9 +106,13 @@ def spent_out(error: Mapping[str, Any] | None, usage: Mapping[str, Any], superst
     """Which limit of the run it was that stopped it; None where it was none of the run's own."""
     if not error or error.get("type") != "BudgetExceeded":
         return None
+    if not str(error.get("message")).startswith("The run has spent"):
+        return None  # a node's own budget, or a price that is not known
     spent = {**usage, "supersteps": supersteps}
     limits: Mapping[str, Any] = usage.get("budget") or {}
-    for what, limit in limits.items():
-        if isinstance(limit, int | float) and (spent.get(what) or 0) >= limit:
-            return what
-    return None
+    used = {
+        what: (spent.get(what) or 0) / limit if limit else 1.0
+        for what, limit in limits.items()
+        if what in WAYS and isinstance(limit, int | float)
+    }
+    return max(used, key=lambda what: used[what], default=None)

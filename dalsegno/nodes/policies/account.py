@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from dalsegno.errors import BudgetExceeded
 from dalsegno.nodes.policies.budget import Budget, price_of
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
+from dalsegno.nodes.policies.under_way import Call, CallsUnderWay, said_of_a_call
 
 SPENT = ("model_calls", "tokens", "cost", "seconds")
 
@@ -51,6 +53,7 @@ class Account:
         }
         self._of_nodes: dict[str, Budget] = {}
         self._reserved = reserved
+        self._calls = CallsUnderWay()
         self._lock = threading.Lock()
         self.version = 0
         """Rises with everything that is spent."""
@@ -75,8 +78,12 @@ class Account:
                 by_node = self._spent("seconds", "")
             self._refuse(node, "seconds", budget.seconds, self.seconds, self.owner, by_node)
 
-    def reserve(self, node: str, calls: int = 1, model: str | None = None) -> None:
+    def reserve(
+        self, node: str, calls: int = 1, model: str | None = None, key: Hashable | None = None
+    ) -> None:
         """A model is about to be called by a node: it is counted now, so that parallel nodes see each other's.
+
+        Under a `key`, what it will probably spend is held back until it is settled or released.
 
         Raises
         ------
@@ -90,10 +97,12 @@ class Account:
                         continue
                     by_node = self._spent(what, prefix)
                     spent = self.seconds if what == "seconds" and not prefix else sum(by_node.values())
-                    if spent + (calls if what == "model_calls" else 0) > limit or (
-                        what != "model_calls" and spent >= limit
-                    ):
-                        self._refuse(node, what, limit, spent, owner, by_node)
+                    held, needed = 0.0, float(calls) if what == "model_calls" else 0.0
+                    if what in ("tokens", "cost"):
+                        held = self._calls.held(what, budget, partial(_inside, path=prefix), self._by_node)
+                        needed = calls * said_of_a_call(what, budget, model)
+                    if spent + held + needed > limit or (not needed and spent + held >= limit):
+                        self._refuse(node, what, limit, spent, owner, by_node, held, needed)
                 if budget.cost is not None and model is not None and price_of(budget.prices, model) is None:
                     raise BudgetExceeded(
                         f"`{node}` calls the model {model!r}, whose price is not known, within a budget of "
@@ -105,6 +114,8 @@ class Account:
                         by_node=self._spent("cost", prefix),
                     )
             self._add(node, "model_calls", calls)
+            if key is not None:
+                self._calls.begun(key, Call(node, model))
         if self._reserved is not None:
             self._reserved()
 
@@ -117,16 +128,26 @@ class Account:
         model: str | None = None,
         cost: float | None = None,
         seconds: float = 0.0,
+        key: Hashable | None = None,
     ) -> None:
         """What was spent after all. Without a `cost` it is that of the tokens, at the run's prices."""
         with self._lock:
+            if key is not None:
+                self._calls.ended(key)
             if cost is None and (input_tokens or output_tokens):
                 prices = {m: p for _, _, budget in self._budgets(node) for m, p in budget.prices.items()}
                 price = price_of(prices, model)
                 cost = (input_tokens * price[0] + output_tokens * price[1]) / 1e6 if price else 0.0
             self._add(node, "tokens", input_tokens + output_tokens)
             self._add(node, "cost", cost or 0.0)
+            if input_tokens or output_tokens or cost:
+                self._calls.seen(node, input_tokens + output_tokens, cost or 0.0)
             self._add(node, "seconds", seconds)
+
+    def release(self, key: Hashable) -> None:
+        """A call has failed: nothing is held back for it any more."""
+        with self._lock:
+            self._calls.ended(key)
 
     def limit(self, node: str, budget: Budget) -> None:
         """Have a node, and what is inside it, keep to a budget of its own.
@@ -187,7 +208,7 @@ class Account:
         if self.budget is not None:
             yield self.owner, "", self.budget
         for path, budget in self._of_nodes.items():
-            if node == path or node.startswith(f"{path}/"):
+            if _inside(node, path):
                 yield f"`{path}`", path, budget
 
     def _spent(self, what: str, prefix: str, *, exact: bool = False) -> dict[str, float]:
@@ -205,7 +226,15 @@ class Account:
             self.version += 1
 
     def _refuse(
-        self, node: str, what: str, limit: float, spent: float, owner: str, by_node: Mapping[str, float]
+        self,
+        node: str,
+        what: str,
+        limit: float,
+        spent: float,
+        owner: str,
+        by_node: Mapping[str, float],
+        held: float = 0.0,
+        needed: float = 0.0,
     ) -> None:
         words = what.replace("_", " ")
         where = ", ".join(f"`{n}` {v:.6g}" for n, v in sorted(by_node.items(), key=lambda i: -i[1])[:5])
@@ -213,16 +242,24 @@ class Account:
         if owner == "the run":
             how = f"Resume with more: Runner.resume(thread, budget=Budget({what}=...))."
         whose = owner[0].upper() + owner[1:]
+        more = f"up to {needed:.6g} more" if needed and what != "model_calls" else "more"
+        waits = f"; {held:.6g} are held back for model calls under way" if held else ""
         raise BudgetExceeded(
-            f"{whose} has spent {spent:.6g} of {limit:.6g} {words}{f' ({where})' if where else ''}, and `{node}` needs "
-            f"more. {how}",
+            f"{whose} has spent {spent:.6g} of {limit:.6g} {words}{f' ({where})' if where else ''}{waits}, and "
+            f"`{node}` needs {more}. {how}",
             what=what,
             limit=limit,
             spent=spent,
             owner=owner,
             by_node=dict(by_node),
             node=node,
+            held=held,
         )
+
+
+def _inside(node: str, path: str) -> bool:
+    """Whether a node is the one of that path, or inside it; all are inside of none."""
+    return not path or node == path or node.startswith(f"{path}/")
 
 
 def _rounded(spent: Mapping[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 
 KINDS = ("supersteps", "model_calls", "tokens", "seconds", "cost")
@@ -17,8 +18,13 @@ class Budget:
     """Limits of what may be spent; None is no limit.
 
     Of a run, of a workflow (each run of it) or of a node (all its executions in a run). A subworkflow spends
-    out of every budget around it. What is spent is asked before each superstep and each model call, so
-    that the last call before a limit may go beyond it in tokens and cost.
+    out of every budget around it. What is spent is asked before each superstep and each model call.
+
+    Supersteps and model calls never go beyond a limit. Tokens and cost of a call are known after it. With
+    `tokens_per_call` they never do either, as long as no call spends more than that: a call is made where there is
+    enough for it and for all that are under way. Without, a call is made where there is anything left, less what calls
+    under way will probably spend (as much as the largest call of their node so far): the last call goes
+    beyond the limit, and so do first calls side by side, of which nothing is known yet.
 
     Parameters
     ----------
@@ -28,6 +34,8 @@ class Budget:
         Time in seconds: of a run while a process is at it, of a node its executions.
     cost
         Money, in the unit of `prices`.
+    tokens_per_call
+        The most tokens of one model call, prompt and answer. Not a limit of its own: what is held back for each call.
     prices
         ``{model: (input, output)}`` for a million tokens. A model that is not in it is not called where
         `cost` is limited.
@@ -43,6 +51,7 @@ class Budget:
     tokens: int | None = None
     seconds: float | None = None
     cost: float | None = None
+    tokens_per_call: int | None = None
     prices: Mapping[str, tuple[float, float]] = field(default_factory=dict, repr=False, hash=False)
     clock: Clock = field(default=SYSTEM, repr=False, compare=False)
 
@@ -53,6 +62,18 @@ class Budget:
                 isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0
             ):
                 raise DefinitionError(f"Budget({kind}={value!r}): a limit is a number, 0 or more.")
+        if self.tokens_per_call is not None:
+            number("Budget(tokens_per_call)", self.tokens_per_call, least=1, whole=True)
+            if self.tokens is None and self.cost is None:
+                raise DefinitionError(
+                    f"Budget(tokens_per_call={self.tokens_per_call}): it is held back out of `tokens` or `cost`, and "
+                    "neither is limited. Give one of them, or leave it out."
+                )
+            if self.tokens is not None and self.tokens and self.tokens_per_call > self.tokens:
+                raise DefinitionError(
+                    f"Budget(tokens={self.tokens:g}, tokens_per_call={self.tokens_per_call}): not one call could be "
+                    "made. Raise `tokens`, or lower `tokens_per_call`."
+                )
         for model, price in self.prices.items():
             if not (isinstance(price, tuple | list) and len(price) == 2 and all(p >= 0 for p in price)):
                 raise DefinitionError(
@@ -87,11 +108,18 @@ class Budget:
         lower: dict[str, Any] = {
             k: min(each[k] for each in (ours, theirs) if k in each) for k in {*ours, *theirs}
         }
-        return Budget(**lower, prices={**other.prices, **self.prices}, clock=self.clock)
+        said = [b.tokens_per_call for b in (self, other) if b.tokens_per_call is not None]
+        return Budget(
+            **lower,
+            tokens_per_call=max(said, default=None),
+            prices={**other.prices, **self.prices},
+            clock=self.clock,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON, kept with the run."""
-        return {**self.limits(), **({"prices": dict(self.prices)} if self.prices else {})}
+        said = {"tokens_per_call": self.tokens_per_call} if self.tokens_per_call is not None else {}
+        return {**self.limits(), **said, **({"prices": dict(self.prices)} if self.prices else {})}
 
 
 def price_of(prices: Mapping[str, tuple[float, float]], model: str | None) -> tuple[float, float] | None:

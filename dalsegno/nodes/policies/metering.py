@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextvars import ContextVar
 from typing import Any
@@ -52,23 +53,27 @@ class Meter(BaseCallbackHandler):
             return
         model, tokens_in, tokens_out = usage_of(response)
         node = execution.node if execution is not None else account.owner
-        account.settle(node, input_tokens=tokens_in, output_tokens=tokens_out, model=model)
+        account.settle(node, input_tokens=tokens_in, output_tokens=tokens_out, model=model, key=run_id)
         if execution is not None and execution.abandoned:
             raise _abandoned(execution)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         with self._lock:
-            self._open.pop(run_id, None)
+            _, account = self._open.pop(run_id, (None, None))
+        if account is not None:
+            account.release(run_id)
 
     def _begin(self, run_id: UUID, kwargs: dict[str, Any]) -> None:
         model = (kwargs.get("metadata") or {}).get("ls_model_name")
-        execution, account = reserve(1, model)
+        execution, account = reserve(1, model, run_id)
         with self._lock:
             self._open[run_id] = execution, account
 
 
-def reserve(calls: int, model: str | None = None) -> tuple[Execution | None, Account | None]:
-    """Count model calls of the current node before they are made; whose they are.
+def reserve(
+    calls: int, model: str | None = None, key: UUID | None = None
+) -> tuple[Execution | None, Account | None]:
+    """Count model calls of the current node before they are made; whose they are. `key` is that of one that will end.
 
     Raises
     ------
@@ -88,7 +93,7 @@ def reserve(calls: int, model: str | None = None) -> tuple[Execution | None, Acc
                 raise _undeclared(execution, most)
             execution.calls += calls
         if account is not None:
-            account.reserve(execution.node if execution is not None else account.owner, calls, model)
+            account.reserve(execution.node if execution is not None else account.owner, calls, model, key)
     except Exception as error:
         if execution is not None:
             execution.refused = error
@@ -174,3 +179,15 @@ METER: ContextVar[Meter | None] = ContextVar("dalsegno_meter", default=None)
 THE_METER = Meter()
 
 register_configure_hook(METER, inheritable=True)
+
+_MEANT = (AttemptAbandoned, BoundExceeded, BudgetExceeded)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out LangChain's warning that a callback of ours raised: it is meant to, and the node fails by it."""
+    if not (isinstance(record.args, tuple) and len(record.args) == 3 and record.args[0] == Meter.__name__):
+        return True
+    return not str(record.args[2]).startswith(tuple(f"{kind.__name__}(" for kind in _MEANT))
+
+
+logging.getLogger("langchain_core.callbacks.manager").addFilter(_is_news)
