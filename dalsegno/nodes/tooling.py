@@ -183,8 +183,15 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
 
 
 def _apart(config: RunnableConfig) -> RunnableConfig:
-    """The config without the recursion limit of the graph around it: a workflow keeps its own."""
-    return {key: value for key, value in config.items() if key != "recursion_limit"}  # type: ignore[return-value]
+    """The config without what only the graph around it has: its recursion limit, and how it keeps checkpoints.
+
+    LangGraph 1.2 fails in a graph without a checkpointer that is told to keep them synchronously.
+    """
+    own: RunnableConfig = {**config}
+    own.pop("recursion_limit", None)
+    given = config.get("configurable", {})
+    own["configurable"] = {key: value for key, value in given.items() if key != "__pregel_durability"}
+    return own
 
 
 def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: str | None) -> BaseTool:
