@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.database import Database
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.journal import Journal
-from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, Process, drop, hold, is_held, this_process
+from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, drop, hold, is_held, this_process
 from dalsegno.checkpoints.records import STATUSES, RunRecord, Status
 from dalsegno.errors import CheckpointError, ThreadBusy, UnknownRun, did_you_mean
 
@@ -174,12 +175,8 @@ class Ledger(Journal):
             if not released.rowcount:
                 self._release(lease)
                 lease.lost = True
-                holder = self._holder(connection, lease.thread)
-                raise ThreadBusy(
-                    f"Thread {lease.thread!r} was taken over by {holder or 'a process that is done'}; "
-                    f"run {lease.run_id} is no longer this process's to record.",
-                    thread=lease.thread,
-                    holder=holder,
+                raise taken_over(
+                    connection, lease.thread, f"run {lease.run_id} is no longer this one's to record"
                 )
             connection.execute(
                 f"UPDATE runs SET {assignments} WHERE run_id = ?", (*columns.values(), lease.run_id)
@@ -203,7 +200,7 @@ class Ledger(Journal):
         return True
 
     def _take(self, connection: sqlite3.Connection, lease: Lease, now: float) -> None:
-        holder = self._holder(connection, lease.thread)
+        holder = holder_of(connection, lease.thread)
         if holder is not None and holder.alive(now):
             raise ThreadBusy(
                 f"Thread {lease.thread!r} is held by {holder}. Wait until it is done, or end that process.",
@@ -235,16 +232,8 @@ class Ledger(Journal):
     def holder(self, thread: str) -> Holder | None:
         """Who holds a thread, None if nobody living does."""
         with self.database.read() as connection:
-            holder = self._holder(connection, thread)
+            holder = holder_of(connection, thread)
         return holder if holder is not None and holder.alive(self._clock()) else None
-
-    def _holder(self, connection: sqlite3.Connection, thread: str) -> Holder | None:
-        row = connection.execute(
-            "SELECT host, boot, namespace, pid, started, run_id, token, since, expires_at "
-            "FROM leases WHERE thread_id = ?",
-            (thread,),
-        ).fetchone()
-        return Holder(Process(*row[:5]), *row[5:]) if row else None
 
     # --- reading runs ---
 
@@ -324,7 +313,7 @@ class Ledger(Journal):
         checked = []
         for row in rows:
             if row[6] == "running":
-                holder = self._holder(connection, row[1])
+                holder = holder_of(connection, row[1])
                 if holder is None or holder.run_id != row[0] or not holder.alive(now):
                     row = (*row[:6], "stopped", *row[7:])
             checked.append(row)
@@ -354,7 +343,7 @@ class Ledger(Journal):
             A living process holds the thread.
         """
         with self.database.transaction() as connection:
-            holder = self._holder(connection, thread)
+            holder = holder_of(connection, thread)
             if holder is not None and holder.alive(self._clock()):
                 raise ThreadBusy(
                     f"Thread {thread!r} is held by {holder} and cannot be deleted.",

@@ -28,6 +28,7 @@ from dalsegno.checkpoints import pending, rows, threads, values
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.fencing import LEASE
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
@@ -131,6 +132,8 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             A value cannot be kept. The last checkpoint stands.
         DatabaseUnavailable
             It could not be written, or writes that were waiting could not.
+        ThreadBusy
+            It is a `Runner`'s, whose thread another process has taken over.
         """
         thread, namespace = _place(config)
         described = get_serializable_checkpoint_metadata(config, metadata)
@@ -140,6 +143,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             checkpoint=checkpoint,
             new_versions=new_versions,
             metadata=rows.dump_metadata(self.serde, described, thread),
+            token=config["configurable"].get(LEASE),
         )
         # Bytes first: a value that cannot be stored must leave nothing, and others need not wait for it.
         self.database.commit(PutCheckpoint(given, self.serde, self._cache))
@@ -168,7 +172,8 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
                 index = WRITES_IDX_MAP.get(channel, position)
                 dumped = values.dump(self.serde, value, thread=thread, key=channel)
                 kept.append((task_path, index, channel, *dumped))
-        job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept)
+        token = config["configurable"].get(LEASE)
+        job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept, token)
         self.database.commit(job, soon=channels.isdisjoint(WRITES_IDX_MAP))
 
     # --- reading ---

@@ -14,6 +14,7 @@ from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.cache import Cache, Entry
 from dalsegno.checkpoints.differences import Change, Kept, change
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.group_commit import Company, Job
 from dalsegno.checkpoints.identities import shorten
 from dalsegno.checkpoints.segments import Segments, Stored
@@ -30,13 +31,18 @@ _PLAIN = StrictSerializer()
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What `put` was given. `metadata` is JSON, and bytes beside it where JSON would lose something."""
+    """What `put` was given.
+
+    `metadata` is JSON, and bytes beside it where JSON would lose something. `token` is that of the lease under which
+    it is put, None where it is nobody's run.
+    """
 
     place: Place
     parent: str | None
     checkpoint: Checkpoint
     new_versions: ChannelVersions
     metadata: tuple[str, str | None, bytes | None]
+    token: str | None = None
 
 
 @dataclass(slots=True)
@@ -79,8 +85,7 @@ class PutCheckpoint(Job):
 
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
         given = self._given
-        place = place_of(connection, given.place, company)
-        parent = _body(connection, place, given.parent)
+        place, parent = _arrive(connection, given.place, given.parent, given.token, company)
         plan, self._plan = self._plan, None
         if plan is None or (plan.entry is not None and plan.entry.body != parent):
             plan = self._planned(None)
@@ -163,18 +168,28 @@ class PutCheckpoint(Job):
 class PutWrites(Job):
     """Stores what a task wrote. After the checkpoints of the same transaction: it often is part of them."""
 
-    __slots__ = ("_checkpoint", "_place", "_writes")
+    __slots__ = ("_checkpoint", "_place", "_token", "_writes")
     order = 1
 
-    def __init__(self, place: Place, checkpoint_id: str, task: str, writes: Sequence[pending.Write]) -> None:
+    def __init__(
+        self,
+        place: Place,
+        checkpoint_id: str,
+        task: str,
+        writes: Sequence[pending.Write],
+        token: str | None = None,
+    ) -> None:
         super().__init__(place, task)
+        self._token = token
         self._place = place
         self._checkpoint = checkpoint_id
         self._writes = writes
 
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
         assert self.task is not None
-        place = place_of(connection, self._place, company)
+        place = company.get((self._place, self._token))
+        if place is None:
+            place, _ = _arrive(connection, self._place, None, self._token, company)
         shared = company.get((self._place, self._checkpoint), ())
         checkpoint = shorten(self._checkpoint)
         pending.store(connection, place, checkpoint, shorten(self.task), self._writes, shared)
@@ -193,14 +208,42 @@ def place_of(connection: sqlite3.Connection, place: Place, company: Company) -> 
     return int(row[0])
 
 
-def _body(connection: sqlite3.Connection, place: int, checkpoint_id: str | None) -> bytes | None:
-    if checkpoint_id is None:
-        return None
+_ARRIVE = (
+    "SELECT p.id, c.body, {} FROM places p "
+    "LEFT JOIN checkpoints c ON c.place = p.id AND c.checkpoint_id = ?3 "
+    "WHERE p.thread_id = ?1 AND p.checkpoint_ns = ?2"
+)
+_UNLEASED = _ARRIVE.format("NULL")
+_LEASED = _ARRIVE.format("(SELECT token FROM leases l WHERE l.thread_id = ?1)")
+
+
+def _arrive(
+    connection: sqlite3.Connection,
+    place: Place,
+    checkpoint_id: str | None,
+    token: str | None,
+    company: Company,
+) -> tuple[int, bytes | None]:
+    """The number of a place, and the body of a checkpoint there; its thread must still be the lease's.
+
+    Raises
+    ------
+    ThreadBusy
+        Another process has taken the thread over.
+    """
     row = connection.execute(
-        "SELECT body FROM checkpoints WHERE place = ? AND checkpoint_id = ?",
-        (place, shorten(checkpoint_id)),
+        _UNLEASED if token is None else _LEASED, (*place, checkpoint_id and shorten(checkpoint_id))
     ).fetchone()
-    return row[0] if row else None
+    if row is None:  # nothing was put there yet
+        number, body = place_of(connection, place, company), None
+        holder = holder_of(connection, place[0]) if token is not None else None
+        held = holder.token if holder is not None else None
+    else:
+        number, body, held = row
+    if token != held:
+        raise taken_over(connection, place[0], "what it had still to write is not kept")
+    company[place] = company[place, token] = number
+    return number, body
 
 
 def store_index(

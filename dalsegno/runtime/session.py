@@ -249,12 +249,12 @@ class Session:
         )
         if self._account.version != self._kept:  # in the same commit as the node's writes
             self._kept = self._account.version
-            keep_usage(self.ledger, self.run_id, self.usage(), tasks=execution.tasks)
+            keep_usage(self.ledger, self.lease, self.usage(), tasks=execution.tasks)
 
     def _reserved(self) -> None:
         """A model is about to be called: where calls are limited, a crash during the call forgets none."""
         if self._account.is_metered:
-            keep_usage(self.ledger, self.run_id, self.usage())
+            keep_usage(self.ledger, self.lease, self.usage())
             self.ledger.database.flush()
 
 

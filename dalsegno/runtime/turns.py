@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Command
 
 from dalsegno.checkpoints import RunRecord
+from dalsegno.checkpoints.fencing import LEASE
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
@@ -194,9 +195,14 @@ def _turn(
         session.secrets.learn(runner.ledger.get(lease.run_id).input)
         session.secrets.learn(context)
     if budget is not None and budget.limits():
-        keep_usage(runner.ledger, lease.run_id, session.usage())  # a crash does not forget the budget
+        keep_usage(runner.ledger, lease, session.usage())  # a crash does not forget the budget
     config: dict[str, Any] = {
-        "configurable": {"thread_id": lease.thread, "run_id": lease.run_id, CONTEXT: session}
+        "configurable": {
+            "thread_id": lease.thread,
+            "run_id": lease.run_id,
+            CONTEXT: session,
+            LEASE: lease.token,
+        }
     }
     heard = [CallWatch(session)] if session.is_heard else []
     callbacks = heard if runner.is_ours else [THE_METER, *heard]  # a workflow's own nodes bring the meter

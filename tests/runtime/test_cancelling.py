@@ -15,9 +15,16 @@ import pytest
 from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
+from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints.interventions import cancel
 from dalsegno.errors import NothingToResume, RunFailed, UnknownThread
 
 ROOT = Path(__file__).parents[2]
+
+
+def cancelled_from_elsewhere(db: Path) -> None:
+    with SqliteCheckpointer(db) as other:
+        assert cancel(Ledger(other.database, other.serde), "t1", by="a test") == "asked"
 
 
 @pytest.mark.parametrize("left", ["failed", "stopped"])
@@ -86,7 +93,7 @@ def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path
     from langgraph.types import interrupt
 
     def ask(state: State) -> Any:
-        Runner(flow, db=db).cancel("t1")
+        cancelled_from_elsewhere(db)
         return {"path": [interrupt("?")]}
 
     flow = Workflow("asking", State)
@@ -98,7 +105,7 @@ def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path
 
 def test_a_run_that_completes_before_it_notices_is_completed(db: Path) -> None:
     def last(state: State) -> None:
-        Runner(flow, db=db).cancel("t1")
+        cancelled_from_elsewhere(db)
 
     flow = Workflow("quick", State)
     flow.add_node("last", last).add_edge(START, "last").add_edge("last", END)
