@@ -48,6 +48,7 @@ class Traces:
     def __init__(self, tracer_provider: Any = None, *, content: bool = False) -> None:
         self._trace = wanted("opentelemetry.trace", by="Traces", extra="otel")
         self._context = wanted("opentelemetry.context", by="Traces", extra="otel")
+        wanted("opentelemetry.propagate", by="Traces", extra="otel")  # remote nodes pass the trace on where it is
         self._tracer = self._trace.get_tracer("dalsegno", tracer_provider=tracer_provider)
         self._content = content
         self._lock = threading.Lock()
