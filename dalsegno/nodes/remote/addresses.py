@@ -89,10 +89,10 @@ def guard_of(allow_private: bool | str | Iterable[str] | Guard) -> Guard:
     entries = [allow_private] if isinstance(allow_private, str) else list(allow_private)
     hosts, networks = set(), []
     for entry in entries:
+        name = entry.lower() if isinstance(entry, str) else ""
         try:
-            networks.append(ipaddress.ip_network(entry, strict=False))
+            networks.append(ipaddress.ip_network(name, strict=False))
         except ValueError:
-            name = entry.lower() if isinstance(entry, str) else ""
             if not _HOST.fullmatch(name) or numeric(name) is not None:
                 raise DefinitionError(
                     f"allow_private={entry!r}: a host (`agents.internal`, `*.internal`), an address (`10.0.0.7`) or a "

@@ -74,7 +74,7 @@ def idempotency_key(execution: Execution | None) -> str | None:
 
     Every attempt and every resume of an execution sends the same keys in the same order.
     """
-    if execution is None or execution.run_id is None:
+    if execution is None or execution.context is None:
         return None
     if execution.used_names is None:
         execution.used_names = set()
@@ -113,9 +113,11 @@ def _value(name: str, value: Any) -> str:
 
 def _trace() -> dict[str, str]:
     """The current span, for the agent to go on from: W3C Trace Context, or what the user's propagator writes."""
-    propagate = sys.modules.get("opentelemetry.propagate")
-    if propagate is None:
+    trace = sys.modules.get("opentelemetry.trace")  # where it is not loaded there is no span
+    if trace is None or not trace.get_current_span().get_span_context().is_valid:
         return {}
+    from opentelemetry import propagate
+
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     carrier.pop("baggage", None)  # it is for one's own services

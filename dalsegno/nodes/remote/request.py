@@ -150,3 +150,11 @@ class Asked:
 
 ASKED: ContextVar[Asked | None] = ContextVar("dalsegno_asked", default=None)
 """The call that a request is made for; the transport makes none without it."""
+
+
+def asked_now() -> Asked:
+    """The call that is going on."""
+    asked = ASKED.get()
+    if asked is None:
+        raise RuntimeError("A request was made outside of a call of a remote agent.")
+    return asked

@@ -5,12 +5,9 @@ For httpx, so that whatever talks through our client (JSON-RPC, A2A's SDK) is he
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -18,68 +15,20 @@ import httpcore
 import httpx
 
 from dalsegno.errors import DefinitionError, RemoteError
-from dalsegno.nodes.remote.addresses import Guard, numeric, shown
-from dalsegno.nodes.remote.request import ASKED, Asked
+from dalsegno.nodes.remote.addresses import shown
+from dalsegno.nodes.remote.connections import Connections, Received
+from dalsegno.nodes.remote.request import Asked, asked_now
 
-CONNECTIONS = 100
-"""The most connections to one agent; further calls wait for one, within their time."""
-IDLE = 15.0
-"""Seconds that a connection without work is kept."""
 CONNECT = 10.0
 """Seconds for a connection to one address."""
 REDIRECTS = 3
-
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once, checks all its addresses, and connects to one of them."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-        self._inner = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        failed: Exception | None = None
-        for address in await self._checked(host, port):
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        assert failed is not None
-        raise failed
-
-    async def _checked(self, host: str, port: int) -> list[str]:
-        """The addresses of a host. All of them have to be allowed: one that is not is no accident."""
-        asked = _asked()
-        literal = numeric(host)
-        if literal is not None:
-            addresses = [literal]
-        else:
-            try:
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
-                raise asked.unreachable(
-                    "no such name", f"cannot be found: {host} has no address ({error})."
-                ) from error
-            addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        for address in addresses:
-            what = self._guard.refuses(host, address)
-            if what is not None:
-                raise asked.refused(host, address, what)
-        return addresses
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
     """Connections of one event loop: a pool for each agent's origin, so that a slow agent keeps none from another."""
 
     def __init__(self) -> None:
-        self._pools: dict[Any, httpcore.AsyncConnectionPool] = {}
+        self._pools: dict[Any, Connections] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request for the call that is going on, `ASKED`.
@@ -89,17 +38,17 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         RemoteError
             It cannot be sent, or what comes is more, or other, than an answer may be.
         """
-        asked = _asked()
+        asked = asked_now()
         url = request.url
         for _ in range(REDIRECTS + 1):
-            response = await self._send(request, url, asked)
-            if response.status // 100 != 3 or response.status == 304:
-                return await _checked(response, asked)
-            await response.aclose()
-            url = _next(response, url, asked)
+            received = await self._send(request, url, asked)
+            if received.status // 100 != 3 or received.status == 304:
+                return await _checked(received, asked)
+            await received.aclose()
+            url = _next(received, url, asked)
         raise asked.invalid("redirect", f"answered with more than {REDIRECTS} redirects")
 
-    async def _send(self, request: httpx.Request, url: httpx.URL, asked: Asked) -> httpcore.Response:
+    async def _send(self, request: httpx.Request, url: httpx.URL, asked: Asked) -> Received:
         origin = (url.scheme, url.host, url.port or _PORTS[url.scheme])
         headers = {**asked.headers, **asked.private} if origin == asked.origin else asked.headers
         for name, value in headers.items():
@@ -114,20 +63,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             extensions={"timeout": {"connect": min(CONNECT, asked.access.timeout)}},
         )
         with _told(asked):
-            return await self._pool(origin, asked).handle_async_request(out)
+            return await self._pool(origin, asked).send(out)
 
-    def _pool(self, origin: tuple[str, str, int], asked: Asked) -> httpcore.AsyncConnectionPool:
+    def _pool(self, origin: tuple[str, str, int], asked: Asked) -> Connections:
         access = asked.access
         key = (origin, access.guard, access.ca)  # a connection that one agent may have is not another's
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = httpcore.AsyncConnectionPool(
-                ssl_context=_trust(access.ca) if origin[0] == "https" else None,
-                max_connections=CONNECTIONS,
-                max_keepalive_connections=CONNECTIONS,
-                keepalive_expiry=IDLE,
-                network_backend=GuardedBackend(access.guard),
-            )
+            pool = self._pools[key] = Connections(origin, access)
         return pool
 
     async def aclose(self) -> None:
@@ -138,8 +81,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             await pool.aclose()
 
 
-async def _checked(response: httpcore.Response, asked: Asked) -> httpx.Response:
-    headers = httpx.Headers(response.headers)
+async def _checked(received: Received, asked: Asked) -> httpx.Response:
+    headers = received.headers
     problem: RemoteError | None = None
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         problem = asked.invalid("compressed", "sent a compressed answer, which was not asked for")
@@ -147,28 +90,22 @@ async def _checked(response: httpcore.Response, asked: Asked) -> httpx.Response:
     if length.isdigit() and int(length) > asked.access.max_bytes:
         problem = asked.too_large()
     if problem is not None:
-        await response.aclose()
+        await received.aclose()
         raise problem
-    return httpx.Response(
-        response.status,
-        headers=headers,
-        stream=_Capped(response, asked),
-        extensions=dict(response.extensions),
-    )
+    return httpx.Response(received.status, headers=headers, stream=_Capped(received, asked))
 
 
 class _Capped(httpx.AsyncByteStream):
     """The body of an answer, up to its most bytes."""
 
-    def __init__(self, response: httpcore.Response, asked: Asked) -> None:
-        self._response = response
+    def __init__(self, received: Received, asked: Asked) -> None:
+        self._received = received
         self._asked = asked
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         asked, most, seen = self._asked, self._asked.access.max_bytes, 0
-        assert isinstance(self._response.stream, AsyncIterable)
         with _told(asked):
-            async for part in self._response.stream:
+            async for part in self._received:
                 seen += len(part)
                 asked.received += len(part)
                 if seen > most:
@@ -176,7 +113,7 @@ class _Capped(httpx.AsyncByteStream):
                 yield part
 
     async def aclose(self) -> None:
-        await self._response.aclose()
+        await self._received.aclose()
 
 
 @contextmanager
@@ -229,13 +166,13 @@ def _is_cut(error: Exception) -> bool:
     return "without sending" in said or "without" in said or "incomplete" in said or "closed" in said
 
 
-def _next(response: httpcore.Response, url: httpx.URL, asked: Asked) -> httpx.URL:
+def _next(received: Received, url: httpx.URL, asked: Asked) -> httpx.URL:
     """Where a redirect leads: to another path of the same agent, or nowhere.
 
     To another origin the request would carry what was meant for this one; and a workflow could be led inside.
     """
-    status = response.status
-    location = httpx.Headers(response.headers).get("location", "")
+    status = received.status
+    location = received.headers.get("location", "")
     try:
         there = urljoin(str(url), location)
         same = urlsplit(there)[:2] == urlsplit(str(url))[:2]
@@ -252,17 +189,4 @@ def _next(response: httpcore.Response, url: httpx.URL, asked: Asked) -> httpx.UR
     )
 
 
-@lru_cache(maxsize=16)
-def _trust(ca: str | None) -> ssl.SSLContext:
-    """Whose certificates are trusted: a file's, else those that httpx trusts (`SSL_CERT_FILE`, certifi)."""
-    return httpx.create_ssl_context() if ca is None else ssl.create_default_context(cafile=ca)
-
-
 _PORTS = {"http": 80, "https": 443}
-
-
-def _asked() -> Asked:
-    asked = ASKED.get()
-    if asked is None:
-        raise RuntimeError("A request was made outside of a call of a remote agent.")
-    return asked
