@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import RenderError, did_you_mean
-from dalsegno.viz import dot, mermaid
+from dalsegno.viz import dot, mermaid, terminal
 from dalsegno.viz.extract import diagram
 
 # Imported before the function `svg` is defined: importing a submodule binds its name here.
@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     import os
 
     from dalsegno.graphs.model import WorkflowSpec
-    from dalsegno.viz.diagram import Diagram
     from dalsegno.viz.overlay import RunView
 
-__all__ = ["SUFFIXES", "draw", "svg", "to_dot", "to_mermaid"]
+__all__ = ["SUFFIXES", "draw", "svg", "to_dot", "to_mermaid", "to_text"]
 
 SUFFIXES = {
     ".svg": "svg",
@@ -29,6 +28,8 @@ SUFFIXES = {
     ".gv": "dot",
     ".mmd": "mermaid",
     ".mermaid": "mermaid",
+    ".html": "page",
+    ".txt": "text",
 }
 """The format that a file's suffix chooses."""
 
@@ -53,7 +54,7 @@ def draw(
             f"{' '.join(SUFFIXES)}{did_you_mean(file.suffix.lower(), SUFFIXES)}",
             format=file.suffix,
         )
-    content = _content(diagram(spec, run=run, report=report), kind, run)
+    content = _content(spec, kind, run, report)
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -61,11 +62,18 @@ def draw(
     return file
 
 
-def _content(picture: Diagram, kind: str, run: RunView | None) -> bytes:
+def _content(spec: WorkflowSpec, kind: str, run: RunView | None, report: Any) -> bytes:
+    if kind == "page":
+        from dalsegno.viz.page import page
+
+        return page(diagram(spec, report=report), run, report=report).encode()
+    picture = diagram(spec, run=run, report=report)
     if kind == "dot":
         return dot.to_dot(picture).encode()
     if kind == "mermaid":
         return mermaid.to_mermaid(picture).encode()
+    if kind == "text":
+        return terminal.to_text(picture).encode()
     return render(picture, kind, run)
 
 
@@ -77,6 +85,11 @@ def to_dot(spec: WorkflowSpec, run: RunView | None = None) -> str:
 def to_mermaid(spec: WorkflowSpec, run: RunView | None = None) -> str:
     """The workflow as a Mermaid flowchart; needs no Graphviz."""
     return mermaid.to_mermaid(diagram(spec, run=run))
+
+
+def to_text(spec: WorkflowSpec, run: RunView | None = None, *, width: int = 100) -> str:
+    """The workflow as a drawing of characters, `width` cells wide; needs no Graphviz."""
+    return terminal.to_text(diagram(spec, run=run), width=width)
 
 
 def svg(spec: WorkflowSpec, run: RunView | None = None) -> str:

@@ -42,7 +42,7 @@ def panel(diagram: Diagram, run: RunView, *, room: float) -> Panel:
         y += 17 * len(bars) + 6
         wide = max(wide, 320.0)
     if run.executions:
-        drawn = timeline(run, {n.id: n.label for n in diagram.nodes}, room=max(room, 320.0))
+        drawn = timeline(run, room=max(room, 320.0))
         parts.append(f'<g class="timeline" transform="translate(0 {y:.1f})">{drawn.markup}</g>')
         y += drawn.height
         wide = max(wide, drawn.width)

@@ -33,6 +33,8 @@ HEAD = 48.0
 """The room over the graph for its name and one line."""
 
 
+_MARKS = ("start", "end", "join", "unknown")
+
 FORMATS = ("svg", "png", "pdf")
 
 
@@ -97,11 +99,14 @@ def graph(diagram: Diagram, layout: Layout, *, numbered: bool = False) -> Iterat
         yield painter.frame(cluster, i)
     for i, edge in enumerate(diagram.edges):
         yield painter.edge(edge, i)
-    for node in diagram.nodes:
+    for i, node in enumerate(diagram.nodes):
         if node.kind == "join":
-            yield painter.stem(node)
+            yield painter.stem(node, i)
     for i, node in enumerate(diagram.nodes):
         yield painter.node(node, i)
+    for i, cluster in enumerate(diagram.clusters if numbered else ()):
+        inside = sum(n.id.startswith(f"{cluster.id}/") and n.kind not in _MARKS for n in diagram.nodes)
+        yield painter.fold(cluster, i, inside)
     boxes: tuple[DiagramNode | Cluster, ...] = (*diagram.nodes, *diagram.clusters)
     for box in boxes:
         yield painter.overlay(box)
@@ -132,7 +137,8 @@ class _Painter:
         box = self.layout.boxes[node.id]
         # A join's bar stands for an edge of several sources, it is no node of the workflow.
         classes = " ".join(([] if node.kind == "join" else ["node"]) + list(node.classes))
-        body = "".join(_mark(node, box) if node.kind in ("start", "end", "join") else _card(node, box))
+        marks = node.kind in ("start", "end", "join")
+        body = "".join(_mark(node, box) if marks else _card(node, box, 1 if self.numbered else 0))
         return self._group(classes, f"n{number}", spoken(node.id), node.details, body)
 
     def frame(self, cluster: Cluster, number: int) -> str:
@@ -141,7 +147,8 @@ class _Painter:
         body = f'<path class="frame" d="{shapes.rounded(box.x, box.y, box.width, box.height, 12)}"/>'
         body += _text("name", box.x + 14, box.y + 22, head.name)
         said = " said" if cluster.lines else ""
-        body += "".join(_text(f"quiet{said}", box.x + 14, box.y + 36, line) for line in head.quiet)
+        rows = head.quiet or ("",)
+        body += "".join(_text(f"quiet{said}", box.x + 14, box.y + 36, line) for line in rows)
         classes = " ".join(["cluster", *cluster.classes])
         return self._group(classes, f"c{number}", spoken(cluster.id), cluster.details, body)
 
@@ -158,10 +165,25 @@ class _Painter:
         title = f"{spoken(edge.source)}->{spoken(edge.target)}"
         return self._group(" ".join(["edge", *edge.classes]), f"e{number}", title, edge.details, body)
 
-    def stem(self, bar: DiagramNode) -> str:
+    def stem(self, bar: DiagramNode, number: int) -> str:
         line = self.layout.stems.get(bar.id)
         state = [c for c in bar.classes if c in ("taken", "untaken")]
-        return f'<g class="{" ".join(["stem", *state])}">{_stroke(line)}</g>' if line else ""
+        named = f' data-stem="n{number}"' if self.numbered else ""
+        return f'<g class="{" ".join(["stem", *state])}"{named}>{_stroke(line)}</g>' if line else ""
+
+    def fold(self, cluster: Cluster, number: int, inside: int) -> str:
+        """What folds a frame on a page, and what stands in it then."""
+        box = self.layout.frames[cluster.id]
+        x, y = box.x + box.width - 18, box.y + 18
+        label = escape(f"Fold {plain(cluster.label)}", {'"': "&quot;"})
+        sign = f'<path class="card" d="{shapes.rounded(x - 9, y - 9, 18, 18, 5)}"/>{_text("", x, y + 4, "−")}'
+        told = f"{inside} node{'' if inside == 1 else 's'} folded"
+        return (
+            f'<g class="fold" data-fold="c{number}" role="button" tabindex="0" aria-expanded="true" '
+            f'aria-label="{label}">{sign}</g>'
+            f'<text class="summary folded" data-of="c{number}" x="{box.middle[0]:.1f}" '
+            f'y="{box.middle[1] + 4:.1f}">{told}</text>'
+        )
 
     def overlay(self, box: DiagramNode | Cluster) -> str:
         """What stands over the picture: the mark of a box, and its error on a slip under it."""
@@ -197,7 +219,8 @@ def _mark(node: DiagramNode, box: Box) -> Iterator[str]:
         yield f'<path class="card" d="{shapes.dot(box, 4.5)}"/>'
 
 
-def _card(node: DiagramNode, box: Box) -> Iterator[str]:
+def _card(node: DiagramNode, box: Box, least: int) -> Iterator[str]:
+    """A node's box and its texts; at least so many quiet lines, for a script to write in."""
     shown = card(node)
     path, trim = shapes.outline(node.kind, box)
     yield f'<path class="card" d="{path}"/>'
@@ -207,7 +230,8 @@ def _card(node: DiagramNode, box: Box) -> Iterator[str]:
     top = y + NAME * 0.35 - LINE * len(shown.quiet) / 2
     yield _text("name middle", x, top, shown.name)
     said = " said" if node.lines else ""
-    for i, line in enumerate(shown.quiet, start=1):
+    rows = [*shown.quiet, *[""] * (least - len(shown.quiet))]
+    for i, line in enumerate(rows, start=1):
         yield _text(f"quiet middle{said}", x, top + 1 + LINE * i, line)
 
 

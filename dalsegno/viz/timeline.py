@@ -112,10 +112,9 @@ class Timeline:
 
 def timeline(
     run: RunView,
-    names: Mapping[str, str],
     *,
     room: float | None = None,
-    numbers: Mapping[str, int] | None = None,
+    numbers: Mapping[str, str] | None = None,
 ) -> Timeline:
     """Draws the score of a run.
 
@@ -131,7 +130,7 @@ def timeline(
     wide = left + column * count + 2
     rows = {row: TOP + ROW * i for i, row in enumerate(placed.rows)}
     parts = [
-        *_staff(placed, labels, rows, left, column, wide, names),
+        *_staff(placed, labels, rows, left, column, wide),
         *_breaks(placed, run, left, column, tall),
         *(_note(note, rows[note.node], left, column, numbers) for note in placed.notes),
     ]
@@ -145,7 +144,6 @@ def _staff(
     left: float,
     column: float,
     wide: float,
-    names: Mapping[str, str],
 ) -> Iterator[str]:
     every = max(1, round(24 / column))
     for i, label in enumerate(placed.columns):
@@ -184,7 +182,7 @@ def _breaks(placed: Score, run: RunView, left: float, column: float, tall: float
             )
 
 
-def _note(note: Note, y: float, left: float, column: float, numbers: Mapping[str, int] | None) -> str:
+def _note(note: Note, y: float, left: float, column: float, numbers: Mapping[str, str] | None) -> str:
     gap = 1.5 if column > 8 else 0.3
     x, wide = left + column * note.column + gap, column * note.span - 2 * gap
     many = len(note.executions)

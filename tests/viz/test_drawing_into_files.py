@@ -17,7 +17,8 @@ from dalsegno.viz.overlay import RunView
 @pytest.mark.parametrize(
     ("suffix", "begins"),
     [(".svg", b"<svg "), (".png", b"\x89PNG"), (".pdf", b"%PDF"), (".dot", b"digraph"), (".gv", b"digraph"),
-     (".mmd", b"---\ntitle"), (".mermaid", b"---\ntitle"), (".SVG", b"<svg ")],
+     (".mmd", b"---\ntitle"), (".mermaid", b"---\ntitle"), (".SVG", b"<svg "),
+     (".html", b"<!DOCTYPE html>"), (".txt", b"article\n")],
 )  # fmt: skip
 def test_the_suffix_chooses_the_format(
     article: WorkflowSpec, tmp_path: Path, suffix: str, begins: bytes
@@ -27,9 +28,9 @@ def test_the_suffix_chooses_the_format(
     assert path.read_bytes().startswith(begins)
 
 
-@pytest.mark.parametrize("name", ["article.gif", "article", "article.html", ".svg"])
+@pytest.mark.parametrize("name", ["article.gif", "article", "article.docx", ".svg"])
 def test_an_unknown_suffix_lists_the_known_ones(article: WorkflowSpec, tmp_path: Path, name: str) -> None:
-    with pytest.raises(RenderError, match=r"\.svg \.png \.pdf \.dot \.gv \.mmd \.mermaid"):
+    with pytest.raises(RenderError, match=r"\.svg \.png \.pdf \.dot \.gv \.mmd \.mermaid \.html \.txt"):
         viz.draw(article, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
