@@ -332,6 +332,8 @@ def test_without_a_runner_a_nodes_budget_is_of_one_execution() -> None:
         {"model_calls": True},
         {"seconds": float("nan")},
         {"cost": "5"},
+        {"tokens": float("inf")},
+        {"model_calls": 1.5},
         {"prices": {"tiny": 3}},
         {"prices": {"tiny": (1, -1)}},
     ],

@@ -158,6 +158,7 @@ def test_one_limit_holds_for_threads_and_event_loops_at_once() -> None:
         {"concurrency": 0},
         {"concurrency": True},
         {"calls": 1, "max_wait": -1},
+        {"per": 60, "concurrency": 2},
     ],
 )
 def test_a_limit_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:

@@ -140,8 +140,31 @@ def test_langgraphs_own_policies_are_taken_and_the_first_that_fits_is_asked(wrap
         {"max_elapsed": -1},
         {"retry_on": "ValueError"},
         {"retry_on": [1]},
+        {"retry_on": ()},
+        {"retry_on": KeyboardInterrupt},
+        {"initial_interval": "1"},
+        {"initial_interval": None},
+        {"jitter": 3},
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="RetryPolicy"):
         RetryPolicy(**options)
+
+
+def test_intervals_too_long_to_count_are_the_longest(wrap: Any, failing: Any, clock: ManualClock) -> None:
+    node = failing(*[ValueError()] * 1100)
+    retry = policy(clock, max_attempts=1101, initial_interval=1, max_interval=60)
+    assert wrap(node, retry=retry)() == "answer"
+    assert clock.slept[-1] == 60
+
+
+def test_a_predicate_that_raises_says_what_it_was_asked(wrap: Any, failing: Any, clock: ManualClock) -> None:
+    def is_passing(error: Exception) -> bool:
+        return bool(error.code)  # type: ignore[attr-defined]
+
+    with pytest.raises(AttributeError) as caught:
+        wrap(failing(ValueError("no code")), retry=policy(clock, retry_on=is_passing))()
+    assert "`is_passing` raised this when a policy asked whether it means ValueError: no code" in str(
+        caught.value.__notes__
+    )

@@ -78,6 +78,11 @@ def test_the_systems_clock_ends_calls_of_both_colours() -> None:
         asyncio.run(with_policies(aslow, timeout=0.01)())
 
 
+def test_a_timeout_of_centuries_is_one(wrap: Any, failing: Any) -> None:
+    assert wrap(failing(), timeout=1e12)() == "answer"
+    assert wrap(failing(), timeout=Timeout(attempt=1e300, total=1e301))() == "answer"
+
+
 def test_the_total_bounds_attempts_and_pauses(wrap: Any, failing: Any, clock: ManualClock) -> None:
     node = failing(*[ValueError()] * 9)
     retry = RetryPolicy(max_attempts=9, initial_interval=4, backoff_factor=1, jitter=False, clock=clock)
@@ -231,7 +236,15 @@ def test_a_timeout_that_cannot_be_meant_is_refused(given: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"attempt": 0}, {"total": -1}, {"attempt": 5, "total": 4}, {"attempt": True}]
+    "options",
+    [
+        {},
+        {"attempt": 0},
+        {"total": -1},
+        {"attempt": 5, "total": 4},
+        {"attempt": True},
+        {"total": float("inf")},
+    ],
 )
 def test_a_timeout_that_contradicts_itself_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="Timeout"):

@@ -10,6 +10,7 @@ from dalsegno.errors import DefinitionError
 from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 
+COUNTS = ("supersteps", "model_calls", "tokens")
 KINDS = ("supersteps", "model_calls", "tokens", "seconds", "cost")
 
 
@@ -58,10 +59,16 @@ class Budget:
     def __post_init__(self) -> None:
         for kind in KINDS:
             value = getattr(self, kind)
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0
-            ):
-                raise DefinitionError(f"Budget({kind}={value!r}): a limit is a number, 0 or more.")
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+                raise DefinitionError(
+                    f"Budget({kind}={value!r}): a limit is a number, 0 or more; None is no limit."
+                )
+            if kind in COUNTS and value != int(value):
+                raise DefinitionError(
+                    f"Budget({kind}={value!r}): {kind.replace('_', ' ')} are counted in whole ones."
+                )
         if self.tokens_per_call is not None:
             number("Budget(tokens_per_call)", self.tokens_per_call, least=1, whole=True)
             if self.tokens is None and self.cost is None:

@@ -94,7 +94,14 @@ def matches(which: ErrorFilter | None, error: BaseException) -> bool:
         return isinstance(error, which)
     if isinstance(which, Sequence):
         return isinstance(error, tuple(which))
-    return bool(which(error))
+    try:
+        return bool(which(error))
+    except Exception as raised:
+        name = getattr(which, "__name__", repr(which))
+        raised.add_note(
+            f"`{name}` raised this when a policy asked whether it means {type(error).__name__}: {error}"
+        )
+        raise
 
 
 def check_filter(owner: str, which: Any) -> None:
@@ -104,6 +111,11 @@ def check_filter(owner: str, which: Any) -> None:
         return
     if not classes or not all(isinstance(c, type) and issubclass(c, BaseException) for c in classes):
         raise DefinitionError(f"{owner}={which!r}: exception classes, or a function of the error.")
+    signals = [c.__name__ for c in classes if not issubclass(c, Exception) and c is not BaseException]
+    if signals:
+        raise DefinitionError(
+            f"{owner}: {signals[0]} ends the process, and is never a failure to a policy. Leave it out."
+        )
 
 
 def number(

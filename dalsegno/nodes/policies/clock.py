@@ -12,6 +12,10 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
+LONGEST = 1e9
+"""Seconds that anything is waited for at most: 30 years. The system refuses to count to more than a few times that."""
+
+
 class Signal(Protocol):
     """What is waited for: a `threading.Event`, or something like it."""
 
@@ -61,11 +65,13 @@ class SystemClock:
 
     now = staticmethod(monotonic)
     time = staticmethod(unix_time)
-    sleep = staticmethod(sleep)
     asleep = staticmethod(asyncio.sleep)
 
+    def sleep(self, seconds: float) -> None:
+        sleep(min(seconds, LONGEST))
+
     def wait(self, done: Signal, seconds: float | None) -> bool:
-        return done.wait(seconds)
+        return done.wait(seconds if seconds is None or seconds < LONGEST else LONGEST)
 
     async def within(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         limit = asyncio.timeout(seconds)

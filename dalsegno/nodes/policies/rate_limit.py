@@ -46,6 +46,10 @@ class RateLimit:
             if getattr(self, name) is not None:
                 number(f"RateLimit({name})", getattr(self, name), least=1, whole=True)
         number("RateLimit(per)", self.per, above=0)
+        if self.calls is None and self.per != 1.0:
+            raise DefinitionError(
+                f"RateLimit(per={self.per:g}): say `calls=` too, of which there are so many `per` seconds."
+            )
         if self.max_wait is not None:
             number("RateLimit(max_wait)", self.max_wait, least=0)
         with _naming:

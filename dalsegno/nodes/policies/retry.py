@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DefinitionError, RemoteError
-from dalsegno.nodes.policies.case import AsyncCall, Call, Case, check_filter, is_fault, matches
+from dalsegno.nodes.policies.case import AsyncCall, Call, Case, check_filter, is_fault, matches, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.policies.retry_after import retry_after
 
@@ -62,9 +62,12 @@ class RetryPolicy:
                 f"RetryPolicy(max_attempts={self.max_attempts!r}): the first attempt counts, so it is 1 or more."
             )
         for name in ("initial_interval", "backoff_factor", "max_interval", "max_elapsed"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not value >= 0):
-                raise DefinitionError(f"RetryPolicy({name}={value!r}): 0 or more is needed.")
+            if getattr(self, name) is not None or name != "max_elapsed":
+                number(f"RetryPolicy({name})", getattr(self, name), least=0)
+        if not isinstance(self.jitter, bool):
+            raise DefinitionError(
+                f"RetryPolicy(jitter={self.jitter!r}): True adds up to a second to each interval, False nothing."
+            )
         check_filter("RetryPolicy(retry_on)", self.retry_on)
 
 
@@ -148,9 +151,11 @@ class RetryLayer:
             )
             case.acted("retry", "refused", attempt=attempt, why="it waited for a human, undeclared")
             return None
-        pause: float = min(
-            policy.max_interval, policy.initial_interval * policy.backoff_factor ** (attempt - 1)
-        )
+        try:
+            grown = policy.initial_interval * policy.backoff_factor ** (attempt - 1)
+        except OverflowError:  # after a thousand attempts or so
+            grown = policy.max_interval
+        pause: float = min(policy.max_interval, grown)
         asked = retry_after(error, self._clock.time())
         if asked is not None and asked > policy.max_interval:
             self._given_up(case, error, attempt, f"the server asks to wait {asked:g} seconds")

@@ -9,6 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from types import CoroutineType
 from typing import Any
 
 from dalsegno.errors import BudgetExceeded, DefinitionError
@@ -277,8 +278,9 @@ def with_policies(
         timeout=timeout, watch=watch,
     )  # fmt: skip
     called = name or getattr(function, "__qualname__", None) or type(function).__name__
+    _check_function(function, called)
     answers = policies.fallback.answers if policies.fallback is not None else ()
-    if inspect.iscoroutinefunction(function):
+    if _is_async(function):
         _, inner = layers(policies, owner=called, is_sync=False, others=[None] * len(answers))
         others = [awithin(inner, _async_call(answer)) if is_called(answer) else None for answer in answers]
         outer, _ = layers(policies, owner=called, is_sync=False, others=others)
@@ -292,13 +294,44 @@ def with_policies(
     _, inner = layers(policies, owner=called, is_sync=True, others=[None] * len(answers))
     sync_others = [within(inner, _sync_call(answer)) if is_called(answer) else None for answer in answers]
     outer, _ = layers(policies, owner=called, is_sync=True, others=sync_others)
-    call = within([*outer, *inner], lambda case: function(*case.args, **case.kwargs))
+    call = within([*outer, *inner], lambda case: _given(function(*case.args, **case.kwargs), called))
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return call(Case(called, args, kwargs, store, listener=on_action))
 
     return wrapped
+
+
+def _check_function(function: Any, called: str) -> None:
+    if hasattr(function, "ainvoke"):
+        raise DefinitionError(
+            f"with_policies({called}): give what is called of it, `.invoke` or `.ainvoke`. As a node it can be "
+            "given as it is, with the policies as options of `add_node`."
+        )
+    if not callable(function):
+        raise DefinitionError(f"with_policies({function!r}): a function is needed.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(
+            f"with_policies({called}): it is a generator, which does nothing yet when it is called, so that no policy "
+            "could see it fail. Wrap what it calls."
+        )
+
+
+def _is_async(function: Any) -> bool:
+    method = getattr(function, "__call__", None)  # noqa: B004 - of an object, to see if it is a coroutine
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(method)
+
+
+def _given(answer: Any, called: str) -> Any:
+    """The answer of a sync function; a coroutine would do its work only after all policies have let it go."""
+    if type(answer) is CoroutineType:
+        answer.close()
+        raise DefinitionError(
+            f"`{called}` is no coroutine function and answered with a coroutine, which no policy could see fail. "
+            "Make it `async def`, and await there."
+        )
+    return answer
 
 
 def _sync_call(answer: Any) -> Call:
@@ -309,7 +342,7 @@ def _sync_call(answer: Any) -> Call:
 def _async_call(answer: Any) -> AsyncCall:
     if hasattr(answer, "ainvoke"):
         return lambda case: answer.ainvoke(*case.args, **case.kwargs)
-    if inspect.iscoroutinefunction(answer):
+    if _is_async(answer):
         return lambda case: answer(*case.args, **case.kwargs)
     call = _sync_call(answer)
     return lambda case: in_worker(call, case)

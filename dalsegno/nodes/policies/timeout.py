@@ -45,6 +45,8 @@ class Timeout:
             value = getattr(self, name)
             if value is not None:
                 number(f"Timeout({name})", value, above=0)
+                if value == float("inf"):
+                    raise DefinitionError(f"Timeout({name}=inf): leave it out, where there is no limit.")
         if self.attempt is not None and self.total is not None and self.total < self.attempt:
             raise DefinitionError(
                 f"Timeout(attempt={self.attempt:g}, total={self.total:g}): the total is below one attempt. Raise the "
