@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 import random
-import shutil
 import statistics
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from dalsegno.errors import CrashTestFailed, DefinitionError
+from dalsegno.errors import CrashTestFailed, DalsegnoError
+from dalsegno.testing.disk import Deed, Image
 from dalsegno.testing.forking import BEGUN, DONE, End, Server
 from dalsegno.testing.judging import Same, Story, differences, judged
-from dalsegno.testing.kills import Kill, Kills, Points, words
+from dalsegno.testing.kills import Kill, Kills, words
 from dalsegno.testing.observing import records
+from dalsegno.testing.place import Place
+from dalsegno.testing.planning import Plan, planned
 from dalsegno.testing.playing import Play, Stage
 from dalsegno.testing.report import CrashPoint, CrashReport
+from dalsegno.testing.tracing import why_not
 from dalsegno.testing.warming import warm
+from dalsegno.testing.watching import Watch
 
 _CHANCES = 10
 """How often another moment is tried where a run ended before it was killed."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """When to kill: `at` as given to `crash_test`, `kills` runs, each resumed process again `again` times."""
-
-    at: Points
-    kills: int | None
-    again: int
-    seed: int
-    timeout: float
 
 
 def campaign(server: Server, play: Play, plan: Plan, folder: Path, same: Same) -> CrashReport:
@@ -50,9 +43,9 @@ class Campaign:
 
     def __init__(self, server: Server, play: Play, plan: Plan, folder: Path, same: Same) -> None:
         self._server = server
-        self._place = _Place(folder / "run")
+        self._place = Place(folder / "run")
         self._stage = Stage(play, self._place.database)
-        self._plan = plan
+        self._plan, self._instead = _possible(plan)
         self._same = same
         self._random = random.Random(plan.seed)
         self._durations: list[float] = []
@@ -60,8 +53,8 @@ class Campaign:
     def run(self) -> CrashReport:
         """Run it all."""
         began = time.perf_counter()
-        reference = self._undisturbed()
-        points = tuple(self._points(reference))
+        reference, watch = self._undisturbed()
+        points = tuple(self._points(reference, watch))
         return CrashReport(
             workflow=self._stage.name,
             profile=self._stage.play.profile,
@@ -70,16 +63,20 @@ class Campaign:
             points=points,
             status=reference.status,
             commits=reference.commits,
+            writes=watch.writes,
             executions=sum(reference.ends.values()),
             seconds=time.perf_counter() - began,
+            instead=self._instead,
         )
 
-    def _undisturbed(self) -> Story:
+    def _undisturbed(self) -> tuple[Story, Watch]:
         """The run to compare with; twice, to see that it can be compared with."""
         stories: list[Story] = []
+        watches: list[Watch] = []
         for _ in range(2):
             with self._place as place:
-                end = self._process(place, None)
+                watches.append(self._place.watch(None, record=self._plan.cuts_power))
+                end = self._process(place, None, watches[-1] if self._plan.needs_writes else None)
                 story = Story.told(records(place.log))
                 why = self._trouble(end, story)
                 if why is not None:
@@ -98,42 +95,19 @@ class Campaign:
                 f"{'; '.join(unlike)}. Make the nodes deterministic for the test, or pass `same=`.",
                 report=None,
             )
-        return first if first.commits >= second.commits else second
+        longer = 0 if first.commits >= second.commits else 1
+        return stories[longer], watches[longer]
 
-    def _points(self, reference: Story) -> Iterator[CrashPoint]:
+    def _points(self, reference: Story, watch: Watch) -> Iterator[CrashPoint]:
         if self._plan.at == "random":
             for _ in range(self._plan.kills or 100):
                 yield self._at_a_moment(reference)
             return
-        for kills in self._chosen(self._named(reference.commits)):
-            again = (self._commit(reference.commits) for _ in range(self._plan.again))
-            yield self._killed((*kills, *again), reference)
-
-    def _named(self, last: int) -> list[Kills]:
-        """The points that `at` names; a number means both sides of that commit."""
-        at = range(1, last + 1) if isinstance(self._plan.at, str) else self._plan.at
-        named: list[Kills] = []
-        for point in at:
-            if isinstance(point, int):
-                named += [(Kill(point, "before"),), (Kill(point, "after"),)]
+        for kills in planned(self._plan, reference.commits, watch.halves, self._random):
+            if kills[0].draw is not None:
+                yield self._without_power(kills, reference, watch.deeds)
             else:
-                named.append(point)
-        for first, *_ in named:
-            if first.commit is not None and not 1 <= first.commit <= last:
-                raise DefinitionError(
-                    f"There is no commit {first.commit}: the undisturbed run makes {last}, from 1."
-                )
-        return named
-
-    def _chosen(self, points: list[Kills]) -> list[Kills]:
-        """All of them once, and round again as long as kills are asked for; fewer are drawn."""
-        wanted = len(points) if self._plan.kills is None else self._plan.kills
-        if wanted < len(points):
-            return [points[number] for number in sorted(self._random.sample(range(len(points)), wanted))]
-        return [points[number % len(points)] for number in range(wanted)]
-
-    def _commit(self, last: int) -> Kill:
-        return Kill(self._random.randint(1, last), self._random.choice(("before", "after")))
+                yield self._killed(kills, reference)
 
     def _at_a_moment(self, reference: Story) -> CrashPoint:
         for _ in range(_CHANCES):
@@ -144,23 +118,50 @@ class Campaign:
                 break
         return point
 
-    def _killed(self, kills: tuple[Kill, ...], reference: Story) -> CrashPoint:
+    def _killed(self, kills: Kills, reference: Story) -> CrashPoint:
         """Run, kill as planned, resume until it ends, and judge."""
-        killed = 0
+        killed, failed = 0, False
         with self._place as place:
             while True:
                 kill = kills[killed] if killed < len(kills) else None
-                end = self._process(place, kill)
-                if not end.killed:
+                watch = place.watch(kill) if kill is not None and kill.write is not None else None
+                end = self._process(place, kill, watch, failed_before=failed)
+                struck = kill is not None and kill.error is not None and watch is not None and watch.struck
+                if not end.killed and not (struck and not end.hung):
                     if not killed and not end.hung:
                         self._durations.append(end.seconds)
                     break
                 if kill is None:
                     break
                 killed += 1
-            story = Story.told(records(place.log))
-            point = judged(story, reference, self._same, kills, killed, self._trouble(end, story))
-            return point if point.ok else replace(point, printed=place.printed())
+                failed = failed or struck
+            return self._judged(place, reference, kills, killed, end)
+
+    def _without_power(self, kills: Kills, reference: Story, deeds: list[Deed]) -> CrashPoint:
+        """Put what a power cut may have left where it was, resume, and judge.
+
+        `deeds` are those of the undisturbed run: up to the cut, this one is the same.
+        """
+        killed = 0
+        image: Image = {}
+        with self._place as place:
+            for number, kill in enumerate(kills):
+                if not any(deed.number >= (kill.write or 0) for deed in deeds):
+                    break
+                image = place.after_power_cut(kill, deeds, image)
+                killed += 1
+                watch = place.watch(None, record=True) if number + 1 < len(kills) else None
+                end = self._process(place, None, watch)
+                deeds = watch.deeds if watch is not None else []
+            return self._judged(place, reference, kills, killed, end, self._stage.play.profile == "durable")
+
+    def _judged(
+        self, place: Place, reference: Story, kills: Kills, killed: int, end: End, promised: bool = True
+    ) -> CrashPoint:
+        story = Story.told(records(place.log))
+        trouble = self._trouble(end, story)
+        point = judged(story, reference, self._same, kills, killed, trouble, promised=promised)
+        return point if point.ok else replace(point, printed=place.printed())
 
     def _trouble(self, end: End, story: Story) -> str | None:
         """Why the last process came to no outcome."""
@@ -172,7 +173,9 @@ class Campaign:
             return story.raised
         return None if story.outcome is not None else f"A process exited with {end.code}, in the middle."
 
-    def _process(self, place: _Place, kill: Kill | None) -> End:
+    def _process(
+        self, place: Place, kill: Kill | None, watch: Watch | None = None, *, failed_before: bool = False
+    ) -> End:
         stage = self._stage
 
         def body(tell: Callable[[bytes], None]) -> None:
@@ -180,34 +183,33 @@ class Campaign:
             stage.witness.open(place.log, kill)
             try:
                 tell(BEGUN)
-                stage.perform()
+                try:
+                    stage.perform(failed_before=failed_before)
+                finally:
+                    stage.leave()
                 tell(DONE)
                 stage.check()
             except BaseException as error:
                 stage.witness.note("raised", "".join(traceback.format_exception(error)))
 
         moment = None if kill is None else kill.moment
-        return self._server.child(body, str(place.output)).wait(moment, self._plan.timeout)
+        return self._server.child(body, str(place.output), watch).wait(moment, self._plan.timeout)
 
 
-class _Place:
-    """The folder of one run at a time: its database, its notes, what it printed. Gone afterwards."""
+def _possible(plan: Plan) -> tuple[Plan, str]:
+    """The plan, or the next best one where no process can be traced, and why.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.database = folder / "runs.db"
-        self.log = folder / "notes"
-        self.output = folder / "printed"
-
-    def printed(self, lines: int = 20) -> str:
-        """The last lines that the processes printed."""
-        if not self.output.exists():
-            return ""
-        return "\n".join(self.output.read_text(errors="replace").splitlines()[-lines:])
-
-    def __enter__(self) -> _Place:
-        self.folder.mkdir(exist_ok=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    Raises
+    ------
+    DalsegnoError
+        Nothing else would do.
+    """
+    reason = why_not() if plan.needs_writes else None
+    if reason is None:
+        return plan, ""
+    if plan.at == "every write":
+        return replace(plan, at="every commit"), f"Not at every write: {reason}."
+    raise DalsegnoError(
+        f"A crash test {words(plan.at)} has to trace the process, and cannot here: {reason}. "
+        'Kills `at="every commit"` and `at="random"` work everywhere.'
+    )

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import SqliteCheckpointer
-from dalsegno.testing.campaign import Plan, campaign
+from dalsegno.testing.campaign import campaign
 from dalsegno.testing.forking import in_fork
 from dalsegno.testing.kills import At, points
+from dalsegno.testing.planning import Plan
 from dalsegno.testing.playing import Answers, Play
 from dalsegno.testing.report import CrashReport
 
@@ -34,6 +35,7 @@ def crash_test(
     seed: int = 0,
     db_dir: str | os.PathLike[str] | None = None,
     profile: Profile = "durable",
+    linger: float = 0.0,
     checkpointer: type[SqliteCheckpointer] = SqliteCheckpointer,
     same: Callable[[Any, Any], bool] = operator.eq,
     timeout: float = 60.0,
@@ -60,12 +62,14 @@ def crash_test(
     context
         LangGraph's runtime context.
     at
-        ``"every commit"``: right before and right after each; ``"random"``: at seeded moments of its
-        duration; numbers: these commits of the undisturbed run, from 1; or points as a report prints them:
+        ``"every commit"``: right before and right after each; ``"every write"``: at each system call that
+        changes a file, or at commits where no process can be traced; ``"random"``: at seeded moments;
+        ``"power cuts"``: with the power, so that what was not synced may be gone; ``"disk full"``, ``"io errors"``: a
+        write fails; numbers: these commits of the undisturbed run, from 1; or points as a report prints them:
         ``"after commit 5"``, ``[Kill(5, "after")]``, and several of them for one process after the other.
     kills
-        How many runs to kill: for ``"random"`` 100 by default; for commits each once by default, fewer are
-        drawn by the seed, more go round again.
+        How many runs to kill: for random moments and power cuts 100 by default; else each point once by
+        default, fewer are drawn by the seed, more go round again.
     again
         How many of the processes that resume are killed too, at seeded points.
     seed
@@ -73,8 +77,9 @@ def crash_test(
     db_dir
         Where the databases are made, and deleted after each run. Default: in memory (``/dev/shm``) where
         there is such a folder, for a killed process loses nothing that the system has.
-    profile, checkpointer
-        How commits are made, and by what; the class may be one of your own.
+    profile, linger, checkpointer
+        How commits are made, and by what; the class may be one of your own. `linger` in seconds, 0 by default so
+        that the commits of a run have the same numbers every time; a checkpointer's own default is 0.002.
     same
         Compares the output of a killed run with that of the undisturbed one.
     timeout
@@ -87,6 +92,8 @@ def crash_test(
         the report: see `CrashReport.raise_for_failures`.
     DefinitionError
         `at` names no kill point, or one that the undisturbed run does not have.
+    DalsegnoError
+        The points need a process to be traced, and it cannot be; or this system has no fork.
     WorkflowInvalid
         The check of the workflow found errors.
     TargetNotLoaded
@@ -97,7 +104,7 @@ def crash_test(
     >>> crash_test(flow, {"topic": "rain"}).raise_for_failures()  # doctest: +SKIP
     """
     folder = Path(db_dir) if db_dir is not None else _default_folder()
-    play = Play(target, input, answers, context, profile, checkpointer)
+    play = Play(target, input, answers, context, profile, checkpointer, linger)
     plan = Plan(points(at), kills, again, seed, timeout)
     if isinstance(target, str):
         from dalsegno.testing.server import in_subprocess

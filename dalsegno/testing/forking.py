@@ -12,14 +12,22 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dalsegno.errors import DalsegnoError
+from dalsegno.testing.syscalls import Machine, halt_at_writes, this_machine
+from dalsegno.testing.tracing import Tracer
+
+if TYPE_CHECKING:
+    from dalsegno.testing.watching import Watch
 
 T = TypeVar("T")
 
 BEGUN, DONE = b"b", b"d"
 """What a child sends when the part of it that may be killed begins, and when it is over."""
+
+
+_LOOK = 0.1  # seconds between two looks of a tracer at the clock and at its caller
 
 
 @dataclass(frozen=True)
@@ -49,17 +57,31 @@ class Server:
         gc.collect()
         gc.freeze()
 
-    def child(self, body: Callable[[Callable[[bytes], None]], None], output: str) -> _Child:
-        """Fork a process that does `body`; what it prints goes to the file `output`."""
+    def child(
+        self, body: Callable[[Callable[[bytes], None]], None], output: str, watch: Watch | None = None
+    ) -> _Child:
+        """Fork a process that does `body`; what it prints goes to the file `output`.
+
+        With `watch` it is traced, and begins when it is waited for.
+        """
         heard, told = os.pipe()
+        go, ready = os.pipe() if watch is not None else (-1, -1)
         pid = os.fork()
         if pid:
             os.close(told)
-            return _Child(pid, heard, self._lifeline)
+            if watch is None:
+                return _Child(pid, heard, self._lifeline)
+            os.close(go)
+            return _TracedChild(pid, heard, self._lifeline, ready, watch)
         try:
             for descriptor in (heard, *self._inherited):
                 os.close(descriptor)
             _redirect(output)
+            if watch is not None:
+                os.close(ready)
+                os.read(go, 1)
+                os.close(go)
+                halt_at_writes(_machine())
             body(lambda sign: _tell(told, sign))
             sys.stdout.flush()
         finally:
@@ -100,6 +122,49 @@ class _Child:
         os.close(self._heard)
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         return End(code, hung, seconds)
+
+
+class _TracedChild(_Child):
+    """A child that is watched at its system calls; killed by its watch, or when it hangs."""
+
+    def __init__(self, pid: int, heard: int, lifeline: int, ready: int, watch: Watch) -> None:
+        super().__init__(pid, heard, lifeline)
+        self._ready = ready
+        self._watch = watch
+
+    def wait(self, moment: float | None, timeout: float) -> End:
+        """Trace the child until it ends. A moment means nothing here."""
+        self._watch.signs_come_by(self._heard)
+        limit = time.perf_counter() + timeout
+        # The tracer waits in one system call for whatever comes: a signal is what gets it out of there.
+        before = signal.signal(signal.SIGALRM, lambda *_: self._look(limit))
+        hung = False
+        try:
+            tracer = Tracer(self._pid, _machine())
+            signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
+            os.write(self._ready, b"g")
+            status = tracer.follow(self._watch)
+        except TimeoutError:
+            hung, status = True, signal.SIGKILL
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+            os.close(self._heard)
+            os.close(self._ready)
+        return End(os.waitstatus_to_exitcode(status), hung, self._watch.seconds)
+
+    def _look(self, limit: float) -> None:
+        late = time.perf_counter() >= limit
+        gone = bool(select.select([self._lifeline], [], [], 0)[0])
+        if late or gone:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise TimeoutError if late else SystemExit("The caller of the crash test is gone.")
+
+
+def _machine() -> Machine:
+    machine = this_machine()
+    assert machine is not None  # `why_not` was asked before
+    return machine
 
 
 def in_fork(work: Callable[[Server], T]) -> T:

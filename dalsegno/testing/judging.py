@@ -49,6 +49,7 @@ class Story:
                 case "process", _:
                     plain |= done - running.keys()
                     story.found.append(None)
+                    story.raised = None
                 case "found", [status]:
                     story.found[-1] = status
                 case "start", [task, checkpoint, name, key]:
@@ -110,29 +111,46 @@ def differences(story: Story, reference: Story, same: Same) -> list[str]:
         found.append(f"the ledger's journal lacks: {', '.join(sorted(too_few.elements()))}")
     if too_many := Counter(story.journal) - Counter(reference.journal):
         found.append(f"the ledger's journal holds too often: {', '.join(sorted(too_many.elements()))}")
-    found += [f"idempotency key of {name} changed" for name, keys in story.keys.items() if len(keys) > 1]
     return found
 
 
 def judged(
-    story: Story, reference: Story, same: Same, kills: tuple[Kill, ...], killed: int, error: str | None
+    story: Story,
+    reference: Story,
+    same: Same,
+    kills: tuple[Kill, ...],
+    killed: int,
+    error: str | None,
+    *,
+    promised: bool = True,
 ) -> CrashPoint:
-    """Hold one killed run against the undisturbed one."""
+    """Hold one killed run against the undisturbed one.
+
+    Without `promised` the last commits may be gone, as the fast profile has it in a power cut: what was
+    acknowledged may be done again, under other keys where the whole run was gone.
+    """
     known = set(reference.starts)
     kept = set(story.checked[1]) if story.checked else story.acknowledged
     if story.checked and story.checked[0] != "ok":
         error = error or f"SQLite finds the database damaged: {story.checked[0]}"
     ended = story.outcome is not None
+    forgotten = sorted(story.acknowledged - kept)
+    different = differences(story, reference, same)
+    if promised:
+        different += [
+            f"idempotency key of {name} changed" for name, keys in story.keys.items() if len(keys) > 1
+        ]
     return CrashPoint(
         kills=kills,
         killed=killed,
         found=tuple(story.found[1:]),
         repeated=tuple(sorted((story.starts - reference.starts).elements())),
-        lost=tuple(story.lost),
-        forgotten=tuple(sorted(story.acknowledged - kept)),
+        lost=tuple(story.lost) if promised else (),
+        forgotten=tuple(forgotten) if promised else (),
+        rolled_back=() if promised else (*story.lost, *forgotten),
         missing=tuple(sorted(set(reference.ends) - set(story.ends))) if ended else (),
         unexpected=tuple(sorted(set(story.starts) - known)),
-        different=tuple(differences(story, reference, same)),
+        different=tuple(different),
         error=error,
     )
 

@@ -9,19 +9,34 @@ from typing import Literal, get_args
 
 from dalsegno.errors import DefinitionError
 
-Side = Literal["before", "after"]
+Side = Literal["before", "halfway", "after"]
+Error = Literal["EIO", "ENOSPC"]
 
-Mode = Literal["every commit", "random"]
+Mode = Literal["every commit", "every write", "random", "power cuts", "disk full", "io errors"]
 """Points that are found out from the undisturbed run."""
 
 _MODES = ", ".join(f"`{mode}`" for mode in get_args(Mode))
 
-_WORDS = re.compile(r"(?:(?P<side>before|after) commit (?P<commit>\d+)|at (?P<moment>\d+(?:\.\d+)?) ms)")
+_WORDS = re.compile(
+    r"(?P<side>before|after) commit (?P<commit>\d+)"
+    r"|at (?P<moment>\d+(?:\.\d+)?) ms"
+    r"|(?P<where>before|halfway through|after) write (?P<write>\d+)"
+    r"|by a power cut (?P<when>in|after) write (?P<cut>\d+) \(draw (?P<draw>\d+)\)"
+    r"|(?P<error>EIO|ENOSPC) at write (?P<failing>\d+)"
+)
+_SIDES: dict[str, Side] = {
+    "before": "before", "halfway through": "halfway", "in": "halfway", "after": "after"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Kill:
-    """When a process is killed: `side` of its `commit`-th commit, or `moment` seconds after it began.
+    """When a process is killed: `side` of its `commit`-th commit, or of its `write`-th write, or `moment` seconds
+    after it began.
+
+    With `draw` the power goes with it, in the write (``"halfway"``) or after it: what was not synced is gone,
+    there or torn, as a random generator of that seed has it. With `error` the write fails and the process ends as it
+    does: ``"ENOSPC"``, and all that come after it and need room too; ``"EIO"``, only that one.
 
     ``str(kill)`` says it in words, which `Kill.said` reads back.
 
@@ -32,10 +47,20 @@ class Kill:
     commit: int | None = None
     side: Side = "before"
     moment: float | None = None
+    write: int | None = None
+    draw: int | None = None
+    error: Error | None = None
 
     def __str__(self) -> str:
         if self.moment is not None:
             return f"at {self.moment * 1000:.3f} ms"
+        if self.error is not None:
+            return f"{self.error} at write {self.write}"
+        if self.draw is not None:
+            when = "in" if self.side == "halfway" else "after"
+            return f"by a power cut {when} write {self.write} (draw {self.draw})"
+        if self.write is not None:
+            return f"{'halfway through' if self.side == 'halfway' else self.side} write {self.write}"
         return f"{self.side} commit {self.commit}"
 
     @staticmethod
@@ -51,11 +76,18 @@ class Kill:
         if found is None:
             raise DefinitionError(
                 f"{words!r} names no kill point. There are {_MODES}, and single ones as a crash report prints "
-                "them: `before commit 5`, `after commit 5`, `at 12.345 ms`."
+                "them: `before commit 5`, `after commit 5`, `halfway through write 12`, `at 12.345 ms`."
             )
         if found["moment"] is not None:
             return Kill(moment=float(found["moment"]) / 1000)
-        return Kill(int(found["commit"]), "before" if found["side"] == "before" else "after")
+        if found["error"] is not None:
+            return Kill(write=int(found["failing"]), error="EIO" if found["error"] == "EIO" else "ENOSPC")
+        side = _SIDES[found["side"] or found["where"] or found["when"]]
+        if found["commit"] is not None:
+            return Kill(int(found["commit"]), side)
+        if found["cut"] is not None:
+            return Kill(side=side, write=int(found["cut"]), draw=int(found["draw"]))
+        return Kill(side=side, write=int(found["write"]))
 
 
 Kills = tuple[Kill, ...]
@@ -90,6 +122,11 @@ def _point(one: int | str | Kill | Kills) -> int | Kills:
     return (one,) if isinstance(one, Kill) else one
 
 
+_MODES_IN_WORDS = {
+    "power cuts": "by power cuts", "disk full": "by a full disk", "io errors": "by errors of the disk"
+}  # fmt: skip
+
+
 def said_in_turn(words: str) -> Kills:
     """Read kills of one process after the other: ``before commit 5, then after commit 2``."""
     return tuple(Kill.said(part) for part in words.split(", then "))
@@ -103,7 +140,7 @@ def in_turn(kills: Kills) -> str:
 def words(points: Points) -> str:
     """The words for points that were read, to stand behind "killed"."""
     if isinstance(points, str):
-        return f"at {points}"
+        return _MODES_IN_WORDS.get(points, f"at {points}")
     numbers = [str(point) for point in points if isinstance(point, int)]
     named = [in_turn(point) for point in points if not isinstance(point, int)]
     return "; ".join(([f"at commits {', '.join(numbers)}"] if numbers else []) + named)

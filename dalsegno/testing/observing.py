@@ -1,7 +1,7 @@
 """What a process under test did, written down outside of the database under test.
 
 Every record is one write to a file opened for appending, so that what was written stands in order
-and survives the kill of its process (not a power cut, which nobody simulates here).
+and survives the kill of its process. In a power cut it stands for an onlooker outside of the machine.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ class Witness:
         self._file = -1
         self._kill: Kill | None = None
         self._keeping = threading.local()
+        self._expected: dict[str, tuple[Any, ...]] = {}
 
     def open(self, path: Path, kill: Kill | None) -> None:
         """Begin the part of a new process."""
@@ -79,14 +80,21 @@ class Witness:
         if self._kill is not None and self._kill == Kill(number, "before"):
             self._die()
 
-    def committed(self, number: int) -> None:
+    def committed(self, number: int, tasks: Collection[str] = ()) -> None:
         """Just after it. What is on disk by then counts, though nobody was told of it yet."""
         self.note("commit", number)
+        for task in tasks:
+            if task in self._expected:
+                self.note(*self._expected.pop(task))
         if self._kill is not None and self._kill == Kill(number, "after"):
             is_kept, record = getattr(self._keeping, "now", None) or (lambda: False, ())
             if is_kept():
                 self.note(*record)
             self._die()
+
+    def expect(self, task: str, *record: Any) -> None:
+        """Note `record` with the commit that holds what that task wrote; it may come later, by another thread."""
+        self._expected[task] = record
 
     @contextmanager
     def keeping(self, is_kept: Callable[[], bool], *record: Any) -> Iterator[None]:
@@ -111,16 +119,18 @@ def identity(execution: Execution) -> str:
 class WitnessedDatabase(Database):
     """A database whose commits are witnessed from both sides."""
 
-    def __init__(self, path: Path, witness: Witness, profile: Profile) -> None:
-        super().__init__(path, profile=profile)
+    def __init__(self, path: Path, witness: Witness, profile: Profile, linger: float) -> None:
+        super().__init__(path, profile=profile, linger=linger)
         self._witness = witness
-        self.on_commit.append(witness.committed)
+        self._tasks: Collection[str] = ()
+        self.on_commit.append(lambda number: witness.committed(number, self._tasks))
 
     @contextmanager
-    def transaction(self, *arguments: Any, **options: Any) -> Iterator[sqlite3.Connection]:
-        with super().transaction(*arguments, **options) as connection:
+    def transaction(self, task: str | Collection[str] | None = None) -> Iterator[sqlite3.Connection]:
+        with super().transaction(task=task) as connection:
             yield connection
             if self._depth == 1 and self._doomed is None:
+                self._tasks = (task,) if isinstance(task, str) else task or ()
                 self._witness.committing(self.commits + 1)
 
 
@@ -150,16 +160,20 @@ class _Witnessed(SqliteCheckpointer):
 
         channels = {channel for channel, _ in writes}
         done = channels - set(WRITES_IDX_MAP) and not channels & {ERROR, INTERRUPT}
+        if self.database.linger > 0 and channels.isdisjoint(WRITES_IDX_MAP):
+            self.witness.expect(task_id, "done", task_id)
+            super().put_writes(config, writes, task_id, task_path)
+            return
         with self.witness.keeping(is_kept, "done" if done else "waits", task_id):
             super().put_writes(config, writes, task_id, task_path)
 
 
 def witnessed(
-    checkpointer: type[SqliteCheckpointer], path: Path, witness: Witness, profile: Profile
+    checkpointer: type[SqliteCheckpointer], path: Path, witness: Witness, profile: Profile, linger: float
 ) -> SqliteCheckpointer:
     """A checkpointer of that class, whose commits and acknowledgements are noted."""
     observed: type[_Witnessed] = type(checkpointer.__name__, (_Witnessed, checkpointer), {})
-    made = observed(WitnessedDatabase(path, witness, profile))
+    made = observed(WitnessedDatabase(path, witness, profile, linger))
     made.witness = witness
     return made
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import SqliteCheckpointer, maintenance
 from dalsegno.errors import InputInvalid
 from dalsegno.runtime import Runner
 from dalsegno.testing.observing import Witness, witnessed
@@ -33,6 +33,7 @@ class Play:
     context: Any
     profile: Profile
     checkpointer: type[SqliteCheckpointer]
+    linger: float = 0.0
 
 
 class Stage:
@@ -44,6 +45,7 @@ class Stage:
         self.witness = Witness()
         made = hasattr(play.target, "compile") or hasattr(play.target, "invoke") or not callable(play.target)
         self._runner = self._runner_of(play.target) if made else None
+        self._playing = self._runner
 
     @property
     def name(self) -> str:
@@ -51,12 +53,16 @@ class Stage:
         return (self._runner or self._runner_of(self.play.target())).spec.name
 
     def _runner_of(self, graph: Any) -> Runner:
-        saver = witnessed(self.play.checkpointer, self.database, self.witness, self.play.profile)
+        play = self.play
+        saver = witnessed(play.checkpointer, self.database, self.witness, play.profile, play.linger)
         return Runner(graph, saver, on_event=self.witness.on_event)
 
-    def perform(self) -> None:
-        """Begin the run, or go on with it, and answer its questions, until it ends; note the outcome."""
-        runner = self._runner or self._runner_of(self.play.target())
+    def perform(self, *, failed_before: bool = False) -> None:
+        """Begin the run, or go on with it, and answer its questions, until it ends; note the outcome.
+
+        `failed_before`: an error of the disk was the process's before, so that a failed run is gone on with.
+        """
+        runner = self._playing = self._runner or self._runner_of(self.play.target())
         context = self.play.context
         record = runner.ledger.latest(THREAD, plain=True)
         self.witness.note("found", record.status if record else None)
@@ -65,7 +71,7 @@ class Stage:
         result = None
         if status is None:
             result = runner.run(self.play.input, THREAD, context=context)
-        elif status == "stopped":
+        elif status == "stopped" or (status == "failed" and failed_before):
             result = runner.resume(THREAD, context=context)
         if result is not None:
             status, questions = result.status, result.interrupts
@@ -105,12 +111,16 @@ class Stage:
         done = [e for e in runner.ledger.executions(record.run_id) if e.status == "done"]
         self.witness.note("journal", sorted(f"{e.node}#{e.occurrence}[{e.index}]" for e in done))
 
+    def leave(self) -> None:
+        """Close the database of the run, as a program does at its end."""
+        if self._playing is not None:
+            self._playing.close()
+
     def check(self) -> None:
-        """Note which checkpoints can be read back, and what SQLite says about the file."""
+        """Note which checkpoints can be read back, and what is wrong with the file."""
         saver = SqliteCheckpointer(self.database, serde=self._serde())
-        with saver, saver.database.read() as connection:
-            said = connection.execute("PRAGMA integrity_check").fetchone()[0]
         with saver:
+            said = " ".join(maintenance.check(saver.database)) or "ok"
             kept = [found.checkpoint["id"] for found in saver.list({"configurable": {"thread_id": THREAD}})]
         self.witness.note("checked", said, kept)
 

@@ -32,7 +32,8 @@ def crash_test(request: pytest.FixtureRequest) -> CrashTest:
     """Kill a workflow, resume it, compare; many times. As `dalsegno.testing.crash_test`, with its options.
 
     It raises where something is lost, done twice or different, and gives back the report. The command line's
-    ``--crash-at``, ``--crash-kills``, ``--crash-seed``, ``--crash-again`` and ``--crash-profile`` come first.
+    ``--crash-at``, ``--crash-kills``, ``--crash-seed``, ``--crash-again``, ``--crash-linger`` and
+    ``--crash-profile`` come first.
     """
 
     def test(target: Any, input: Any, **options: Any) -> CrashReport:
@@ -59,11 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--crash-at",
         metavar="POINT",
-        help='"every commit" (the default), "random", or a point that a report printed, as "after commit 5"',
+        help='"every commit" (the default), "every write", "random", "power cuts", "disk full", "io errors", or a '
+        'point that a report printed, as "after commit 5"',
     )
     group.addoption("--crash-kills", type=int, metavar="N", help="how many runs are killed")
     group.addoption("--crash-seed", type=int, metavar="N", help="of everything drawn; default 0")
     group.addoption("--crash-again", type=int, metavar="N", help="how many resuming processes are killed too")
+    group.addoption("--crash-linger", type=float, metavar="SECONDS", help="how long writes wait for company")
     group.addoption("--crash-profile", choices=["durable", "fast"], help="how commits are made")
 
 
@@ -154,7 +157,7 @@ def _tested(item: pytest.Item, target: Any, input: Any, options: dict[str, Any])
         raise CrashTestFailed(f"{failed}{_again(item, report)}", report=report) from None
 
 
-_OVERRIDES = ("at", "kills", "seed", "again", "profile")
+_OVERRIDES = ("at", "kills", "seed", "again", "linger", "profile")
 
 
 def _again(item: pytest.Item, report: CrashReport) -> str:

@@ -28,6 +28,8 @@ class CrashPoint:
         Executions whose writes were acknowledged before the kill and that were executed again: never allowed.
     forgotten
         Checkpoints that were acknowledged before the kill and are not in the database: never allowed.
+    rolled_back
+        Both of these where the fast profile met a power cut, which may take the last commits: allowed.
     missing, unexpected
         Executions of the undisturbed run that never ended here, and those that began only here.
     different
@@ -45,6 +47,7 @@ class CrashPoint:
     repeated: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
+    rolled_back: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     different: tuple[str, ...] = ()
@@ -84,7 +87,9 @@ class CrashReport:
     """What became of a workflow that was killed again and again.
 
     `at` says in words where it was killed; `status`, `commits` and `executions` are those of the undisturbed
-    run; `seconds` is what the whole test took, undisturbed runs included; `seed` that of everything drawn.
+    run; `seconds` is what the whole test took, undisturbed runs included; `seed` that of everything drawn;
+    `writes` how many the undisturbed run makes, where they were counted; `instead` says why the points are not
+    those that were asked for.
     """
 
     workflow: str
@@ -96,6 +101,8 @@ class CrashReport:
     executions: int
     seconds: float
     seed: int = 0
+    writes: int = 0
+    instead: str = ""
 
     @property
     def kills(self) -> int:
@@ -127,6 +134,7 @@ class CrashReport:
             f"{sum(p.resumed for p in points)} resumed, {lost} lost, "
             f"{sum(len(p.missing) for p in points)} missing, {sum(len(p.repeated) for p in points)} begun "
             f"again in flight, {len(self.failures)} of {len(points)} runs wrong ({self.seconds:.1f} s)"
+            + (f". {self.instead}" if self.instead else "")
         )
 
     def raise_for_failures(self) -> CrashReport:
@@ -152,7 +160,7 @@ class CrashReport:
 
     def __str__(self) -> str:
         points = self.points
-        rows = (
+        rows: list[tuple[str, str | int]] = [
             ("runs killed / processes killed", f"{sum(p.killed > 0 for p in points)} / {self.kills}"),
             ("processes that resumed", sum(p.resumed for p in points)),
             ("executions begun again (in flight)", sum(len(p.repeated) for p in points)),
@@ -162,11 +170,17 @@ class CrashReport:
             ("executions not in the undisturbed run", sum(len(p.unexpected) for p in points)),
             ("runs with another result", sum(bool(p.different) for p in points)),
             ("runs that did not end", sum(p.error is not None for p in points)),
-        )
+        ]
         undisturbed = f"{self.status}, {self.commits} commits, {self.executions} executions"
+        if self.writes:
+            undisturbed += f", {self.writes} writes"
         head = (
             f"`{self.workflow}`, {self.profile}, killed {self.at} (seed {self.seed}): "
             f"{'ok' if self.ok else 'FAILED'} (undisturbed: {undisturbed}; {self.seconds:.1f} s, "
             f"{self.kills_per_minute:.0f} kills a minute)"
         )
+        if self.instead:
+            head += f"\n  {self.instead}"
+        if any(p.rolled_back for p in points):
+            rows.append(("commits that the power cut took", sum(len(p.rolled_back) for p in points)))
         return "\n".join([head, *(f"  {name:<38}{value:>9}" for name, value in rows)])

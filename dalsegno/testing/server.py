@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import DefinitionError
-from dalsegno.testing.campaign import Plan, campaign
+from dalsegno.testing.campaign import campaign
 from dalsegno.testing.forking import Server, check_system, given, serve
 from dalsegno.testing.judging import Same
+from dalsegno.testing.planning import Plan
 from dalsegno.testing.playing import Play
 
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from dalsegno.testing.server import main; main()"

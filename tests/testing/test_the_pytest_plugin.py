@@ -29,7 +29,7 @@ def look(state):
     return {"notes": ["looked"]}
 
 def flow_of(name, last):
-    flow = Workflow(name, Notes).add_node("look", look).add_node("last", last, interrupts=name == "asking")
+    flow = Workflow(name, Notes).add_node("look", look).add_node("last", last, interrupts=int(name == "asking"))
     return flow.add_edge(START, "look").add_edge("look", "last").add_edge("last", END)
 
 flow = flow_of("sound", lambda state: {"notes": [state["topic"]]})

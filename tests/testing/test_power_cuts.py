@@ -1,0 +1,129 @@
+"""A power cut takes what was not synced; the durable profile is asked for nothing that was acknowledged."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dalsegno import SqliteCheckpointer, Workflow
+from dalsegno.checkpoints import database as databases
+from dalsegno.testing import CrashReport, crash_test
+from dalsegno.testing.disk import Deed, Disk
+from dalsegno.testing.tracing import why_not
+
+INPUT = {"topic": "rain", "notes": []}
+NO_TRACING = why_not()
+
+traced = pytest.mark.skipif(NO_TRACING is not None, reason=f"no process can be traced: {NO_TRACING}")
+seeds = st.integers(0, 2**32)
+writes = st.lists(st.tuples(st.integers(0, 3000), st.binary(min_size=1, max_size=1500)), max_size=6)
+
+
+def disk_with(*deeds: Deed) -> Disk:
+    disk = Disk("/d", {})
+    for deed in deeds:
+        disk.do(deed)
+    return disk
+
+
+def written(content: bytes, changes: list[tuple[int, bytes]]) -> bytes:
+    for offset, data in changes:
+        content = content.ljust(offset, b"\0")[:offset] + data + content[offset + len(data) :]
+    return content
+
+
+@given(before=writes, after=writes, seed=seeds)
+def test_what_was_synced_stays_and_what_is_written_later_harms_only_its_own_place(
+    before: list[tuple[int, bytes]], after: list[tuple[int, bytes]], seed: int
+) -> None:
+    disk = disk_with(Deed("make", "/d/f"), *(Deed("write", "/d/f", 0, *one) for one in before))
+    for path in ("/d/f", "/d"):
+        disk.do(Deed("sync", path))
+    for one in after:
+        disk.do(Deed("write", "/d/f", 0, *one))
+    kept, found = written(b"", before), disk.cut(random.Random(seed))["/d/f"]
+    assert found is not None
+    assert len(found) >= len(kept)
+    touched = {place for offset, data in after for place in range(offset, offset + len(data))}
+    assert all(found[place] == byte for place, byte in enumerate(kept) if place not in touched)
+
+
+@given(seed=seeds)
+def test_a_file_lasts_when_it_and_its_folder_are_synced(seed: int) -> None:
+    made = (Deed("folder", "/d/a"), Deed("make", "/d/a/f"), Deed("write", "/d/a/f", 0, 0, b"x"))
+    synced = disk_with(*made, *(Deed("sync", path) for path in ("/d/a/f", "/d/a", "/d")))
+    assert synced.cut(random.Random(seed)) == {"/d/a": None, "/d/a/f": b"x"}
+
+
+def fates(*deeds: Deed) -> set[tuple[tuple[str, bytes | None], ...]]:
+    disk = disk_with(*deeds)
+    return {tuple(sorted(disk.cut(random.Random(seed)).items())) for seed in range(200)}
+
+
+def test_without_a_sync_everything_may_be_gone_there_or_torn() -> None:
+    data = b"a" * 512 + b"b" * 512
+    found = fates(
+        Deed("make", "/d/f"), Deed("sync", "/d"), Deed("write", "/d/f", 0, 0, data), Deed("remove", "/d/f")
+    )
+    contents = {dict(one).get("/d/f") for one in found}
+    assert {None, b"", data, data[:512], bytes(1024), bytes(512) + data[512:]} <= contents
+
+
+def test_a_folder_that_was_not_synced_may_take_a_synced_file_with_it() -> None:
+    found = fates(
+        Deed("folder", "/d/a"), Deed("make", "/d/a/f"), Deed("sync", "/d/a/f"), Deed("sync", "/d/a")
+    )
+    assert found == {(), (("/d/a", None), ("/d/a/f", b""))}
+
+
+@traced
+def test_a_power_cut_takes_nothing_that_was_acknowledged(workflow: Workflow) -> None:
+    answers = {"first": "yes", "second": "no"}
+    report = crash_test(workflow, INPUT, at="power cuts", kills=8, again=1, answers=answers)
+    report.raise_for_failures()
+    assert report.kills > 8  # of those that resumed, too
+
+
+@traced
+def test_the_fast_profile_may_lose_the_last_commits_and_never_the_database(fanned_workflow: Workflow) -> None:
+    report = crash_test(fanned_workflow, INPUT, at="power cuts", kills=25, profile="fast", seed=5)
+    report.raise_for_failures()
+    assert any(point.rolled_back for point in report.points)
+    assert not any(point.lost or point.forgotten for point in report.points)
+
+
+class NotSynced(SqliteCheckpointer):
+    """Says that it is durable, and does not wait for the disk."""
+
+    def __init__(self, database: Any, **options: Any) -> None:
+        database.profile = "fast"
+        super().__init__(database, **options)
+
+
+def what_is_wrong(report: CrashReport) -> str:
+    return "\n".join(str(point) for point in report.failures)
+
+
+@traced
+def test_a_database_that_is_not_synced_is_found_to_lose_commits_and_each_cut_can_be_had_again(
+    fanned_workflow: Workflow,
+) -> None:
+    report = crash_test(fanned_workflow, INPUT, at="power cuts", kills=20, checkpointer=NotSynced)
+    assert "committed and executed again: " in what_is_wrong(report)
+    assert "acknowledged, and gone from the database" in what_is_wrong(report)
+    worst = str(report.failures[0].kills[0])
+    again = crash_test(fanned_workflow, INPUT, at=worst, checkpointer=NotSynced)
+    assert [str(point.kills[0]) for point in again.failures] == [worst]
+
+
+@traced
+def test_a_database_that_is_never_synced_is_found_damaged(
+    fanned_workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(databases._SYNCHRONOUS, "fast", "OFF")
+    report = crash_test(fanned_workflow, INPUT, at="power cuts", kills=30, profile="fast")
+    assert "DatabaseInvalid" in what_is_wrong(report)
