@@ -132,7 +132,8 @@ except NodeTimeout:
 """
 
 WAITS = """
-import sys, threading
+import signal, threading
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background of a shell
 from dalsegno.nodes.policies import with_policies
 def hang():
     print("in it", flush=True)
@@ -154,7 +155,10 @@ def test_a_signal_ends_a_process_that_waits_for_such_a_call(signum: signal.Signa
         assert process.stdout is not None
         assert process.stdout.readline() == "in it\n"
         process.send_signal(signum)
-        _, said = process.communicate(timeout=30)
+        try:
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == -signum
     assert ("KeyboardInterrupt" in said) == (signum == signal.SIGINT)
 
