@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import RenderError, did_you_mean
-from dalsegno.viz import dot, mermaid, terminal
+from dalsegno.viz import differences, dot, folding, mermaid, terminal
 from dalsegno.viz.extract import diagram
+from dalsegno.viz.laying import lay
+from dalsegno.viz.overlay import RunView
 
 # Imported before the function `svg` is defined: importing a submodule binds its name here.
 from dalsegno.viz.svg import render
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
 
     from dalsegno.graphs.model import WorkflowSpec
-    from dalsegno.viz.overlay import RunView
+    from dalsegno.viz.diagram import Diagram
 
 __all__ = ["SUFFIXES", "draw", "svg", "to_dot", "to_mermaid", "to_text"]
 
@@ -33,18 +36,42 @@ SUFFIXES = {
 }
 """The format that a file's suffix chooses."""
 
+_PAINTED = ("svg", "png", "pdf", "page")
+
 
 def draw(
-    spec: WorkflowSpec, path: str | os.PathLike[str], *, run: RunView | None = None, report: Any = None
+    spec: WorkflowSpec,
+    path: str | os.PathLike[str],
+    *,
+    run: RunView | None = None,
+    report: Any = None,
+    against: WorkflowSpec | RunView | None = None,
+    fold: bool | Collection[str] | None = None,
 ) -> Path:
     """Draws a workflow, and a run of it, into a file; the suffix chooses the format (`SUFFIXES`).
+
+    Parameters
+    ----------
+    spec
+        What is drawn.
+    path
+        The file.
+    run
+        Laid over the graph.
+    report
+        What `validate` returned: what is proved is written under the name, findings stand at their nodes.
+    against
+        Another version of the workflow, or another run: what differs is drawn.
+    fold
+        Which subworkflows are one box each: all of them (True), none (False), or those with these paths.
+        Without it pictures of more than 150 nodes fold by themselves.
 
     Raises
     ------
     RenderError
         The suffix is unknown, Graphviz failed, or the file cannot be written.
     MissingExtra
-        A .svg, .png or .pdf is asked for and there is no Graphviz.
+        A .svg, .png, .pdf or .html is asked for and there is no Graphviz.
     """
     file = Path(path)
     kind = SUFFIXES.get(file.suffix.lower())
@@ -54,7 +81,8 @@ def draw(
             f"{' '.join(SUFFIXES)}{did_you_mean(file.suffix.lower(), SUFFIXES)}",
             format=file.suffix,
         )
-    content = _content(spec, kind, run, report)
+    picture = picture_of(spec, report=report, against=against, fold=_folding(kind, fold))
+    content = _content(picture, kind, run, against, report)
     try:
         file.write_bytes(content)
     except OSError as error:
@@ -62,12 +90,37 @@ def draw(
     return file
 
 
-def _content(spec: WorkflowSpec, kind: str, run: RunView | None, report: Any) -> bytes:
+def picture_of(
+    spec: WorkflowSpec, *, report: Any = None, against: Any = None, fold: bool | Collection[str] | None = None
+) -> Diagram:
+    """The diagram of a graph, or of two of them, without a run; folded as `draw` says."""
+    picture = diagram(spec, report=report)
+    if against is not None and not isinstance(against, RunView):
+        picture = differences.graphs_apart(diagram(against), picture)
+    if fold is None:
+        return folding.folded(picture)
+    known = [c.id for c in picture.clusters]
+    names = known if fold is True else [] if fold is False else list(fold)
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, known) or "."
+            raise RenderError(f"Cannot fold `{name}`: no subworkflow has this path{hint}", format="")
+    return folding.fold(picture, names)
+
+
+def _folding(kind: str, fold: bool | Collection[str] | None) -> bool | Collection[str] | None:
+    """What is text folds only where that is asked for."""
+    return False if fold is None and kind not in _PAINTED else fold
+
+
+def _content(picture: Diagram, kind: str, run: RunView | None, against: Any, report: Any) -> bytes:
+    if isinstance(against, RunView) and run is not None:
+        picture, run = differences.runs_apart(picture, against, run), None
     if kind == "page":
         from dalsegno.viz.page import page
 
-        return page(diagram(spec, report=report), run, report=report).encode()
-    picture = diagram(spec, run=run, report=report)
+        return page(picture, run, report=report).encode()
+    picture = lay(picture, run, report) if run is not None else picture
     if kind == "dot":
         return dot.to_dot(picture).encode()
     if kind == "mermaid":

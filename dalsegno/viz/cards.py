@@ -20,8 +20,16 @@ _WIDEST = 216.0
 _RUN_LINE = "✓ ×99 · 99.9 s"
 _ROWS = 2
 # What a shape takes away at its sides.
-_INSET = {"agent": 14.0, "human": 5.0, "handler": 8.0, "remote": 7.0, "tool": 5.0, "folded": 5.0}
-_QUIET_KINDS = ("function", "unknown", "start", "end", "join")
+_INSET = {
+    "agent": 14.0,
+    "human": 5.0,
+    "handler": 8.0,
+    "remote": 7.0,
+    "tool": 5.0,
+    "folded": 5.0,
+    "subworkflow": 5.0,
+}
+_QUIET_KINDS = ("function", "unknown", "start", "end", "join", "folded")
 _PILL = (52.0, 24.0)
 _DOT = (12.0, 12.0)
 _BAR = (66.0, 13.0)
