@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any, Literal, Self
@@ -21,7 +21,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.testing.scripted_answers import Played, message_tokens, played, words
 from dalsegno.testing.scripted_calls import Call, Script
 from dalsegno.testing.scripted_chunks import chunks
@@ -111,9 +111,15 @@ class ScriptedChatModel(BaseChatModel):
 
         `tool_choice` is a tool's name, ``"any"``, ``"required"``, True, ``"auto"``, ``"none"`` or OpenAI's mapping; a
         scripted answer has to respect it.
+
+        Raises
+        ------
+        DefinitionError
+            `tool_choice` names a tool that is not among them, which a provider refuses.
         """
         bound = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         if tool_choice:
+            _check_choice(tool_choice, bound)
             kwargs["tool_choice"] = tool_choice
         return self.bind(tools=bound, **kwargs)
 
@@ -270,3 +276,14 @@ def _stream(answer: Played) -> Iterator[ChatGenerationChunk]:
         yield ChatGenerationChunk(message=chunk)
     if isinstance(answer.broken, Cut):
         raise answer.broken.error
+
+
+def _check_choice(choice: Any, bound: Sequence[dict[str, Any]]) -> None:
+    names = [str((tool.get("function") or tool).get("name") or tool.get("type")) for tool in bound]
+    if isinstance(choice, Mapping):
+        choice = (choice.get("function") or choice).get("name") or choice.get("type")
+    if isinstance(choice, str) and choice not in ("auto", "none", "any", "required", "function", *names):
+        raise DefinitionError(
+            f"bind_tools(tool_choice={choice!r}): no tool of that name is bound{did_you_mean(choice, names) or '.'} "
+            f"Bound are {', '.join(names) or 'none'}."
+        )

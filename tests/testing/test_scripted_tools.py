@@ -12,7 +12,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.tools import InjectedToolArg, tool
 from pydantic import BaseModel, Field, TypeAdapter
 
-from dalsegno.errors import ScriptNotFollowed
+from dalsegno.errors import DefinitionError, ScriptNotFollowed
 from dalsegno.testing import Reply, ScriptedChatModel
 from dalsegno.testing.scripted_schemas import misfit
 
@@ -170,6 +170,12 @@ def test_a_call_that_is_demanded_has_to_be_in_the_script(choice: Any) -> None:
     assert calling(("add", {"a": 1}), tool_choice=choice).tool_calls
     with pytest.raises(ScriptNotFollowed, match=r"demands a tool call .* and the script answers .*'no'"):
         ScriptedChatModel(["no"]).bind_tools(TOOLS, tool_choice=choice).invoke("?")
+
+
+@pytest.mark.parametrize("choice", ["ad", {"type": "function", "function": {"name": "ad"}}])
+def test_a_demanded_tool_that_is_not_bound_is_refused_as_a_provider_would(choice: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"tool_choice='ad'.*did you mean `add`"):
+        ScriptedChatModel(["no"]).bind_tools(TOOLS, tool_choice=choice)
 
 
 def test_other_calls_than_the_demanded_or_allowed_ones_are_errors() -> None:
