@@ -7,8 +7,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from dalsegno.checkpoints.bodies import Index
+from dalsegno.checkpoints.bodies import Index, channels
 from dalsegno.checkpoints.differences import Kept
+from dalsegno.checkpoints.streams import header
 
 PLACES = 256
 """Places that are remembered; of the others the next checkpoint is stored whole."""
@@ -61,10 +62,26 @@ class Cache:
                 _, (_, gone) = self._entries.popitem(last=False)
                 self._weight -= gone
 
-    def knows(self, place: Hashable, checkpoint_id: str) -> bool:
-        """Whether that checkpoint is the one that is remembered."""
-        found = self._entries.get(place)
-        return found is not None and found[0].checkpoint_id == checkpoint_id
+    def packed(
+        self, place: Hashable, checkpoint_id: str, body: bytes
+    ) -> tuple[Index, dict[str, bytes]] | None:
+        """The index of a checkpoint and the bytes of its larger values, where they are remembered as they are stored.
+
+        They are copied while nobody can take the entry: whoever has taken one changes it.
+        """
+        with self._lock:
+            found = self._entries.get(place)
+            if found is None or found[0].checkpoint_id != checkpoint_id or found[0].body != body:
+                return None
+            entry = found[0]
+            packed: dict[str, bytes] = {}
+            for channel, stored in channels(entry.index):
+                kept = entry.kept.get(channel)
+                if len(stored) > 3 and kept is not None and kept.tip is not None:
+                    _, _, segment, length, form, count = stored
+                    if (segment, length, form) == (kept.tip.segment, len(kept.stream), kept.form):
+                        packed[channel] = b"".join((header(form, count), kept.stream))
+            return entry.index, packed
 
     def clear(self) -> None:
         """Forget everything."""

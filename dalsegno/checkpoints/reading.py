@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,8 @@ class Reader:
     """Builds the checkpoints that were found, from rows read in one view of the database.
 
     What checkpoints have in common is read and decoded once; yet what is given out is never shared,
-    except for elements that cannot change. With `only` other channels are left aside.
+    except for elements that cannot change. With `only` other channels are left aside. `known` is the index of the
+    only one that was found, and the bytes of values that need not be read again.
     """
 
     def __init__(
@@ -41,8 +42,11 @@ class Reader:
         found: Sequence[Found],
         serde: SerializerProtocol,
         only: Collection[str] | None = None,
+        known: tuple[Index, Mapping[str, bytes]] | None = None,
     ) -> None:
         self._only = only
+        self._known_index = known[0] if known is not None else None
+        self._packed: Mapping[str, bytes] = known[1] if known is not None else {}
         self._serde = serde
         self._segments = Segments()
         self._lists: dict[int, tuple[list[Any], int]] = {}
@@ -66,14 +70,15 @@ class Reader:
                 entries = [entry for entry in entries if entry[2] in self._only]
             wanted |= pending.roots(entries)
             self._writes.setdefault(identity, []).append((task, entries))
-        self._segments.load(connection, {one.index[0] for one in found if isinstance(one.index, list)})
+        if self._known_index is None:
+            self._segments.load(connection, {one.index[0] for one in found if isinstance(one.index, list)})
         for one in found:
             with _damage(one, "index"):
-                index = bodies.whole_index(one.index, self._segments, one.thread)
+                index = self._known_index or bodies.whole_index(one.index, self._segments, one.thread)
             if self._only is not None:
                 index = {"=" + name: entry for name, entry in bodies.channels(index) if name in self._only}
             self._indexes[one.id] = index
-            wanted |= bodies.roots(index)
+            wanted |= bodies.roots({key: e for key, e in index.items() if key[1:] not in self._packed})
         self._segments.load(connection, wanted)
 
     def build(self, found: Found) -> CheckpointTuple:
@@ -136,6 +141,9 @@ class Reader:
     def _value(self, found: Found, channel: str, entry: Sequence[Any]) -> Any:
         if len(entry) == 3:
             _, kind, packed = entry
+            return values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
+        if channel in self._packed:
+            kind, packed = entry[1], self._packed[channel]
             return values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
         with _damage(found, channel):
             _, kind, segment, length, form, count = entry

@@ -183,12 +183,14 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         thread, namespace = _place(config)
         with self.database.read() as connection:
             found = rows.find(connection, thread, namespace, get_checkpoint_id(config))
-            reader = Reader(connection, [found], self.serde) if found else None
-        if found is None or reader is None:
-            return None
-        if not self._cache.knows((thread, namespace), found.checkpoint_id):
+            if found is None:
+                return None
+            known = self._cache.packed((thread, namespace), found.checkpoint_id, found.body)
+            reader = Reader(connection, [found], self.serde, known=known)
+        built = reader.build(found)
+        if known is None:
             self._cache.keep((thread, namespace), reader.entry(found))
-        return reader.build(found)
+        return built
 
     def list(
         self,

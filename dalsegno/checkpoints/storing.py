@@ -187,7 +187,7 @@ class PutWrites(Job):
 
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
         assert self.task is not None
-        place = company.get((self._place, self._token))
+        place = company.get(("held", self._place, self._token))
         if place is None:
             place, _ = _arrive(connection, self._place, None, self._token, company)
         shared = company.get((self._place, self._checkpoint), ())
@@ -242,7 +242,7 @@ def _arrive(
         number, body, held = row
     if token != held:
         raise taken_over(connection, place[0], "what it had still to write is not kept")
-    company[place] = company[place, token] = number
+    company[place] = company["held", place, token] = number
     return number, body
 
 

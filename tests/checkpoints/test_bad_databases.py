@@ -80,12 +80,15 @@ def test_a_truncated_database_is_invalid(path: Path) -> None:
         list(saver.list(None))
 
 
-def test_a_value_that_is_missing_is_an_error_and_not_an_empty_channel(saver: SqliteCheckpointer) -> None:
-    put(saver, "x" * 1000)
-    with saver.database.transaction() as connection:
-        connection.execute("DELETE FROM segments")
-    with pytest.raises(DatabaseInvalid, match="`k`"):
-        saver.get_tuple(THREAD)
+def test_a_value_that_is_missing_is_an_error_and_not_an_empty_channel(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        put(saver, "x" * 1000)
+        with saver.database.transaction() as connection:
+            connection.execute("DELETE FROM segments")
+        with pytest.raises(DatabaseInvalid, match="`k`"):
+            list(saver.list(THREAD))
+    with SqliteCheckpointer(path) as saver, pytest.raises(DatabaseInvalid, match="`k`"):
+        saver.get_tuple(THREAD)  # by a process that does not remember it
 
 
 def test_a_damaged_schema_is_invalid(saver: SqliteCheckpointer) -> None:

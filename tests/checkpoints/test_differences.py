@@ -218,7 +218,8 @@ class ValuesAreReadAsTheyWerePut(Values, RuleBasedStateMachine):
     @rule()
     def change_what_was_read(self) -> None:
         """What is given out is nobody else's."""
-        for found in self.saver.list(None):
+        latest = self.saver.get_tuple({"configurable": {"thread_id": "t"}})
+        for found in [*self.saver.list(None), *([latest] if latest else [])]:
             values = found.checkpoint["channel_values"]
             values["list"].append("changed")
             for element in [*values["list"], *values["dict"].values()]:

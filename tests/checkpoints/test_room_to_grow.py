@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,29 @@ def test_two_branches_of_a_list_do_not_share_its_room(saver: SqliteCheckpointer)
     assert log_at(saver, fork) == log
     assert log_at(saver, other_end) == [*other, "short"]
     assert maintenance.check(saver.database) == []
+
+
+def test_who_reads_while_another_writes_sees_whole_checkpoints(saver: SqliteCheckpointer) -> None:
+    log: list[str] = [text(number) for number in range(20)]
+    config = put(saver, log)
+    over = threading.Event()
+    wrong: list[list[str]] = []
+
+    def read() -> None:
+        while not over.is_set():
+            found = log_at(saver, {"configurable": {"thread_id": "t", "checkpoint_ns": ""}})
+            if found[0] not in (text(0), "first") or found[1:] != [text(n) for n in range(1, len(found))]:
+                wrong.append(found)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in range(20, 120):
+        log = ["first" if number % 2 else text(0), *log[1:], text(number)]  # grows, and changes in the middle
+        config = put(saver, log, config)
+    over.set()
+    reader.join()
+    assert wrong == []
+    assert log_at(saver, config) == log
 
 
 @pytest.mark.parametrize("kept", [1, 3])

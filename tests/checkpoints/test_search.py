@@ -119,10 +119,11 @@ def test_a_listing_may_start_before_a_checkpoint_or_be_one(saver: SqliteCheckpoi
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+KEY = TEXT.filter(lambda key: key != "writes")  # which LangGraph takes out of all metadata
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.dictionaries(TEXT, TEXT | st.integers(-(2**63), 2**63 - 1) | st.booleans(), max_size=3))
+@given(st.dictionaries(KEY, TEXT | st.integers(-(2**63), 2**63 - 1) | st.booleans(), max_size=3))
 def test_every_metadata_finds_itself(metadata: dict[str, Any]) -> None:
     with SqliteCheckpointer(":memory:") as saver:
         put(saver, "t", metadata)
