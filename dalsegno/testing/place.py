@@ -52,14 +52,18 @@ class Place:
                 disk.do(deed)
         self._known = notes
         left = disk.cut(Random(kill.draw))
+        self.put(left)
+        self.log.write_bytes(notes)
+        return left
+
+    def put(self, image: Image) -> None:
+        """Have just that stand here."""
         shutil.rmtree(self.database.parent, ignore_errors=True)
-        for path, content in left.items():
+        for path, content in image.items():
             if content is None:
                 os.makedirs(path, exist_ok=True)
             elif not path.endswith("-shm"):  # memory that processes share: it does not outlive the machine
                 Path(path).write_bytes(content)
-        self.log.write_bytes(notes)
-        return left
 
     def __enter__(self) -> Place:
         self.folder.mkdir(exist_ok=True)
