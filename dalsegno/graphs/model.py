@@ -68,6 +68,10 @@ class Each:
     max: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.target == END:
+            raise DefinitionError(
+                "Each(END): tasks are sent to nodes. Where nothing is to be sent, END is a target beside the Each."
+            )
         if self.max is not None:
             _check_count("Each", self.target, self.max)
 

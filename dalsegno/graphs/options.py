@@ -28,8 +28,14 @@ def read_options(
     Raises
     ------
     DefinitionError
-        A policy cannot be meant, or keys are mapped of what has none.
+        A policy or a count cannot be meant, or keys are mapped of what has none.
     """
+    for name in ("calls", "interrupts"):
+        count = given[name]
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 0):
+            raise DefinitionError(
+                f"`{definition.name}` at {definition.where}: `{name}={count!r}` is a whole number, 0 or more."
+            )
     node, where, is_subworkflow = definition.name, definition.where, definition.child is not None
     if (definition.inputs is not None or definition.outputs is not None) and not is_subworkflow:
         raise DefinitionError(

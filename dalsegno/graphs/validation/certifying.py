@@ -12,6 +12,7 @@ from dalsegno.graphs.validation.report import Bound, Certificate
 from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Walks
 from dalsegno.graphs.validation.timing import (
     going_on,
+    is_timed,
     seconds_of_attempts,
     seconds_over_windows,
     turn_of,
@@ -29,6 +30,9 @@ ABANDONED = (
     "A synchronous node is abandoned when its time is over: its thread may still be running on its own."
 )
 PEOPLE = "Waiting for people is excluded."
+MOST_BITS = 14_000
+"""Bits of the greatest bound that is given: Python writes no number of more than 4,300 digits."""
+TOO_GREAT = "it is more than a number can say. Lower the bounds of its loops and fan-outs, or nest less."
 AT_ONCE = "The tasks of one superstep all run at the same time."
 
 
@@ -52,13 +56,14 @@ class _Certifier:
     def certificate(self) -> Certificate:
         level = self._level()
         supersteps, found, is_exact = self._supersteps(level)
+        bounds = {
+            "supersteps": supersteps,
+            "executions": self._executions(level),
+            "model_calls": self._model_calls(),
+            "seconds": self._seconds(),
+        }
         return Certificate(
-            bounds={
-                "supersteps": supersteps,
-                "executions": self._executions(level),
-                "model_calls": self._model_calls(),
-                "seconds": self._seconds(),
-            },
+            bounds={what: _sayable(bound) for what, bound in bounds.items()},
             level_supersteps=level.bound,
             longest_found=found,
             exact=is_exact,
@@ -177,6 +182,12 @@ class _Certifier:
         return self._weighed(weight, (CALLS,))
 
     def _seconds(self) -> Bound:
+        try:
+            return self._seconds_of_all()
+        except OverflowError:
+            return Bound(None, reason="some pause or wait is infinite. Use `max_interval=` and `max_wait=`.")
+
+    def _seconds_of_all(self) -> Bound:
         if self.facts.opaque:
             return self._unseen("seconds") or Bound(None)
         handled = [n.name for n in self.facts.order if n.error_handler is not None]
@@ -195,7 +206,7 @@ class _Certifier:
                 if isinstance(inside, Bound):
                     return inside
                 weight[node.name] = inside
-            elif node.timeout is None:
+            elif not is_timed(node):
                 if node.kind != "human":
                     late.append(node.name)
                 weight[node.name] = 0
@@ -225,7 +236,7 @@ class _Certifier:
         """The milliseconds of one execution of a subworkflow, or that there is no bound on them."""
         waits = math.ceil(1000 * (turn_of(node) or 0))
         others = node.attempts - 1  # its fallbacks
-        if node.timeout is None:
+        if node.timeout is None or not is_timed(node):
             if part.seconds is None:
                 return Bound(None, reason=f"in `{node.name}`: {part.bounds['seconds'].reason}")
             if others:
@@ -264,4 +275,10 @@ def _in_seconds(milliseconds: int, witness: tuple[str, ...], assumptions: tuple[
     try:
         return Bound(milliseconds / 1000, "linear", witness, assumptions)
     except OverflowError:  # loops multiply through subworkflows
-        return Bound(None, reason="it is more than a number of seconds can say. Lower the bounds.")
+        return Bound(None, reason=TOO_GREAT)
+
+
+def _sayable(bound: Bound) -> Bound:
+    if isinstance(bound.value, int) and bound.value.bit_length() > MOST_BITS:
+        return Bound(None, reason=TOO_GREAT)
+    return bound

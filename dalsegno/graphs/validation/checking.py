@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.validation import data, resilience, soundness, structure, termination
 from dalsegno.graphs.validation.certifying import certify
@@ -14,6 +15,9 @@ from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import RULES, finding, raised_elsewhere, selected
 from dalsegno.graphs.validation.report import Certificate, Finding, Report, Waived
 from dalsegno.graphs.validation.timing import limit_of
+
+MOST_LEVELS = 100
+"""Most workflows that may be nested in each other."""
 
 LARGE = 5_000
 """Nodes from which on a graph is large."""
@@ -57,8 +61,8 @@ def check(
     without `exact`. A subworkflow is checked once, wherever it stands; its findings are in the report,
     their path beginning with its node.
 
-    Raises `DalsegnoError` for an entry of `select` or `ignore` that begins no code, and `MissingExtra`
-    for `exact` without scipy.
+    Raises `DalsegnoError` for an entry of `select` or `ignore` that begins no code, `DefinitionError` for
+    workflows nested deeper than `MOST_LEVELS`, and `MissingExtra` for `exact` without scipy.
     """
     codes = selected(select, ignore)
     with _garbage_kept(large=sum(len(part.nodes) for part, _ in _inside_out(spec, set())) > LARGE):
@@ -154,6 +158,11 @@ def _inside_out(spec: WorkflowSpec, recursive: set[int]) -> Iterator[tuple[Workf
             continue
         if id(part) in done:
             continue
+        if len(path) > MOST_LEVELS:
+            raise DefinitionError(
+                f"workflow {spec.name!r} is nested more than {MOST_LEVELS} levels deep, at "
+                f"`{'/'.join(path[:3])}/…`. Run the parts one after the other, or in a loop."
+            )
         open_ones[id(part)] = part.name
         stack.append((part, path, True))
         for node in reversed(list(part.nodes.values())):
@@ -172,16 +181,21 @@ def _waive(part: WorkflowSpec, found: list[Finding]) -> tuple[list[Finding], lis
         if meant or (rule is not None and not rule.decided_here):
             continue
         why = (
-            f"`{code}` is no rule"
+            f"`{code}` is no rule{did_you_mean(code, RULES)}"
             if rule is None
             else "it gives no reason"
             if not reason.strip()
-            else f"no {code} is found there"
+            else f"no {code} is found there{_near(place, (f for f in found if f.code == code))}"
         )
-        message = f"the waiver of {code} at `{place}` waives nothing: {why}. Delete or correct it."
+        stop = "" if why.endswith("?") else "."
+        message = f"the waiver of {code} at `{place}` waives nothing: {why}{stop} Delete or correct it."
         idle.append(finding("W001", message, path=(place,), where=part.where, fix="delete the waiver"))
     stay = [f for i, f in enumerate(found) if i not in excused]
     return stay + idle, [excused[i] for i in sorted(excused)]
+
+
+def _near(place: str, found: Iterable[Finding]) -> str:
+    return did_you_mean(place, [p for f in found for p in f.places])
 
 
 def _inner(found: Finding, path: tuple[str, ...]) -> Finding:

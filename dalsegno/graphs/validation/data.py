@@ -61,7 +61,8 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     """A node reads a key that may not be there yet.
 
     ## What it does
-    Looks for a path from START to the node on which the key is neither written nor given, nor has a default.
+    Looks for a path from START to the node on which the key is neither written nor given, nor has a default,
+    and for keys that are declared to be read and are none of the state's.
     Nodes whose writes are not known are taken to write everything, and so is whatever runs on a branch beside
     the path. Subworkflows are left out: they are passed what is there.
 
@@ -79,6 +80,12 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
         flow.add_edge(START, "write")
         flow.add_edge("write", "review")
     """
+    known = [*facts.spec.state]
+    for node in facts.order:
+        for key in sorted((node.reads or frozenset()) - facts.spec.state.keys()) if known else ():
+            what = did_you_mean(key, known) or ". Add it to the state, or rename it."
+            message = f"`{node.name}` reads `{key}`, which is no state key{what}"
+            yield finding("D302", message, path=(node.name,), where=node.where, fix="rename")
     if not facts.topological:
         return
     declared = facts.spec.declared_inputs

@@ -16,7 +16,7 @@ from dalsegno.graphs.validation.registry import (
     walk_in_words,
 )
 from dalsegno.graphs.validation.report import Certificate, Finding
-from dalsegno.graphs.validation.timing import going_on, limit_of, waits_alone
+from dalsegno.graphs.validation.timing import going_on, is_timed, limit_of, waits_alone
 
 
 def _in_a_workflow(facts: Facts) -> str:
@@ -243,7 +243,7 @@ def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     if not facts.seconds_are_budgeted:
         return
     # The fallback of a subworkflow is beside it: what bounds the one does not bound the other.
-    untimed = (n for n in facts.order if n.timeout is None and n.kind != "human")
+    untimed = (n for n in facts.order if not is_timed(n) and n.kind != "human")
     late = [n for n in untimed if n.child is None or n.attempts > 1]
     if late:
         verb = "has" if len(late) == 1 else "have"
@@ -334,7 +334,7 @@ def cannot_be_cancelled(facts: Facts, certificate: Certificate) -> Iterator[Find
         return
     stuck: dict[str, NodeSpec] = {}
     for node in facts.order:
-        if node.timeout is None or node.kind == "human":
+        if not is_timed(node) or node.kind == "human":
             continue
         if node.child is None:
             if not waits_alone(facts.spec, node):

@@ -15,6 +15,11 @@ def seconds_of_attempts(node: NodeSpec) -> int:
     return math.ceil(1000 * (node.attempts * (node.timeout or 0) + _pauses(node) + (turn_of(node) or 0)))
 
 
+def is_timed(node: NodeSpec) -> bool:
+    """Whether a node has a timeout, and one that ends some time."""
+    return node.timeout is not None and math.isfinite(node.timeout)
+
+
 def limit_of(budget: Any, what: str) -> int | float | None:
     """One limit of a budget, a `Budget` or a mapping; None where it has none."""
     value = budget.get(what) if isinstance(budget, dict) else getattr(budget, what, None)
@@ -41,7 +46,7 @@ def going_on(spec: WorkflowSpec) -> tuple[int, list[str]]:
             most = max(most, inner)
             endless += [f"{node.name}/{name}" for name in names]
         elif not node.is_async and node.kind != "human":
-            if node.timeout is None:
+            if not is_timed(node):
                 endless.append(node.name)
             else:
                 most = max(most, seconds_of_attempts(node))

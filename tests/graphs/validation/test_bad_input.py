@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, TypedDict
 
 import pytest
 from generated_workflows import Builder
 
-from dalsegno import END, START, Each, Loop, Workflow, validate
+from dalsegno import END, START, Each, Loop, RetryPolicy, Workflow, validate
 from dalsegno.errors import DefinitionError, WorkflowInvalid
 from dalsegno.graphs.model import EdgeSpec, NodeSpec
 from dalsegno.graphs.validation import check
+from dalsegno.graphs.validation.checking import MOST_LEVELS
 
 NAMES = [
     'say "hi"',
@@ -133,7 +135,68 @@ def test_loops_that_multiply_beyond_all_numbers_have_a_bound_or_say_why_not() ->
     assert certificate is not None
     assert certificate.supersteps > 10**400
     assert certificate.seconds is None
-    assert "more than a number of seconds can say" in certificate.bounds["seconds"].reason
+    assert "more than a number can say" in certificate.bounds["seconds"].reason
+    json.dumps(report.to_dict())
+
+
+def test_a_bound_of_more_digits_than_python_writes_is_not_given() -> None:
+    inner = None
+    for _ in range(99):
+        last = NodeSpec("d", child=inner, kind="subworkflow" if inner else "function")
+        made = Builder("a", "b", "c", last).edge(START, "a").edge("d", END)
+        made.edges += [
+            EdgeSpec(s, t, kind="choice", router="send", each=10**15, fans_out=True)
+            for s, t in ("ab", "bc", "cd")
+        ]
+        inner = made.spec()
+    report = check(inner)
+    assert report.certificate is not None
+    assert report.certificate.executions is None
+    assert "more than a number can say" in report.certificate.bounds["executions"].reason
+    json.dumps(report.to_dict())
+
+
+def test_workflows_are_nested_at_most_a_hundred_levels_deep() -> None:
+    def nested(levels: int) -> Any:
+        made = Builder("a").edge(START, "a").edge("a", END).spec()
+        for _ in range(levels):
+            node = NodeSpec("a", child=made, kind="subworkflow")
+            made = Builder(node).edge(START, "a").edge("a", END).spec("deep")
+        return made
+
+    certificate = check(nested(MOST_LEVELS)).certificate
+    assert certificate is not None
+    assert certificate.supersteps == MOST_LEVELS + 1
+    for levels in (MOST_LEVELS + 1, 5_000):
+        with pytest.raises(DefinitionError, match=r"nested more than 100 levels deep, at `a/a/a/…`"):
+            check(nested(levels))
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, "3"])
+@pytest.mark.parametrize("name", ["calls", "interrupts"])
+def test_a_count_of_a_node_that_is_none_is_refused_by_name(name: str, count: Any) -> None:
+    with pytest.raises(DefinitionError, match=rf"`a` at .*: `{name}={count!r}` is a whole number, 0 or more"):
+        Workflow("w", State).add_node("a", step, **{name: count})
+
+
+def test_tasks_are_not_sent_to_the_end() -> None:
+    with pytest.raises(DefinitionError, match=r"Each\(END\): tasks are sent to nodes"):
+        Each(END, max=2)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"timeout": math.inf, "is_async": True},
+        {"timeout": 5.0, "attempts": 3, "policies": {"retry": RetryPolicy(max_interval=math.inf)}},
+    ],
+)
+def test_a_time_without_end_is_no_bound(known: dict[str, Any]) -> None:
+    made = Builder(NodeSpec("a", **known)).edge(START, "a").edge("a", END)
+    certificate = check(made.spec(budget={"seconds": 60})).certificate
+    assert certificate is not None
+    assert certificate.seconds is None
+    assert certificate.bounds["seconds"].reason
 
 
 def test_an_empty_workflow_leads_nowhere() -> None:

@@ -466,6 +466,13 @@ def unused_waiver(bad):
     return made.spec(waivers=(("G004", "notify", "it is the last one"),))
 
 
+def test_a_key_that_is_declared_to_be_read_and_is_none_of_the_state_is_told_with_the_nearest():
+    made = Builder(node("a", reads=["tilte"])).edge(START, "a").edge("a", END)
+    (found,) = check(made.spec(state=state("title"))).findings
+    assert (found.code, found.severity, found.path) == ("D302", "error", ("a",))
+    assert found.message == "`a` reads `tilte`, which is no state key; did you mean `title`?"
+
+
 def test_deferred_nodes_that_write_the_same_key_run_together_when_all_else_is_done():
     made = Builder("a", "b", "c", node("x", writes=["k"], defer=True), node("y", writes=["k"], defer=True))
     made.edge(START, "a", "b").edge("a", "x").edge("b", "c").edge("c", "y").edge("x", END).edge("y", END)
@@ -563,10 +570,16 @@ def test_a_waiver_waives_one_code_at_one_place():
     assert check(replace(spec, waivers=(("G004", "notify", "it is the last one"),))).findings == ()
     elsewhere = check(replace(spec, waivers=(("G004", "other", "it is the last one"),)))
     assert [f.code for f in elsewhere.findings] == ["G004", "W001"]
+    assert elsewhere.findings[1].message.endswith("no G004 is found there. Delete or correct it.")
+    nearly = check(replace(spec, waivers=(("G004", "notfy", "it is the last one"),)))
+    assert nearly.findings[1].message == (
+        "the waiver of G004 at `notfy` waives nothing: no G004 is found there; did you mean `notify`? "
+        "Delete or correct it."
+    )
     silent = check(replace(spec, waivers=(("G004", "notify", " "),)))
     assert "it gives no reason" in silent.findings[-1].message
-    unknown = check(replace(spec, waivers=(("G999", "notify", "why not"),)))
-    assert "`G999` is no rule" in unknown.findings[-1].message
+    unknown = check(replace(spec, waivers=(("G04", "notify", "why not"),)))
+    assert "`G04` is no rule; did you mean `G004`?" in unknown.findings[-1].message
 
 
 def test_a_waiver_may_name_an_edge():
