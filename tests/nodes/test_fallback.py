@@ -12,6 +12,7 @@ from langgraph.errors import GraphInterrupt
 
 from dalsegno import END, START, Fallback, RetryPolicy, Runner, Workflow
 from dalsegno.errors import BudgetExceeded, DefinitionError
+from dalsegno.nodes.policies import with_policies
 from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
 
 
@@ -98,3 +99,9 @@ def test_in_a_run_a_fallback_is_one_more_attempt(tmp_path: Path, failing: Any, i
 def test_a_fallback_to_nothing_or_to_a_workflow_is_refused(answers: Any) -> None:
     with pytest.raises(DefinitionError, match="Fallback"):
         Fallback(*answers)
+
+
+def test_a_lambda_that_answers_is_named_by_its_place(failing: Any, acted: list[Any]) -> None:
+    call = with_policies(failing(ValueError()), fallback=lambda: "other", on_action=acted.append)
+    assert call() == "other"
+    assert str(acted[0].detail["by"]).startswith("the lambda at test_fallback.py:")

@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import DefinitionError
@@ -76,6 +77,9 @@ def name_of(answer: Any) -> str:
     if not is_called(answer):
         return repr(answer)
     name = getattr(answer, "name", None) if not inspect.isroutine(answer) else None
+    if getattr(answer, "__name__", None) == "<lambda>":
+        code = answer.__code__
+        return f"the lambda at {Path(code.co_filename).name}:{code.co_firstlineno}"
     return str(name or getattr(answer, "__name__", None) or type(answer).__name__)
 
 
