@@ -29,6 +29,8 @@ CARD_AGE = 300.0
 """Seconds for which an agent's card is taken as known."""
 CANCELLING = 5.0
 """Seconds that the cancelling of a task may take."""
+GRACE = 1.0
+"""Seconds that a call which is given up waits to be told of its task, so that it can be cancelled."""
 
 
 class A2A:
@@ -83,28 +85,39 @@ class A2A:
 
     async def _exchange(self, client: Any, question: Question, asked: Asked) -> Any:
         """Send the message, follow the task to its end. A task that is not wanted any more is cancelled."""
-        from a2a.types import SendMessageRequest
-
         progress = Progress(asked)
         message = message_of(question, asked.headers.get("idempotency-key") or uuid.uuid4().hex)
+        following = asyncio.ensure_future(self._follow(client, message, progress, asked))
         try:
-            try:
-                async with _closing(client.send_message(SendMessageRequest(message=message))) as events:
-                    async for event in events:
-                        progress.take(event)
-                        if progress.over:
-                            break
-            except RemoteUnreachable:
-                if progress.task_id is None:
-                    raise  # else only the stream broke: the task goes on, and can be looked at
-            while not progress.over:
-                await self._look(client, progress, asked)
+            await asyncio.shield(following)
         except asyncio.CancelledError:
+            if (
+                not progress.known.is_set()
+            ):  # the message is on its way: without an answer there is nothing to cancel
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(progress.known.wait(), GRACE)
+            following.cancel()
+            await asyncio.wait((following,))
             await _cancel(client, progress)
             raise
         if progress.answer is None:
             raise ended_otherwise(progress, asked)
         return answer_of(progress.answer)
+
+    async def _follow(self, client: Any, message: Any, progress: Progress, asked: Asked) -> None:
+        from a2a.types import SendMessageRequest
+
+        try:
+            async with _closing(client.send_message(SendMessageRequest(message=message))) as events:
+                async for event in events:
+                    progress.take(event)
+                    if progress.over:
+                        break
+        except RemoteUnreachable:
+            if progress.task_id is None:
+                raise  # else only the stream broke: the task goes on, and can be looked at
+        while not progress.over:
+            await self._look(client, progress, asked)
 
     async def _look(self, client: Any, progress: Progress, asked: Asked) -> None:
         from a2a.types import GetTaskRequest
@@ -169,7 +182,15 @@ def _told(asked: Asked) -> Any:
             details=asked.scrub(error.data),
             retryable=code == -32603,
         ) from error
-    except (ParseError, ValueError, TypeError, KeyError, AttributeError, DefinitionError) as error:
+    except (
+        ParseError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+        DefinitionError,
+    ) as error:
         raise asked.invalid(
             "not A2A", f"answered with what is not A2A: {asked.excerpt(str(error))}"
         ) from error

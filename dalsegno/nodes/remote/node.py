@@ -116,10 +116,10 @@ def remote(
     agent: Agent | Skill
     if skill is None or registry is None:
         host = parsed(url).hostname or ""
-        agent = Agent(name or method or host, url, protocol or "jsonrpc", method)
+        name = name or method or (host.partition(".")[0] if numeric(host) is None else "agent")
+        agent = Agent(name, url, protocol or "jsonrpc", method)
         _check_spoken(agent, exchange)
         _check_literal(agent, access)
-        name = name or method or host.partition(".")[0]
     else:
         agent = Skill(skill, registry_of(registry, access), protocol, method)
         name = name or skill

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from dalsegno.errors import RemoteError, RemoteTaskEnded
@@ -10,7 +11,7 @@ from dalsegno.nodes.remote.request import Asked
 
 
 class Progress:
-    """How far a task is: `answer` are the parts of what was answered, once it is `over`."""
+    """How far a task is: `answer` are the parts of what was answered, once it is `over`; `known` when it has a name."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
@@ -21,6 +22,7 @@ class Progress:
         self.over = False
         self.looked = False
         self.answer: list[Any] | None = None
+        self.known = asyncio.Event()
 
     def take(self, event: Any) -> None:
         """One event of a stream, or the answer to a message."""
@@ -39,6 +41,8 @@ class Progress:
         elif kind == "status_update":
             self.task_id = event.status_update.task_id or self.task_id
             self._status(event.status_update.status)
+        if self.task_id is not None or self.over:
+            self.known.set()
 
     def take_task(self, task: Any) -> None:
         """The task as a whole."""
