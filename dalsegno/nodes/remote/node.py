@@ -203,11 +203,10 @@ class Remote(Player):
     async def _ask_any(self, skill: Skill, question: Question, headers: dict[str, str]) -> dict[str, Any]:
         registry = skill.registry
         agent = await registry.pick(skill.name, node=self.place)
-        agent = replace(
-            agent,
-            protocol=skill.protocol or agent.protocol,
-            method=skill.method or agent.method or skill.name,
-        )
+        protocol = skill.protocol or agent.protocol
+        method = (skill.method or agent.method or skill.name) if protocol == "jsonrpc" else skill.method
+        agent = replace(agent, protocol=protocol, method=method)
+        _check_spoken(agent, self._exchange)
         try:
             update = await self._ask(agent, question, headers)
         except Exception as error:
