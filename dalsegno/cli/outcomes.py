@@ -74,11 +74,37 @@ def questions(interrupts: Sequence[Any]) -> list[tuple[str, str]]:
     return [
         (
             f"{one_line(i.get('node') or 'it')} asks",
-            value_in_words(i.get("value")) + (f"  (id {i.get('id')})" if several else ""),
+            asked_in_words(i.get("value"), i.get("schema")) + (f"  (id {i.get('id')})" if several else ""),
         )
         for i in interrupts
         if isinstance(i, Mapping)
     ]
+
+
+def asked_in_words(value: Any, schema: Any = None) -> str:
+    """A question for people: its words, what an answer looks like, and what stands when none comes."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("question"), str):
+        return value_in_words(value)
+    words = value_in_words(value["question"])
+    answer = _answer_in_words(schema)
+    words += f"  [{answer}]" if answer else ""
+    if value.get("problem"):
+        words += f"  The last answer did not fit: {one_line(value['problem'])}"
+    if value.get("deadline"):
+        words += f"  After {value['deadline']} the next resume takes {value_in_words(value.get('default'))}"
+    return words
+
+
+def _answer_in_words(schema: Any) -> str:
+    if not isinstance(schema, Mapping):
+        return ""
+    if "enum" in schema:
+        return " / ".join(map(value_in_words, schema["enum"]))
+    if schema.get("type") == "boolean":
+        return "true / false"
+    if schema.get("type") == "object":
+        return f"{{{', '.join(schema.get('properties', ()))}}}"
+    return str(schema.get("const", schema.get("type", "")))
 
 
 def way_on(

@@ -108,13 +108,14 @@ def _row(run: RunRecord, now: float) -> tuple[str, ...]:
 
 
 def _remark(run: RunRecord) -> str:
+    from dalsegno.cli.outcomes import asked_in_words
     from dalsegno.cli.screen import one_line
 
     if run.error:
         node = f"{run.error['node']}: " if run.error.get("node") else ""
         return one_line(f"{node}{run.error['type']}: {run.error['message']}")
     asked = [i for i in run.interrupts if isinstance(i, dict)]
-    return one_line(f"{asked[0].get('node')} asks {asked[0].get('value')}") if asked else ""
+    return one_line(f"{asked[0].get('node')} asks {asked_in_words(asked[0].get('value'))}") if asked else ""
 
 
 def seconds_of(run: RunRecord) -> float | None:

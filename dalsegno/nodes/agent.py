@@ -151,12 +151,10 @@ class Agent(Player):
     @property
     def most_calls(self) -> int | None:
         """The most model calls of an execution; None where a tool's are unknown."""
-        inside: list[int | None] = [getattr(t, "most_calls", 0) for t in self.toolbox.tools.values()]
-        if None in inside:
+        inside = self.toolbox.most_calls
+        if inside is None:
             return None
-        return (
-            self.max_turns + self.corrections + self.max_tool_calls * max([n or 0 for n in inside], default=0)
-        )
+        return self.max_turns + self.corrections + self.max_tool_calls * inside
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Ask the model, use the tools it calls, and return the update of the state.

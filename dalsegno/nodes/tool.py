@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
@@ -144,9 +144,10 @@ class Tool(Player):
         arguments = self._arguments(input)
         try:
             if is_async_only(self.tool):
-                result = BACKGROUND.run(self.tool.ainvoke(arguments, config))
+                result = BACKGROUND.run(self.tool.ainvoke(self._request(arguments), config))
             else:
-                result = self.tool.invoke(arguments, config)
+                result = self.tool.invoke(self._request(arguments), config)
+            result = self._data(result)
         except PASSED_ON:
             raise
         except Exception as error:
@@ -157,8 +158,9 @@ class Tool(Player):
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
+        arguments = self._arguments(input)
         try:
-            result = await self.tool.ainvoke(self._arguments(input), config)
+            result = self._data(await self.tool.ainvoke(self._request(arguments), config))
         except PASSED_ON:
             raise
         except Exception as error:
@@ -175,6 +177,17 @@ class Tool(Player):
             elif (value := field_of(state, name)) is not MISSING:
                 found[parameter] = value
         return found
+
+    def _request(self, arguments: dict[str, Any]) -> Any:
+        """The arguments, or a call with them where the data of the result comes beside its words."""
+        if not getattr(self.tool, "gives_data", False):
+            return arguments
+        return {"name": self.tool.name, "args": arguments, "id": self.name, "type": "tool_call"}
+
+    def _data(self, result: Any) -> Any:
+        if isinstance(result, ToolMessage) and getattr(self.tool, "gives_data", False):
+            return result.artifact if result.artifact is not None else result.content
+        return result
 
     def _failure(self, error: Exception) -> str:
         schema = getattr(self.tool.args_schema, "__name__", None)
@@ -245,8 +258,9 @@ class ToolCalls(Player):
         self.name = name
 
     def declares(self) -> dict[str, Any]:
-        """The messages that it reads and adds to."""
-        return {"reads": (self.messages,), "writes": (self.messages,)}
+        """The messages that it reads and adds to; no model call, where no tool makes one."""
+        calls = 0 if self.toolbox.most_calls == 0 else None
+        return {"calls": calls, "reads": (self.messages,), "writes": (self.messages,)}
 
     def functions(self) -> tuple[Any, ...]:
         """What is behind the tools."""

@@ -43,13 +43,19 @@ class Toolbox:
         self._servers: list[Any] = []
         self._lock = threading.Lock()
         for tool in tools:
-            if hasattr(tool, "alist_tools"):
+            if hasattr(tool, "list_tools"):
                 self._servers.append(tool)
             else:
                 self._add(as_tool(tool))
 
     def __len__(self) -> int:
         return len(self.tools) + len(self._servers)
+
+    @property
+    def most_calls(self) -> int | None:
+        """The most model calls in one call of one of them; None where one's are unknown."""
+        inside = [getattr(tool, "most_calls", 0) for tool in self.tools.values()]
+        return None if None in inside else max(inside, default=0)
 
     def functions(self) -> tuple[Any, ...]:
         """The functions behind the tools."""

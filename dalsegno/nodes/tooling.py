@@ -60,9 +60,13 @@ def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         extra = getattr(tool.args_schema, "model_config", {}).get("extra")
         return None if extra == "allow" else tuple(schema.model_fields)
-    if isinstance(schema, Mapping) and schema.get("additionalProperties") is False:
-        return tuple(schema.get("properties", ()))
-    return None
+    if (
+        not isinstance(schema, Mapping)
+        or schema.get("additionalProperties")
+        or schema.get("patternProperties")
+    ):
+        return None
+    return tuple(schema.get("properties", ()))
 
 
 def required_of(tool: BaseTool) -> tuple[str, ...]:

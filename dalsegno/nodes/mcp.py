@@ -1,0 +1,317 @@
+"""Tools of servers that speak the Model Context Protocol, over stdio or HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+
+from langchain_core.tools import BaseTool
+from pydantic import ConfigDict
+
+from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_mean
+from dalsegno.nodes.background import BACKGROUND
+from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.mcp_session import Session
+
+T = TypeVar("T")
+
+IDEMPOTENCY_KEY = "dalsegno/idempotency-key"
+"""Under which name of a call's `_meta` a server gets the key that is the same when the call is repeated."""
+
+
+def mcp_server(
+    server: str | Sequence[str] | Any,
+    *,
+    only: Iterable[str] | None = None,
+    prefix: str = "",
+    timeout: float = 30.0,
+    headers: Mapping[str, str] | None = None,
+    env: Mapping[str, str] | None = None,
+    name: str | None = None,
+) -> McpServer:
+    """A server of tools: one of an agent's `tools`, or asked for one of them with `server.tool(name)`.
+
+    Nothing is started or connected before the first use. One session is kept, for every thread and event loop of this
+    process; it is opened anew after the server died. `close` it, use it in a ``with``, or leave it to the process' end.
+    The extra is `mcp`.
+
+    Parameters
+    ----------
+    server
+        A URL (Streamable HTTP), or a command with its arguments, started as a child process that is spoken to over its
+        stdin and stdout; or a transport of the SDK.
+    only
+        The names of the tools that are offered. Default: all.
+    prefix
+        Put before each name, for two servers with tools of one name.
+    timeout
+        Seconds for the connection, and for each call.
+    headers
+        Of each HTTP request.
+    env
+        Variables of the child process, beside the few that the SDK passes on.
+    name
+        For errors. Default: the URL, or the command.
+
+    Raises
+    ------
+    MissingExtra
+        The package `mcp` is not installed.
+    DefinitionError
+        `server` is nothing that can be connected to.
+    """
+    try:
+        import mcp  # noqa: F401 - to tell now that it is missing
+    except ImportError as error:
+        raise MissingExtra(
+            'Tools of an MCP server need the SDK of the protocol: pip install "dalsegno[mcp]".', extra="mcp"
+        ) from error
+    if not server:
+        raise DefinitionError("mcp_server(...): a URL, or a command with its arguments.")
+    return McpServer(server, only=only, prefix=prefix, timeout=timeout, headers=headers, env=env, name=name)
+
+
+class McpServer:
+    """What `mcp_server` returns; see there."""
+
+    def __init__(
+        self,
+        server: Any,
+        *,
+        only: Iterable[str] | None,
+        prefix: str,
+        timeout: float,
+        headers: Mapping[str, str] | None,
+        env: Mapping[str, str] | None,
+        name: str | None,
+    ) -> None:
+        words = (
+            [server]
+            if isinstance(server, str)
+            else server
+            if isinstance(server, Sequence)
+            else ["MCP server"]
+        )
+        self.name = name or " ".join(map(str, words))
+        self.timeout = timeout
+        self._server, self._headers, self._env = server, headers, env
+        self._only, self._prefix = None if only is None else tuple(only), prefix
+        self._session: Session | None = None
+        self._lock = threading.Lock()
+
+    # -- tools --------------------------------------------------------------------------------------
+
+    def list_tools(self) -> list[BaseTool]:
+        """Its tools, as LangChain tools of both colours.
+
+        Raises
+        ------
+        ToolFailed
+            It cannot be reached, or does not answer in time.
+        DefinitionError
+            `only` names a tool that it does not have.
+        """
+        described = self._do(_described).result()
+        known = [tool.name for tool in described]
+        for wanted in self._only or ():
+            if wanted not in known:
+                raise DefinitionError(
+                    f"The MCP server `{self.name}` has no tool `{wanted}`{did_you_mean(wanted, known) or '.'} It has "
+                    f"{', '.join(f'`{k}`' for k in known) or 'none'}."
+                )
+        return [self._tool(each) for each in described if self._only is None or each.name in self._only]
+
+    def tool(self, name: str) -> BaseTool:
+        """One of its tools by the server's name for it, for a node: ``tool(server.tool("price"), writes="price")``."""
+        for each in self.list_tools():
+            if each.name == self._prefix + name:
+                return each
+        known = [tool.name.removeprefix(self._prefix) for tool in self.list_tools()]
+        raise DefinitionError(
+            f"The MCP server `{self.name}` has no tool `{name}`{did_you_mean(name, known) or '.'} It has "
+            f"{', '.join(f'`{k}`' for k in known) or 'none'}."
+        )
+
+    def _tool(self, described: Any) -> BaseTool:
+        return McpTool(
+            name=self._prefix + described.name,
+            description=described.description or described.title or described.name,
+            args_schema=described.input_schema,
+            server=self,
+            own_name=described.name,
+        )
+
+    # -- calls --------------------------------------------------------------------------------------
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Call a tool: its result as a model reads it, and as data (None where the server gives none).
+
+        Raises
+        ------
+        ToolFailed
+            The server says that it failed, does not know the tool, is gone, or does not answer in time.
+        """
+        return _read(name, self._do(_calling(name, arguments)).result(), self)
+
+    async def acall(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
+        """`call` in any event loop."""
+        return _read(name, await asyncio.wrap_future(self._do(_calling(name, arguments))), self)
+
+    def _do(self, work: Callable[[Any], Awaitable[T]]) -> concurrent.futures.Future[T]:
+        return asyncio.run_coroutine_threadsafe(self._done(work), BACKGROUND.loop)
+
+    async def _done(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Do something with a session that is open; one that breaks is left, and the next call opens another."""
+        from mcp import MCPError
+
+        with self._lock:
+            if self._session is None or self._session.is_over:
+                self._session = Session(
+                    self._server, timeout=self.timeout, headers=self._headers, env=self._env
+                )
+                _OPEN.add(self)
+            session = self._session
+        try:
+            client = await session.client()
+            async with asyncio.timeout(self.timeout):
+                return await work(client)
+        except MCPError as error:
+            if error.code not in _GONE:
+                raise self._failed(f"it answered with the error {error.code}: {error.message}") from error
+            await self._leave(session)
+            raise self._failed(f"it is gone ({error.message}){session.last_words()}") from error
+        except TimeoutError as error:
+            raise self._failed(
+                f"it gave no answer within {self.timeout:g} seconds{session.last_words()}"
+            ) from error
+        except ToolFailed:
+            raise
+        except Exception as error:
+            await self._leave(session)
+            raise self._failed(f"{type(error).__name__}: {error}{session.last_words()}") from error
+
+    def _failed(self, problem: str) -> ToolFailed:
+        execution = current_execution()
+        return ToolFailed(
+            f"The MCP server `{self.name}` failed: {problem}.",
+            node=execution.whole.node if execution is not None else "",
+            tool=self.name,
+            problem=f"The server failed: {problem}.",
+        )
+
+    # -- its end ------------------------------------------------------------------------------------
+
+    async def _leave(self, session: Session) -> None:
+        with self._lock:
+            if self._session is session:
+                self._session = None
+        await session.end()
+
+    def close(self) -> None:
+        """End the session, and with it the child process. The next use opens another."""
+        with self._lock:
+            session, self._session = self._session, None
+        if session is not None:
+            BACKGROUND.run(session.end())
+        _OPEN.discard(self)
+
+    async def aclose(self) -> None:
+        """`close` without blocking the running event loop."""
+        await asyncio.to_thread(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<MCP server {self.name!r}>"
+
+
+class McpTool(BaseTool):
+    """A tool of an MCP server."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    server: Any
+    own_name: str
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    is_proved: bool = True
+    gives_data: bool = True
+
+    def _run(self, **arguments: Any) -> tuple[Any, Any]:
+        return self.server.call(self.own_name, arguments)  # type: ignore[no-any-return]  # an McpServer's
+
+    async def _arun(self, **arguments: Any) -> tuple[Any, Any]:
+        return await self.server.acall(self.own_name, arguments)  # type: ignore[no-any-return]  # as above
+
+
+_GONE = (-32000,)
+"""The code by which the SDK says that the connection is closed."""
+
+_OPEN: weakref.WeakSet[McpServer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for server in list(_OPEN):
+        server.close()
+
+
+async def _described(client: Any) -> list[Any]:
+    found: list[Any] = []
+    cursor: str | None = None
+    while True:
+        page = await client.list_tools(cursor=cursor)
+        found += page.tools
+        cursor = page.next_cursor
+        if not cursor:
+            return found
+
+
+def _calling(name: str, arguments: Mapping[str, Any]) -> Callable[[Any], Awaitable[Any]]:
+    execution = current_execution()
+    meta = (
+        {IDEMPOTENCY_KEY: execution.idempotency_key} if execution is not None and execution.context else None
+    )
+
+    async def call(client: Any) -> Any:
+        return await client.call_tool(name, dict(arguments), meta=meta)
+
+    return call
+
+
+def _read(name: str, result: Any, server: McpServer) -> tuple[Any, Any]:
+    """A result's content: text where it is only text, else LangChain's content blocks; and its data."""
+    texts = [block.text for block in result.content if block.type == "text"]
+    if result.is_error:
+        problem = "\n".join(texts) or "it says no more"
+        raise ToolFailed(
+            f"The tool `{name}` of the MCP server `{server.name}` failed: {problem}",
+            node="",
+            tool=name,
+            problem=problem,
+        )
+    data = result.structured_content
+    if isinstance(data, Mapping) and list(data) == ["result"]:
+        data = data["result"]  # how the SDK wraps what is no object
+    if len(texts) == len(result.content):
+        return "\n".join(texts), data
+    return [_block(block) for block in result.content], data
+
+
+def _block(block: Any) -> dict[str, Any]:
+    if block.type == "text":
+        return {"type": "text", "text": block.text}
+    if block.type in ("image", "audio"):
+        return {"type": block.type, "base64": block.data, "mime_type": block.mime_type}
+    return {"type": "text", "text": block.model_dump_json(by_alias=True, exclude_none=True)}
