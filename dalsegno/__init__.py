@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from dalsegno.errors import DalsegnoError
     from dalsegno.graphs import END, START, Each, Loop, Workflow, validate
     from dalsegno.nodes import Secret, aeffect, effect
-    from dalsegno.nodes.players import agent, human, tool
+    from dalsegno.nodes.players import agent, human, remote, tool
     from dalsegno.nodes.policies import Budget, Cache, CircuitBreaker, Fallback, RateLimit, RetryPolicy, Timeout, Watch
     from dalsegno.runtime import Runner, RunResult
 
@@ -17,13 +17,13 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "END", "START", "Budget", "Cache", "CircuitBreaker", "DalsegnoError", "Each", "Fallback", "Loop", "RateLimit",
     "RetryPolicy", "RunResult", "Runner", "Secret", "SqliteCheckpointer", "Timeout", "Watch", "Workflow", "__version__",
-    "aeffect", "agent", "effect", "human", "tool", "validate",
+    "aeffect", "agent", "effect", "human", "remote", "tool", "validate",
 ]
 _NAMES = {
     "dalsegno.checkpoints": ("SqliteCheckpointer",), "dalsegno.errors": ("DalsegnoError",),
     "dalsegno.graphs": ("END", "START", "Each", "Loop", "Workflow", "validate"),
     "dalsegno.nodes": ("Secret", "aeffect", "effect"),
-    "dalsegno.nodes.players": ("agent", "human", "tool"),
+    "dalsegno.nodes.players": ("agent", "human", "remote", "tool"),
     "dalsegno.nodes.policies": (
         "Budget", "Cache", "CircuitBreaker", "Fallback", "RateLimit", "RetryPolicy", "Timeout", "Watch"),
     "dalsegno.runtime": ("Runner", "RunResult"),

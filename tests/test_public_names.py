@@ -37,6 +37,7 @@ PUBLIC = [
     "agent",
     "effect",
     "human",
+    "remote",
     "tool",
     "validate",
 ]

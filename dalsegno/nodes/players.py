@@ -2,6 +2,7 @@
 
 from dalsegno.nodes.agent import agent
 from dalsegno.nodes.human import human
+from dalsegno.nodes.remote import remote
 from dalsegno.nodes.tool import tool
 
-__all__ = ["agent", "human", "tool"]
+__all__ = ["agent", "human", "remote", "tool"]
