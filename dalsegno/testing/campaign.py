@@ -76,7 +76,8 @@ class Campaign:
         for _ in range(2):
             with self._place as place:
                 watches.append(self._place.watch(None, record=self._plan.cuts_power))
-                end = self._process(place, None, watches[-1] if self._plan.needs_writes else None)
+                traced = watches[-1] if self._plan.needs_writes else None
+                end = self._process(place, None, traced, resumes=False)
                 story = Story.told(records(place.log))
                 why = self._trouble(end, story)
                 if why is not None:
@@ -174,26 +175,38 @@ class Campaign:
         return None if story.outcome is not None else f"A process exited with {end.code}, in the middle."
 
     def _process(
-        self, place: Place, kill: Kill | None, watch: Watch | None = None, *, failed_before: bool = False
+        self,
+        place: Place,
+        kill: Kill | None,
+        watch: Watch | None = None,
+        *,
+        failed_before: bool = False,
+        resumes: bool = True,
     ) -> End:
         stage = self._stage
 
         def body(tell: Callable[[bytes], None]) -> None:
             random.seed()  # a new process would have numbers of its own
-            stage.witness.open(place.log, kill)
+            stage.witness.open(place.log, kill, failed_before=failed_before)
             try:
                 tell(BEGUN)
                 try:
-                    stage.perform(failed_before=failed_before)
+                    ended = stage.perform(failed_before=failed_before)
                 finally:
                     stage.leave()
                 tell(DONE)
-                stage.check()
+                if ended:
+                    stage.check()
             except BaseException as error:
                 stage.witness.note("raised", "".join(traceback.format_exception(error)))
 
         moment = None if kill is None else kill.moment
-        return self._server.child(body, str(place.output), watch).wait(moment, self._plan.timeout)
+        others = [
+            self._server.child(body, str(place.output))
+            for _ in range(stage.play.resumers - 1 if kill is None and resumes else 0)
+        ]
+        end = self._server.child(body, str(place.output), watch).wait(moment, self._plan.timeout)
+        return max([end, *(other.wait(None, self._plan.timeout) for other in others)], key=End.trouble)
 
 
 def _possible(plan: Plan) -> tuple[Plan, str]:

@@ -32,6 +32,7 @@ def crash_test(
     at: At = "every commit",
     kills: int | None = None,
     again: int = 0,
+    resumers: int = 1,
     seed: int = 0,
     db_dir: str | os.PathLike[str] | None = None,
     profile: Profile = "durable",
@@ -72,6 +73,8 @@ def crash_test(
         default, fewer are drawn by the seed, more go round again.
     again
         How many of the processes that resume are killed too, at seeded points.
+    resumers
+        How many processes go on with a killed run at once: one of them does, the others must leave it alone.
     seed
         Of everything drawn.
     db_dir
@@ -104,7 +107,7 @@ def crash_test(
     >>> crash_test(flow, {"topic": "rain"}).raise_for_failures()  # doctest: +SKIP
     """
     folder = Path(db_dir) if db_dir is not None else _default_folder()
-    play = Play(target, input, answers, context, profile, checkpointer, linger)
+    play = Play(target, input, answers, context, profile, checkpointer, linger, resumers)
     plan = Plan(points(at), kills, again, seed, timeout)
     if isinstance(target, str):
         from dalsegno.testing.server import in_subprocess

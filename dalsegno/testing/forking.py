@@ -44,6 +44,10 @@ class End:
         """Whether it was killed, and not for hanging."""
         return self.code == -signal.SIGKILL and not self.hung
 
+    def trouble(self) -> int:
+        """How bad it is, among several that end."""
+        return 2 if self.hung else int(self.code != 0)
+
 
 class Server:
     """In the server process: forks one child at a time. `lifeline` ends when the caller is gone."""

@@ -46,10 +46,11 @@ class Story:
         plain: set[str] = set()
         for what, *rest in notes:
             match what, rest:
-                case "process", _:
+                case "process", [failed_before]:
                     plain |= done - running.keys()
                     story.found.append(None)
-                    story.raised = None
+                    if failed_before:
+                        story.raised = None
                 case "found", [status]:
                     story.found[-1] = status
                 case "start", [task, checkpoint, name, key]:

@@ -48,11 +48,11 @@ class Witness:
         self._keeping = threading.local()
         self._expected: dict[str, tuple[Any, ...]] = {}
 
-    def open(self, path: Path, kill: Kill | None) -> None:
-        """Begin the part of a new process."""
+    def open(self, path: Path, kill: Kill | None, *, failed_before: bool = False) -> None:
+        """Begin the part of a new process; an error of the disk ended the one before or not."""
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._kill = kill
-        self.note("process")
+        self.note("process", failed_before)
 
     def close(self) -> None:
         """Write nothing more."""

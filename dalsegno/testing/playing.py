@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
-from dalsegno.errors import InputInvalid
+from dalsegno.errors import InputInvalid, NothingToResume, ThreadBusy, ThreadUnfinished
 from dalsegno.runtime import Runner
 from dalsegno.testing.observing import Witness, witnessed
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.database import Profile
+    from dalsegno.checkpoints.records import RunRecord
 
 Answers = Mapping[str, Any] | Callable[[Mapping[str, Any]], Any]
 """What to answer when a run waits for a human: by node, or a function of the question."""
@@ -34,6 +35,7 @@ class Play:
     profile: Profile
     checkpointer: type[SqliteCheckpointer]
     linger: float = 0.0
+    resumers: int = 1
 
 
 class Stage:
@@ -57,15 +59,29 @@ class Stage:
         saver = witnessed(play.checkpointer, self.database, self.witness, play.profile, play.linger)
         return Runner(graph, saver, on_event=self.witness.on_event)
 
-    def perform(self, *, failed_before: bool = False) -> None:
+    def perform(self, *, failed_before: bool = False) -> bool:
         """Begin the run, or go on with it, and answer its questions, until it ends; note the outcome.
+
+        Gives whether there is one: not where another process goes on with the run, and sees it through.
 
         `failed_before`: an error of the disk was the process's before, so that a failed run is gone on with.
         """
         runner = self._playing = self._runner or self._runner_of(self.play.target())
-        context = self.play.context
         record = runner.ledger.latest(THREAD, plain=True)
         self.witness.note("found", record.status if record else None)
+        if record is not None and record.status == "running":
+            return False
+        try:
+            self._go_on(runner, record, failed_before)
+        except (ThreadBusy, ThreadUnfinished, NothingToResume, InputInvalid):
+            if self.play.resumers > 1:
+                return False  # another process was faster, with the run or with the answer
+            raise
+        self._note_outcome(runner)
+        return True
+
+    def _go_on(self, runner: Runner, record: RunRecord | None, failed_before: bool) -> None:
+        context = self.play.context
         status: str | None = record.status if record else None
         questions = record.interrupts if record else ()
         result = None
@@ -79,7 +95,6 @@ class Stage:
             value = {question["id"]: self._answer(question) for question in questions}
             result = runner.resume(THREAD, value, context=context)
             status, questions = result.status, result.interrupts
-        self._note_outcome(runner)
 
     def _answer(self, question: Mapping[str, Any]) -> Any:
         answers = self.play.answers
