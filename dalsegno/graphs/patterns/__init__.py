@@ -1,7 +1,27 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
+from dalsegno.graphs.patterns.fallback_chain import FallbackChain, fallback_chain
+from dalsegno.graphs.patterns.generate_critique_revise import (
+    Drafts,
+    Review,
+    Validation,
+    generate_critique_revise,
+)
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 
-__all__ = ["GroundedAnswer", "Node", "Sequential", "Step", "grounded_answer", "sequential"]
+__all__ = [
+    "Drafts",
+    "FallbackChain",
+    "GroundedAnswer",
+    "Node",
+    "Review",
+    "Sequential",
+    "Step",
+    "Validation",
+    "fallback_chain",
+    "generate_critique_revise",
+    "grounded_answer",
+    "sequential",
+]

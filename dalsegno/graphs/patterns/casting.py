@@ -53,7 +53,7 @@ class Answer:
             return output
         if type(output) is dict and output and output.keys() <= self.keys:
             return self._update(output)
-        if isinstance(output, Mapping) and self._slipped(output):
+        if isinstance(output, Mapping) and self._slipped(output) and not self._fits(output):
             raise self._wrong(output, self._slipped(output))
         if output is None and self.type is Any:
             raise self._wrong(output, "")
@@ -76,6 +76,14 @@ class Answer:
             first = error.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             raise self._wrong(value, f" {f'`{place}`: ' if place else ''}{first['msg']}.") from None
+
+    def _fits(self, value: Any) -> bool:
+        """Whether it is of the role's type, where the role has one."""
+        validate = self._validate  # type: ignore[attr-defined]  # set in __post_init__, for it is frozen
+        try:
+            return validate is not None and validate(value) is not None
+        except ValidationError:
+            return False
 
     def _slipped(self, output: Mapping[Any, Any]) -> str:
         """A word on a key that looks like a misspelt one of the state."""
