@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
 
@@ -14,15 +14,15 @@ from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.prompts import Prompt
-from dalsegno.nodes.remote import jsonrpc
-from dalsegno.nodes.remote.a2a import A2A
 from dalsegno.nodes.remote.addresses import guard_of, numeric, parsed, shown
 from dalsegno.nodes.remote.asking import Headers, asked_of, in_time, revealed
-from dalsegno.nodes.remote.clients import in_thread
 from dalsegno.nodes.remote.exchange import Exchange, Params, Question
 from dalsegno.nodes.remote.registry import Registry, registry_of
 from dalsegno.nodes.remote.request import Access, Asked
 from dalsegno.nodes.remote.rotation import PROTOCOLS, Agent, Protocol
+
+if TYPE_CHECKING:
+    from dalsegno.nodes.remote.a2a import A2A
 
 
 def remote(
@@ -167,7 +167,8 @@ class Remote(Player):
         self._exchange = exchange
         self._access = access
         self._headers = headers
-        self._a2a = A2A(poll)
+        self._poll = poll
+        self._a2a: A2A | None = None
         self._effect = effect
         self._idempotent = idempotent
 
@@ -183,6 +184,8 @@ class Remote(Player):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Ask it, on the event loop that all sync callers share."""
+        from dalsegno.nodes.remote.clients import in_thread  # httpx is loaded when somebody is asked
+
         return in_thread(self._asking(input))
 
     async def ainvoke(
@@ -218,8 +221,13 @@ class Remote(Player):
     async def _ask(self, agent: Agent, question: Question, headers: dict[str, str]) -> dict[str, Any]:
         asked = asked_of(agent.url, name=agent.name, node=self.place, access=self._access, headers=headers)
         if agent.protocol == "a2a":
-            answer = await in_time(asked, lambda: self._a2a.call(agent.url, question, asked))
+            from dalsegno.nodes.remote.a2a import A2A
+
+            speaker = self._a2a = self._a2a or A2A(self._poll)
+            answer = await in_time(asked, lambda: speaker.call(agent.url, question, asked))
         else:
+            from dalsegno.nodes.remote import jsonrpc
+
             method = agent.method or ""
             answer = await in_time(asked, lambda: jsonrpc.call(agent.url, method, question.params, asked))
         return self._exchange.update(answer, asked)

@@ -7,15 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dalsegno.errors import DalsegnoError, DefinitionError, RegistryUnavailable, UnknownSkill, did_you_mean
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.remote.addresses import Guard, guard_of, shown
 from dalsegno.nodes.remote.asking import Headers, asked_of, in_time, revealed
-from dalsegno.nodes.remote.clients import clients
 from dalsegno.nodes.remote.request import Access
 from dalsegno.nodes.remote.rotation import Agent, Rotation
 
@@ -180,6 +177,8 @@ class Registry:
         if self._seen is not None and self.stale is None:
             asked.headers.update(self._seen)
 
+        from dalsegno.nodes.remote.clients import clients
+
         async def get() -> tuple[str, Any] | None:
             response = await (await clients()).json.get(self.source)
             if response.status_code == 304:
@@ -201,6 +200,8 @@ def agents_in(text: str, name: str) -> tuple[Agent, ...]:
     DefinitionError
         It is no registry.
     """
+    import yaml
+
     try:
         document = yaml.safe_load(text)  # JSON is YAML
     except (yaml.YAMLError, RecursionError) as error:
