@@ -1,4 +1,4 @@
-"""`dalsegno draw`: the graph, and a run laid over it."""
+"""`dalsegno draw`: the graph, a run laid over it, what differs from another, and a run that goes on."""
 
 from __future__ import annotations
 
@@ -10,95 +10,191 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, UsageError, reporting
-from dalsegno.errors import DalsegnoError, UnknownRun, UnknownThread, did_you_mean
+from dalsegno.errors import UnknownRun, UnknownThread, did_you_mean
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import RunRecord
+    from dalsegno.checkpoints import Ledger, RunRecord
     from dalsegno.graphs.model import WorkflowSpec
-    from dalsegno.viz.overlay import RunView
+    from dalsegno.runtime.seeing import Seeing
 
 
 @reporting
 def command(
     target: options.Target,
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="FILE", help="The picture: .svg .png .pdf .dot .mmd"),
-    ],
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The picture: .svg .png .pdf .html .dot .mmd .txt; without it, here on the terminal.",
+        ),
+    ] = None,
     run: Annotated[
         str | None, typer.Option(metavar="ID", help="Lay this run over it: an id, or its beginning.")
     ] = None,
     thread: Annotated[
         str | None, typer.Option(metavar="T", help="Lay the last run on this thread over it.")
     ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OTHER", help="Draw what differs: another TARGET, or with --run another run's id."
+        ),
+    ] = None,
+    fold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="Draw this subworkflow as one box: its path, `all` or `none`."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Draw anew while the run goes on; a .html page follows it.")
+    ] = False,
     db: options.Db = None,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Draw the graph; with --run or --thread, the run laid over it: proved against used."""
-    from dalsegno import viz
-    from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
+    """Draw the graph; with --run or --thread, the run laid over it: proved against used.
 
-    if output.suffix.lower() not in viz.SUFFIXES:
+    A .html page replays the run, superstep by superstep, with its state. Without -o the graph is drawn in
+    characters.
+    """
+    from dalsegno.cli.screen import stdout_kept_for_json
+
+    _check(output, run, thread, against, watch)
+    with stdout_kept_for_json(as_json) as out:
+        from dalsegno.graphs.loading import load_target
+
+        graph = load_target(target).graph
+        if run is None and thread is None:
+            return _graph(graph, output, against, _folding(fold), as_json, out)
+        if watch:
+            from dalsegno.cli.watching import watch as follow
+
+            path = _database(db, run, thread)
+            return follow(graph, path, output, lambda ledger: _record(ledger, run, thread), _folding(fold))
+        return _run(graph, output, run, thread, against, _folding(fold), db, as_json, out)
+
+
+def _check(
+    output: Path | None, run: str | None, thread: str | None, against: str | None, watch: bool
+) -> None:
+    from dalsegno import viz
+
+    if output is not None and output.suffix.lower() not in viz.SUFFIXES:
         hint = did_you_mean(output.suffix.lower(), viz.SUFFIXES)
         raise UsageError(
             f"-o {output}: the suffix chooses the format, and is one of {' '.join(viz.SUFFIXES)}{hint or '.'}"
         )
     if run is not None and thread is not None:
         raise UsageError("--run and --thread both name a run: give one of them.")
-    with stdout_kept_for_json(as_json) as out:
-        from dalsegno.graphs.loading import load_target
+    if watch and run is None and thread is None:
+        raise UsageError("--watch follows a run: name it with --run or --thread.")
+    if watch and against is not None:
+        raise UsageError("--watch follows one run: leave --against away.")
 
-        graph = load_target(target).graph
-        from dalsegno.graphs.checking import spec_of
-        from dalsegno.graphs.validation import check
 
-        spec = spec_of(graph)
-        view = _view(graph, spec, run, thread, db) if run is not None or thread is not None else None
-        drawn = viz.draw(spec, output, run=view, report=check(spec))
-        if as_json:
-            run_id = view.run_id if view else None
-            print_json({"file": str(drawn), "workflow": spec.name, "run_id": run_id}, out)
-        else:
-            over = f", run {view.run_id[:8]} laid over it" if view else ""
-            Screen(sys.stdout).line(f"{drawn}: {spec.name}{over}")
+def _folding(fold: list[str] | None) -> Any:
+    if not fold:
+        return None
+    return True if "all" in fold else False if "none" in fold else fold
+
+
+def _graph(graph: Any, output: Path | None, against: str | None, fold: Any, as_json: bool, out: Any) -> int:
+    """The graph without a run, or what differs from another one."""
+    from dalsegno.graphs.checking import spec_of
+    from dalsegno.graphs.loading import load_target
+    from dalsegno.graphs.validation import check
+
+    spec = spec_of(graph)
+    other = spec_of(load_target(against).graph) if against is not None else None
+    over = f", compared with {other.name}" if other is not None else ""
+    _draw(spec, output, {"report": check(spec), "against": other, "fold": fold}, over, None, as_json, out)
     return COMPLETED
 
 
-def _view(graph: Any, spec: WorkflowSpec, run: str | None, thread: str | None, db: str | None) -> RunView:
-    from dalsegno.runtime.view import run_view
+def _run(
+    graph: Any,
+    output: Path | None,
+    run: str | None,
+    thread: str | None,
+    against: str | None,
+    fold: Any,
+    db: str | None,
+    as_json: bool,
+    out: Any,
+) -> int:
+    """A run over the graph, or what differs between it and another one."""
+    from dalsegno.graphs.validation import check
+    from dalsegno.runtime.seeing import Seeing
 
+    with Seeing(graph, _database(db, run, thread)) as seeing:
+        record = _record(seeing.ledger, run, thread)
+        _same_workflow(record, seeing)
+        spec = seeing.graph_of(record)
+        page = output is not None and output.suffix.lower() == ".html"
+        view = seeing.view(record, states=page and against is None)
+        over = f", run {view.run_id[:8]} laid over it"
+        other = None
+        if against is not None:
+            before = seeing.ledger.get(against, plain=True)
+            _same_workflow(before, seeing)
+            other = seeing.view(before)
+            over = f", run {before.run_id[:8]} compared with {view.run_id[:8]}"
+        options_ = {"run": view, "report": check(spec), "against": other, "fold": fold}
+        _draw(spec, output, options_, over, view.run_id, as_json, out)
+    return COMPLETED
+
+
+def _draw(
+    spec: WorkflowSpec,
+    output: Path | None,
+    given: dict[str, Any],
+    over: str,
+    run_id: str | None,
+    as_json: bool,
+    out: Any,
+) -> None:
+    from dalsegno import viz
+    from dalsegno.cli.screen import Screen, print_json
+
+    if output is not None:
+        drawn = viz.draw(spec, output, **given)
+    if as_json:
+        print_json({"file": str(output) if output else None, "workflow": spec.name, "run_id": run_id}, out)
+    elif output is not None:
+        Screen(sys.stdout).line(f"{drawn}: {spec.name}{over}")
+    else:
+        from dalsegno.cli.drawing import print_drawing
+
+        print_drawing(Screen(sys.stdout), viz.picture(spec, **given))
+
+
+def _same_workflow(record: RunRecord, seeing: Seeing) -> None:
+    if record.workflow != seeing.spec.name:
+        raise UsageError(
+            f"Run {record.run_id[:8]} is one of workflow `{record.workflow}`, and the target is `{seeing.spec.name}`."
+        )
+
+
+def _database(db: str | None, run: str | None, thread: str | None) -> Path:
+    """The database, which has to be there."""
     ledger = options.existing_ledger(db)
     if ledger is None:
         missing = "Nothing was run here yet: there is no `.dalsegno/runs.db`. Name the database with --db."
         raise UnknownThread(missing, thread=thread) if thread else UnknownRun(missing, run_id=run)
-    try:
-        record = ledger.get(run, plain=True) if run is not None else ledger.latest(thread or "", plain=True)
-        if record is None:
-            known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000))
-            raise UnknownThread(
-                f"Nothing was run on thread `{thread}` in `{ledger.database.path}`"
-                f"{did_you_mean(thread or '', known) or '.'}",
-                thread=thread,
-            )
-        if record.workflow != spec.name:
-            raise UsageError(
-                f"Run {record.run_id[:8]} is one of workflow `{record.workflow}`, and the target is `{spec.name}`."
-            )
-        path = ledger.database.path
-        view = run_view(ledger, spec, record)
-    finally:
-        ledger.database.close()
-    return view if record.status == "completed" else _with_pending(view, graph, spec, record, path)
+    path = Path(ledger.database.path)
+    ledger.database.close()
+    return path
 
 
-def _with_pending(view: RunView, graph: Any, spec: WorkflowSpec, record: RunRecord, path: str) -> RunView:
-    """The view with the nodes that are pending, where the graph still fits its checkpoint."""
-    from dalsegno.runtime import Runner
-    from dalsegno.runtime.view import run_view
-
-    try:
-        with Runner(graph, db=path) as runner:
-            return run_view(runner.ledger, spec, record, runner.pending(record.thread))
-    except DalsegnoError:
-        return view
+def _record(ledger: Ledger, run: str | None, thread: str | None) -> RunRecord:
+    """The run that is meant."""
+    record = ledger.get(run, plain=True) if run is not None else ledger.latest(thread or "", plain=True)
+    if record is None:
+        known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000))
+        raise UnknownThread(
+            f"Nothing was run on thread `{thread}` in `{ledger.database.path}`"
+            f"{did_you_mean(thread or '', known) or '.'}",
+            thread=thread,
+        )
+    return record

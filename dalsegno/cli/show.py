@@ -16,7 +16,9 @@ from dalsegno.nodes.secrets import input_shown
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger, RunRecord
     from dalsegno.cli.screen import Screen
+    from dalsegno.graphs.model import WorkflowSpec
     from dalsegno.runtime.view import History
+    from dalsegno.viz.overlay import RunView
 
 
 @reporting
@@ -26,30 +28,46 @@ def command(
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Show one run: how it stands, what it did, and how to go on with it.
+    """Show one run: how it stands, what it did, drawn over its graph, and how to go on with it.
 
     A thread's name means the last run on it.
     """
     from dalsegno.cli.screen import Screen, print_json
-    from dalsegno.graphs.model import WorkflowSpec
-    from dalsegno.runtime.view import history_of
+    from dalsegno.graphs import model
+    from dalsegno.runtime.view import history_of, run_view
+    from dalsegno.viz.remembered import spec_of_shape
 
     ledger = options.existing_ledger(db)
     if ledger is None:
         raise UnknownRun("Nothing was run here yet: there is no `.dalsegno/runs.db`.", run_id=run)
     try:
         record = find(ledger, run)
-        history = history_of(ledger.executions(record.run_id), WorkflowSpec(record.workflow))
+        history = history_of(ledger.executions(record.run_id), model.WorkflowSpec(record.workflow))
         latest = ledger.latest(record.thread, plain=True)
         holder = ledger.holder(record.thread) if record.status == "running" else None
+        spec = spec_of_shape(record.shape) if record.shape else None
+        view = run_view(ledger, spec, record) if spec is not None and not as_json else None
     finally:
         ledger.database.close()
     superseded = latest.run_id if latest is not None and latest.run_id != record.run_id else None
     if as_json:
         print_json(_document(record, history, superseded))
         return COMPLETED
-    _print(Screen(sys.stdout), record, history, superseded, holder, db, traceback or wants_traceback())
+    screen = Screen(sys.stdout)
+    drawn = (spec, view) if spec is not None and view is not None and view.executions else None
+    _print(screen, record, history, superseded, holder, db, traceback or wants_traceback(), drawn)
     return COMPLETED
+
+
+def _draw(screen: Screen, spec: WorkflowSpec, view: RunView) -> None:
+    """The run over its graph as it was then, and its timeline."""
+    from dalsegno import viz
+    from dalsegno.cli.drawing import print_drawing, print_timeline
+
+    screen.line()
+    print_drawing(screen, viz.picture(spec, run=view), head=False)
+    screen.line()
+    print_timeline(screen, view)
 
 
 def find(ledger: Ledger, name: str) -> RunRecord:
@@ -72,6 +90,7 @@ def _print(
     holder: Any,
     db: str | None,
     full: bool,
+    drawn: tuple[WorkflowSpec, RunView] | None,
 ) -> None:
     from dalsegno.cli.budgets import spent_in_words, spent_out
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
@@ -125,6 +144,8 @@ def _print(
         screen.line(f"{screen.paint('✗', 'bold red')} {failure(run.error)}")
         for line in users_part(str(run.error.get("traceback") or ""), full=full).splitlines():
             screen.line(f"  {readable(line)}")
+    if drawn is not None:
+        _draw(screen, *drawn)
     if history.nodes:
         screen.line()
         screen.table(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dalsegno.graphs.model import WorkflowSpec
     from dalsegno.viz.diagram import Diagram
 
-__all__ = ["SUFFIXES", "draw", "svg", "to_dot", "to_mermaid", "to_text"]
+__all__ = ["SUFFIXES", "draw", "picture", "picture_of", "svg", "to_dot", "to_mermaid", "to_text"]
 
 SUFFIXES = {
     ".svg": "svg",
@@ -106,6 +106,23 @@ def picture_of(
             hint = did_you_mean(name, known) or "."
             raise RenderError(f"Cannot fold `{name}`: no subworkflow has this path{hint}", format="")
     return folding.fold(picture, names)
+
+
+def picture(
+    spec: WorkflowSpec,
+    *,
+    run: RunView | None = None,
+    report: Any = None,
+    against: WorkflowSpec | RunView | None = None,
+    fold: bool | Collection[str] | None = None,
+) -> Diagram:
+    """What `draw` draws, before anybody decides how."""
+    found = picture_of(spec, report=report, against=against, fold=fold or False)
+    if run is None:
+        return found
+    if isinstance(against, RunView):
+        return differences.runs_apart(found, against, run)
+    return lay(found, run, report)
 
 
 def _folding(kind: str, fold: bool | Collection[str] | None) -> bool | Collection[str] | None:

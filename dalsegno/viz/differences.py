@@ -153,8 +153,10 @@ def _without_time(line: str) -> tuple[str, ...]:
 
 
 def _brief(line: str) -> str:
-    words = [w for w in line.split(" · ") if not w.endswith((" s", " ms"))]
-    return words[0] if words else line.split(" ")[0]
+    """The sign of a status, and how many times."""
+    words = line.split(" ")
+    times = next((w for w in words if w.startswith("×")), "")
+    return f"{words[0]} {times}".strip() if words[0] != "not" else "–"
 
 
 def _both_ways(one: DiagramEdge, two: DiagramEdge) -> DiagramEdge:
@@ -165,5 +167,9 @@ def _both_ways(one: DiagramEdge, two: DiagramEdge) -> DiagramEdge:
         change = "added"
     elif "taken" not in two.classes:
         change = "removed"
-    label = two.label if one.label == two.label else f"{one.label or '×1'} → {two.label or '×1'}"
+    label = two.label
+    if one.label != two.label:
+        words, _, count = two.label.rpartition(" ")
+        same = bool(words) and one.label.startswith(f"{words} ")
+        label = f"{one.label} → {count}" if same else f"{one.label or '×1'} → {two.label or '×1'}"
     return replace(_changed(two, change), label=f"{CHANGES[change]} {label}".strip(), base=two.base)

@@ -144,7 +144,7 @@ def test_a_failed_run_shows_where_it_goes_on(dalsegno: Any, folder: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("draw", "app.py:flow"), "--output"),
+        (("draw", "app.py:flow", "--watch"), "--watch follows a run"),
         (("draw", "app.py:flow", "-o", "flow.sgv"), "is one of .svg"),
         (("draw", "app.py:flow", "-o", "x.svg", "--run", "a", "--thread", "b"), "give one of them"),
         (("draw", "app.py:flow", "-o", "x.svg", "--thread", "b"), "Nothing was run here yet"),

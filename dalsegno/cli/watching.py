@@ -1,0 +1,154 @@
+"""`dalsegno draw --watch`: the picture is drawn anew while the run goes on.
+
+A page is written once and follows the run by itself: it reads a small file beside it (``run.live.js``)
+that is replaced whenever the database has something new. In the end the page is written once more, whole
+and for good, and that file is taken away; a page that is still open then reads itself again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.cli.exits import COMPLETED
+from dalsegno.errors import DalsegnoError, UnknownRun, UnknownThread
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Ledger, RunRecord
+    from dalsegno.runtime.seeing import Seeing
+
+PAUSE = 0.4
+"""Seconds between two looks at the database, at least."""
+_LINGER = 2.5
+"""Seconds for which an open page can still read how the run ended."""
+
+
+def watch(graph: Any, db: Path, output: Path | None, record: Callable[[Ledger], RunRecord], fold: Any) -> int:
+    """Draw a run until it no longer goes on; one that has not begun is waited for."""
+    from dalsegno.cli.screen import Screen
+    from dalsegno.runtime.seeing import Seeing
+
+    screen = Screen(sys.stderr)
+    with Seeing(graph, db) as seeing:
+        watched = _Watched(seeing, output, fold)
+        try:
+            run = _begun(seeing, record, screen)
+            screen.line(
+                f"Following run {run.run_id[:8]} on thread {run.thread}. Ctrl-C stops watching, not the run."
+            )
+            while True:
+                took = watched.draw(run)
+                if run.status != "running":
+                    break
+                time.sleep(max(PAUSE, 2 * took))  # a long run costs at most a third of a core
+                run = seeing.ledger.get(run.run_id, plain=True)
+        finally:
+            watched.end()
+    screen.line(f"Run {run.run_id[:8]}: {run.status}" + (f", {output}" if output else ""))
+    return COMPLETED
+
+
+def _begun(seeing: Seeing, record: Callable[[Ledger], RunRecord], screen: Any) -> RunRecord:
+    told = False
+    while True:
+        try:
+            return record(seeing.ledger)
+        except (UnknownRun, UnknownThread) as error:
+            if not told:
+                screen.line(f"Waiting for it to begin: {error}")
+                told = True
+            time.sleep(PAUSE)
+
+
+class _Watched:
+    """What is drawn, and the last that was drawn of it."""
+
+    def __init__(self, seeing: Seeing, output: Path | None, fold: Any) -> None:
+        self.seeing, self.output, self.fold = seeing, output, fold
+        self.is_page = output is not None and output.suffix.lower() == ".html"
+        self.seen: Any = None
+        self.last: RunRecord | None = None
+        self.layout: Any = None
+
+    @property
+    def beside(self) -> Path:
+        """The file that the page reads."""
+        assert self.output is not None
+        return self.output.with_name(f"{self.output.stem}.live.js")
+
+    def draw(self, run: RunRecord) -> float:
+        """Draws what is new; gives the seconds that took."""
+        from dalsegno.graphs.validation import check
+
+        began = time.monotonic()
+        view = self.seeing.view(run)
+        seen = (view.status, view.executions, view.pending, view.used)
+        if seen == self.seen:
+            return time.monotonic() - began
+        self.seen, self.last = seen, run
+        spec = self.seeing.graph_of(run)
+        if self.is_page:
+            self._page(spec, run, check(spec))
+        else:
+            self._picture(spec, {"run": view, "report": check(spec), "fold": self.fold})
+        return time.monotonic() - began
+
+    def _picture(self, spec: Any, given: dict[str, Any]) -> None:
+        from dalsegno import viz
+
+        if self.output is not None:
+            written = self.output.with_name(f".{self.output.stem}.part{self.output.suffix}")
+            viz.draw(spec, written, **given)
+            os.replace(written, self.output)
+            return
+        from dalsegno.cli.drawing import print_drawing
+        from dalsegno.cli.screen import Screen
+
+        screen = Screen(sys.stdout)
+        if screen.is_terminal:
+            screen.line("\x1b[H\x1b[2J")
+        print_drawing(screen, viz.picture(spec, **given))
+
+    def _page(self, spec: Any, run: RunRecord, report: Any) -> None:
+        from dalsegno import viz
+        from dalsegno.viz.layout import place
+        from dalsegno.viz.page import news, page
+
+        assert self.output is not None
+        picture = viz.picture_of(spec, report=report, fold=self.fold)
+        view = self.seeing.view(run, states=True)
+        first = self.layout is None
+        self.layout = self.layout or place(picture)
+        _replace(self.beside, news(picture, view, report))
+        if first:
+            _replace(
+                self.output, page(picture, view, report=report, layout=self.layout, live=self.beside.name)
+            )
+
+    def end(self) -> None:
+        """Leaves a page that needs nothing beside it."""
+        if not self.is_page or self.last is None or self.output is None:
+            return
+        from dalsegno import viz
+        from dalsegno.graphs.validation import check
+
+        with suppress(DalsegnoError):
+            self.last = self.seeing.ledger.get(self.last.run_id, plain=True)
+        spec = self.seeing.graph_of(self.last)
+        view = self.seeing.view(self.last, states=True)
+        viz.draw(spec, self.output, run=view, report=check(spec), fold=self.fold)
+        with suppress(KeyboardInterrupt):
+            time.sleep(_LINGER)
+        self.beside.unlink(missing_ok=True)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Puts a file in the place of another at once: nobody reads half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
