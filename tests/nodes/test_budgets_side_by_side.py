@@ -50,7 +50,7 @@ class Spending(BaseChatModel):
     ) -> ChatResult:
         if self.together is not None:
             with contextlib.suppress(threading.BrokenBarrierError):
-                self.together.wait(0.5)
+                self.together.wait(0.2)
         tokens = int(str(messages[-1].content))
         if tokens < 0:
             raise ConnectionError("no network")
@@ -98,7 +98,7 @@ def test_with_what_a_call_may_spend_branches_never_pass_the_limit(
     stopped = runner.run({}, "t1", budget=budget)
     said = message(stopped)
     assert "are held back for model calls under way" in said or "up to" in said
-    assert stopped.usage[what] <= limit
+    assert stopped.usage.get(what, 0) <= limit  # no cost where all were cancelled by the first refusal
     done = runner.resume("t1", budget=Budget(tokens=10_000, cost=10_000, prices=PRICES))
     assert (done.status, done.usage["tokens"] >= 1200) == ("completed", True)
 
