@@ -191,6 +191,10 @@ def _request(call: ToolCall) -> Any:
 
 def _message(call: ToolCall, result: Any) -> ToolMessage:
     if isinstance(result, ToolMessage):
+        content = result.content
+        if isinstance(content, list) and content and all(isinstance(part, str) for part in content):
+            # A list of texts would be run together.
+            return result.model_copy(update={"content": json.dumps(content, ensure_ascii=False)})
         return result
     raise ToolFailed(
         f"The tool `{call['name']}` gave {type(result).__name__}, and an agent takes a value. A tool that steers the "
