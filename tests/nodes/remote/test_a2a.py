@@ -33,6 +33,7 @@ from dalsegno.errors import (
     RemoteUnreachable,
 )
 from dalsegno.nodes.remote import remote
+from dalsegno.nodes.remote.clients import close
 
 
 class State(TypedDict, total=False):
@@ -44,12 +45,18 @@ class Work(AgentExecutor):
     """Does what the first word of a message says."""
 
     def __init__(self) -> None:
+        self.release = threading.Event()
+        self.reset()
+
+    def reset(self) -> None:
+        """What is under way ends, and nothing has been."""
+        self.release.set()
         self.cancelled: list[str] = []
         self.begun = threading.Event()
         self.release = threading.Event()
 
     async def execute(self, context: Any, event_queue: Any) -> None:
-        word = context.get_user_input().split()[0]
+        release, word = self.release, context.get_user_input().split()[0]
         if word == "message":
             await event_queue.enqueue_event(new_message([new_text_part("at once")], role=Role.ROLE_AGENT))
             return
@@ -61,7 +68,7 @@ class Work(AgentExecutor):
         await told.start_work(told.new_agent_message([new_text_part("thinking")]))
         if word == "wait":
             self.begun.set()
-            while not self.release.is_set():
+            while not release.is_set():
                 await asyncio.sleep(0.01)
         if word in ("fail", "reject", "back", "login"):
             end = {
@@ -108,7 +115,9 @@ class Served:
     def start(
         self, *, streaming: bool, binding: str = "JSONRPC", at: str | None = None
     ) -> Callable[[], None]:
-        listener = socket.socket()
+        listener = socket.socket(
+            socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+        )  # so that it has no delay
         listener.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         card = AgentCard(
@@ -175,40 +184,54 @@ class Served:
         return heard
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Served]]:
-    stops = []
+@pytest.fixture(scope="module")
+def standing() -> Iterator[Callable[..., Served]]:
+    """Agents of a kind, started once: a start and an end take longer than a question."""
+    known: dict[Any, tuple[Served, Callable[[], None]]] = {}
 
-    def start(**options: Any) -> Served:
-        served = Served()
-        stops.append(served.start(**{"streaming": False, **options}))
-        return served
+    def serve(**options: Any) -> Served:
+        key = tuple(sorted(options.items()))
+        if key not in known:
+            served = Served()
+            known[key] = served, served.start(**{"streaming": False, **options})
+        return known[key][0]
 
-    yield start
-    from dalsegno.nodes.remote.clients import close
-
-    close()
-    for stop in stops:
+    yield serve
+    for served, stop in known.values():
+        served.work.release.set()
         stop()
 
 
-@pytest.fixture(params=["streamed", "polled", "rest"])
+@pytest.fixture
+def serve(standing: Callable[..., Served]) -> Iterator[Callable[..., Served]]:
+    used = []
+
+    def start(**options: Any) -> Served:
+        served = standing(**options)
+        used.append(served)
+        served.work.reset()
+        served.heard.clear()
+        served.refuse = lambda path: None
+        return served
+
+    yield start
+    close()
+    for served in used:
+        served.work.reset()
+
+
+KINDS = {"streamed": {"streaming": True}, "polled": {}, "rest": {"binding": "HTTP+JSON"}}
+
+
+@pytest.fixture(params=KINDS)
 def worker(request: pytest.FixtureRequest, serve: Callable[..., Served]) -> Served:
     """An agent that streams, one that is polled, and one that speaks A2A's other binding."""
-    options = {"streamed": {"streaming": True}, "polled": {}, "rest": {"binding": "HTTP+JSON"}}
-    return serve(**options[request.param])
+    return serve(**KINDS[request.param])
 
 
 def asking(worker: Served, **options: Any) -> Any:
-    options = {
-        "prompt": "{question}",
-        "writes": "answer",
-        "allow_private": True,
-        "timeout": 20,
-        "poll": 0.01,
-        **options,
-    }
-    return remote(worker.url, protocol="a2a", **options)
+    usual = {"prompt": "{question}", "writes": "answer", "allow_private": True, "timeout": 20, "poll": 0.01}
+    return remote(worker.url, protocol="a2a", **usual | options)
 
 
 @pytest.fixture(params=["sync", "async"])
