@@ -8,10 +8,13 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
     generate_critique_revise,
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
+from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 
 __all__ = [
+    "Check",
+    "Checked",
     "Drafts",
     "FallbackChain",
     "GroundedAnswer",
@@ -23,5 +26,6 @@ __all__ = [
     "fallback_chain",
     "generate_critique_revise",
     "grounded_answer",
+    "output_validation",
     "sequential",
 ]

@@ -1,0 +1,186 @@
+"""Pattern 23: check the form, then the content, repair what is wrong, and escalate what cannot be repaired."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.model import END, START, Loop
+from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.roles import Cast, Role
+from dalsegno.graphs.patterns.states import read
+from dalsegno.graphs.workflow import Workflow
+
+_PRODUCER = "Do what is asked, and answer with the result alone.\n\n{request}"
+_CONTENT = """Check the content of this output against what was asked for: facts, completeness, tone. List the
+problems, one each; none if there are none.
+
+Asked for: {request}
+
+Output: {output}"""
+_REPAIR = """Repair the output so that none of the problems is left, and answer with the output alone.
+
+Asked for: {request}
+
+Output: {output}
+
+Problems: {check.problems}"""
+
+
+class Check(TypedDict):
+    """What is wrong with an output, a sentence each; nothing, if it is valid."""
+
+    problems: list[str]
+
+
+class Checked(TypedDict, total=False):
+    """The state: extend it for roles that need more.
+
+    `request` is what was asked for, `output` what is checked, `check` what the last check found; `outcome` is set at
+    the end.
+    """
+
+    request: Any
+    output: Any
+    check: Check
+    outcome: Literal["valid", "escalated"]
+
+
+@pattern(23, bound="4 * repairs + (5 if producer else 4)")
+def output_validation(
+    form: Any,
+    content: Any,
+    repair: Any,
+    *,
+    producer: Any = None,
+    escalate: Any = None,
+    repairs: int = 3,
+    state: Any = Checked,
+    name: str = "output_validation",
+    version: str = "1",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workflow:
+    """Check an output's form, then its content; repair what is wrong, and escalate what cannot be repaired.
+
+    When
+    ----
+    What comes out is handed to a program, or to somebody who must be able to rely on it: JSON, a query, a letter.
+    The cheap check comes first, and the dear one is not asked about what has not even the form.
+
+    When not
+    --------
+    The answer of one model only needs a schema: `agent(..., output=...)` sends what does not fit back by itself.
+    There is no valid and invalid, only better and worse (`generate_critique_revise`).
+
+    Parameters
+    ----------
+    form
+        ``state -> {"problems"}``, of ``state["output"]``; or a type, which the output must fit.
+    content
+        ``state -> {"problems"}``, asked only where the form is right.
+    repair
+        ``state -> output``, of ``state["output"]`` and ``state["check"]["problems"]``.
+    producer
+        ``state -> output``, of ``state["request"]``. None: the output is given.
+    escalate
+        ``state -> update``: what is done with an output that is still invalid. None: the outcome says so.
+    repairs
+        The most of them, of both kinds together.
+    state
+        `Checked` or a schema with its keys.
+    options
+        Keywords of `Workflow.add_node` by node: ``{"content": {"timeout": 30}}``.
+
+    Bound
+    -----
+    The producer, if there is one; both checks and their verdict, and again with a repair for each of `repairs`; and
+    `escalate`.
+
+    Failure
+    -------
+    What is invalid after the last repair is escalated: `outcome` is ``"escalated"``, and ``check`` has the problems.
+    A role that fails, fails the run, which is resumed there.
+
+    Source
+    ------
+    Guardrails and retries in practice; the two-stage check is syntactic and semantic validation, as of compilers.
+
+    Example
+    -------
+    >>> from dalsegno.graphs.patterns import output_validation
+    >>> def form(state) -> dict:
+    ...     return {"problems": [] if state["output"].endswith(".") else ["no full stop"]}
+    >>> def content(state) -> dict:
+    ...     return {"problems": [] if "rain" in state["output"] else ["no rain"]}
+    >>> def repair(state) -> str:
+    ...     return "It will rain."
+    >>> flow = output_validation(form, content, repair)
+    >>> given = {"output": "Sun"}
+    >>> flow.compile().invoke(given)["outcome"]
+    'valid'
+    """
+    if isinstance(repairs, bool) or not isinstance(repairs, int) or repairs < 0:
+        raise DefinitionError(f"output_validation(repairs={repairs!r}): a whole number of times, 0 or more.")
+    flow = Workflow(name, state, version=version)
+    cast = Cast("output_validation", flow, options)
+    if producer is not None:
+        cast.add(Role(name="producer", key="output", prompt=_PRODUCER), producer)
+        flow.add_edge(START, "producer")
+    fitting = _fits(form) if inspect.isclass(form) or hasattr(form, "__origin__") else form
+    cast.add(Role(name="form", key="check", type=Check), fitting)
+    cast.add(Role(name="content", key="check", type=Check, prompt=_CONTENT), content)
+    cast.own("verdict", _verdict)
+    if escalate is not None:
+        cast.add(Role(name="escalate"), escalate)
+    else:
+        cast.own("escalate", _escalated)
+
+    flow.add_edge("producer" if producer is not None else START, "form")
+    flow.add_conditional_edges("form", _found, {"right": "content", "wrong": "verdict"})
+    flow.add_edge("content", "verdict")
+    again: str | Loop = "escalate"
+    if repairs:
+        cast.add(Role(name="repair", key="output", prompt=_REPAIR), repair)
+        flow.add_edge("repair", "form")
+        again = Loop("repair", max=repairs, on_exhausted="escalate")
+    flow.add_conditional_edges("verdict", _found, {"right": END, "wrong": again})
+    return flow.add_edge("escalate", END)
+
+
+def _found(state: Any) -> Literal["right", "wrong"]:
+    return "wrong" if read(state, "check")["problems"] else "right"
+
+
+def _verdict(state: Any) -> dict[str, str]:
+    return {"outcome": "valid" if _found(state) == "right" else "escalated"}
+
+
+def _escalated(state: Any) -> dict[str, str]:
+    return {"outcome": "escalated"}
+
+
+def _fits(kind: Any) -> Any:
+    """A check that an output is of a type."""
+    adapter = TypeAdapter(kind)
+
+    def fits(state: Any) -> Check:
+        output = read(state, "output")
+        try:
+            adapter.validate_json(output) if isinstance(output, str | bytes) else adapter.validate_python(
+                output
+            )
+        except ValidationError as error:
+            return {"problems": [_in_words(one) for one in error.errors(include_url=False)]}
+        return {"problems": []}
+
+    return fits
+
+
+def _in_words(error: Any) -> str:
+    place = ".".join(map(str, error["loc"]))
+    return f"{place}: {error['msg']}" if place else str(error["msg"])
