@@ -17,6 +17,8 @@ from dalsegno.checkpoints.identities import lengthen, shorten
 GROUP = 512
 """Checkpoints read at once when they are listed."""
 
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False)
+
 _COLUMNS = (
     "c.id, p.thread_id, p.checkpoint_ns, c.place, c.checkpoint_id, c.parent_id, c.body, "
     "c.metadata, c.metadata_type, c.metadata_blob"
@@ -69,7 +71,7 @@ def dump_metadata(
 def _searchable(metadata: Mapping[str, Any]) -> str:
     """JSON that SQLite finds everything in: it misreads some escapes of characters beyond the BMP, so
     they are written as they are. Raises ValueError for lone surrogates, which have no bytes."""
-    text = json.dumps(metadata, allow_nan=False, ensure_ascii=False)
+    text = _JSON.encode(metadata)
     text.encode()
     return text
 
