@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -11,12 +10,12 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
 from dalsegno.errors import DefinitionError, did_you_mean
-from dalsegno.nodes.conversation import Answer, Ask, Corrected, Offer, Rules, Talk, Use, conversation
-from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.conducting import Conductor
+from dalsegno.nodes.conversation import Answer, Offer, Rules, Talk, conversation
 from dalsegno.nodes.models import check_model, resolved
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.prompts import Prompt, Told
-from dalsegno.nodes.structured import Output, Said
+from dalsegno.nodes.structured import Output
 from dalsegno.nodes.toolbox import Toolbox
 
 MESSAGES = "messages"
@@ -166,46 +165,15 @@ class Agent(Player):
         AnswerInvalid
             The model's answer did not fit, to the last correction.
         """
-        config, counted = ensure_config(config), Counter[str]()
         self.toolbox.open()
-
-        def do(step: Any) -> Any:
-            if isinstance(step, Ask):
-                return self._said(self._asking(step.offer).invoke(list(step.messages), config))
-            if isinstance(step, Use):
-                return self.toolbox.use(step.calls, config, counted)
-            return self._corrected(step)
-
-        talk = self._talk(input)
-        step = next(talk)
-        while True:
-            try:
-                step = talk.send(do(step))
-            except StopIteration as end:
-                return self._update(end.value)
+        return self._update(self._conductor(config).run(self._talk(input)))
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
-        config, counted = ensure_config(config), Counter[str]()
         await self.toolbox.aopen()
-
-        async def do(step: Any) -> Any:
-            if isinstance(step, Ask):
-                return self._said(await self._asking(step.offer).ainvoke(list(step.messages), config))
-            if isinstance(step, Use):
-                return await self.toolbox.ause(step.calls, config, counted)
-            return self._corrected(step)
-
-        talk = self._talk(input)
-        step = next(talk)
-        while True:
-            done = await do(step)
-            try:
-                step = talk.send(done)
-            except StopIteration as end:
-                return self._update(end.value)
+        return self._update(await self._conductor(config).arun(self._talk(input)))
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -219,6 +187,9 @@ class Agent(Player):
             tool_calls=self.max_tool_calls,
         )
         return conversation(rules, self.told.to(state, node=self.place))
+
+    def _conductor(self, config: RunnableConfig | None) -> Conductor:
+        return Conductor(self._asking, self.toolbox, self.output, ensure_config(config))
 
     def _asking(self, offer: Offer) -> Runnable[Any, Any]:
         """The model, with the tools and the schema it is offered."""
@@ -248,16 +219,6 @@ class Agent(Player):
         }
         offered = [*tools, answer] if offer == "tools" else [answer]
         return model.bind_tools(offered, tool_choice="any")  # type: ignore[no-any-return]  # as before
-
-    def _said(self, result: Any) -> Said:
-        if isinstance(result, Mapping) and self.output is not None:
-            return self.output.said(result)
-        return Said(result)
-
-    def _corrected(self, step: Corrected) -> None:
-        execution = current_execution()
-        if execution is not None and execution.context is not None:
-            execution.context.acted(execution.whole, "agent", "corrected", {"correction": step.number})
 
     # -- what is written ----------------------------------------------------------------------------
 

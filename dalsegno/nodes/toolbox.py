@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
+from dalsegno.nodes.recalling import keep, recalled
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only
 
@@ -81,24 +82,27 @@ class Toolbox:
         self.tools.update({tool.name: tool for tool in tools})
 
     def use(
-        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str]
+        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str], turn: str = ""
     ) -> list[ToolMessage]:
         """Make the calls, each in a thread of its own where there are several; results in their order.
 
-        `counted` are the calls that this execution has made before, see `key_of`.
+        `counted` are the calls that this execution has made before, see `key_of`; `turn` is the conversation in which
+        results are kept, and read back when the execution is repeated.
         """
         keys = [key_of(call, counted) for call in calls]
         if len(calls) == 1:
-            return [self._use(calls[0], config, keys[0])]
+            return [self._use(calls[0], config, keys[0], turn)]
         with get_executor_for_config(ensure_config(config)) as executor:
-            return list(executor.map(lambda call, key: self._use(call, config, key), calls, keys))
+            return list(executor.map(lambda call, key: self._use(call, config, key, turn), calls, keys))
 
     async def ause(
-        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str]
+        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str], turn: str = ""
     ) -> list[ToolMessage]:
         """`use` in the running event loop."""
         keys = [key_of(call, counted) for call in calls]
-        tasks = [asyncio.ensure_future(self._ause(c, config, k)) for c, k in zip(calls, keys, strict=True)]
+        tasks = [
+            asyncio.ensure_future(self._ause(c, config, k, turn)) for c, k in zip(calls, keys, strict=True)
+        ]
         try:
             return await gather_with_concurrency(config.get("max_concurrency"), *map(_waited, tasks))
         except BaseException:
@@ -107,32 +111,45 @@ class Toolbox:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    def _use(self, call: ToolCall, config: RunnableConfig, key: str) -> ToolMessage:
+    def _use(self, call: ToolCall, config: RunnableConfig, key: str, turn: str) -> ToolMessage:
         problem = self._unfit(call)
         if problem is not None:
             return failed(call, problem)
         tool = self.tools[call["name"]]
         with _part(call["name"], key):
+            before = recalled(f"result {turn}") if turn else None
+            if isinstance(before, ToolMessage):
+                return before
             try:
                 if is_async_only(tool):
-                    return _message(call, BACKGROUND.run(tool.ainvoke(_request(call), config)))
-                return _message(call, tool.invoke(_request(call), config))
+                    result = _message(call, BACKGROUND.run(tool.ainvoke(_request(call), config)))
+                else:
+                    result = _message(call, tool.invoke(_request(call), config))
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
+            if turn and result.status == "success":
+                keep(f"result {turn}", result)
+            return result
 
-    async def _ause(self, call: ToolCall, config: RunnableConfig, key: str) -> ToolMessage:
+    async def _ause(self, call: ToolCall, config: RunnableConfig, key: str, turn: str) -> ToolMessage:
         problem = self._unfit(call)
         if problem is not None:
             return failed(call, problem)
         with _part(call["name"], key):
+            before = await asyncio.to_thread(recalled, f"result {turn}") if turn else None
+            if isinstance(before, ToolMessage):
+                return before
             try:
-                return _message(call, await self.tools[call["name"]].ainvoke(_request(call), config))
+                result = _message(call, await self.tools[call["name"]].ainvoke(_request(call), config))
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
+            if turn and result.status == "success":
+                await asyncio.to_thread(keep, f"result {turn}", result)
+            return result
 
     def _unfit(self, call: ToolCall) -> str | None:
         """Why a call cannot be made: no such tool, or an argument that it does not have."""

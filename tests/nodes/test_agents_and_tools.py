@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import operator
 import threading
 from collections.abc import Callable
@@ -17,11 +16,11 @@ from langchain_core.tools import tool as langchain_tool
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel
 
-from dalsegno import END, START, Budget, Runner, Workflow, agent, effect, human, tool
+from dalsegno import END, START, Budget, RetryPolicy, Runner, Workflow, agent, effect, human, tool
 from dalsegno.errors import AnswerInvalid, DefinitionError
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import NodeFinished, PolicyActed
-from dalsegno.testing import Reply, ScriptedChatModel
+from dalsegno.testing import Reply, ScriptedChatModel, crash_test
 
 Play = Callable[[Any, Any], dict[str, Any]]
 
@@ -319,62 +318,117 @@ def test_what_a_tool_answers_is_told_to_whoever_listens(tmp_path: Path) -> None:
 
 # -- crashes -----------------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize("is_async", [False, True])
-def test_an_effect_in_a_tool_is_done_once_for_the_same_call_over_a_resume(
-    tmp_path: Path, is_async: bool
-) -> None:
-    charged: list[int] = []
-    keys: list[str] = []
-    broken = [True]
-
-    def charge(amount: int) -> str:
-        execution = current_execution()
-        assert execution
-        keys.append(execution.idempotency_key)
-        return effect("charge", lambda: charged.append(amount) or f"receipt {len(charged)}")  # type: ignore[func-returns-value]
-
-    def fail_once(messages: list[BaseMessage]) -> str:
-        if broken.pop():
-            raise ConnectionError("the model is gone")
-        return "never"
-
-    first = [call("charge", amount=5), call("charge", amount=5), call("charge", amount=7)]
-    script = [first, fail_once, first, Reply("Paid.", expect=["receipt 1", "receipt 2", "receipt 3"])]
-    with ScriptedChatModel(script) as model:
-        flow = asking(agent(model, "Pay", tools=[charge], writes="answer"))
-        with Runner(flow, db=tmp_path / "r.db") as runner:
-            if is_async:
-                assert asyncio.run(runner.arun({}, "t")).status == "failed"
-                assert asyncio.run(runner.aresume("t")).output["answer"] == "Paid."
-            else:
-                assert runner.run({}, "t").status == "failed"
-                assert runner.resume("t").output["answer"] == "Paid."
-    assert sorted(charged) == [5, 5, 7]
-    assert len(set(keys)) == 3
-    assert sorted(keys[:3]) == sorted(keys[3:])
+GONE = ConnectionError("the model is gone")
 
 
-def test_a_model_that_asks_for_something_else_after_a_crash_is_given_no_others_result(tmp_path: Path) -> None:
-    charged: list[int] = []
+class Till:
+    """Charges cards: what it charged, and under which keys it was asked to."""
 
-    def charge(amount: int) -> str:
-        return effect("charge", lambda: charged.append(amount) or f"receipt for {amount}")  # type: ignore[func-returns-value]
+    def __init__(self) -> None:
+        self.charged: list[int] = []
+        self.keys: list[str] = []
 
-    gone = ConnectionError("the model is gone")
+    def tool(self) -> Callable[..., str]:
+        def charge(amount: int) -> str:
+            execution = current_execution()
+            assert execution
+            self.keys.append(execution.idempotency_key)
+            return effect("charge", self._charge, amount)
+
+        return charge
+
+    def _charge(self, amount: int) -> str:
+        self.charged.append(amount)
+        return f"receipt for {amount}"
+
+
+def test_a_tool_loop_that_broke_off_goes_on_where_it_was(tmp_path: Path, drive: Callable[..., Any]) -> None:
+    made: list[int] = []
+
+    def note(n: int) -> str:
+        made.append(n)
+        return f"noted {n}"
+
     script = [
-        call("charge", amount=5),
-        gone,
-        call("charge", amount=7),
-        Reply("Paid.", expect="receipt for 7"),
+        [call("note", n=1), call("note", n=2)],
+        call("note", n=3),
+        GONE,
+        Reply("Done.", expect=["noted 1", "noted 2", "noted 3"]),
     ]
-    with (
-        ScriptedChatModel(script) as model,
-        Runner(asking(agent(model, "Pay", tools=[charge], writes="answer")), db=tmp_path / "r.db") as runner,
-    ):
-        runner.run({}, "t")
-        assert runner.resume("t").status == "completed"
-    assert charged == [5, 7]
+    told: list[Any] = []
+    with ScriptedChatModel(script) as model:
+        flow = asking(agent(model, "Note", tools=[note], writes="answer"))
+        with Runner(flow, db=tmp_path / "r.db") as runner:
+            assert drive(runner, "run", {}, thread="t").status == "failed"
+        with Runner(flow, db=tmp_path / "r.db", on_event=told.append) as runner:
+            result = drive(runner, "resume", "t")
+    assert (result.output["answer"], result.usage["model_calls"]) == ("Done.", 4)
+    assert sorted(made) == [1, 2, 3]
+    acted = [(e.policy, e.what, e.detail) for e in told if isinstance(e, PolicyActed)]
+    assert acted == [("agent", "recalled", {"tool_calls": 2}), ("agent", "recalled", {"tool_calls": 1})]
+
+
+def test_a_retry_goes_on_where_the_attempt_before_was(tmp_path: Path, drive: Callable[..., Any]) -> None:
+    with ScriptedChatModel(
+        [call("add", a=1, b=2), GONE, Reply("3", expect=lambda m: last(m) == "3")]
+    ) as model:
+        again = RetryPolicy(max_attempts=2, initial_interval=0, jitter=False)
+        flow = asking(agent(model, "?", tools=[add], writes="answer"), retry=again)
+        with Runner(flow, db=tmp_path / "r.db") as runner:
+            assert drive(runner, "run", {}, thread="t").output["answer"] == "3"
+
+
+def test_a_tool_that_failed_before_is_used_again(tmp_path: Path, drive: Callable[..., Any]) -> None:
+    results: list[Any] = [ConnectionError("no network"), "rain"]
+
+    def look() -> str:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return str(result)
+
+    script = [
+        call("look"),
+        Reply(GONE, expect="no network"),
+        Reply("Rain.", expect=lambda m: last(m) == "rain"),
+    ]
+    with ScriptedChatModel(script) as model:
+        flow = asking(agent(model, "?", tools=[look], writes="answer"))
+        with Runner(flow, db=tmp_path / "r.db") as runner:
+            assert drive(runner, "run", {}, thread="t").status == "failed"
+            assert drive(runner, "resume", "t").output["answer"] == "Rain."
+
+
+def test_with_another_prompt_it_begins_anew_and_an_effect_is_still_done_once_for_the_same_call(
+    tmp_path: Path, drive: Callable[..., Any]
+) -> None:
+    till = Till()
+    first = [call("charge", amount=5), call("charge", amount=5), call("charge", amount=7)]
+    script = [first, GONE, [*first, call("charge", amount=8)], Reply("Paid.", expect="receipt for 8")]
+    with ScriptedChatModel(script) as model:
+        player = agent(model, "Pay", tools=[till.tool()], writes="answer")
+        with Runner(asking(player), db=tmp_path / "r.db") as runner:
+            assert drive(runner, "run", {}, thread="t").status == "failed"
+        with Runner(asking(player.with_(prompt="Pay now")), db=tmp_path / "r.db") as runner:
+            assert drive(runner, "resume", "t").output["answer"] == "Paid."
+    assert sorted(till.charged) == [5, 5, 7, 8]
+    assert sorted(till.keys[:3]) == sorted(key for key in till.keys[3:] if key in till.keys[:3])
+    assert len(set(till.keys)) == 4
+
+
+def test_it_ends_the_same_wherever_it_is_killed(tmp_path: Path) -> None:
+    def answering(messages: list[BaseMessage]) -> Any:
+        results = [m for m in messages if m.type == "tool"]
+        return (
+            f"{len(results)} results"
+            if len(results) > 2
+            else [call("add", a=len(results), b=n) for n in (1, 2)]
+        )
+
+    model = ScriptedChatModel([], then=answering)
+    report = crash_test(asking(agent(model, "?", tools=[add], writes="answer")), {})
+    assert report.kills > 4
+    report.raise_for_failures()
 
 
 # -- what cannot be meant ----------------------------------------------------------------------------

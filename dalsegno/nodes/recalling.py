@@ -1,0 +1,50 @@
+"""What was said in an execution before its process died: kept beside its effects, and read back when it is repeated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict, messages_from_dict
+
+from dalsegno.nodes.execution import current_execution
+
+
+def digest_of(messages: Sequence[BaseMessage], offered: Sequence[str]) -> str:
+    """A hash of a conversation and of the tools that are offered in it, without the ids that models make up."""
+    said = [_plain(message) for message in messages]
+    return hashlib.sha256(json.dumps([said, list(offered)], default=str).encode()).hexdigest()[:16]
+
+
+def recalled(name: str) -> BaseMessage | None:
+    """The message that was kept under a name in this execution; None where there is none, or no run."""
+    execution = current_execution()
+    if execution is None or execution.context is None:
+        return None
+    found, kept = execution.context.effects.effect_get(execution.idempotency_key, name)
+    return messages_from_dict([kept])[0] if found else None
+
+
+def keep(name: str, message: BaseMessage) -> None:
+    """Keep a message, in a commit of its own; one that is no plain data is not kept, and will be asked for again."""
+    execution = current_execution()
+    if execution is None or execution.context is None:
+        return
+    plain = message_to_dict(message)
+    try:
+        json.dumps(plain)
+    except (TypeError, ValueError):
+        return
+    context = execution.context
+    context.effects.effect_put(context.run_id, context.thread, execution.idempotency_key, name, plain)
+
+
+def _plain(message: BaseMessage) -> list[Any]:
+    said: list[Any] = [message.type, message.content]
+    if isinstance(message, AIMessage):
+        said.append([[call["name"], call["args"], call["id"]] for call in message.tool_calls])
+    if isinstance(message, ToolMessage):
+        said += [message.tool_call_id, message.status]
+    return said
