@@ -147,8 +147,8 @@ class Campaign:
         image: Image = {}
         with self._place as place:
             for number, kill in enumerate(kills):
-                if not any(deed.number >= (kill.write or 0) for deed in deeds):
-                    break
+                if number and not any(deed.number >= (kill.write or 0) for deed in deeds):
+                    break  # it ended before
                 image = place.after_power_cut(kill, deeds, image)
                 killed += 1
                 watch = place.watch(None, record=True) if number + 1 < len(kills) else None

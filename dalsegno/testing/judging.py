@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dalsegno.errors import DatabaseInvalid
 from dalsegno.testing.kills import Kill
 from dalsegno.testing.observing import Record
 from dalsegno.testing.playing import output_of
@@ -132,8 +133,9 @@ def judged(
     """
     known = set(reference.starts)
     kept = set(story.checked[1]) if story.checked else story.acknowledged
-    if story.checked and story.checked[0] != "ok":
-        error = error or f"SQLite finds the database damaged: {story.checked[0]}"
+    damage = story.checked[0] if story.checked and story.checked[0] != "ok" else None
+    if error is not None and DatabaseInvalid.__name__ in error:
+        damage = damage or "it is refused"
     ended = story.outcome is not None
     forgotten = sorted(story.acknowledged - kept)
     different = differences(story, reference, same)
@@ -153,6 +155,7 @@ def judged(
         unexpected=tuple(sorted(set(story.starts) - known)),
         different=tuple(different),
         error=error,
+        damage=damage,
     )
 
 

@@ -37,6 +37,8 @@ class CrashPoint:
         ledger's journal of executions.
     error
         Why a process did not get to an end: its traceback, or that it hung.
+    damage
+        What is wrong with the database itself.
     printed
         The last lines that its processes printed, where the point failed.
     """
@@ -52,6 +54,7 @@ class CrashPoint:
     unexpected: tuple[str, ...] = ()
     different: tuple[str, ...] = ()
     error: str | None = None
+    damage: str | None = None
     printed: str = ""
 
     @property
@@ -73,6 +76,8 @@ class CrashPoint:
             ("executed, and not in the undisturbed run", self.unexpected),
         )
         found = [f"{what}: {', '.join(names)}" for what, names in named if names]
+        if self.damage:
+            found.append(f"the database is damaged: {self.damage}")
         return found + list(self.different) + ([self.error] if self.error else [])
 
     def __str__(self) -> str:
@@ -170,6 +175,7 @@ class CrashReport:
             ("executions not in the undisturbed run", sum(len(p.unexpected) for p in points)),
             ("runs with another result", sum(bool(p.different) for p in points)),
             ("runs that did not end", sum(p.error is not None for p in points)),
+            ("databases that were damaged", sum(p.damage is not None for p in points)),
         ]
         undisturbed = f"{self.status}, {self.commits} commits, {self.executions} executions"
         if self.writes:

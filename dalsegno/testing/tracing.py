@@ -28,7 +28,8 @@ _FORKED, _VFORKED, _CLONED, _EXECUTED = 1, 2, 3, 4
 _SECCOMP, _STOPPED = 7, 128
 # System calls stand out, threads and children come along, all die with the tracer.
 _OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x80 | 0x100000
-_CALL_ENDED = signal.SIGTRAP | 0x80
+_TRAP = 5  # SIGTRAP, which Windows does not know
+_CALL_ENDED = _TRAP | 0x80
 _WALL = 0x40000000
 
 # Places of registers in x86_64's `struct user`, and register sets of aarch64.
@@ -158,7 +159,7 @@ class Tracer:
         elif sign == _CALL_ENDED:
             self._left(thread, watcher)
         elif event == _STOPPED:
-            _ptrace(_CONTINUE if sign == signal.SIGTRAP else _LISTEN, thread)
+            _ptrace(_CONTINUE if sign == _TRAP else _LISTEN, thread)
         elif event in (_FORKED, _VFORKED, _CLONED, _EXECUTED, _SECCOMP):
             _ptrace(_CONTINUE, thread)
         else:
