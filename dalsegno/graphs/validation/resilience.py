@@ -181,10 +181,10 @@ def remote_without_handling(facts: Facts) -> Iterator[Finding]:
     Networks fail. One refused connection ends the run.
 
     ## Example
-        flow.add_node("ask", remote("https://agents.example.org"))
+        flow.add_node("ask", remote("https://agents.example.org", "answer"))
 
     ## Use instead
-        flow.add_node("ask", remote("https://agents.example.org"), retry=RetryPolicy(max_attempts=3))
+        flow.add_node("ask", remote("https://agents.example.org", "answer"), retry=RetryPolicy(max_attempts=3))
     """
     for node in facts.order:
         handled = any(node.policies.get(p) is not None for p in ("retry", "fallback", "breaker"))

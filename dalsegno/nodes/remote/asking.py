@@ -19,7 +19,15 @@ T = TypeVar("T")
 
 Headers = Mapping[str, str | SecretStr] | Callable[[], Mapping[str, str | SecretStr]]
 
-_OURS = {"content-length", "content-type", "host", "idempotency-key", "traceparent", "transfer-encoding"}
+_OURS = {
+    "accept-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "idempotency-key",
+    "traceparent",
+    "transfer-encoding",
+}
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
@@ -32,7 +40,7 @@ def asked_of(
     sent: dict[str, str] = {}
     marked = idempotency_key(current_execution()) if key else None
     if marked is not None:
-        sent["idempotency-key"] = marked
+        sent["Idempotency-Key"] = marked
     sent.update(_trace())
     return Asked(
         agent=f"`{name}` at {shown(url)}",
@@ -94,7 +102,7 @@ def revealed(headers: Headers | None) -> dict[str, str]:
         One is no header, or one that is ours to send.
     """
     given = headers() if callable(headers) else headers
-    return {name.lower(): _value(name, value) for name, value in (given or {}).items()}
+    return {name: _value(name, value) for name, value in (given or {}).items()}
 
 
 def _value(name: str, value: Any) -> str:
