@@ -58,6 +58,8 @@ def print_certificate(screen: Screen, certificate: Certificate) -> None:
         else:
             rows.append((name.replace("_", " "), value))
     rows.append(("longest run", walk(certificate.witness)))
+    if certificate.undecided:
+        rows.append(("not decided", certificate.undecided))
     assumptions = list(
         dict.fromkeys(a for b in certificate.bounds.values() if b.value is not None for a in b.assumptions)
     )

@@ -9,6 +9,7 @@ from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import listed
 from dalsegno.graphs.validation.report import Bound, Certificate
+from dalsegno.graphs.validation.states import UNDECIDED
 from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Walks
 from dalsegno.graphs.validation.timing import (
     going_on,
@@ -67,9 +68,18 @@ class _Certifier:
             level_supersteps=level.bound,
             longest_found=found,
             exact=is_exact,
+            undecided=self._undecided(is_exact),
             fingerprint=self.facts.spec.fingerprint(),
             executions_by_node=self._by_node(),
         )
+
+    def _undecided(self, is_exact: bool) -> str | None:
+        """What `exact` could not find out, of this level or of one inside."""
+        asked = not is_exact or any(edge.kind == "join" for edge in self.facts.edges)
+        if asked and self.facts.undecided:
+            return UNDECIDED
+        inside = ((name, part.undecided) for name, part in self.inner.items() if part.undecided)
+        return next((f"in `{name}`: {why}" for name, why in inside), None)
 
     def _level(self) -> BoundedWalk:
         """The bound on the supersteps of this level alone."""

@@ -324,8 +324,17 @@ class Facts:
     @cached_property
     def states(self) -> States | None:
         """Every state of every run, where that is asked for and can be decided."""
+        return self._explored[0]
+
+    @property
+    def undecided(self) -> bool:
+        """Whether every state was to be visited, and there are too many of them."""
+        return not self._explored[1]
+
+    @cached_property
+    def _explored(self) -> tuple[States | None, bool]:
         if not self.exact or self.endless:
-            return None
+            return None, True
         from dalsegno.graphs.validation.states import explore
 
         return explore(self)

@@ -80,7 +80,8 @@ class Certificate:
     `bounds` has the keys ``supersteps``, ``executions``, ``model_calls`` and ``seconds``.
     `level_supersteps` are those of this level alone (a subworkflow weighs 1), which the kernel
     enforces; `supersteps` has a subworkflow weigh 1 + its own. `longest_found` is the length of the
-    witness: where it is less than `supersteps`, `exact` is False. `executions_by_node` names the nodes
+    witness: where it is less than `supersteps`, `exact` is False. `undecided` says what was to be found out with
+    `exact=True`, and could not be within its limit. `executions_by_node` names the nodes
     of subworkflows ``"node/inner"``.
     """
 
@@ -90,6 +91,7 @@ class Certificate:
     exact: bool
     fingerprint: str
     executions_by_node: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    undecided: str | None = None
 
     @property
     def supersteps(self) -> int | None:
@@ -122,7 +124,7 @@ class Certificate:
         return self.bounds["supersteps"].assumptions
 
     def to_dict(self) -> dict[str, Any]:
-        """The certificate as the JSON of `check`."""
+        """The certificate as the JSON of `check`; `undecided` is there where something is."""
         return {
             "supersteps": self.supersteps,
             "executions": self.executions,
@@ -132,6 +134,7 @@ class Certificate:
             "witness": list(self.witness),
             "assumptions": list(self.assumptions),
             "fingerprint": self.fingerprint,
+            **({"undecided": self.undecided} if self.undecided else {}),
         }
 
 

@@ -51,12 +51,22 @@ class _TooMany(Exception):
     pass
 
 
-def explore(facts: Facts) -> States | None:
-    """Visit every state; None where that is not decided, or where a run need not end."""
+UNDECIDED = (
+    f"there are more than {MOST_STATES:,} states: whether a run is as long as the bound, and whether joins are left "
+    "half-filled, was not found out. The bounds hold."
+)
+"""What is said where there were too many states, or too many ways from one to the next."""
+
+
+def explore(facts: Facts) -> tuple[States | None, bool]:
+    """Visit every state: what was found, and whether it was decided.
+
+    Nothing is found where there are too many of them, which is not decided, or where a run need not end.
+    """
     try:
-        return _Explorer(facts).run()
+        return _Explorer(facts).run(), True
     except _TooMany:
-        return None
+        return None, False
 
 
 class _Explorer:

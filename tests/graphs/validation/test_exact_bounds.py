@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dalsegno.errors import MissingExtra
-from dalsegno.graphs.model import END, START, WorkflowSpec
+from dalsegno.graphs.model import END, START, NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation import check
 
 HAS_SCIPY = importlib.util.find_spec("scipy") is not None
@@ -88,3 +88,34 @@ def test_the_states_find_a_join_that_is_refilled_in_part():
     assert found[1].message == (
         "the join [a, b] → d keeps a half-filled token at the end: some run ends so. Align the branches."
     )
+
+
+def wide(branches: int) -> WorkflowSpec:
+    """So many branches at once, each with a choice of two, and a join of two of them."""
+    numbers = range(branches)
+    made = Builder("fork", *(f"b{n}" for n in numbers), *(f"x{n}" for n in numbers), "end").edge(START, "fork")
+    for n in numbers:
+        made.edge("fork", f"b{n}").choice(f"b{n}", f"x{n}", END).edge(f"x{n}", END)
+    return made.join(("x0", "x1"), "end").edge("end", END).spec()
+
+
+@needs_scipy
+def test_past_its_limit_the_search_of_all_states_says_that_it_did_not_decide():
+    certificate = check(wide(12), exact=True).certificate
+    assert certificate.undecided.startswith("there are more than 50,000 states")
+    assert certificate.to_dict()["undecided"] == certificate.undecided
+    assert certificate.supersteps == 4
+
+
+@needs_scipy
+def test_what_is_undecided_inside_of_a_subworkflow_is_told_with_its_place():
+    made = Builder(NodeSpec("a", "subworkflow", child=wide(12))).edge(START, "a").edge("a", END)
+    assert check(made.spec(), exact=True).certificate.undecided.startswith("in `a`: there are more than")
+
+
+@needs_scipy
+@pytest.mark.parametrize("exact", [True, False])
+def test_nothing_is_undecided_where_nothing_was_asked_or_all_was_found(exact):
+    certificate = check(wide(2), exact=exact).certificate
+    assert certificate.undecided is None
+    assert "undecided" not in certificate.to_dict()
