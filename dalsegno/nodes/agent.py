@@ -166,14 +166,14 @@ class Agent(Player):
             The model's answer did not fit, to the last correction.
         """
         self.toolbox.open()
-        return self._update(self._conductor(config).run(self._talk(input)))
+        return self._update(self._conductor(input, config).run(self._talk(input)))
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
         await self.toolbox.aopen()
-        return self._update(await self._conductor(config).arun(self._talk(input)))
+        return self._update(await self._conductor(input, config).arun(self._talk(input)))
 
     # -- inside -------------------------------------------------------------------------------------
 
@@ -188,8 +188,8 @@ class Agent(Player):
         )
         return conversation(rules, self.told.to(state, node=self.place))
 
-    def _conductor(self, config: RunnableConfig | None) -> Conductor:
-        return Conductor(self._asking, self.toolbox, self.output, ensure_config(config))
+    def _conductor(self, state: Any, config: RunnableConfig | None) -> Conductor:
+        return Conductor(self._asking, self.toolbox, self.output, state, ensure_config(config))
 
     def _asking(self, offer: Offer) -> Runnable[Any, Any]:
         """The model, with the tools and the schema it is offered."""

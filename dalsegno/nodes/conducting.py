@@ -35,9 +35,11 @@ class Conductor:
         asking: Callable[[Offer], Runnable[Any, Any]],
         toolbox: Toolbox,
         output: Output | None,
+        state: Any,
         config: RunnableConfig,
     ) -> None:
-        self._asking, self._toolbox, self._output, self._config = asking, toolbox, output, config
+        self._asking, self._toolbox, self._output = asking, toolbox, output
+        self._state, self._config = state, config
         self._counted: Counter[str] = Counter()
         self._turn = ""
 
@@ -71,7 +73,7 @@ class Conductor:
                 keep(self._named(step), said.message)
             return said
         if isinstance(step, Use):
-            return self._toolbox.use(step.calls, self._config, self._counted, self._turn)
+            return self._toolbox.use(step.calls, **self._around())
         return self._tell("corrected", {"correction": step.number})
 
     async def _ado(self, step: Any) -> Any:
@@ -85,8 +87,11 @@ class Conductor:
                 await asyncio.to_thread(keep, self._named(step), said.message)
             return said
         if isinstance(step, Use):
-            return await self._toolbox.ause(step.calls, self._config, self._counted, self._turn)
+            return await self._toolbox.ause(step.calls, **self._around())
         return self._tell("corrected", {"correction": step.number})
+
+    def _around(self) -> dict[str, Any]:
+        return {"config": self._config, "counted": self._counted, "state": self._state, "turn": self._turn}
 
     def _named(self, step: Ask) -> str:
         """The name under which a turn is kept: its conversation, so that a changed prompt begins anew."""

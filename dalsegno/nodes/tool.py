@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from dalsegno.errors import DefinitionError, FieldMissing, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
+from dalsegno.nodes.injecting import injected, injected_by
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.toolbox import PASSED_ON, Toolbox
@@ -116,6 +117,7 @@ class Tool(Player):
                 )
         self.args = dict(args) if args is not None else {}
         self.args |= {k: k for k in known or self._required if k not in self.args}
+        self._injected = injected_by(self.tool)
 
     def declares(self) -> dict[str, Any]:
         """The state keys that it reads and writes, its model calls, and whether it changes the world."""
@@ -141,7 +143,7 @@ class Tool(Player):
 
         And whatever the tool itself raises.
         """
-        arguments = self._arguments(input)
+        arguments = self._arguments(input, ensure_config(config))
         try:
             if is_async_only(self.tool):
                 result = BACKGROUND.run(self.tool.ainvoke(self._request(arguments), config))
@@ -158,7 +160,7 @@ class Tool(Player):
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
-        arguments = self._arguments(input)
+        arguments = self._arguments(input, ensure_config(config))
         try:
             result = self._data(await self.tool.ainvoke(self._request(arguments), config))
         except PASSED_ON:
@@ -167,7 +169,7 @@ class Tool(Player):
             result = self._failure(error)
         return self._update(result)
 
-    def _arguments(self, state: Any) -> dict[str, Any]:
+    def _arguments(self, state: Any, config: RunnableConfig) -> dict[str, Any]:
         found = {}
         for parameter, name in self.args.items():
             if parameter in self._required:
@@ -176,6 +178,8 @@ class Tool(Player):
                 )
             elif (value := field_of(state, name)) is not MISSING:
                 found[parameter] = value
+        if self._injected:
+            found |= injected(self._injected, state, config, call=self.name, node=self.place)
         return found
 
     def _request(self, arguments: dict[str, Any]) -> Any:
@@ -278,7 +282,7 @@ class ToolCalls(Player):
         """
         self.toolbox.open()
         calls = self._last(input).tool_calls
-        return {self.messages: self.toolbox.use(calls, ensure_config(config), Counter())}
+        return {self.messages: self.toolbox.use(calls, ensure_config(config), Counter(), state=input)}
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
@@ -286,7 +290,7 @@ class ToolCalls(Player):
         """`invoke` in the running event loop."""
         await self.toolbox.aopen()
         calls = self._last(input).tool_calls
-        return {self.messages: await self.toolbox.ause(calls, ensure_config(config), Counter())}
+        return {self.messages: await self.toolbox.ause(calls, ensure_config(config), Counter(), state=input)}
 
     def _last(self, state: Any) -> AIMessage:
         found = needed(state, self.messages, node=self.place, what="the calls to make")

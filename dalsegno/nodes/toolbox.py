@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import ToolCall, ToolMessage
@@ -22,6 +23,7 @@ from pydantic import ValidationError
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
+from dalsegno.nodes.injecting import What, injected, injected_by
 from dalsegno.nodes.recalling import keep, recalled
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only
@@ -42,6 +44,7 @@ class Toolbox:
     def __init__(self, tools: Sequence[Any]) -> None:
         self.tools: dict[str, BaseTool] = {}
         self._servers: list[Any] = []
+        self._injected: dict[str, dict[str, What]] = {}
         self._lock = threading.Lock()
         for tool in tools:
             if hasattr(tool, "list_tools"):
@@ -79,30 +82,44 @@ class Toolbox:
         for tool in tools:
             if tool.name in self.tools:
                 raise DefinitionError(f"Two tools are called `{tool.name}`: give one of them another name.")
-        self.tools.update({tool.name: tool for tool in tools})
+            self.tools[tool.name] = tool
+            self._injected[tool.name] = injected_by(tool)
 
     def use(
-        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str], turn: str = ""
+        self,
+        calls: Sequence[ToolCall],
+        config: RunnableConfig,
+        counted: Counter[str],
+        *,
+        state: Any = None,
+        turn: str = "",
     ) -> list[ToolMessage]:
         """Make the calls, each in a thread of its own where there are several; results in their order.
 
-        `counted` are the calls that this execution has made before, see `key_of`; `turn` is the conversation in which
+        `counted` are the calls that this execution has made before, see `key_of`; `state` is what tools may have
+        injected; `turn` is the conversation in which
         results are kept, and read back when the execution is repeated.
         """
         keys = [key_of(call, counted) for call in calls]
+        make = partial(self._use, config=config, state=state, turn=turn)
         if len(calls) == 1:
-            return [self._use(calls[0], config, keys[0], turn)]
+            return [make(calls[0], keys[0])]
         with get_executor_for_config(ensure_config(config)) as executor:
-            return list(executor.map(lambda call, key: self._use(call, config, key, turn), calls, keys))
+            return list(executor.map(make, calls, keys))
 
     async def ause(
-        self, calls: Sequence[ToolCall], config: RunnableConfig, counted: Counter[str], turn: str = ""
+        self,
+        calls: Sequence[ToolCall],
+        config: RunnableConfig,
+        counted: Counter[str],
+        *,
+        state: Any = None,
+        turn: str = "",
     ) -> list[ToolMessage]:
         """`use` in the running event loop."""
         keys = [key_of(call, counted) for call in calls]
-        tasks = [
-            asyncio.ensure_future(self._ause(c, config, k, turn)) for c, k in zip(calls, keys, strict=True)
-        ]
+        make = partial(self._ause, config=config, state=state, turn=turn)
+        tasks = [asyncio.ensure_future(make(c, k)) for c, k in zip(calls, keys, strict=True)]
         try:
             return await gather_with_concurrency(config.get("max_concurrency"), *map(_waited, tasks))
         except BaseException:
@@ -111,7 +128,7 @@ class Toolbox:
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
 
-    def _use(self, call: ToolCall, config: RunnableConfig, key: str, turn: str) -> ToolMessage:
+    def _use(self, call: ToolCall, key: str, *, config: RunnableConfig, state: Any, turn: str) -> ToolMessage:
         problem = self._unfit(call)
         if problem is not None:
             return failed(call, problem)
@@ -122,9 +139,11 @@ class Toolbox:
                 return before
             try:
                 if is_async_only(tool):
-                    result = _message(call, BACKGROUND.run(tool.ainvoke(_request(call), config)))
+                    result = _message(
+                        call, BACKGROUND.run(tool.ainvoke(self._request(call, state, config), config))
+                    )
                 else:
-                    result = _message(call, tool.invoke(_request(call), config))
+                    result = _message(call, tool.invoke(self._request(call, state, config), config))
             except PASSED_ON:
                 raise
             except Exception as error:
@@ -133,16 +152,19 @@ class Toolbox:
                 keep(f"result {turn}", result)
             return result
 
-    async def _ause(self, call: ToolCall, config: RunnableConfig, key: str, turn: str) -> ToolMessage:
+    async def _ause(
+        self, call: ToolCall, key: str, *, config: RunnableConfig, state: Any, turn: str
+    ) -> ToolMessage:
         problem = self._unfit(call)
         if problem is not None:
             return failed(call, problem)
+        tool = self.tools[call["name"]]
         with _part(call["name"], key):
             before = await asyncio.to_thread(recalled, f"result {turn}") if turn else None
             if isinstance(before, ToolMessage):
                 return before
             try:
-                result = _message(call, await self.tools[call["name"]].ainvoke(_request(call), config))
+                result = _message(call, await tool.ainvoke(self._request(call, state, config), config))
             except PASSED_ON:
                 raise
             except Exception as error:
@@ -168,6 +190,13 @@ class Toolbox:
 
     def _listed(self) -> str:
         return f"There {'are' if len(self) > 1 else 'is'} {', '.join(f'`{name}`' for name in self.tools)}."
+
+    def _request(self, call: ToolCall, state: Any, config: RunnableConfig) -> Any:
+        name, arguments, number = call["name"], call["args"], call["id"] or ""
+        if self._injected[name]:
+            more = injected(self._injected[name], state, config, call=number, node=name)
+            arguments = {**arguments, **more}
+        return {"name": name, "args": arguments, "id": number, "type": "tool_call"}
 
     def _failed(self, call: ToolCall, error: Exception) -> ToolMessage:
         tool = self.tools[call["name"]]
@@ -200,10 +229,6 @@ def key_of(call: ToolCall, counted: Counter[str]) -> str:
 def failed(call: ToolCall, problem: str) -> ToolMessage:
     """A failure as a result that a model can react to."""
     return ToolMessage(problem, tool_call_id=call["id"] or "", name=call["name"], status="error")
-
-
-def _request(call: ToolCall) -> Any:
-    return {"name": call["name"], "args": call["args"], "id": call["id"] or "", "type": "tool_call"}
 
 
 def _message(call: ToolCall, result: Any) -> ToolMessage:

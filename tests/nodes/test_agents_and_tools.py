@@ -12,8 +12,10 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import InjectedToolCallId
 from langchain_core.tools import tool as langchain_tool
 from langgraph.graph.message import add_messages
+from langgraph.prebuilt import InjectedState, ToolRuntime
 from pydantic import BaseModel
 
 from dalsegno import END, START, Budget, RetryPolicy, Runner, Workflow, agent, effect, human, tool
@@ -116,6 +118,36 @@ def test_arguments_that_are_no_json_are_a_result_too(play: Play) -> None:
     ]
     with ScriptedChatModel(script) as model:
         play(agent(model, "?", tools=[add], writes="answer"), {})
+
+
+def test_what_langgraph_injects_into_tools_comes_from_the_state_and_not_from_the_model(play: Play) -> None:
+    @langchain_tool
+    def ask(
+        words: str,
+        whole: Annotated[dict[str, Any], InjectedState],
+        question: Annotated[str, InjectedState("question")],
+        number: Annotated[str, InjectedToolCallId],
+        runtime: ToolRuntime,
+    ) -> str:
+        """Ask."""
+        assert (runtime.state, runtime.tool_call_id) == (whole, number)
+        return f"{words} {question}"
+
+    with ScriptedChatModel([call("ask", words="so"), Reply("ok", expect="so what?")]) as model:
+        assert play(agent(model, "?", tools=[ask], writes="answer"), {"question": "what?"}) == {
+            "answer": "ok"
+        }
+    assert set(model.calls[0].tools[0]["function"]["parameters"]["properties"]) == {"words"}
+
+
+def test_what_langgraph_injects_reaches_a_tool_that_is_a_node(play: Play) -> None:
+    @langchain_tool
+    def ask(words: str, question: Annotated[str, InjectedState("question")], runtime: ToolRuntime) -> str:
+        """Ask."""
+        return f"{words} {question} {sorted(runtime.state)}"
+
+    state = {"words": "so", "question": "what?"}
+    assert play(tool(ask, writes="answer"), state) == {"answer": "so what? ['question', 'words']"}
 
 
 def test_calls_beside_each_other_run_beside_each_other(play: Play) -> None:
