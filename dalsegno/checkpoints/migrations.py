@@ -197,10 +197,12 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
     if application == 0 and not tables:
         return 0
     if application != APPLICATION_ID:
+        whose, instead = "another application", "name another file with `--db`"
+        if application == 0 and _holds_langgraph(connection):
+            whose = "LangGraph's SqliteSaver"
+            instead = f"take it over into a new one with `dalsegno db import {path} --db NEW.db`"
         raise DatabaseInvalid(
-            f"`{path}` is a SQLite database of another application. It was left as it is; "
-            "name another file with `--db`.",
-            path=path,
+            f"`{path}` is a SQLite database of {whose}. It was left as it is; {instead}.", path=path
         )
     if version > VERSION:
         raise DatabaseInvalid(
@@ -209,6 +211,11 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
             path=path,
         )
     return int(version)
+
+
+def _holds_langgraph(connection: sqlite3.Connection) -> bool:
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(checkpoints)")}
+    return {"thread_id", "checkpoint_ns", "checkpoint", "metadata"} <= columns
 
 
 def _write_ahead(connection: sqlite3.Connection, path: str, timeout: float) -> None:

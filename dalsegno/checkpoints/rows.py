@@ -177,5 +177,5 @@ def search(connection: sqlite3.Connection, wanted: Search) -> list[int]:
     sql += " ORDER BY c.checkpoint_id DESC, p.thread_id, p.checkpoint_ns"
     if wanted.limit is not None and wanted.exact == wanted.filter:
         sql += " LIMIT ?"
-        parameters.append(max(wanted.limit, 0))
+        parameters.append(min(max(wanted.limit, 0), 2**63 - 1))
     return [identity for (identity,) in connection.execute(sql, parameters)]

@@ -211,6 +211,10 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         before: RunnableConfig | None,
         limit: int | None,
     ) -> Iterator[tuple[rows.Found, Reader]]:
+        if limit is not None and not isinstance(limit, int):
+            raise CheckpointError(
+                f"limit={limit!r}: a whole number of checkpoints is needed, or None for all."
+            )
         place = (config or {}).get("configurable", {})
         search = rows.Search(
             thread=str(place["thread_id"]) if config else None,

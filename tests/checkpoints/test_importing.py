@@ -139,6 +139,18 @@ def test_a_sqlite_savers_database_reads_the_same_and_its_run_goes_on(path: Path,
         assert result == build(recording).invoke(Command(resume="so"), THREAD, durability="sync")
 
 
+def test_who_opens_a_sqlite_savers_database_is_told_how_to_take_it_over(tmp_path: Path) -> None:
+    source = tmp_path / "theirs.db"
+    play(Recording(source), source)
+    before = source.read_bytes()
+    with (
+        SqliteCheckpointer(source) as saver,
+        pytest.raises(DatabaseInvalid, match="`dalsegno db import .*theirs"),
+    ):
+        saver.get_tuple(THREAD)
+    assert source.read_bytes() == before
+
+
 def test_the_packages_own_database_is_taken_over(path: Path, tmp_path: Path) -> None:
     theirs = pytest.importorskip("langgraph.checkpoint.sqlite")
     source = tmp_path / "theirs.db"

@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.errors import CheckpointError
 
 ODD = [
     "'; DROP TABLE checkpoints; --",
@@ -110,6 +111,15 @@ def test_the_limit_counts_what_matches(saver: SqliteCheckpointer) -> None:
     assert steps(saver, filter={"ratio": 0.5}, limit=70) == list(range(149, 9, -2))
     assert steps(saver, filter={"n": 7}, limit=1) == [7]
     assert len(steps(saver)) == 150
+
+
+@pytest.mark.parametrize("limit", ["1", "1; DROP TABLE checkpoints", 2.0, [1]])
+def test_a_limit_that_is_no_whole_number_is_refused(saver: SqliteCheckpointer, limit: Any) -> None:
+    put(saver, "t", {"n": 1})
+    with pytest.raises(CheckpointError, match="a whole number of checkpoints"):
+        steps(saver, limit=limit)
+    assert steps(saver, limit=10**30) == [1]
+    assert steps(saver, limit=-1) == []
 
 
 def test_a_listing_may_start_before_a_checkpoint_or_be_one(saver: SqliteCheckpointer) -> None:
