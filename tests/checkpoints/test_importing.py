@@ -141,11 +141,13 @@ def test_a_sqlite_savers_database_reads_the_same_and_its_run_goes_on(path: Path,
 
 def test_who_opens_a_sqlite_savers_database_is_told_how_to_take_it_over(tmp_path: Path) -> None:
     source = tmp_path / "theirs.db"
-    play(Recording(source), source)
+    recording = Recording(source)
+    play(recording, source)
+    recording.connection.close()
     before = source.read_bytes()
     with (
         SqliteCheckpointer(source) as saver,
-        pytest.raises(DatabaseInvalid, match="`dalsegno db import .*theirs"),
+        pytest.raises(DatabaseInvalid, match=r"`dalsegno db import .*theirs"),
     ):
         saver.get_tuple(THREAD)
     assert source.read_bytes() == before
