@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import platform
 
-from benchmarks import checkpoints, observing, pairing, policies, startup, superstep, validation_speed
+from benchmarks import (
+    checkpoints,
+    observing,
+    pairing,
+    policies,
+    remote_calls,
+    startup,
+    superstep,
+    validation_speed,
+)
 
 
 def main() -> None:
@@ -19,6 +28,7 @@ def main() -> None:
         print(pair.row(), flush=True)
     print("\n### Policies\n", policies.HEADER, *policies.rows(), sep="\n")
     print("\n### Being observed, by node\n", observing.HEADER, *observing.rows(), sep="\n")
+    print("\n### Calls of a remote agent, against httpx\n", *remote_calls.rows(), sep="\n")
     print("\n### Start-up\n")
     print(
         "| what | seconds | gate | met | of langgraph, networkx, rich, pydantic it imports |\n|---|--:|--:|:-:|---|"

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from dalsegno.nodes.remote import remote
 from dalsegno.nodes.remote.connections import CONNECTIONS
 
 CALLS = 1000
+IN_TURN = 200
 GATE = 1.3
 """How often the time of bare httpx that many remote calls may take."""
 
@@ -61,16 +62,20 @@ def server() -> Iterator[str]:
             process.kill()
 
 
-def pair(rounds: int = 21) -> Pair:
-    """1,000 calls with `remote`, and the same requests with httpx as it comes, in turns on one event loop."""
-    with server() as url, asyncio.Runner() as runner:
+def pairs(rounds: int = 21) -> Iterator[Pair]:
+    """Calls with `remote`, and the same requests with httpx as it comes, in turns: at once on one event loop, one after
+    the other, and one after the other from sync code."""
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    with server() as url, asyncio.Runner() as runner, httpx.Client(trust_env=False) as sync:
         player = remote(url, "answer", params={"q": "question"}, writes="answer", allow_private=True)
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         client = httpx.AsyncClient(limits=limits, timeout=60, trust_env=False)
+        state, expected = {"question": "why?"}, {"answer": "why?"}
+
+        def body(number: int) -> dict[str, Any]:
+            return {"jsonrpc": "2.0", "id": number, "method": "answer", "params": {"q": "why?"}}
 
         async def bare(number: int) -> Any:
-            body = {"jsonrpc": "2.0", "id": number, "method": "answer", "params": {"q": "why?"}}
-            response = await client.post(url, json=body)
+            response = await client.post(url, json=body(number))
             return response.raise_for_status().json()["result"]
 
         async def theirs() -> None:
@@ -78,27 +83,43 @@ def pair(rounds: int = 21) -> Pair:
             assert answers == ["why?"] * CALLS
 
         async def ours() -> None:
-            state = {"question": "why?"}
             answers = await asyncio.gather(*(player.ainvoke(state) for _ in range(CALLS)))
-            assert answers == [{"answer": "why?"}] * CALLS
+            assert answers == [expected] * CALLS
 
-        name = f"{CALLS:,} concurrent calls, each"
+        async def theirs_in_turn() -> None:
+            for number in range(IN_TURN):
+                assert await bare(number) == "why?"
+
+        async def ours_in_turn() -> None:
+            for _ in range(IN_TURN):
+                assert await player.ainvoke(state) == expected
+
+        def theirs_sync() -> None:
+            for number in range(IN_TURN):
+                assert sync.post(url, json=body(number)).raise_for_status().json()["result"] == "why?"
+
+        def ours_sync() -> None:
+            for _ in range(IN_TURN):
+                assert player.invoke(state) == expected
+
+        def run(work: Callable[[], Any]) -> Callable[[], Any]:
+            return lambda: runner.run(work())
+
         try:
-            return paired(
-                name,
-                lambda: runner.run(ours()),
-                lambda: runner.run(theirs()),
-                per=CALLS,
-                rounds=rounds,
-                gate=GATE,
+            yield paired(
+                f"{CALLS:,} calls at once, each", run(ours), run(theirs), per=CALLS, rounds=rounds, gate=GATE
             )
+            yield paired(
+                "a call after the other", run(ours_in_turn), run(theirs_in_turn), per=IN_TURN, rounds=rounds
+            )
+            yield paired("the same, sync", ours_sync, theirs_sync, per=IN_TURN, rounds=rounds)
         finally:
             runner.run(client.aclose())
 
 
 def rows() -> list[str]:
     """The table of the docs."""
-    return [HEADER.replace("plain", "httpx"), pair().row()]
+    return [HEADER.replace("plain", "httpx"), *(pair.row() for pair in pairs())]
 
 
 if __name__ == "__main__":
