@@ -135,7 +135,7 @@ class CrashReport:
         points = self.points
         lost = sum(len(p.lost) + len(p.forgotten) for p in points)
         return (
-            f"`{self.workflow}`, {self.profile}, killed {self.at}: {self.kills} kills, "
+            f"`{self.workflow}`, {self.profile}, killed {self.at}: {self.kills} kill{'' if self.kills == 1 else 's'}, "
             f"{sum(p.resumed for p in points)} resumed, {lost} lost, "
             f"{sum(len(p.missing) for p in points)} missing, {sum(len(p.repeated) for p in points)} begun "
             f"again in flight, {len(self.failures)} of {len(points)} runs wrong ({self.seconds:.1f} s)"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 import random
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dalsegno import SqliteCheckpointer, Workflow
+from dalsegno import END, START, Loop, SqliteCheckpointer, Workflow
 from dalsegno.checkpoints import database as databases
 from dalsegno.testing import CrashReport, crash_test
 from dalsegno.testing.disk import Deed, Disk
@@ -94,6 +95,40 @@ def test_the_fast_profile_may_lose_the_last_commits_and_never_the_database(fanne
     report.raise_for_failures()
     assert any(point.rolled_back for point in report.points)
     assert not any(point.lost or point.forgotten for point in report.points)
+
+
+def filling_its_log() -> Workflow:
+    """Twelve rounds of 400 kB each: SQLite copies the log back into the database, and writes over it."""
+
+    class Parts(TypedDict, total=False):
+        parts: Annotated[list[bytes], operator.add]
+
+    def grow(state: Parts) -> Any:
+        return {"parts": [random.Random(len(state.get("parts", []))).randbytes(400_000)]}
+
+    flow = Workflow("filling its log", Parts).add_node("grow", grow).add_edge(START, "grow")
+    return flow.add_conditional_edges(
+        "grow",
+        lambda state: "more" if len(state["parts"]) < 12 else "done",
+        {"more": Loop("grow", max=20, on_exhausted=END), "done": END},
+    )
+
+
+@traced
+def test_the_power_may_go_while_the_log_is_copied_back_into_the_database() -> None:
+    report = crash_test(filling_its_log, {}, at="power cuts", kills=5, profile="fast", linger=0.002)
+    report.raise_for_failures()
+    assert report.writes > 3000  # more than one commit writes
+
+
+@traced
+@pytest.mark.torture
+@pytest.mark.parametrize("profile", ["durable", "fast"])
+def test_no_power_cut_while_the_log_is_copied_back_does_harm(profile: Literal["durable", "fast"]) -> None:
+    report = crash_test(
+        filling_its_log, {}, at="power cuts", kills=300, again=1, profile=profile, linger=0.002
+    )
+    print(report.raise_for_failures())
 
 
 class NotSynced(SqliteCheckpointer):

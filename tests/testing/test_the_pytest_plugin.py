@@ -78,7 +78,7 @@ def test_a_failing_test_says_which_kill_and_how_to_have_it_again(run: Run) -> No
 def test_the_command_line_comes_before_what_the_test_says(run: Run) -> None:
     result = run("test_app.py::test_remembers", "--crash-at", "before commit 4")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*test_remembers: `remembers`, durable, killed before commit 4: 1 kills,*"])
+    result.stdout.fnmatch_lines(["*test_remembers: `remembers`, durable, killed before commit 4: 1 kill,*"])
 
 
 def test_a_workflow_needs_no_test_to_be_killed(run: Run, pytester: pytest.Pytester) -> None:
