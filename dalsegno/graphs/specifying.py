@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import operator
 import sys
 from collections.abc import Iterable, Mapping
@@ -133,8 +134,16 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
         child=node.child,
         inputs=node.inputs,
         outputs=node.outputs,
-        code=declared.code_hash(node.action),
+        code=_code(node.action),
     )
+
+
+def _code(action: Any) -> str | None:
+    """The hash of what runs: of a player of its words and of the functions that it calls."""
+    if not isinstance(action, Player):
+        return declared.code_hash(action)
+    parts = [action.words(), *(declared.code_hash(function) or "" for function in action.functions())]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:12] if any(parts) else None
 
 
 def _kind(node: NodeDefinition) -> NodeKind:

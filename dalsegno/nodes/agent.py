@@ -132,12 +132,14 @@ class Agent(Player):
         return type(self)(**{**self._given, **changes})
 
     def declares(self) -> dict[str, Any]:
-        """The most model calls of an execution, and the state keys that it reads and writes.
+        """The most model calls of an execution, the state keys it reads and writes, and whether a tool has effects.
 
         Model calls: ``max_turns`` with tools, else 1; ``+ corrections`` with an `output`; and for tools that are
         agents or workflows ``+ max_tool_calls`` times the most calls of one of them (unknown where one's are unknown).
         """
         said: dict[str, Any] = {"calls": self.most_calls, "writes": self._written()}
+        if len(self.toolbox):
+            said |= self.toolbox.effects()
         if self.told.reads is not None:
             said["reads"] = self.told.reads
         return said
@@ -146,6 +148,11 @@ class Agent(Player):
         """A prompt that is a function, and what is behind the tools."""
         prompt = self.told.prompt
         return (*([prompt] if callable(prompt) else []), *self.toolbox.functions())
+
+    def words(self) -> str:
+        """The prompt, the shape of the answer, and the tools' names."""
+        prompt = self.told.prompt if isinstance(self.told.prompt, str) else ""
+        return f"{prompt} {self.output.schema if self.output is not None else None} {self.toolbox.names}"
 
     @property
     def most_calls(self) -> int | None:

@@ -131,6 +131,10 @@ class Human(Player):
             said["reads"] = self.told.reads
         return {**said, "writes": (self.writes,)}
 
+    def words(self) -> str:
+        """The question and the shape of the answer."""
+        return f"{'' if callable(self.told.prompt) else self.told.prompt} {self.schema} {self.deadline}"
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Ask, or go on with the answer that has come.
 

@@ -18,6 +18,7 @@ from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_m
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.mcp_session import Session
+from dalsegno.nodes.tooling import Known, knowing
 
 T = TypeVar("T")
 
@@ -139,13 +140,14 @@ class McpServer:
         )
 
     def _tool(self, described: Any) -> BaseTool:
-        return McpTool(
+        tool = McpTool(
             name=self._prefix + described.name,
             description=described.description or described.title or described.name,
             args_schema=described.input_schema,
             server=self,
             own_name=described.name,
         )
+        return knowing(tool, Known(is_proved=True, gives_data=True))
 
     # -- calls --------------------------------------------------------------------------------------
 
@@ -245,8 +247,6 @@ class McpTool(BaseTool):
     server: Any
     own_name: str
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
-    is_proved: bool = True
-    gives_data: bool = True
 
     def _run(self, **arguments: Any) -> tuple[Any, Any]:
         return self.server.call(self.own_name, arguments)  # type: ignore[no-any-return]  # an McpServer's

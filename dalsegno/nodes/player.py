@@ -42,6 +42,10 @@ class Player(Runnable[Any, Any], ABC):
         """The functions of others that it calls, for the check to look into."""
         return ()
 
+    def words(self) -> str:
+        """What it was given in words: a run that goes on notices when they changed."""
+        return ""
+
     @property
     def place(self) -> str:
         """The node that it plays in now, by its path; its own name outside of a workflow."""

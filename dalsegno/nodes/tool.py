@@ -19,7 +19,7 @@ from dalsegno.nodes.injecting import injected, injected_by
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.toolbox import PASSED_ON, Toolbox
-from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, required_of
+from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of, required_of
 
 Errors = Literal["raise", "result"]
 
@@ -184,12 +184,12 @@ class Tool(Player):
 
     def _request(self, arguments: dict[str, Any]) -> Any:
         """The arguments, or a call with them where the data of the result comes beside its words."""
-        if not getattr(self.tool, "gives_data", False):
+        if not known_of(self.tool).gives_data:
             return arguments
         return {"name": self.tool.name, "args": arguments, "id": self.name, "type": "tool_call"}
 
     def _data(self, result: Any) -> Any:
-        if isinstance(result, ToolMessage) and getattr(self.tool, "gives_data", False):
+        if isinstance(result, ToolMessage) and known_of(self.tool).gives_data:
             return result.artifact if result.artifact is not None else result.content
         return result
 
@@ -264,7 +264,8 @@ class ToolCalls(Player):
     def declares(self) -> dict[str, Any]:
         """The messages that it reads and adds to; no model call, where no tool makes one."""
         calls = 0 if self.toolbox.most_calls == 0 else None
-        return {"calls": calls, "reads": (self.messages,), "writes": (self.messages,)}
+        keys = {"reads": (self.messages,), "writes": (self.messages,)}
+        return {"calls": calls, **keys, **self.toolbox.effects()}
 
     def functions(self) -> tuple[Any, ...]:
         """What is behind the tools."""

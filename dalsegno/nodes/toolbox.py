@@ -26,7 +26,7 @@ from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.injecting import What, injected, injected_by
 from dalsegno.nodes.recalling import keep, recalled
 from dalsegno.nodes.structured import problems
-from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only
+from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of
 
 PASSED_ON = (GraphBubbleUp, KernelError, AttemptAbandoned)
 """What no agent may react to: LangGraph's signals, a spent budget or bound, a call that was given up."""
@@ -51,6 +51,8 @@ class Toolbox:
                 self._servers.append(tool)
             else:
                 self._add(as_tool(tool))
+        self.names = tuple(self.tools)
+        """Of those that are known before any server is asked."""
 
     def __len__(self) -> int:
         return len(self.tools) + len(self._servers)
@@ -58,8 +60,16 @@ class Toolbox:
     @property
     def most_calls(self) -> int | None:
         """The most model calls in one call of one of them; None where one's are unknown."""
-        inside = [getattr(tool, "most_calls", 0) for tool in self.tools.values()]
-        return None if None in inside else max(inside, default=0)
+        inside = [known_of(tool).calls for tool in self.tools.values()]
+        return None if None in inside else max([n for n in inside if n is not None], default=0)
+
+    def effects(self) -> dict[str, bool]:
+        """Whether one of them changes the world, and whether all that do may be repeated unharmed."""
+        changing = [known for known in map(known_of, self.tools.values()) if known.effect]
+        return {
+            "effect": bool(changing),
+            "idempotent": bool(changing) and all(k.idempotent for k in changing),
+        }
 
     def functions(self) -> tuple[Any, ...]:
         """The functions behind the tools."""
@@ -200,7 +210,7 @@ class Toolbox:
 
     def _failed(self, call: ToolCall, error: Exception) -> ToolMessage:
         tool = self.tools[call["name"]]
-        if getattr(tool, "loud", False) or (isinstance(error, ToolFailed) and error.data.get("loud")):
+        if known_of(tool).loud or (isinstance(error, ToolFailed) and error.data.get("loud")):
             raise error
         schema = tool.args_schema
         is_argument = isinstance(error, ValidationError) and error.title == getattr(schema, "__name__", None)

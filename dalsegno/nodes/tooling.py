@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
 from langchain_core.messages import BaseMessage
@@ -18,16 +19,34 @@ from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import modern
 
 
-class Played(StructuredTool):
-    """A tool of which more is known.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a tool beside its schema.
 
-    `most_calls` of models in one call of it (None: unknown), `loud` where a failure fails the node, `is_proved` where
-    it runs a graph that is proved to end.
+    `calls` of models in one call of it (None: unknown); `loud` where a failure fails the node; `is_proved` where what
+    it runs is proved to end; `gives_data` where its result comes as data too; `effect` and `idempotent` as of nodes.
     """
 
-    most_calls: int | None = 0
-    is_proved: bool = False
+    calls: int | None = 0
     loud: bool = False
+    is_proved: bool = False
+    gives_data: bool = False
+    effect: bool = False
+    idempotent: bool = False
+
+
+def known_of(tool: BaseTool) -> Known:
+    """What is known of a tool; of one of LangChain's own that it calls no model."""
+    known = (tool.metadata or {}).get(_KNOWN)
+    return known if isinstance(known, Known) else Known()
+
+
+def knowing(tool: BaseTool, known: Known) -> BaseTool:
+    """A copy of a tool of which that is known."""
+    return tool.model_copy(update={"metadata": {**(tool.metadata or {}), _KNOWN: known}})
+
+
+_KNOWN = "dalsegno"
 
 
 def as_tool(given: Any, *, name: str | None = None, description: str | None = None) -> BaseTool:
@@ -79,7 +98,7 @@ def required_of(tool: BaseTool) -> tuple[str, ...]:
 
 def function_of(tool: BaseTool) -> Any:
     """The function behind a tool, for the check to look into; None where what it runs is proved to end."""
-    if getattr(tool, "is_proved", False):
+    if known_of(tool).is_proved:
         return None
     return getattr(tool, "func", None) or getattr(tool, "coroutine", None) or tool._run
 
@@ -130,7 +149,17 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     own = getattr(player, "tool", None)
     if isinstance(own, BaseTool):  # a function: its arguments come from the model here, not from the state
         tool = as_tool(own, name=name or player.name, description=description)
-        return _bounded(tool, player.declares().get("calls"), loud=getattr(player, "errors", None) == "raise")
+        said = player.declares()
+        return knowing(
+            tool,
+            replace(
+                known_of(tool),
+                calls=said["calls"],
+                loud=getattr(player, "errors", None) == "raise",
+                effect=said["effect"],
+                idempotent=said["idempotent"],
+            ),
+        )
     said = player.declares()
     talk = getattr(getattr(player, "told", None), "messages", None)
     fields: dict[str, Any] = {key: (str, ...) for key in said.get("reads") or () if key != talk}
@@ -147,13 +176,19 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
         return result_of(await player.ainvoke(arguments, config))
 
-    return Played(
+    return StructuredTool(
         name=name or player.name,
         description=description or getattr(player, "description", None) or f"Asks {player.name}.",
         args_schema=schema,
         func=call,
         coroutine=acall,
-        most_calls=said.get("calls", 0 if player.kind == "remote" else None),
+        metadata={
+            _KNOWN: Known(
+                calls=said.get("calls", 0 if player.kind == "remote" else None),
+                effect=bool(said.get("effect")),
+                idempotent=bool(said.get("idempotent")),
+            )
+        },
     )
 
 
@@ -175,14 +210,13 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
         return result_of(await graph().ainvoke(arguments, _apart(config)))
 
-    return Played(
+    return StructuredTool(
         name=name or workflow.name,
         description=description or f"Runs the workflow {workflow.name}.",
         args_schema=_model_of(workflow.input_schema, name or workflow.name),
         func=call,
         coroutine=acall,
-        is_proved=True,
-        most_calls=certificate.model_calls if certificate is not None else None,
+        metadata={_KNOWN: Known(calls=certificate.model_calls if certificate else None, is_proved=True)},
     )
 
 
@@ -212,13 +246,13 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
         return result_of(await runnable.ainvoke(arguments, config))
 
-    return Played(
+    return StructuredTool(
         name=own,
         description=description or f"Runs {own}.",
         args_schema=schema,
         func=call,
         coroutine=acall,
-        most_calls=None,
+        metadata={_KNOWN: Known(calls=None)},
     )
 
 
@@ -268,14 +302,3 @@ def _model_of(schema: Any, name: str) -> type[BaseModel]:
 def _renamed(tool: BaseTool, name: str | None, description: str | None) -> BaseTool:
     changes = {"name": name, "description": description}
     return tool.model_copy(update={key: value for key, value in changes.items() if value is not None})
-
-
-def _bounded(tool: BaseTool, calls: int | None, *, loud: bool) -> BaseTool:
-    if calls == 0 and not loud:
-        return tool
-    if not isinstance(tool, StructuredTool):
-        raise DefinitionError(
-            f"`{tool.name}` is a tool of a class of its own: `calls` and `errors` cannot be kept to."
-        )
-    kept = {field: getattr(tool, field) for field in StructuredTool.model_fields}
-    return Played(**kept, most_calls=calls, loud=loud)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import operator
 import pickle
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,8 @@ from langgraph.graph.message import add_messages
 from pydantic import BaseModel, Field
 
 from dalsegno import END, START, Loop, Runner, Workflow, agent
-from dalsegno.errors import AnswerInvalid, DefinitionError, FieldMissing
-from dalsegno.testing import Reply, ScriptedChatModel
+from dalsegno.errors import AnswerInvalid, DefinitionError, FieldMissing, MissingExtra
+from dalsegno.testing import Reply, ScriptedChatModel, ScriptedServer
 
 Play = Callable[[Any, Any], dict[str, Any]]
 
@@ -251,3 +253,17 @@ def test_what_is_no_model_is_refused_and_a_name_is_looked_up_when_it_is_used() -
         named.invoke({})
     with pytest.raises(DefinitionError, match="'nobody:at-home' names no model"):
         named.invoke({"topic": "x"})
+
+
+def test_a_model_by_name_is_langchains(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer(["Rain."]) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert play(agent("openai:any", "Write", writes="draft"), {}) == {"draft": "Rain."}
+
+
+def test_without_langchain_a_model_by_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
+    with pytest.raises(MissingExtra, match=re.escape('pip install "dalsegno[models]"')) as raised:
+        agent("openai:any", "Write", writes="draft").invoke({})
+    assert raised.value.extra == "models"

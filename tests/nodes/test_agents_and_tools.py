@@ -332,6 +332,20 @@ def test_a_failure_that_is_declared_loud_fails_the_node(play: Play) -> None:
         play(agent(model, "?", tools=[tool(pay, errors="raise")], writes="answer"), {})
 
 
+def test_an_agent_has_the_effects_of_its_tools_and_a_changed_prompt_or_tool_is_noticed() -> None:
+    def pay() -> str:
+        return "paid"
+
+    def node(prompt: str, *tools: Any) -> Any:
+        return asking(agent(ScriptedChatModel([]), prompt, tools=tools, writes="answer")).spec.nodes["ask"]
+
+    safe, paying = tool(pay, effect=True, idempotent=True), tool(pay, name="pay2", effect=True)
+    assert (node("?", add).effect, node("?", safe).effect, node("?", safe).idempotent) == (False, True, True)
+    assert (node("?", safe, paying).effect, node("?", safe, paying).idempotent) == (True, False)
+    assert node("?", add).code == node("?", add).code
+    assert len({node("?", add).code, node("!", add).code, node("?").code, node("?", aadd).code}) == 4
+
+
 def test_what_a_tool_answers_is_told_to_whoever_listens(tmp_path: Path) -> None:
     def fail() -> str:
         raise ConnectionError("no bank")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 import uvicorn
 
 from dalsegno import END, START, Runner, Workflow, agent, tool
-from dalsegno.errors import DefinitionError, ToolFailed
+from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed
 from dalsegno.nodes.mcp import McpServer, mcp_server
 from dalsegno.testing import Reply, ScriptedChatModel
 
@@ -236,6 +237,13 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         pytest.raises(ToolFailed, match=r"no answer within 0\.5 seconds"),
     ):
         server.list_tools()
+
+
+def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(MissingExtra, match=re.escape('pip install "dalsegno[mcp]"')) as raised:
+        mcp_server("http://127.0.0.1:1/mcp")
+    assert raised.value.extra == "mcp"
 
 
 def test_nothing_is_started_before_the_first_use() -> None:
