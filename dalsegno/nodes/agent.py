@@ -131,6 +131,11 @@ class Agent(Player):
                 )
         return type(self)(**{**self._given, **changes})
 
+    @property
+    def model(self) -> Any:
+        """The chat model, or its name."""
+        return self._given["model"]
+
     def declares(self) -> dict[str, Any]:
         """The most model calls of an execution, the state keys it reads and writes, and whether a tool has effects.
 
