@@ -21,6 +21,7 @@ from dalsegno.errors import (
 from dalsegno.nodes.remote.addresses import parsed
 from dalsegno.nodes.remote.clients import clients
 from dalsegno.nodes.remote.exchange import Question
+from dalsegno.nodes.remote.remembering import Remembered
 from dalsegno.nodes.remote.request import Asked
 from dalsegno.nodes.remote.tasks import Progress, answer_of, ended_otherwise, message_of
 from dalsegno.nodes.remote.watching import watched
@@ -85,7 +86,7 @@ class A2A:
 
     async def _exchange(self, client: Any, question: Question, asked: Asked) -> Any:
         """Send the message, follow the task to its end. A task that is not wanted any more is cancelled."""
-        progress = Progress(asked)
+        progress = Progress()
         message = message_of(question, asked.headers.get("Idempotency-Key") or uuid.uuid4().hex)
         following = asyncio.ensure_future(self._follow(client, message, progress, asked))
         try:
@@ -105,19 +106,48 @@ class A2A:
         return answer_of(progress.answer)
 
     async def _follow(self, client: Any, message: Any, progress: Progress, asked: Asked) -> None:
+        remembered = Remembered(asked)
+        if not await self._found_again(client, remembered, progress):
+            await self._send(client, message, remembered, progress)
+        while not progress.over:
+            await self._look(client, progress, asked)
+
+    async def _found_again(self, client: Any, remembered: Remembered, progress: Progress) -> bool:
+        """Whether the task is there that this execution had before its process died, or its connection."""
+        from a2a.types import GetTaskRequest
+        from a2a.utils.errors import TaskNotFoundError
+
+        task_id = await remembered.last()
+        if task_id is None:
+            return False
+        try:
+            task = await client.get_task(GetTaskRequest(id=task_id))
+        except TaskNotFoundError:
+            return False
+        before = Progress()
+        before.take_task(task)
+        if before.over and (before.answer is None or not remembered.is_first_attempt):
+            return False
+        progress.take_task(task)
+        progress.looked = True
+        return True
+
+    async def _send(self, client: Any, message: Any, remembered: Remembered, progress: Progress) -> None:
         from a2a.types import SendMessageRequest
 
+        kept = False
         try:
             async with _closing(client.send_message(SendMessageRequest(message=message))) as events:
                 async for event in events:
                     progress.take(event)
                     if progress.over:
                         break
+                    if progress.task_id is not None and not kept:
+                        await remembered.keep(progress.task_id)
+                        kept = True
         except RemoteUnreachable:
             if progress.task_id is None:
                 raise  # else only the stream broke: the task goes on, and can be looked at
-        while not progress.over:
-            await self._look(client, progress, asked)
 
     async def _look(self, client: Any, progress: Progress, asked: Asked) -> None:
         from a2a.types import GetTaskRequest

@@ -13,8 +13,7 @@ from dalsegno.nodes.remote.request import Asked
 class Progress:
     """How far a task is: `answer` are the parts of what was answered, once it is `over`; `known` when it has a name."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+    def __init__(self) -> None:
         self._artifacts: dict[str, list[Any]] = {}
         self._said: list[Any] = []
         self.task_id: str | None = None
@@ -47,6 +46,7 @@ class Progress:
     def take_task(self, task: Any) -> None:
         """The task as a whole."""
         self.task_id = task.id or self.task_id
+        self.known.set()
         self._artifacts = {artifact.artifact_id: list(artifact.parts) for artifact in task.artifacts}
         self._status(task.status)
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import socket
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +27,7 @@ from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Role
 from starlette.applications import Starlette
 
-from dalsegno import END, START, Runner, Timeout, Workflow
+from dalsegno import END, START, RetryPolicy, Runner, Timeout, Workflow
 from dalsegno.errors import (
     AddressRefused,
     RemoteAnswerInvalid,
@@ -32,8 +37,11 @@ from dalsegno.errors import (
     RemoteTimeout,
     RemoteUnreachable,
 )
+from dalsegno.nodes.policies import ManualClock
 from dalsegno.nodes.remote import remote
 from dalsegno.nodes.remote.clients import close
+
+ROOT = Path(__file__).parents[3]
 
 
 class State(TypedDict, total=False):
@@ -384,6 +392,94 @@ def test_a_run_that_is_cancelled_cancels_the_task_at_the_agent(worker: Served, t
         assert runner.run({"question": "wait"}, thread="one").status == "cancelled"
         cancelled.join()
     assert len(until_cancelled(worker)) == 1
+
+
+PROGRAM = """
+import sys
+from typing import Any, TypedDict
+
+from dalsegno import END, START, Runner, Workflow
+from dalsegno.nodes.remote import remote
+
+
+class State(TypedDict, total=False):
+    question: str
+    answer: Any
+
+
+def flow(url):
+    node = remote(url, protocol="a2a", prompt="{question}", writes="answer", allow_private=True, poll=0.01)
+    return Workflow("asking", State).add_node("ask", node).add_edge(START, "ask").add_edge("ask", END)
+
+
+if __name__ == "__main__":
+    with Runner(flow(sys.argv[1]), db=sys.argv[2]) as runner:
+        runner.run({"question": "wait"}, thread="one")
+"""
+
+
+def test_a_process_that_dies_leaves_a_task_that_its_resume_goes_on_with(serve: Any, tmp_path: Path) -> None:
+    worker = serve()
+    program, db = tmp_path / "asking.py", str(tmp_path / "runs.db")
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(program), worker.url, db], env=environment) as process:
+        assert worker.work.begun.wait(30)
+        until = time.monotonic() + 20
+        while not kept(db) and time.monotonic() < until:
+            time.sleep(0.005)
+        process.kill()
+    worker.work.release.set()
+    with Runner(one_node(asking(worker)), db=db) as runner:
+        assert runner.resume("one").output["answer"] == "wait"
+    assert len([body for *_, body in worker.heard if body and "message" in (body.get("params") or body)]) == 1
+
+
+def kept(db: str) -> bool:
+    """Whether the ledger knows of the task."""
+    if not Path(db).exists():
+        return False
+    with contextlib.closing(sqlite3.connect(db)) as connection, contextlib.suppress(sqlite3.Error):
+        found = connection.execute("SELECT 1 FROM effects WHERE name = 'a2a task 1'").fetchone()
+        return found is not None
+    return False
+
+
+def test_a_further_attempt_goes_on_with_the_task_of_a_connection_that_broke(
+    agent: Any, say: Any, tmp_path: Path
+) -> None:
+    looks = []
+
+    def answer(request: Any, connection: socket.socket) -> Any:
+        task: dict[str, Any] = {"id": "t1", "contextId": "c", "status": {"state": "TASK_STATE_WORKING"}}
+        if request.rpc["method"] == "SendMessage":
+            return say.result(request, {"task": task})
+        looks.append(request)
+        if len(looks) == 1:
+            return None  # the connection is cut
+        if len(looks) > 2:
+            part = {"artifactId": "a", "parts": [{"text": "after all"}]}
+            task |= {"status": {"state": "TASK_STATE_COMPLETED"}, "artifacts": [part]}
+        return say.result(request, task)
+
+    server = agent()
+    server.answer = carded(say, server, answer, streaming=False)
+    node = remote(server.url, protocol="a2a", prompt="hello", writes="answer", allow_private=True, poll=0.01)
+    with Runner(
+        one_node(node, retry=RetryPolicy(clock=ManualClock())), db=str(tmp_path / "runs.db")
+    ) as runner:
+        assert runner.run({}).output["answer"] == "after all"
+    assert [r.rpc["method"] for r in server.requests if r.body].count("SendMessage") == 1
+
+
+def test_a_task_that_failed_is_not_gone_on_with_by_the_next_attempt(serve: Any, tmp_path: Path) -> None:
+    worker = serve()
+    flow = one_node(
+        asking(worker), retry=RetryPolicy(max_attempts=2, retry_on=RemoteTaskEnded, clock=ManualClock())
+    )
+    with Runner(flow, db=str(tmp_path / "runs.db")) as runner:
+        assert runner.run({"question": "fail"}).error["type"] == "RemoteTaskEnded"
+    assert worker.methods().count("SendMessage") == 2
 
 
 def test_the_key_and_the_headers_go_with_the_message(worker: Served, tmp_path: Path) -> None:
