@@ -9,6 +9,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
+from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 
@@ -19,6 +20,7 @@ __all__ = [
     "FallbackChain",
     "GroundedAnswer",
     "Node",
+    "React",
     "Review",
     "Sequential",
     "Step",
@@ -27,5 +29,6 @@ __all__ = [
     "generate_critique_revise",
     "grounded_answer",
     "output_validation",
+    "react",
     "sequential",
 ]
