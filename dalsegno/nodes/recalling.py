@@ -41,6 +41,24 @@ def keep(name: str, message: BaseMessage) -> None:
     context.effects.effect_put(context.run_id, context.thread, execution.idempotency_key, name, plain)
 
 
+def has_asked(turn: str) -> bool:
+    """Whether this call waited for a human before, in that conversation."""
+    execution = current_execution()
+    if execution is None or execution.context is None:
+        return False
+    return execution.context.effects.effect_get(execution.idempotency_key, f"asked {turn}")[0]
+
+
+def note_asked(turn: str) -> None:
+    """Note that this call waits for a human: LangGraph finds answers by their order, so it has to be made again."""
+    execution = current_execution()
+    if execution is not None and execution.context is not None:
+        context = execution.context
+        context.effects.effect_put(
+            context.run_id, context.thread, execution.idempotency_key, f"asked {turn}", True
+        )
+
+
 def _plain(message: BaseMessage) -> list[Any]:
     said: list[Any] = [message.type, message.content]
     if isinstance(message, AIMessage):

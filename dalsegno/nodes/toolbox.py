@@ -15,16 +15,15 @@ from typing import Any
 from langchain_core.messages import ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, get_executor_for_config
-from langchain_core.runnables.utils import gather_with_concurrency
 from langchain_core.tools import BaseTool
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from pydantic import ValidationError
 
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.injecting import What, injected, injected_by
-from dalsegno.nodes.recalling import keep, recalled
+from dalsegno.nodes.recalling import has_asked, keep, note_asked, recalled
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of
 
@@ -107,13 +106,13 @@ class Toolbox:
         """Make the calls, each in a thread of its own where there are several; results in their order.
 
         `counted` are the calls that this execution has made before, see `key_of`; `state` is what tools may have
-        injected; `turn` is the conversation in which
-        results are kept, and read back when the execution is repeated.
+        injected; `turn` is the conversation in which results are kept, and read back when the execution is repeated.
+        Where one of them waited for a human they are made one after the other, so that each gets its own answer.
         """
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._use, config=config, state=state, turn=turn)
-        if len(calls) == 1:
-            return [make(calls[0], keys[0])]
+        if len(calls) == 1 or self._has_asked(calls, keys, turn):
+            return [make(call, key) for call, key in zip(calls, keys, strict=True)]
         with get_executor_for_config(ensure_config(config)) as executor:
             return list(executor.map(make, calls, keys))
 
@@ -129,14 +128,34 @@ class Toolbox:
         """`use` in the running event loop."""
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._ause, config=config, state=state, turn=turn)
-        tasks = [asyncio.ensure_future(make(c, k)) for c, k in zip(calls, keys, strict=True)]
+        if len(calls) == 1 or await asyncio.to_thread(self._has_asked, calls, keys, turn):
+            return [await make(call, key) for call, key in zip(calls, keys, strict=True)]
+        most = asyncio.Semaphore(config.get("max_concurrency") or len(calls))
+
+        async def bounded(call: ToolCall, key: str) -> ToolMessage:
+            async with most:
+                return await make(call, key)
+
+        tasks = [asyncio.ensure_future(bounded(c, k)) for c, k in zip(calls, keys, strict=True)]
         try:
-            return await gather_with_concurrency(config.get("max_concurrency"), *map(_waited, tasks))
-        except BaseException:
+            # All of them: of several questions the first call's is asked, not the quickest one's.
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        except asyncio.CancelledError:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if isinstance(result, ToolMessage)]
+
+    def _has_asked(self, calls: Sequence[ToolCall], keys: Sequence[str], turn: str) -> bool:
+        for call, key in zip(calls, keys, strict=True):
+            with _part(call["name"], key):
+                if turn and has_asked(turn):
+                    return True
+        return False
 
     def _use(self, call: ToolCall, key: str, *, config: RunnableConfig, state: Any, turn: str) -> ToolMessage:
         problem = self._unfit(call)
@@ -144,21 +163,25 @@ class Toolbox:
             return failed(call, problem)
         tool = self.tools[call["name"]]
         with _part(call["name"], key):
-            before = recalled(f"result {turn}") if turn else None
+            asked = bool(turn) and has_asked(turn)
+            before = recalled(f"result {turn}") if turn and not asked else None
             if isinstance(before, ToolMessage):
                 return before
             try:
                 if is_async_only(tool):
-                    result = _message(
-                        call, BACKGROUND.run(tool.ainvoke(self._request(call, state, config), config))
-                    )
+                    answer = BACKGROUND.run(tool.ainvoke(self._request(call, state, config), config))
                 else:
-                    result = _message(call, tool.invoke(self._request(call, state, config), config))
+                    answer = tool.invoke(self._request(call, state, config), config)
+                result = _message(call, answer)
+            except GraphInterrupt:
+                if turn:
+                    note_asked(turn)
+                raise
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
-            if turn and result.status == "success":
+            if turn and not asked and result.status == "success":
                 keep(f"result {turn}", result)
             return result
 
@@ -170,16 +193,21 @@ class Toolbox:
             return failed(call, problem)
         tool = self.tools[call["name"]]
         with _part(call["name"], key):
-            before = await asyncio.to_thread(recalled, f"result {turn}") if turn else None
+            asked = bool(turn) and await asyncio.to_thread(has_asked, turn)
+            before = await asyncio.to_thread(recalled, f"result {turn}") if turn and not asked else None
             if isinstance(before, ToolMessage):
                 return before
             try:
                 result = _message(call, await tool.ainvoke(self._request(call, state, config), config))
+            except GraphInterrupt:
+                if turn:
+                    await asyncio.to_thread(note_asked, turn)
+                raise
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
-            if turn and result.status == "success":
+            if turn and not asked and result.status == "success":
                 await asyncio.to_thread(keep, f"result {turn}", result)
             return result
 
@@ -256,10 +284,6 @@ def _message(call: ToolCall, result: Any) -> ToolMessage:
         problem=f"it gave {type(result).__name__}",
         loud=True,
     )
-
-
-async def _waited(task: asyncio.Task[ToolMessage]) -> ToolMessage:
-    return await task
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import threading
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from langchain_core.tools import InjectedToolCallId
 from langchain_core.tools import tool as langchain_tool
 from langgraph.graph.message import add_messages
 from langgraph.prebuilt import InjectedState, ToolRuntime
+from langgraph.types import interrupt
 from pydantic import BaseModel
 
 from dalsegno import END, START, Budget, RetryPolicy, Runner, Workflow, agent, effect, human, tool
@@ -475,6 +477,39 @@ def test_it_ends_the_same_wherever_it_is_killed(tmp_path: Path) -> None:
     report = crash_test(asking(agent(model, "?", tools=[add], writes="answer")), {})
     assert report.kills > 4
     report.raise_for_failures()
+
+
+# -- a human in the loop -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_each_question_of_a_tool_gets_its_own_answer_and_nothing_else_is_done_again(
+    tmp_path: Path, drive: Callable[..., Any], beside: bool
+) -> None:
+    noted: list[str] = []
+    charged: list[tuple[int, bool]] = []
+
+    def note(words: str) -> str:
+        noted.append(words)
+        return "noted"
+
+    async def charge(amount: int) -> str:
+        if amount == 5:
+            await asyncio.sleep(0.02)  # the first call asks last
+        approved = interrupt({"question": f"Charge {amount}?"})
+        return effect("charge", lambda: charged.append((amount, approved)) or f"{amount} {approved}")  # type: ignore[func-returns-value]
+
+    calls = [call("charge", amount=5), call("charge", amount=7), call("charge", amount=9)]
+    script = [call("note", words="a"), *([calls] if beside else calls)]
+    with ScriptedChatModel([*script, Reply("Done.", expect=["5 True", "7 False", "9 True"])]) as model:
+        player = agent(model, "Pay", tools=[charge, note], writes="answer")
+        with Runner(asking(player, interrupts=3), db=tmp_path / "r.db") as runner:
+            waiting = drive(runner, "run", {}, thread="t")
+            for amount, answer in ((5, True), (7, False), (9, True)):
+                assert [i["value"]["question"] for i in waiting.interrupts] == [f"Charge {amount}?"]
+                waiting = drive(runner, "resume", "t", answer)
+    assert waiting.output["answer"] == "Done."
+    assert (charged, noted) == ([(5, True), (7, False), (9, True)], ["a"])
 
 
 # -- what cannot be meant ----------------------------------------------------------------------------
