@@ -1,6 +1,7 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
 from dalsegno.graphs.patterns.fallback_chain import FallbackChain, fallback_chain
+from dalsegno.graphs.patterns.function_calls import CallGraph, FunctionCall, FunctionCalls, function_calls
 from dalsegno.graphs.patterns.generate_critique_revise import (
     Drafts,
     Review,
@@ -14,10 +15,13 @@ from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 
 __all__ = [
+    "CallGraph",
     "Check",
     "Checked",
     "Drafts",
     "FallbackChain",
+    "FunctionCall",
+    "FunctionCalls",
     "GroundedAnswer",
     "Node",
     "React",
@@ -26,6 +30,7 @@ __all__ = [
     "Step",
     "Validation",
     "fallback_chain",
+    "function_calls",
     "generate_critique_revise",
     "grounded_answer",
     "output_validation",

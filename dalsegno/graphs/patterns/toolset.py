@@ -1,0 +1,136 @@
+"""Functions that a plan names: as nodes that are sent their arguments, described to models, referring to results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
+from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
+
+_REFERENCE = re.compile(r"\$([A-Za-z_][\w-]*)((?:\.[\w-]+)*)\Z")
+
+
+class Toolset:
+    """The tools of a pattern, by the names of their nodes.
+
+    A tool is what an agent takes for one: a typed function, a LangChain tool, a player, a workflow.
+
+    Raises
+    ------
+    DefinitionError
+        There is none, one has no types, or two have one name.
+    """
+
+    def __init__(self, pattern: str, given: Any) -> None:
+        self.nodes: dict[str, Node] = named(pattern, given, what="tool")
+        try:
+            self.tools = {name: as_tool(node.actor, name=name) for name, node in self.nodes.items()}
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(f"{pattern}: one of its tools cannot be read: {error}") from error
+
+    def describe(self) -> str:
+        """The tools as a model is told them, in a prompt where a brace is written twice."""
+        lines = []
+        for name, tool in self.tools.items():
+            taken = ", ".join(f"{key}: {said.get('type', 'any')}" for key, said in tool.args.items())
+            lines.append(f"- {name}({taken}): {' '.join(tool.description.split())}")
+        return "\n".join(lines).replace("{", "{{").replace("}", "}}")
+
+    def problem(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
+        """Why that cannot be called so, whatever the references turn out to be; None where it can."""
+        if tool not in self.tools:
+            known = ", ".join(f"`{name}`" for name in self.tools)
+            return f"there is no `{tool}`{did_you_mean(tool, self.tools) or '.'} There are {known}"
+        known_arguments = arguments_of(self.tools[tool])
+        missing = [key for key in required_of(self.tools[tool]) if key not in arguments]
+        unknown = [key for key in arguments if known_arguments is not None and key not in known_arguments]
+        if missing:
+            return f"`{tool}` needs {', '.join(f'`{key}`' for key in missing)}"
+        if unknown and known_arguments is not None:
+            return f"`{tool}` takes no `{unknown[0]}`{did_you_mean(unknown[0], known_arguments)}"
+        return None
+
+    @staticmethod
+    def sent(call: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+        """What a tool's node is sent for a call: its arguments, and the results that they refer to."""
+        wanted = references(call["arguments"])
+        return {
+            "id": call["id"],
+            "arguments": call["arguments"],
+            "results": {name: results[name] for name in wanted},
+        }
+
+    def add(self, cast: Cast, name: str, *, on_failure: Any = None) -> None:
+        """Add a tool's node, to which `sent` is sent; its result is that item of ``results``."""
+        tool, node = self.tools[name], self.nodes[name]
+
+        def call(sent: Any) -> dict[str, Any]:
+            return {"results": {sent["id"]: tool.invoke(filled(sent["arguments"], sent["results"]))}}
+
+        async def acall(sent: Any) -> dict[str, Any]:
+            arguments = filled(sent["arguments"], sent["results"])
+            return {"results": {sent["id"]: await tool.ainvoke(arguments)}}
+
+        said = {"calls": getattr(tool, "most_calls", None)} if hasattr(tool, "most_calls") else {}
+        player = Node(acall if is_async_only(tool) else call, **{**said, **node.options})
+        cast.add(Role(name=name), player, on_failure=on_failure, reads=(), writes=("results",))
+
+
+def references(arguments: Any) -> set[str]:
+    """The calls whose results are referred to: ``"$paris"``, ``"$paris.temperature"``, anywhere in the arguments.
+
+    >>> sorted(references({"a": "$x", "b": ["$y.0.name", "$5"], "c": "$$x"}))
+    ['x', 'y']
+    """
+    if isinstance(arguments, str):
+        found = _REFERENCE.match(arguments)
+        return {found[1]} if found else set()
+    return {name for part in _parts(arguments) for name in references(part)}
+
+
+def filled(arguments: Any, results: Mapping[str, Any]) -> Any:
+    """Arguments with results in the place of references; ``"$$x"`` is the text ``"$x"``.
+
+    Raises
+    ------
+    LookupError
+        A result has no such part.
+
+    >>> filled({"a": "$x.low", "b": "$$x", "c": ["$y"]}, {"x": {"low": 3}, "y": 4})
+    {'a': 3, 'b': '$x', 'c': [4]}
+    """
+    if isinstance(arguments, Mapping):
+        return {key: filled(value, results) for key, value in arguments.items()}
+    if isinstance(arguments, list | tuple):
+        return [filled(value, results) for value in arguments]
+    if not isinstance(arguments, str) or not arguments.startswith("$"):
+        return arguments
+    if arguments.startswith("$$"):
+        return arguments[1:]
+    found = _REFERENCE.match(arguments)
+    return arguments if found is None else _part(arguments, results[found[1]], found[2].split(".")[1:])
+
+
+def _part(reference: str, value: Any, path: Iterable[str]) -> Any:
+    for key in path:
+        try:
+            if isinstance(value, Mapping):
+                value = value[key]
+            elif isinstance(value, list | tuple):
+                value = value[int(key)]
+            else:
+                value = getattr(value, key) if not key.startswith("_") else value[key]
+        except (LookupError, TypeError, ValueError, AttributeError):
+            shown = repr(value)
+            shown = shown if len(shown) < 80 else f"{shown[:79]}…"
+            raise LookupError(f"`{reference}` refers to `{key}`, which {shown} does not have.") from None
+    return value
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
