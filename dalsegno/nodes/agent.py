@@ -105,11 +105,12 @@ class Agent(Player):
             number = options[bound]
             if isinstance(number, bool) or not isinstance(number, int) or number < least:
                 raise DefinitionError(f"agent({bound}={number!r}): a whole number, {least} or more.")
-        check_model(model)
         self._check_writes()
         talks = self.output is None and self.writes is None
         self.told = Told(prompt, messages=options["messages"] or (MESSAGES if talks else None))
         self.toolbox = Toolbox(options["tools"])
+        needs = "with_structured_output" if self.output is not None else None
+        check_model(model, needs="bind_tools" if len(self.toolbox) else needs)
         self.max_turns: int = options["max_turns"] if len(self.toolbox) else 1
         self.corrections: int = options["corrections"] if self.output is not None else 0
         self.max_tool_calls: int = options["max_tool_calls"]

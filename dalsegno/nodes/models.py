@@ -10,8 +10,8 @@ from langchain_core.runnables import Runnable
 from dalsegno.errors import DefinitionError, MissingExtra
 
 
-def check_model(model: Any) -> None:
-    """Refuse what cannot be a model.
+def check_model(model: Any, *, needs: str | None = None) -> None:
+    """Refuse what cannot be a model, or lacks the method that it `needs`.
 
     Raises
     ------
@@ -24,6 +24,12 @@ def check_model(model: Any) -> None:
     elif not isinstance(model, Runnable):
         raise DefinitionError(
             f'{model!r} is no model. A model is a LangChain chat model, or "provider:name", as in "openai:gpt-5-mini".'
+        )
+    elif needs is not None and not hasattr(model, needs):
+        what = "be given tools" if needs == "bind_tools" else "be asked for an answer of a shape"
+        raise DefinitionError(
+            f"{type(model).__name__} has no `{needs}`, so it cannot {what}. Give the chat model itself: what is around "
+            "it can be a policy of the node."
         )
 
 

@@ -255,6 +255,22 @@ def test_what_is_no_model_is_refused_and_a_name_is_looked_up_when_it_is_used() -
         named.invoke({"topic": "x"})
 
 
+def test_a_runnable_around_a_model_has_to_pass_on_what_is_needed(play: Play) -> None:
+    retrying = ScriptedChatModel(["Rain."]).with_retry()
+    assert play(agent(retrying, "Write", writes="draft"), {}) == {"draft": "Rain."}
+    for options in ({"output": Verdict}, {"tools": [len_of], "writes": "draft"}):
+        with pytest.raises(
+            DefinitionError, match=r"RunnableRetry has no `(with_structured_output|bind_tools)`"
+        ):
+            agent(retrying, "Write", **options)
+    bound = ScriptedChatModel([GOOD]).with_config(tags=["x"])
+    assert play(agent(bound, "Judge", output=Verdict), {}) == GOOD
+
+
+def len_of(text: str) -> int:
+    return len(text)
+
+
 def test_a_model_by_name_is_langchains(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer(["Rain."]) as server:
         monkeypatch.setenv("OPENAI_API_KEY", "none")
