@@ -23,6 +23,7 @@ from dalsegno.nodes.remote.clients import clients
 from dalsegno.nodes.remote.exchange import Question
 from dalsegno.nodes.remote.remembering import Remembered
 from dalsegno.nodes.remote.request import Asked
+from dalsegno.nodes.remote.streaming import teller, text_of
 from dalsegno.nodes.remote.tasks import Progress, answer_of, ended_otherwise, message_of
 from dalsegno.nodes.remote.watching import watched
 
@@ -108,7 +109,7 @@ class A2A:
     async def _follow(self, client: Any, message: Any, progress: Progress, asked: Asked) -> None:
         remembered = Remembered(asked)
         if not await self._found_again(client, remembered, progress):
-            await self._send(client, message, remembered, progress)
+            await self._send(client, message, remembered, progress, asked)
         while not progress.over:
             await self._look(client, progress, asked)
 
@@ -132,14 +133,17 @@ class A2A:
         progress.looked = True
         return True
 
-    async def _send(self, client: Any, message: Any, remembered: Remembered, progress: Progress) -> None:
+    async def _send(
+        self, client: Any, message: Any, remembered: Remembered, progress: Progress, asked: Asked
+    ) -> None:
         from a2a.types import SendMessageRequest
 
-        kept = False
+        tell, kept = teller(asked.name), False
         try:
             async with _closing(client.send_message(SendMessageRequest(message=message))) as events:
                 async for event in events:
                     progress.take(event)
+                    tell(progress.state, asked.scrub(text_of(event)))
                     if progress.over:
                         break
                     if progress.task_id is not None and not kept:

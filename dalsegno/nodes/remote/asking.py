@@ -53,6 +53,7 @@ def asked_of(
         ),
         private=headers,
         headers=sent,
+        name=name,
     )
 
 

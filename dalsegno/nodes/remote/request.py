@@ -44,6 +44,7 @@ class Asked:
     private: dict[str, str] = field(default_factory=dict, repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     received: int = 0
+    name: str = ""
     what: str = "The remote agent"
 
     def fail(self, kind: type[RemoteError], message: str, **data: Any) -> RemoteError:

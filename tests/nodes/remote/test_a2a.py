@@ -394,6 +394,23 @@ def test_a_run_that_is_cancelled_cancels_the_task_at_the_agent(worker: Served, t
     assert len(until_cancelled(worker)) == 1
 
 
+@pytest.mark.parametrize("way", ["stream", "astream"])
+def test_what_the_agent_says_meanwhile_is_in_the_runs_stream(serve: Any, tmp_path: Path, way: str) -> None:
+    worker = serve(streaming=True)
+    with Runner(one_node(asking(worker, name="ada")), db=str(tmp_path / "runs.db")) as runner:
+
+        async def chunks() -> list[Any]:
+            return [chunk async for chunk in runner.astream({"question": "parts"}, stream_mode="custom")]
+
+        told = (
+            list(runner.stream({"question": "parts"}, stream_mode="custom"))
+            if way == "stream"
+            else asyncio.run(chunks())
+        )
+    assert {"agent": "ada", "state": "working", "text": "thinking"} in told
+    assert [each["text"] for each in told if each["text"] in ("one", "two")] == ["one", "two"]
+
+
 PROGRAM = """
 import sys
 from typing import Any, TypedDict
