@@ -116,6 +116,8 @@ class _Assembly:
             writes=self.workflow.spec.nodes[name].writes if node.policies.watch is not None else None,
             known=self.known,
         )
+        if node.around is not None:
+            caller = node.around(caller)
         inside = () if name in self.sent_to else self._routers(name)
         kernel = self._kernel(node, caller, inside)
         is_async = caller.is_async or any(router.is_async for _, router, _ in inside)

@@ -18,7 +18,10 @@ Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 @dataclass(eq=False)
 class NodeDefinition:
-    """A node as it was added: what runs, and what was said about it."""
+    """A node as it was added: what runs, and what was said about it.
+
+    `around` makes another `Caller` of the node's: a pattern's own layer, outside of all policies.
+    """
 
     name: str
     action: Any
@@ -33,6 +36,7 @@ class NodeDefinition:
     child: WorkflowSpec | None = None
     inputs: Mapping[str, str] | None = None
     outputs: Mapping[str, str] | None = None
+    around: Callable[[Any], Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
 

@@ -114,11 +114,15 @@ def runs_in_a_loop(case: Case, folder: Path) -> str:
 
 
 def streamed(case: Case, folder: Path) -> str:
-    with runner(case.flow(), folder) as running:
-        stream = running.stream(dict(case.given), thread="t")
-        seen = {node for chunk in stream for node in chunk}
+    async def stream(running: Runner) -> tuple[set[str], RunResult]:
+        stream = running.astream(dict(case.given), thread="t")
+        seen = {node async for chunk in stream for node in chunk}
         assert stream.result is not None
-        expected(case, ended(case, running, stream.result))
+        return seen, stream.result
+
+    with runner(case.flow(), folder) as running:
+        seen, result = asyncio.run(stream(running))
+        expected(case, ended(case, running, result))
     assert seen
     return f"{len(seen)} nodes"
 

@@ -10,6 +10,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
+from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
@@ -24,6 +25,7 @@ __all__ = [
     "FunctionCalls",
     "GroundedAnswer",
     "Node",
+    "Parallel",
     "React",
     "Review",
     "Sequential",
@@ -34,6 +36,7 @@ __all__ = [
     "generate_critique_revise",
     "grounded_answer",
     "output_validation",
+    "parallel",
     "react",
     "sequential",
 ]

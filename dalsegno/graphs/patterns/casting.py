@@ -17,13 +17,15 @@ from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.calling import Caller
 from dalsegno.nodes.player import Player
+from dalsegno.nodes.structured import modern
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Answer:
     """What a role's answer is: the one place that tells an update from a value, and checks it.
 
-    `key` takes a bare value, which is of `type`; `keys` are those of the `state`.
+    `key` takes a bare value, which is of `type`; with an `item` the key holds a mapping, and the value is that
+    item of it. `keys` are those of the `state`.
     """
 
     pattern: str
@@ -32,6 +34,7 @@ class Answer:
     type: Any
     keys: frozenset[str]
     state: Any
+    item: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_validate", None if self.type is Any else _validator(self.type))
@@ -57,9 +60,23 @@ class Answer:
             raise self._wrong(output, self._slipped(output))
         if output is None and self.type is Any:
             raise self._wrong(output, "")
-        return {self.key: self._checked(output)}
+        return {self.key: self._placed(output)}
+
+    def of_workflow(self, output: dict[str, Any]) -> dict[str, Any]:
+        """A subworkflow's output, its keys mapped, as an update of the state."""
+        if self.key is None:
+            return output
+        if self.key not in output:
+            raise self._wrong(None, " The workflow ended without it.")
+        return {**output, self.key: self._placed(output[self.key])}
+
+    def _placed(self, value: Any) -> Any:
+        checked = self._checked(value)
+        return checked if self.item is None else {self.item: checked}
 
     def _update(self, update: dict[str, Any]) -> dict[str, Any]:
+        if self.item is not None:
+            return update if self.key in update else {**update, str(self.key): {self.item: None}}
         if self.key not in update:
             raise self._wrong(update, f" It updates {', '.join(f'`{k}`' for k in update)}, not `{self.key}`.")
         value = update[self.key]
@@ -192,16 +209,19 @@ class _CheckedPlayer(Player):
         self.answer = answer
         self.name = actor.name
         self.kind = actor.kind  # type: ignore[misc]  # as the player that it stands for
+        # What a player writes to a key that holds items is one of them, and no update of all.
+        is_item = answer.item is not None and getattr(actor, "writes", None) == answer.key
+        self._checked = answer.of_workflow if is_item else answer
 
     def declares(self) -> Mapping[str, Any]:
         said: Mapping[str, Any] = self.actor.declares()
         return said
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return self.answer(self.actor.invoke(input, config, **kwargs))
+        return self._checked(self.actor.invoke(input, config, **kwargs))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        return self.answer(await self.actor.ainvoke(input, config, **kwargs))
+        return self._checked(await self.actor.ainvoke(input, config, **kwargs))
 
 
 def _is_chat_model(actor: Any) -> bool:
@@ -216,8 +236,12 @@ def _agent(model: Any, answer: Answer, prompt: str | None) -> Any:
             f"{answer.pattern}: `{answer.role}` has no prompt of its own to ask a model with. Say what to do: "
             f'agent(model, "...", output=...).'
         )
-    output = None if answer.type in (Any, str) else answer.type
-    return agent(model, prompt, output=output, writes=answer.key, name=answer.role)
+    return agent(model, prompt, output=_shape(answer), writes=answer.key, name=answer.role)
+
+
+def _shape(answer: Answer) -> Any:
+    """What a model is asked to answer; None is text."""
+    return None if answer.type in (Any, str) else answer.type
 
 
 def _adapted(actor: Any, answer: Answer) -> Any:
@@ -225,7 +249,10 @@ def _adapted(actor: Any, answer: Answer) -> Any:
     if answer.key is None:
         return actor
     if getattr(actor, "with_", None) is not None and getattr(actor, "writes", None) is None:
-        actor = actor.with_(writes=answer.key)
+        if actor.output is None:
+            actor = actor.with_(output=_shape(answer), writes=answer.key)
+        elif not set(actor.output.fields) <= answer.keys or not actor.output.fields:
+            actor = actor.with_(writes=answer.key)
     return _CheckedPlayer(actor, answer)
 
 
@@ -277,6 +304,7 @@ def _has_command(output: Any) -> bool:
 
 
 def _validator(kind: Any) -> Any:
+    kind = modern(kind)
     try:
         return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
     except PydanticUserError:  # a class that brings a configuration of its own

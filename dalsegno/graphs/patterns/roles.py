@@ -20,6 +20,7 @@ from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.definitions import name_of
 from dalsegno.graphs.model import START
+from dalsegno.graphs.patterns.around import Answered, Fell
 from dalsegno.graphs.patterns.casting import Answer, cast
 from dalsegno.graphs.patterns.states import Failure
 from dalsegno.graphs.workflow import Workflow
@@ -87,6 +88,8 @@ class Role:
         The role's, and its node's.
     key
         The state key that takes its answer; None: any update of the state will do.
+    item
+        The key holds a mapping (reducer `merged`), and the answer is this item of it.
     type
         What the answer is, validated by pydantic: a class, a `TypedDict`, a `Literal`, an annotation.
     prompt
@@ -95,6 +98,7 @@ class Role:
 
     name: str
     key: str | None = None
+    item: str | None = None
     type: Any = Any
     prompt: str | None = None
 
@@ -119,7 +123,7 @@ class Cast:
         self.flow = flow
         self._options = options or {}
 
-    def add(self, role: Role, given: Any, *, on_failure: Any = None, **said: Any) -> str:
+    def add(self, role: Role, given: Any, *, on_failure: Any = None, around: Any = None, **said: Any) -> str:
         """Add a role's node and give its name.
 
         Parameters
@@ -129,17 +133,25 @@ class Cast:
         on_failure
             ``(argument, error) -> update``: what an error becomes when retries and fallbacks are spent. None:
             it fails the run.
+        around
+            What makes another `Caller` of the node's, outside of its policies.
         **said
             Keywords of `add_node` that the pattern knows; the user's win.
         """
         node: Node = Node.of(given)
         options = {**said, **node.options, **self._options.get(role.name, {})}
-        action, known = cast(node.actor, self._answer(role), prompt=role.prompt, options=options)
+        answer = self._answer(role)
+        action, known = cast(node.actor, answer, prompt=role.prompt, options=options)
         options = {**known, **options}
         if on_failure is not None and not options.get("interrupts"):
             options["fallback"] = _caught(options.get("fallback"), on_failure)
         options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
         self.flow.add_node(role.name, action, **options)
+        if is_workflow(node.actor) and role.key is not None:
+            outer, around = around, lambda caller: Answered(caller, answer.of_workflow)
+            if outer is not None:
+                around = _both(outer, around)
+        self.flow.nodes[role.name].around = around
         return role.name
 
     def own(self, name: str, function: Any, **said: Any) -> str:
@@ -164,14 +176,21 @@ class Cast:
 
     def _answer(self, role: Role) -> Answer:
         keys = frozenset(self.flow.annotations)
-        return Answer(self.pattern, role.name, role.key, role.type, keys, self.flow.state_schema)
+        return Answer(self.pattern, role.name, role.key, role.type, keys, self.flow.state_schema, role.item)
+
+
+def _both(outer: Any, inner: Any) -> Any:
+    return lambda caller: outer(inner(caller))
 
 
 def _caught(given: Any, make: Any) -> Fallback:
+    def caught(argument: Any, error: Exception) -> Fell:
+        return Fell(make(argument, error))
+
     before = fallback_of(given)
     if before is None:
-        return Fallback(FromError(make))
-    return Fallback(*before.answers, FromError(make), on=before.on)
+        return Fallback(FromError(caught))
+    return Fallback(*before.answers, FromError(caught), on=before.on)
 
 
 def named(
@@ -201,7 +220,7 @@ def named(
         items = [(None, actor) for actor in given]
     else:
         raise DefinitionError(
-            f"{pattern}: {given!r} are no {what}s. Give a sequence, or a mapping {{name: {what}}}."
+            f"{pattern}: {given!r} are no {_several(what)}. Give a sequence, or a mapping {{name: {what}}}."
         )
     found: dict[str, Any] = {}
     for name, actor in items:
@@ -209,16 +228,20 @@ def named(
         chosen = name or node.name or _own_name(pattern, node, what)
         if chosen in found:
             raise DefinitionError(
-                f'{pattern}: two {what}s are called `{chosen}`. Name them: {{"first": ..., "second": ...}}, or '
-                f'{kind.__name__}(..., name="second").'
+                f"{pattern}: two {_several(what)} are called `{chosen}`. Name them: "
+                f'{{"first": ..., "second": ...}}, or {kind.__name__}(..., name="second").'
             )
         found[chosen] = node
     if len(found) < least:
         raise DefinitionError(
-            f"{pattern}: {len(found) or 'no'} {what}{'' if len(found) == 1 else 's'}, and at least {least} "
+            f"{pattern}: {len(found) or 'no'} {what if len(found) == 1 else _several(what)}, and at least {least} "
             f"{'is' if least == 1 else 'are'} needed."
         )
     return found
+
+
+def _several(what: str) -> str:
+    return f"{what}es" if what.endswith("ch") else f"{what}s"
 
 
 def _own_name(pattern: str, node: Node, what: str) -> str:

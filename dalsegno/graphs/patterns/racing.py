@@ -1,0 +1,202 @@
+"""A race: of nodes that run in one superstep only the first so many count; the others are given up.
+
+A superstep ends when all its tasks have ended. So a lane that has lost ends at once: a coroutine is
+cancelled, a sync function, which nobody can stop, goes on in a thread whose answer nobody takes, and with a
+`Runner` it can have no more recorded effects and call no model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from langgraph.runtime import get_runtime
+
+from dalsegno.graphs.calling import Caller, Config
+from dalsegno.graphs.patterns.around import Around, Fell
+from dalsegno.graphs.wrapping import Inner
+from dalsegno.nodes.execution import CURRENT, Execution
+from dalsegno.nodes.policies.workers import WORKERS, Job
+
+_KEPT = 1024
+"""Heats remembered by one race: a lane may begin when the others have come in long since."""
+
+
+class Race:
+    """The lanes of one fan-out: `first` of them count; `lost` is what a lane that was given up writes.
+
+    Each time that the lanes run is a `Heat` of its own, told by the checkpoint that they run on.
+    """
+
+    def __init__(self, first: int, lost: Callable[[str], dict[str, Any]]) -> None:
+        self.first = first
+        self.lost = lost
+        self._heats: OrderedDict[tuple[str, str], Heat] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def lane(self, name: str) -> Callable[[Caller], Caller]:
+        """What to put around the node of that name."""
+        return lambda caller: Lane(caller, self, name)
+
+    def heat(self) -> Heat:
+        """The one that the current execution runs in."""
+        info = get_runtime().execution_info
+        assert info is not None  # LangGraph has one for every task
+        key = (info.checkpoint_id, info.checkpoint_ns.rpartition("|")[0])
+        with self._lock:
+            heat = self._heats.get(key)
+            if heat is None:
+                heat = self._heats[key] = Heat(self.first, CURRENT.get())
+                if len(self._heats) > _KEPT:
+                    self._heats.popitem(last=False)
+            return heat
+
+
+class Heat:
+    """Who has come in, in their order. With a `Runner` it is on disk, so that a crash changes no result."""
+
+    def __init__(self, first: int, execution: Execution | None) -> None:
+        self._first = first
+        self._run = execution if execution is not None and execution.context is not None else None
+        self._key = _key(execution) if execution is not None else ""
+        self._lock = threading.Lock()
+        self._waiting: set[Callable[[], None]] = set()
+        self._came_in = [name for place in range(1, first + 1) if (name := self._recorded(place)) is not None]
+
+    def has_lost(self, lane: str) -> bool:
+        """Whether it is over, and that lane is not among the first."""
+        return len(self._came_in) >= self._first and lane not in self._came_in
+
+    def comes_in(self, lane: str) -> bool:
+        """A lane has its answer; whether that counts."""
+        with self._lock:
+            if lane in self._came_in:  # before a crash, which took its answer
+                return True
+            if len(self._came_in) >= self._first:
+                return False
+            self._record(len(self._came_in) + 1, lane)
+            self._came_in.append(lane)
+            over = len(self._came_in) >= self._first
+            waiting = list(self._waiting)
+        if over:
+            for wake in waiting:
+                wake()
+        return True
+
+    def watch(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when it is over; at once where it is."""
+        with self._lock:
+            self._waiting.add(wake)
+            over = len(self._came_in) >= self._first
+        if over:
+            wake()
+
+    def forget(self, wake: Callable[[], None]) -> None:
+        """Call it no more."""
+        with self._lock:
+            self._waiting.discard(wake)
+
+    def _recorded(self, place: int) -> str | None:
+        if self._run is None or self._run.context is None:
+            return None
+        found, name = self._run.context.effects.effect_get(self._key, f"place {place}")
+        return name if found else None
+
+    def _record(self, place: int, lane: str) -> None:
+        if self._run is not None and self._run.context is not None:
+            context = self._run.context
+            context.effects.effect_put(context.run_id, context.thread, self._key, f"place {place}", lane)
+
+
+class Lane(Around):
+    """One runner of a race."""
+
+    def __init__(self, inner: Caller, race: Race, name: str) -> None:
+        super().__init__(inner)
+        self._race = race
+        self._lane = name
+
+    def _call(self, argument: Any, config: Config) -> Any:
+        heat = self._race.heat()
+        if heat.has_lost(self._lane):
+            return self._race.lost(self._lane)
+        moved = threading.Event()
+        job = WORKERS.start(Job(lambda: self.inner.call(argument, config), moved.set))
+        heat.watch(moved.set)
+        try:
+            while not job.done.is_set():
+                moved.wait()
+                moved.clear()
+                if heat.has_lost(self._lane) and job.abandon():
+                    return self._given_up()
+        finally:
+            heat.forget(moved.set)
+        if job.error is not None and heat.has_lost(self._lane):
+            return self._race.lost(self._lane)
+        return self._arrived(heat, job.answer())
+
+    async def _acall(self, argument: Any, config: Config) -> Any:
+        heat = await asyncio.to_thread(self._race.heat)
+        if heat.has_lost(self._lane):
+            return self._race.lost(self._lane)
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(over.set)
+
+        heat.watch(wake)
+        running = asyncio.ensure_future(self._running(argument, config))
+        ending = asyncio.ensure_future(over.wait())
+        try:
+            await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)
+            if heat.has_lost(self._lane) and (not running.done() or running.exception() is not None):
+                return self._given_up()
+            output = await running
+        finally:
+            heat.forget(wake)
+            for task in (running, ending):
+                task.cancel()
+            await asyncio.gather(running, ending, return_exceptions=True)
+        return await asyncio.to_thread(self._arrived, heat, output)
+
+    async def _running(self, argument: Any, config: Config) -> Any:
+        """The call; of a sync function in a thread that may be given up."""
+        if self.inner.is_async or self.inner.native:
+            return await self.inner.acall(argument, config)
+        loop = asyncio.get_running_loop()
+        answered = asyncio.Event()
+
+        def then() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(answered.set)
+
+        job = WORKERS.start(Job(lambda: self.inner.call(argument, config), then))
+        try:
+            await answered.wait()
+        except asyncio.CancelledError:
+            job.abandon()
+            raise
+        return job.answer()
+
+    def _given_up(self) -> dict[str, Any]:
+        execution = CURRENT.get()
+        if execution is not None:
+            execution.abandoned = True
+        return self._race.lost(self._lane)
+
+    def _arrived(self, heat: Heat, output: Any) -> Any:
+        answer = output.output if type(output) is Inner else output
+        if type(answer) is Fell or heat.comes_in(self._lane):
+            return output
+        return self._race.lost(self._lane)
+
+
+def _key(execution: Execution) -> str:
+    """Of a heat: the same when it is gone on with after a crash, and of no other."""
+    parts = (execution.run_id or "", *execution.path[:-1], str(execution.occurrence), "race")
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
