@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import RenderError, did_you_mean
 from dalsegno.viz import differences, dot, folding, mermaid, terminal
+from dalsegno.viz.diagram import Diagram
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.laying import lay
 from dalsegno.viz.overlay import RunView
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from dalsegno.graphs.model import WorkflowSpec
-    from dalsegno.viz.diagram import Diagram
 
-__all__ = ["SUFFIXES", "draw", "picture", "picture_of", "svg", "to_dot", "to_mermaid", "to_text"]
+
+__all__ = ["SUFFIXES", "Diagram", "draw", "picture", "picture_of", "svg", "to_dot", "to_mermaid", "to_text"]
 
 SUFFIXES = {
     ".svg": "svg",

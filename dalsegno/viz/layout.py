@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+from dalsegno.graphs.model import END
 from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import banner, card, label_width
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 
 Point = tuple[float, float]
 
-_MANY = 800
-"""Above so many nodes Graphviz is told to spend less on straight lines."""
+_LARGE, _HUGE = 80, 800
+"""Nodes from which on edges are plain curves, and from which on Graphviz looks less for few crossings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +88,22 @@ def _source(diagram: Diagram) -> Iterator[str]:
     names = {n.id: f"n{i}" for i, n in enumerate(diagram.nodes)}
     clusters = {c.id: c for c in diagram.clusters}
     frames = {c.id: f"cluster_{i}" for i, c in enumerate(diagram.clusters)}
-    haste = "nslimit=1;nslimit1=1;mclimit=0.1;splines=polyline;" if len(diagram.nodes) > _MANY else ""
+    count = len(diagram.nodes)
+    haste = "nslimit=1;splines=line;" if count > _LARGE else ""
+    haste += "nslimit1=1;mclimit=0.1;" if count > _HUGE else ""
     yield f"digraph g{{compound=true;nodesep=0.38;ranksep=0.46;{haste}"
     yield 'node[shape=box,fixedsize=true,label=""];edge[arrowsize=0.7];'
     yield from _level(diagram, None, names)
+    # Each of many edges from everywhere to END would take a lane through all that is between.
+    ends = {i for i, e in enumerate(diagram.edges) if e.target == END and count > _LARGE}
+    ends -= {max(ends, default=0)}
+    yield f"{{rank=sink;{names[END]}}}" if ends else ""
     for i, edge in enumerate(diagram.edges):
+        if i in ends:
+            continue
         tail = _end(edge.source, clusters, "exit")
         head = _end(edge.via or edge.target, clusters, "entry")
-        attributes = [f'id="e{i}"', *_routing(edge)]
+        attributes = [f'id="e{i}"', *_routing(edge, labelled=count <= _HUGE)]
         if edge.source != edge.target:
             attributes += [f"ltail={frames[edge.source]}"] if edge.source in clusters else []
             attributes += [f"lhead={frames[edge.target]}"] if edge.target in clusters and not edge.via else []
@@ -122,8 +131,8 @@ def _room(wide: float, tall: float) -> str:
     return f'<<TABLE BORDER="0" FIXEDSIZE="TRUE" WIDTH="{wide:.0f}" HEIGHT="{tall:.0f}"><TR><TD></TD></TR></TABLE>>'
 
 
-def _routing(edge: DiagramEdge) -> Iterator[str]:
-    wide = label_width(edge)
+def _routing(edge: DiagramEdge, *, labelled: bool) -> Iterator[str]:
+    wide = label_width(edge) if labelled else 0
     if wide:
         yield f"label={_room(wide, 15)}"
     if edge.via:
@@ -180,7 +189,14 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
             stems[diagram.nodes[int(thing["id"][2:])].id] = line
         else:
             lines[int(thing["id"][1:])] = line
-    return Layout(round(right - left, 2), round(high - low, 2), boxes, frames, tuple(lines), stems)
+    width, height = round(right - left, 2), round(high - low, 2)
+    if len(diagram.nodes) > _LARGE:
+        from dalsegno.viz.routing import swung
+
+        places = boxes | frames
+        lines = [swung(edge, places, edge.via or edge.target) for edge in diagram.edges]
+        width = max([width, *(x for line in lines if line for x, _ in line.points)])
+    return Layout(width, height, boxes, frames, tuple(lines), stems)
 
 
 def _line(edge: dict[str, Any], at: Any) -> Line:

@@ -1,0 +1,93 @@
+"""Two graphs, or two runs, in one picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dalsegno import viz
+from dalsegno.graphs.model import END, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.viz.differences import graphs_apart, runs_apart
+from dalsegno.viz.extract import diagram
+from dalsegno.viz.overlay import NodeRun, RunView
+from dalsegno.viz.remembered import spec_of_shape
+
+
+def _changes(picture: viz.Diagram) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {"added": set(), "removed": set(), "changed": set()}
+    for part in (*picture.nodes, *picture.clusters):
+        for change in found:
+            if f"change-{change}" in part.classes:
+                found[change].add(part.id)
+    for edge in picture.edges:
+        for change in found:
+            if f"change-{change}" in edge.classes:
+                found[change].add(f"{edge.source}->{edge.target}")
+    return found
+
+
+def test_the_same_graph_twice_has_no_difference(spec: WorkflowSpec) -> None:
+    picture = graphs_apart(diagram(spec), diagram(spec))
+    assert picture.caption == ("nothing differs",)
+    assert {n.id for n in picture.nodes if n.kind != "join"} == {
+        n.id for n in diagram(spec).nodes if n.kind != "join"
+    }
+    assert len(picture.edges) == len(diagram(spec).edges)
+
+
+def test_what_is_new_gone_and_changed_is_told_apart(article: WorkflowSpec) -> None:
+    nodes = {**article.nodes, "print": NodeSpec("print"), "plan": NodeSpec("plan", calls=2)}
+    del nodes["escalate"]
+    edges = [e for e in article.edges if "escalate" not in (e.source, e.target)]
+    edges = [replace(e, loop=5) if e.loop else e for e in edges]
+    edges.append(EdgeSpec("plan", "print"))
+    picture = graphs_apart(diagram(article), diagram(replace(article, nodes=nodes, edges=tuple(edges))))
+    assert _changes(picture) == {
+        "added": {"print", "plan->print"},
+        "removed": {"escalate", "review->escalate", f"escalate->{END}"},
+        "changed": {"plan", "review->write"},
+    }
+    assert picture.caption == ("+ 2 added · − 3 removed · ≠ 2 changed",)
+    labels = [e.label for e in picture.edges if "change-changed" in e.classes]
+    assert labels == ["≠ again ≤ 5"]
+
+
+def test_a_difference_is_never_only_a_colour(article: WorkflowSpec) -> None:
+    nodes = {**article.nodes, "print": NodeSpec("print")}
+    picture = graphs_apart(diagram(article), diagram(replace(article, nodes=nodes)))
+    (new,) = [n for n in picture.nodes if n.id == "print"]
+    assert new.badges == ("+ added",)
+    assert new.details.endswith("added")
+
+
+def test_two_runs_differ_where_they_did_something_else(
+    article: WorkflowSpec, interrupted: RunView, failed: RunView
+) -> None:
+    picture = runs_apart(diagram(article), failed, interrupted)
+    changes = _changes(picture)
+    assert {"write", "review"} <= changes["changed"]
+    assert "plan" not in changes["changed"]
+    assert "escalate" in changes["added"]
+    (loop,) = [e for e in picture.edges if "loop" in e.classes]
+    assert loop.label == "≠ again 1/3 → 3/3"
+    assert picture.caption[0].startswith("run 77 (failed) → run 3f2a9c1e (interrupted) · 5 → 9 supersteps")
+
+
+def test_how_long_it_took_is_no_difference(article: WorkflowSpec) -> None:
+    one = RunView("a", "t", "article", "completed", {"plan": NodeRun(1, "done", 0.1)})
+    two = RunView("b", "t", "article", "completed", {"plan": NodeRun(1, "done", 9.0)})
+    assert _changes(runs_apart(diagram(article), one, two)) == {
+        "added": set(),
+        "removed": set(),
+        "changed": set(),
+    }
+
+
+def test_a_graph_is_drawn_from_what_the_ledger_remembers(spec: WorkflowSpec) -> None:
+    again = spec_of_shape(spec.shape())
+    assert again.shape() == spec.shape()
+    before, after = diagram(spec), diagram(again)
+    # What is not in a shape, as a compensation, is not drawn; labels, bounds and ways out are.
+    kept = [e for e in before.edges if e.kind != "compensation"]
+    assert sorted((e.source, e.kind, e.label, str(e.bound)) for e in after.edges) == sorted(
+        (e.source, e.kind, e.label, str(e.bound)) for e in kept
+    )

@@ -1,0 +1,90 @@
+"""The drawing in characters."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from dalsegno import viz
+from dalsegno.graphs.model import NodeSpec, WorkflowSpec
+from dalsegno.viz.overlay import Execution, RunView
+from dalsegno.viz.terminal import cells, timeline_rows
+
+ARTICLE = """\
+article
+
+● START
+   → plan
+▢ plan
+   → write
+⬡ write  agent · ≤ 3 tries · 1 call  ◀─╮
+   → review                            │
+⬡ review  agent · timeout 30 s         │
+   ◇ good → END ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ──┼─╮
+   ↺ again ≤ 3 → write ┄┄┄┄┄┄┄┄┄┄┄┄┄ ──╯ │
+   ⇢ spent → escalate                    │
+✎ escalate  human · asks a human         │
+   → END                                 │
+◎ END ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ ◀───╯
+"""
+
+
+def test_arcs_lead_to_where_an_edge_leads(article: WorkflowSpec) -> None:
+    assert viz.to_text(article) == ARTICLE
+
+
+def test_every_node_and_edge_has_its_line_once(spec: WorkflowSpec) -> None:
+    from dalsegno.viz.extract import diagram
+    from dalsegno.viz.terminal import rows
+
+    picture, made = diagram(spec), rows(diagram(spec))
+    boxes = [n.id for n in picture.nodes if n.kind != "join"] + [c.id for c in picture.clusters]
+    assert sorted(r.enters for r in made if r.enters) == sorted(boxes)
+    assert sum(r.leaves is not None for r in made) == len(picture.edges)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_text_keeps_to_its_width(spec: WorkflowSpec, width: int) -> None:
+    from dalsegno.viz.extract import diagram
+    from dalsegno.viz.terminal import rows
+
+    assert all(cells(row.text) <= max(48, width) for row in rows(diagram(spec), width=width))
+
+
+def test_names_write_nothing_else_on_the_terminal(hostile_names: Mapping[str, str]) -> None:
+    for name in hostile_names.values():
+        text = viz.to_text(WorkflowSpec("w", nodes={name: NodeSpec(name)}))
+        assert not [c for c in text if (ord(c) < 32 and c != "\n") or c in "\x7f\u202e"]
+
+
+def test_a_run_shows_its_counts_and_its_mark(article: WorkflowSpec, interrupted: RunView) -> None:
+    text = viz.to_text(article, run=interrupted)
+    assert "↺ again 3/3 → write" in text
+    assert "‖ waits for a human  ↻ resumes here" in text
+
+
+def test_the_timeline_has_a_column_for_each_superstep() -> None:
+    steps = (
+        Execution("a", 1),
+        Execution("s/x", 1, entry="s#1"),
+        Execution("s/y", 2, entry="s#1", status="failed"),
+        Execution("s", 2, child="s#1", status="failed"),
+        *(Execution("b", 2, index=i) for i in range(3)),
+    )
+    lines = [
+        "".join(text for text, _ in row).rstrip()
+        for row in timeline_rows(RunView("r", "t", "w", "failed", executions=steps))
+    ]
+    assert lines == ["     1 2", "a    ✓ · ·", "s    · ✕━━━", "s/x  · ✓ ·", "b    · 3✓·", "s/y  · · ✕"]
+
+
+def test_text_and_mermaid_need_no_graphviz(
+    article: WorkflowSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for suffix in ("txt", "mmd", "dot"):
+        assert viz.draw(article, tmp_path / f"a.{suffix}").read_text()
