@@ -19,6 +19,7 @@ from dalsegno.testing.planning import Plan, planned
 from dalsegno.testing.tracing import why_not
 
 INPUT = {"topic": "rain", "notes": []}
+ANSWERS = {"first": "yes", "second": "no"}
 NO_TRACING = why_not()
 
 traced = pytest.mark.skipif(NO_TRACING is not None, reason=f"no process can be traced: {NO_TRACING}")
@@ -35,10 +36,18 @@ def workflow_of(node: Any) -> Workflow:
 
 @traced
 def test_a_kill_at_a_write_loses_nothing(workflow: Workflow) -> None:
-    report = crash_test(workflow, INPUT, at="every write", kills=8, answers={"first": "yes", "second": "no"})
+    report = crash_test(workflow, INPUT, at="every write", kills=8, answers=ANSWERS)
     report.raise_for_failures()
     assert report.kills == 8
     assert report.writes > 5 * report.commits
+
+
+@traced
+@pytest.mark.torture
+@pytest.mark.parametrize("linger", [0.0, 0.002])
+def test_kills_at_every_write_there_is_lose_nothing(workflow: Workflow, linger: float) -> None:
+    report = crash_test(workflow, INPUT, at="every write", answers=ANSWERS, linger=linger, again=1)
+    print(report.raise_for_failures())
 
 
 def test_every_write_is_a_point_and_every_longer_one_is_torn_too() -> None:

@@ -17,6 +17,7 @@ from dalsegno.testing.disk import Deed, Disk
 from dalsegno.testing.tracing import why_not
 
 INPUT = {"topic": "rain", "notes": []}
+ANSWERS = {"first": "yes", "second": "no"}
 NO_TRACING = why_not()
 
 traced = pytest.mark.skipif(NO_TRACING is not None, reason=f"no process can be traced: {NO_TRACING}")
@@ -83,10 +84,19 @@ def test_a_folder_that_was_not_synced_may_take_a_synced_file_with_it() -> None:
 
 @traced
 def test_a_power_cut_takes_nothing_that_was_acknowledged(workflow: Workflow) -> None:
-    answers = {"first": "yes", "second": "no"}
-    report = crash_test(workflow, INPUT, at="power cuts", kills=8, again=1, answers=answers)
+    report = crash_test(workflow, INPUT, at="power cuts", kills=8, again=1, answers=ANSWERS)
     report.raise_for_failures()
     assert report.kills > 8  # of those that resumed, too
+
+
+@traced
+@pytest.mark.torture
+@pytest.mark.parametrize("profile", ["durable", "fast"])
+def test_hundreds_of_power_cuts_do_no_harm(workflow: Workflow, profile: Literal["durable", "fast"]) -> None:
+    report = crash_test(
+        workflow, INPUT, at="power cuts", kills=300, again=1, answers=ANSWERS, profile=profile, linger=0.002
+    )
+    print(report.raise_for_failures())
 
 
 @traced
