@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ormsgpack
 
 from dalsegno.checkpoints import values
+from dalsegno.checkpoints.failures import damaged
 from dalsegno.checkpoints.segments import Segments
 from dalsegno.checkpoints.streams import MAP, header
 from dalsegno.checkpoints.strict import StrictSerializer
@@ -72,19 +73,64 @@ def unpack(body: bytes, thread: str) -> tuple[int, Any, Index | list[int]]:
     ------
     TypeNotAllowed
         It holds anything but plain data: nobody of ours has written it.
+    DatabaseInvalid
+        It is no body: the row is damaged.
     """
-    tag, rest, index = values.load(_PLAIN, "msgpack", body, thread=thread, key="checkpoint")
+    found = values.load(_PLAIN, "msgpack", body, thread=thread, key="checkpoint")
+    if not _is_body(found):
+        raise damaged(thread, "checkpoint", "is no checkpoint")
+    tag, rest, index = found
     return tag, rest, index
 
 
 def whole_index(index: Index | list[int], loaded: Segments, thread: str) -> Index:
-    """The index, where it stands in the body, or from its stream."""
+    """The index, where it stands in the body, or from its stream. Raises LookupError where that is damaged."""
     if isinstance(index, dict):
         return index
     segment, length, count = index
     packed = loaded.stream(segment, length, header(MAP, count))
     found: Index = values.load(_PLAIN, "msgpack", packed, thread=thread, key="checkpoint")
+    if not _is_index(found):
+        raise LookupError(segment)
     return found
+
+
+def _is_body(found: Any) -> bool:
+    if not isinstance(found, list) or len(found) != 3 or found[0] not in (0, 1, 2):
+        return False
+    tag, rest, index = found
+    if not isinstance(rest, list) or len(rest) != (2 if tag == _SERIALIZED_TAG else 3):
+        return False
+    if tag == _SERIALIZED_TAG and not (isinstance(rest[0], str) and isinstance(rest[1], bytes)):
+        return False
+    return _is_index(index) or (isinstance(index, list) and len(index) == 3 and are_counts(index))
+
+
+def _is_index(found: Any) -> bool:
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        return False
+    return all(
+        _is_entry(entry) if key[:1] == "=" else key[:1] == "<" and isinstance(entry, dict)
+        for key, entry in found.items()
+    )
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) not in (1, 3, 6):
+        return False
+    if len(entry) == 1:
+        return True
+    return is_kind(entry[1]) and (are_counts(entry[2:]) if len(entry) == 6 else isinstance(entry[2], bytes))
+
+
+def are_counts(numbers: Any) -> bool:
+    """Whether these are numbers of bytes, elements or rows."""
+    return all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+
+
+def is_kind(kind: Any) -> bool:
+    """Whether that says of what kind bytes are."""
+    return isinstance(kind, str) or (type(kind) is int and 0 <= kind < len(_KINDS))
 
 
 def checkpoint(

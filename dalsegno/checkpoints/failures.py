@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
 
@@ -30,7 +33,7 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
             f"`{path}` {what} ({error}). Name another file with `--db`, or restore this one from a backup.",
             path=path,
         )
-    if code == _ERROR and str(error).startswith("no such"):
+    if code == _ERROR and (str(error).startswith("no such") or "malformed JSON" in str(error)):
         return DatabaseInvalid(
             f"`{path}` is damaged: {error}. Restore it from a backup, or name another file with `--db`.",
             path=path,
@@ -38,3 +41,26 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"`{path}` {_UNAVAILABLE[code]} (SQLite: {error})", path=path)
     return None
+
+
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError)
+"""What our own code makes of rows that are not as it has written them."""
+
+
+def damaged(thread: str, key: str, what: str = "is missing") -> DatabaseInvalid:
+    """The error for a stored value that is not what it was."""
+    return DatabaseInvalid(
+        f"`{key}` in thread {thread!r} {what}: the database is damaged. Restore it from a backup.",
+        path="",
+        thread=thread,
+        key=key,
+    )
+
+
+@contextlib.contextmanager
+def damage_named(thread: str, key: str) -> Iterator[None]:
+    """Says what is damaged where rows are not as they were written; only around code that calls nobody else's."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise damaged(thread, key, f"is not as it was written ({type(error).__name__}: {error})") from error

@@ -26,8 +26,8 @@ def time_ordered(seconds: float) -> Stored:
 
 
 def lengthen(stored: Stored) -> str:
-    """The identity that was shortened."""
-    if isinstance(stored, str):
-        return stored
+    """The identity that was shortened; of what is none, its text."""
+    if not isinstance(stored, bytes):
+        return str(stored)
     digits = stored.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.database import Database
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, drop, hold, is_held, this_process
@@ -322,7 +323,10 @@ class Ledger(Journal):
     def _record(self, row: Sequence[Any], plain: bool) -> RunRecord:
         thread = row[1]
         texts = zip(_JSON, (row[15], row[17], *row[19:23]), strict=True)
-        fields: dict[str, Any] = {name: values.load_json(text) for name, text in texts}
+        fields: dict[str, Any] = {}
+        for name, text in texts:
+            with damage_named(thread, name):
+                fields[name] = values.load_json(text)
         fields["usage"] = fields["usage"] or {}
         fields["input"] = self._load(row[11], row[12], thread, "input", plain)
         fields["interrupts"] = (

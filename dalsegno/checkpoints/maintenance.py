@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dalsegno.checkpoints import bodies, pending, segments, threads
 from dalsegno.checkpoints.database import Database
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.identities import lengthen, shorten, time_ordered
 from dalsegno.errors import CheckpointError
 
@@ -74,8 +75,11 @@ def prune(
     if older_than is not None:
         before = time_ordered((time.time() if now is None else now) - older_than)
     with database.transaction() as connection:
-        chosen = _threads(connection, thread_ids)
-        return sum(threads.prune(connection, each, keep=keep, before=before) for each in chosen)
+        gone = 0
+        for thread in _threads(connection, thread_ids):
+            with damage_named(thread, "checkpoints"):
+                gone += threads.prune(connection, thread, keep=keep, before=before)
+        return gone
 
 
 def statistics(database: Database) -> Statistics:
@@ -195,8 +199,11 @@ def vacuum(database: Database) -> int:
     """
     before = statistics(database).file
     with database.transaction() as connection:
-        for place, _, _ in threads.places_of(connection):
-            threads.drop_unused(connection, place)
+        for place, thread, _ in threads.places_of(connection):
+            with damage_named(thread, "checkpoints"):
+                threads.drop_unused(connection, place)
+        for table in ("segments", "writes"):
+            connection.execute(f"DELETE FROM {table} WHERE place NOT IN (SELECT id FROM places)")
     database.outside("VACUUM")
     database.outside("PRAGMA wal_checkpoint(TRUNCATE)")
     return max(before - statistics(database).file, 0)
@@ -228,7 +235,8 @@ def fork(database: Database, thread: str, checkpoint_id: str, into: str) -> None
     with database.transaction() as connection:
         if threads.places_of(connection, into):
             raise CheckpointError(f"Thread {into!r} exists already; name a new one.", thread=into)
-        threads.fork(connection, thread, shorten(checkpoint_id), into)
+        with damage_named(thread, "checkpoints"):
+            threads.fork(connection, thread, shorten(checkpoint_id), into)
 
 
 def _threads(connection: sqlite3.Connection, chosen: Iterable[str] | None) -> list[str]:

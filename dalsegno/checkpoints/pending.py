@@ -13,9 +13,10 @@ from typing import Any
 import ormsgpack
 
 from dalsegno.checkpoints import values
-from dalsegno.checkpoints.bodies import long, short
+from dalsegno.checkpoints.bodies import are_counts, is_kind, long, short
 from dalsegno.checkpoints.differences import INLINE
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import damaged
 from dalsegno.checkpoints.identities import Stored as Identity
 from dalsegno.checkpoints.identities import lengthen
 from dalsegno.checkpoints.segments import Segment, Segments, Stored, insert
@@ -78,9 +79,27 @@ def _entry(connection: sqlite3.Connection, place: int, write: Write, shared: Ite
 
 
 def unpack(body: bytes, thread: str) -> list[list[Any]]:
-    """The entries of a row. Raises TypeNotAllowed where they hold anything but plain data."""
+    """The entries of a row.
+
+    Raises
+    ------
+    TypeNotAllowed
+        They hold anything but plain data.
+    DatabaseInvalid
+        They are no writes: the row is damaged.
+    """
     entries: list[list[Any]] = values.load(_PLAIN, "msgpack", body, thread=thread, key="writes")
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise damaged(thread, "writes", "are no writes")
     return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) not in (5, 8):
+        return False
+    path, index, channel, kind, packed, *where = entry
+    texts = isinstance(path, str) and isinstance(channel, str) and isinstance(packed, bytes)
+    return texts and type(index) is int and is_kind(kind) and are_counts(where)
 
 
 def roots(entries: Iterable[Sequence[Any]]) -> set[int]:

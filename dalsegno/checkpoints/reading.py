@@ -14,10 +14,10 @@ from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.cache import Entry
 from dalsegno.checkpoints.differences import Kept
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import DAMAGE, damaged
 from dalsegno.checkpoints.rows import Found
 from dalsegno.checkpoints.segments import Segments
 from dalsegno.checkpoints.streams import LIST, MAP, header
-from dalsegno.errors import DatabaseInvalid
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -153,11 +153,10 @@ class Reader:
             pieces = self._segments.pieces(segment, length) if form == LIST else None
             if pieces is None:
                 pieces = [(count, self._segments.stream(segment, length))]
+            packs = [header(form, number) + data for number, data in pieces]
         decoded = [
-            values.load(
-                self._serde, bodies.long(kind), header(form, number) + data, thread=found.thread, key=channel
-            )
-            for number, data in pieces
+            values.load(self._serde, bodies.long(kind), packed, thread=found.thread, key=channel)
+            for packed in packs
         ]
         if form != LIST:
             return decoded[0]
@@ -193,14 +192,9 @@ class _damage:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (LookupError, ValueError, TypeError)):
-            raise DatabaseInvalid(
-                f"The value of `{self._key}` in checkpoint {self._found.checkpoint_id} of thread "
-                f"{self._found.thread!r} is missing: the database is damaged. Restore it from a backup.",
-                path="",
-                thread=self._found.thread,
-                key=self._key,
-            ) from error
+        if isinstance(error, DAMAGE):
+            at = f"checkpoint {self._found.checkpoint_id}, and is missing"
+            raise damaged(self._found.thread, self._key, f"belongs to {at}") from error
 
 
 def delta_history(

@@ -12,6 +12,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from dalsegno.checkpoints import bodies, values
 from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import damage_named, damaged
 from dalsegno.checkpoints.identities import lengthen, shorten
 
 GROUP = 512
@@ -46,8 +47,14 @@ class Found:
 
     def load_metadata(self, serde: SerializerProtocol) -> Any:
         if self.metadata_type is None or self.metadata_blob is None:
-            return json.loads(self.metadata)
-        return values.load(serde, self.metadata_type, self.metadata_blob, thread=self.thread, key="metadata")
+            with damage_named(self.thread, "metadata"):
+                metadata = json.loads(self.metadata)
+        else:
+            kind, blob = self.metadata_type, self.metadata_blob
+            metadata = values.load(serde, kind, blob, thread=self.thread, key="metadata")
+        if not isinstance(metadata, dict):
+            raise damaged(self.thread, "metadata", "is no metadata")
+        return metadata
 
 
 def dump_metadata(
@@ -115,8 +122,10 @@ def ancestors(connection: sqlite3.Connection, found: Found) -> Iterator[Found]:
 
 def _found(row: Sequence[Any]) -> Found:
     identity, thread, namespace, place, checkpoint_id, parent, body, *metadata = row
+    if not isinstance(checkpoint_id, (bytes, str)) or not isinstance(parent, (bytes, str, type(None))):
+        raise damaged(thread, "checkpoint_id", "is no name")
     return Found(
-        identity, thread, namespace, place, lengthen(checkpoint_id), parent and lengthen(parent), body,
+        identity, thread, namespace, place, lengthen(checkpoint_id), lengthen(parent) if parent else None, body,
         *bodies.unpack(body, thread), *metadata,
     )  # fmt: skip
 

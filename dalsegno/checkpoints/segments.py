@@ -27,6 +27,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import ormsgpack
 
@@ -162,6 +163,16 @@ def _unpack(splices: bytes | None) -> list[tuple[int, int, int]]:
 # --- reading ---
 
 
+def _is_row(base: Any, base_length: Any, splices: Any, data: Any, count: Any, used: Any) -> bool:
+    numbers = [number for number in (base, base_length, count, used) if number is not None]
+    return (
+        all(type(number) is int and 0 <= number < 2**63 for number in numbers)
+        and base_length is not None
+        and isinstance(data, bytes)
+        and (splices is None or isinstance(splices, bytes))
+    )
+
+
 class Segments:
     """Rows that were read, and the streams in them."""
 
@@ -179,6 +190,8 @@ class Segments:
             + "SELECT id, base, base_length, splices, data, count, used FROM segments WHERE id IN chain",
             (json.dumps(missing),),
         ):
+            if not _is_row(base, base_length, splices, data, count, used):
+                continue  # who looks for it finds it missing
             part = data if used is None else memoryview(data)[:used]
             self.rows[identity] = Segment(base, base_length, splices, part, count)
 

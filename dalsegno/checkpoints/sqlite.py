@@ -28,6 +28,7 @@ from dalsegno.checkpoints import pending, rows, threads, values
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import LEASE
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.schema_types import types_in
@@ -278,7 +279,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy everything of one thread to another: all checkpoints, values and writes."""
-        with self.database.transaction() as connection:
+        with self.database.transaction() as connection, damage_named(str(source_thread_id), "checkpoints"):
             threads.copy_thread(connection, str(source_thread_id), str(target_thread_id))
 
     def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
@@ -297,7 +298,8 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
                 if strategy == "delete":
                     threads.delete_thread(connection, str(thread))
                 else:
-                    threads.prune(connection, str(thread))
+                    with damage_named(str(thread), "checkpoints"):
+                        threads.prune(connection, str(thread))
 
     # --- async ---
 

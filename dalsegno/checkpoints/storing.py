@@ -14,6 +14,7 @@ from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.cache import Cache, Entry
 from dalsegno.checkpoints.differences import Change, Kept, change
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.group_commit import Company, Job
 from dalsegno.checkpoints.identities import shorten
@@ -269,7 +270,8 @@ def read_index(connection: sqlite3.Connection, body: bytes | None, thread: str) 
     loaded = Segments()
     if isinstance(index, list):
         loaded.load(connection, index[:1])
-    return bodies.whole_index(index, loaded, thread)
+    with damage_named(thread, "checkpoint"):
+        return bodies.whole_index(index, loaded, thread)
 
 
 def _youngest(connection: sqlite3.Connection, place: int, channel: str, version: Any) -> Any:

@@ -12,6 +12,7 @@ import ormsgpack
 from dalsegno.checkpoints import bodies, pending, segments
 from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.failures import DAMAGE, damage_named
 from dalsegno.checkpoints.identities import Stored as Identity
 from dalsegno.checkpoints.identities import lengthen
 from dalsegno.checkpoints.segments import Segments, reachable
@@ -46,8 +47,14 @@ def delete_thread(connection: sqlite3.Connection, thread: str) -> int:
     """Delete everything of a thread; gives the number of checkpoints."""
     count = 0
     for place, _, _ in places_of(connection, thread):
-        roots = {root for one in summaries(connection, place).values() for root in one.roots}
-        _delete_segments(connection, reachable(connection, roots | _write_roots(connection, place)))
+        try:
+            roots = {root for one in summaries(connection, place).values() for root in one.roots}
+            _delete_segments(connection, reachable(connection, roots | _write_roots(connection, place)))
+        except (
+            CheckpointError,
+            *DAMAGE,
+        ):  # what is damaged can be deleted all the same: by looking at every row
+            connection.execute("DELETE FROM segments WHERE place = ?", (place,))
         connection.execute("DELETE FROM writes WHERE place = ?", (place,))
         count += connection.execute("DELETE FROM checkpoints WHERE place = ?", (place,)).rowcount
         connection.execute("DELETE FROM places WHERE id = ?", (place,))
@@ -94,7 +101,8 @@ def delete_for_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> N
     for place, checkpoint_id in doomed:
         by_place.setdefault(place, set()).add(checkpoint_id)
     for place, gone in by_place.items():
-        every = summaries(connection, place)
+        with damage_named(f"number {place}", "checkpoints"):
+            every = summaries(connection, place)
         for one in every.keys() - gone:
             if every[one].counters and gone & _needed(every, one):
                 raise CheckpointError(
