@@ -22,7 +22,7 @@ from dalsegno.graphs.definitions import name_of
 from dalsegno.graphs.model import START
 from dalsegno.graphs.patterns.around import Answered, Fell
 from dalsegno.graphs.patterns.casting import Answer, cast
-from dalsegno.graphs.patterns.states import Failure
+from dalsegno.graphs.patterns.states import Failure, reducer_of
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.policies.fallback import Fallback, FromError, fallback_of
 
@@ -167,8 +167,12 @@ class Cast:
         A key with a reducer keeps what it was given, also in the next turn: a pattern that adds up there begins so.
         """
 
+        hints = self.flow.annotations
+        added = {key for key in empty if reducer_of(hints.get(key)) is not None}  # the others are simply set
+
         def begin(state: Any) -> dict[str, Any]:
-            return {key: Overwrite(copy.deepcopy(value)) for key, value in empty.items()}
+            fresh = {key: copy.deepcopy(value) for key, value in empty.items()}
+            return {key: Overwrite(value) if key in added else value for key, value in fresh.items()}
 
         self.own("begin", begin, reads=(), writes=tuple(empty))
         self.flow.add_edge(START, "begin")

@@ -75,14 +75,15 @@ def check_state(pattern: str, given: Any, base: Any) -> None:
                 f"{pattern}(state={given.__name__}): `{key}` is missing{did_you_mean(key, keys)} The pattern keeps it "
                 f"in the state; extend `{base.__name__}`, or add the key."
             )
-        if _reducer(hint) is not _reducer(keys[key]):
+        if reducer_of(hint) is not reducer_of(keys[key]):
             raise DefinitionError(
                 f"{pattern}(state={given.__name__}): `{key}` needs the reducer of `{base.__name__}.{key}`, "
                 f"for several nodes write it: {hint!r}."
             )
 
 
-def _reducer(hint: Any) -> Any:
+def reducer_of(hint: Any) -> Any:
+    """The reducer of a key, from its annotation; None where the newest value counts."""
     while getattr(get_origin(hint), "_name", None) in ("Required", "NotRequired"):
         hint = get_args(hint)[0]
     return next((extra for extra in getattr(hint, "__metadata__", ()) if callable(extra)), None)
