@@ -1,5 +1,6 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
+from dalsegno.graphs.patterns.ensemble import Ensemble, Verdict, ensemble
 from dalsegno.graphs.patterns.fallback_chain import FallbackChain, fallback_chain
 from dalsegno.graphs.patterns.function_calls import CallGraph, FunctionCall, FunctionCalls, function_calls
 from dalsegno.graphs.patterns.generate_critique_revise import (
@@ -20,6 +21,7 @@ __all__ = [
     "Check",
     "Checked",
     "Drafts",
+    "Ensemble",
     "FallbackChain",
     "FunctionCall",
     "FunctionCalls",
@@ -31,6 +33,8 @@ __all__ = [
     "Sequential",
     "Step",
     "Validation",
+    "Verdict",
+    "ensemble",
     "fallback_chain",
     "function_calls",
     "generate_critique_revise",
