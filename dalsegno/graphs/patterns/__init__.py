@@ -15,6 +15,7 @@ from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
+from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, ToolStep, tool_selection
 
 __all__ = [
     "CallGraph",
@@ -30,8 +31,11 @@ __all__ = [
     "Parallel",
     "React",
     "Review",
+    "Selection",
     "Sequential",
     "Step",
+    "ToolSelection",
+    "ToolStep",
     "Validation",
     "Verdict",
     "ensemble",
@@ -43,4 +47,5 @@ __all__ = [
     "parallel",
     "react",
     "sequential",
+    "tool_selection",
 ]

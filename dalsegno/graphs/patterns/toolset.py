@@ -60,7 +60,7 @@ class Toolset:
         return {
             "id": call["id"],
             "arguments": call["arguments"],
-            "results": {name: results[name] for name in wanted},
+            "results": {name: results[name] for name in wanted if name in results},
         }
 
     def add(self, cast: Cast, name: str, *, on_failure: Any = None) -> None:
@@ -97,7 +97,7 @@ def filled(arguments: Any, results: Mapping[str, Any]) -> Any:
     Raises
     ------
     LookupError
-        A result has no such part.
+        There is no such result, or it has no such part.
 
     >>> filled({"a": "$x.low", "b": "$$x", "c": ["$y"]}, {"x": {"low": 3}, "y": 4})
     {'a': 3, 'b': '$x', 'c': [4]}
@@ -111,7 +111,11 @@ def filled(arguments: Any, results: Mapping[str, Any]) -> Any:
     if arguments.startswith("$$"):
         return arguments[1:]
     found = _REFERENCE.match(arguments)
-    return arguments if found is None else _part(arguments, results[found[1]], found[2].split(".")[1:])
+    if found is None:
+        return arguments
+    if found[1] not in results:
+        raise LookupError(f"`{arguments}` refers to the result of `{found[1]}`, and there is none.")
+    return _part(arguments, results[found[1]], found[2].split(".")[1:])
 
 
 def _part(reference: str, value: Any, path: Iterable[str]) -> Any:
