@@ -1,6 +1,6 @@
-"""The client of a process: one an event loop, and a loop in a thread of its own for sync callers.
+"""The client of a process: one an event loop, and loops that are kept for sync callers.
 
-A loop's client closes with its loop; the thread's at the end of the process. A forked child begins with none.
+A loop's client closes with its loop; the kept ones at the end of the process. A forked child begins with none.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import asyncio
 import atexit
 import contextlib
 import os
-import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import httpx
 
+from dalsegno.nodes.policies.workers import WORKERS, Job
 from dalsegno.nodes.remote.transport import GuardedTransport
 
 T = TypeVar("T")
 
-CLOSING = 5.0
-"""Seconds that the end of the process waits for calls to be given up."""
+KEPT = 32
+"""The most event loops that are kept for sync callers: as many as asked at once."""
 
 
 class Clients:
@@ -68,76 +68,63 @@ async def clients() -> Clients:
     return found
 
 
-class _Portal:
-    """An event loop in a thread, for sync callers: they share its connections."""
+def for_sync(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What a coroutine function gives, for a sync caller, on an event loop that is kept with its connections.
 
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="dalsegno-remote", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._loop.run_forever()
-        finally:
-            with contextlib.suppress(Exception):
-                self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-                self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there, in this thread's context, and wait for what it gives."""
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result()
-        except BaseException:  # Ctrl-C: the call is given up
-            future.cancel()
-            raise
-
-    def close(self) -> None:
-        """Give up what goes on, and end."""
-
-        async def end() -> None:
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks, timeout=CLOSING) if tasks else None
-            self._loop.stop()
-
-        with contextlib.suppress(RuntimeError):
-            asyncio.run_coroutine_threadsafe(end(), self._loop)
-        self._thread.join(CLOSING)
+    It runs in the caller's own thread: handing a call to another and back would cost more than all else of it. Only
+    where that has a running loop of its own does it go to another thread.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _run(work)
+    job = WORKERS.start(Job(lambda: _run(work)))
+    job.done.wait()
+    return job.answer()  # type: ignore[no-any-return]  # what `work` gave
 
 
-def in_thread(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What a coroutine function gives, run on the loop of the thread for sync callers."""
-    global _portal
-    with _lock:
-        if _portal is None:
-            _portal = _Portal()
-        portal = _portal
-    return portal.call(work())
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    try:
+        loop = _idle.pop()  # the one used last, whose connections are warm: atomic
+    except IndexError:
+        loop = asyncio.new_event_loop()
+    task = loop.create_task(work())
+    try:
+        return loop.run_until_complete(task)
+    finally:
+        if not task.done():  # Ctrl-C: the call is given up
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                loop.run_until_complete(task)
+        if len(_idle) < KEPT:
+            _idle.append(loop)
+        else:
+            _end(loop)
 
 
 def close() -> None:
     """Close the sync callers' connections; the next call opens others."""
-    global _portal
-    with _lock:
-        portal, _portal = _portal, None
-    if portal is not None:
-        portal.close()
+    while _idle:
+        _end(_idle.pop())
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+    finally:
+        loop.close()
 
 
 def _in_forked_child() -> None:
     """The parent's connections are its own: they are left as they are, and never closed from here."""
-    global _portal, _of_loop, _lock
-    _left_to_the_parent.extend((_portal, _of_loop))
-    _portal, _of_loop, _lock = None, {}, threading.Lock()
+    global _idle, _of_loop
+    _left_to_the_parent.extend((_idle, _of_loop))
+    _idle, _of_loop = [], {}
 
 
-_portal: _Portal | None = None
+_idle: list[asyncio.AbstractEventLoop] = []
 _of_loop: dict[asyncio.AbstractEventLoop, Clients] = {}
-_lock = threading.Lock()
 _left_to_the_parent: list[Any] = []
 
 atexit.register(close)

@@ -183,10 +183,10 @@ class Remote(Player):
         return {"calls": 0, **{key: value for key, value in known.items() if value is not None}}
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Ask it, on the event loop that all sync callers share."""
-        from dalsegno.nodes.remote.clients import in_thread  # httpx is loaded when somebody is asked
+        """Ask it, on an event loop that is kept for sync callers."""
+        from dalsegno.nodes.remote.clients import for_sync  # httpx is loaded when somebody is asked
 
-        return in_thread(self._asking(input))
+        return for_sync(self._asking(input))
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
