@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -64,6 +65,14 @@ class Background:
         if not thread.is_alive():
             loop.close()
 
+    def forget(self) -> None:
+        """In a process that was forked: the loop runs in the other one, and the next use begins another."""
+        self._lock = threading.Lock()
+        self._loop = self._thread = None
+
 
 BACKGROUND = Background()
 """The loop of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=BACKGROUND.forget)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -259,6 +260,16 @@ _GONE = (-32000,)
 """The code by which the SDK says that the connection is closed."""
 
 _OPEN: weakref.WeakSet[McpServer] = weakref.WeakSet()
+
+
+def _forget() -> None:
+    """In a process that was forked: the sessions belong to the other one."""
+    for server in list(_OPEN):
+        server._lock, server._session = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 @atexit.register

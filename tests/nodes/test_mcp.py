@@ -208,6 +208,23 @@ def test_only_some_tools_are_offered_and_names_can_be_told_apart(child: McpServe
             some.list_tools()
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_a_session_of_its_own(child: McpServer) -> None:
+    mine = child.call("process", {})[1]
+    read, write = os.pipe()
+    if (forked := os.fork()) == 0:
+        with contextlib.suppress(BaseException):
+            os.write(write, str(child.call("process", {})[1]).encode())
+            child.close()
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as said:
+        theirs = int(said.read())
+    os.waitpid(forked, 0)
+    assert theirs != mine
+    assert child.call("process", {})[1] == mine
+
+
 def test_closing_ends_the_child_process_and_the_next_use_starts_another(program: Path) -> None:
     server = mcp_server([sys.executable, str(program)])
     process = server.call("process", {})[1]
