@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dalsegno.graphs.model import START
-from dalsegno.graphs.validation.arcs import Arc, branches
+from dalsegno.graphs.validation.arcs import Arc, branches, decision
 from dalsegno.graphs.validation.facts import Facts
 
 MOST_LOOKS = 50_000
@@ -111,8 +111,13 @@ class _Search:
             for other in groups[i + 1 :]:
                 for a in group:
                     for b in other:
-                        if a.target != b.target:
+                        if a.target != b.target and not self._instead(a, b):
                             yield _pair(a.target, b.target), self._certain(a) and self._certain(b)
+
+    def _instead(self, a: Arc, b: Arc) -> bool:
+        """Whether a decision either sends, or takes one way: never both, which is refused when it runs."""
+        one = self.exact and a.edge.kind == "choice" and not a.edge.many and decision(a) == decision(b)
+        return one and a.edge.fans_out != b.edge.fans_out
 
     def after(self, pair: Pair) -> Iterator[tuple[Pair, bool]]:
         """The pairs that can follow one superstep later."""

@@ -588,6 +588,15 @@ def a_bypass_by_decision() -> Workflow:
 
 
 @healthy("S202")
+def a_fan_out_or_one_way_on() -> Workflow:
+    made = nodes("lead", "left", "right", "sum", "end").add_edge("left", "sum").add_edge("right", "sum")
+    made.add_conditional_edges(
+        "lead", route, {"done": "end", "l": Each("left", max=3), "r": Each("right", max=3)}
+    )
+    return made.add_edge("sum", "end").add_edge("end", END)
+
+
+@healthy("S202")
 def a_deferred_sum_of_branches_of_unequal_length() -> Workflow:
     made = (
         nodes("go", "x", "y", "y2").add_node("sum", noop, defer=True).add_edge("go", "x").add_edge("go", "y")
