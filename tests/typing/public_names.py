@@ -8,7 +8,21 @@ from __future__ import annotations
 from typing import assert_type
 
 import dalsegno
-from dalsegno import Budget, DalsegnoError, RetryPolicy, Runner, RunResult, SqliteCheckpointer, Workflow
+from dalsegno import (
+    Budget,
+    DalsegnoError,
+    RetryPolicy,
+    Runner,
+    RunResult,
+    SqliteCheckpointer,
+    Workflow,
+    agent,
+    human,
+    tool,
+)
+from dalsegno.nodes.agent import Agent
+from dalsegno.nodes.human import Human
+from dalsegno.nodes.tool import Tool
 
 dalsegno.Wrokflow  # type: ignore[attr-defined]  # noqa: B018
 from dalsegno import Wrokflow  # type: ignore[attr-defined]  # noqa: E402, F401
@@ -30,3 +44,6 @@ assert_type(Budget(supersteps=3), Budget)
 assert_type(RetryPolicy(max_attempts=3), RetryPolicy)
 assert_type(dalsegno.__version__, str)
 assert_type(DalsegnoError("what, where, what next").message, str)
+assert_type(agent("openai:any", "Write.", writes="draft"), Agent)
+assert_type(human("Good?", answer=bool, writes="good"), Human)
+assert_type(tool(len, writes="length"), Tool)
