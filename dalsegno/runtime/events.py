@@ -85,7 +85,8 @@ class PolicyActed(Event):
 
     `policy` and `what`: ``cache`` hit, not kept · ``budget`` exceeded · ``rate_limit`` wait, queue, refused ·
     ``fallback`` answered · ``breaker`` opened, refused, probe, closed · ``retry`` again, given up, refused ·
-    ``timeout`` cancelled, abandoned · ``watch`` empty, repeated. `detail` has the figures.
+    ``timeout`` cancelled, abandoned · ``watch`` empty, repeated · ``registry`` (of
+    remote agents) down, back, stale. `detail` has the figures.
     """
 
     node: str

@@ -30,6 +30,7 @@ from starlette.applications import Starlette
 from dalsegno import END, START, RetryPolicy, Runner, Timeout, Workflow
 from dalsegno.errors import (
     AddressRefused,
+    MissingExtra,
     RemoteAnswerInvalid,
     RemoteFault,
     RemoteStatus,
@@ -392,6 +393,13 @@ def test_a_run_that_is_cancelled_cancels_the_task_at_the_agent(worker: Served, t
         assert runner.run({"question": "wait"}, thread="one").status == "cancelled"
         cancelled.join()
     assert len(until_cancelled(worker)) == 1
+
+
+def test_without_the_sdk_the_error_names_what_to_install(serve: Any, tell: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "a2a.client", None)
+    with pytest.raises(MissingExtra, match=r"dalsegno\[a2a\]") as caught:
+        tell(serve(), "message")
+    assert caught.value.extra == "a2a"
 
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
