@@ -15,12 +15,16 @@ from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
+from dalsegno.graphs.patterns.supervisor import Decision, Supervised, supervisor
 from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, ToolStep, tool_selection
+from dalsegno.graphs.patterns.working import Done, Task, Worker
 
 __all__ = [
     "CallGraph",
     "Check",
     "Checked",
+    "Decision",
+    "Done",
     "Drafts",
     "Ensemble",
     "FallbackChain",
@@ -34,10 +38,13 @@ __all__ = [
     "Selection",
     "Sequential",
     "Step",
+    "Supervised",
+    "Task",
     "ToolSelection",
     "ToolStep",
     "Validation",
     "Verdict",
+    "Worker",
     "ensemble",
     "fallback_chain",
     "function_calls",
@@ -47,5 +54,6 @@ __all__ = [
     "parallel",
     "react",
     "sequential",
+    "supervisor",
     "tool_selection",
 ]

@@ -1,0 +1,66 @@
+"""An answer is filed under what was asked: a role's value becomes another update, which knows the node's argument.
+
+Where several nodes, or one that is sent to several times, answer under one key, each answer says whose it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dalsegno.graphs.calling import Caller, Config
+from dalsegno.graphs.checking import spec_of
+from dalsegno.graphs.patterns.around import Around, Fell
+from dalsegno.graphs.patterns.roles import Node, is_workflow
+from dalsegno.graphs.wrapping import Inner
+from dalsegno.nodes.subworkflow import mapped
+
+File = Callable[[Any, Any], dict[str, Any]]
+"""From a node's argument and the value of its role's key to the update."""
+
+
+def filed(key: str, file: File, *, fell: File | None = None, actor: Any = None) -> Callable[[Caller], Caller]:
+    """What to put around a node, so that its answer under `key` becomes another update.
+
+    Parameters
+    ----------
+    fell
+        The same for what `on_failure` put under `key`; None: that stays as it is.
+    actor
+        Who plays, where the node is sent to: what is sent to a workflow would be its input as it is, and its keys
+        are mapped here, as they are elsewhere.
+    """
+    return lambda caller: _Filed(caller, key, (file, fell), _mapping(actor))
+
+
+def _mapping(actor: Any) -> Callable[[Any], Any]:
+    node: Node = Node.of(actor)
+    if not is_workflow(node.actor):
+        return lambda argument: argument
+    inputs = node.options.get("inputs") or {key: key for key in spec_of(node.actor).inputs}
+    return lambda argument: mapped(argument, inputs)
+
+
+class _Filed(Around):
+    def __init__(
+        self, inner: Caller, key: str, file: tuple[File, File | None], into: Callable[[Any], Any]
+    ) -> None:
+        super().__init__(inner)
+        self._into = into
+        self._key = key
+        self._file, self._fell = file
+
+    def _call(self, argument: Any, config: Config) -> Any:
+        return self._given(argument, self.inner.call(self._into(argument), config))
+
+    async def _acall(self, argument: Any, config: Config) -> Any:
+        return self._given(argument, await self.inner.acall(self._into(argument), config))
+
+    def _given(self, argument: Any, output: Any) -> Any:
+        if type(output) is Inner:
+            return Inner(self._given(argument, output.output), output.walk)
+        file = self._fell if isinstance(output, Fell) else self._file if type(output) is dict else None
+        if file is None or self._key not in output:
+            return output
+        rest = {key: value for key, value in output.items() if key != self._key}
+        return type(output)({**rest, **file(argument, output[self._key])})
