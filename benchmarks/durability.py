@@ -1,17 +1,19 @@
 """`python -m benchmarks.durability`: kills runs, and writes docs/durability.md from what became of them.
 
 Exits with 1 where anything was lost, done twice, damaged or not resumed. ``--scale 0.01`` makes so much less
-of each, in seconds; all of it takes a quarter of an hour. Linux only: it traces processes.
+of each, in seconds; all of it takes half an hour on two busy cores, and with ``--results`` a measurement that was
+interrupted is gone on with. Linux only: it traces processes.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import operator
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -99,7 +101,9 @@ class Row:
     """What became of one case: `lost` checkpoints, `again` executions that were committed, `failed` resumes, runs
     with `other` results."""
 
-    case: Case
+    what: str
+    profile: str
+    linger: float
     kills: int
     resumed: int
     lost: int
@@ -112,39 +116,38 @@ class Row:
     wrong: tuple[str, ...]
 
 
-def measured(scale: float = 1.0) -> Iterator[Row]:
-    """Do it all, or a part of it."""
-    for case in CASES:
-        parts = case.parts if scale >= 1 else 1
-        wanted = case.kills
-        if scale < 1:
-            wanted = max(4, round((case.kills or 600) * scale))
-        reports = [
-            crash_test(
-                ten_nodes,
-                INPUT,
-                profile=case.profile,  # type: ignore[arg-type]  # the two names there are
-                linger=case.linger,
-                kills=None if wanted is None else wanted // parts,
-                seed=part,
-                **case.options,
-            )
-            for part in range(parts)
-        ]
-        points = [point for report in reports for point in report.points]
-        yield Row(
-            case,
-            kills=sum(report.kills for report in reports),
-            resumed=sum(point.resumed for point in points),
-            lost=sum(len(point.forgotten) for point in points),
-            again=sum(len(point.lost) for point in points),
-            failed=sum(point.error is not None for point in points),
-            damaged=sum(point.damage is not None for point in points),
-            other=sum(bool(point.different or point.missing or point.unexpected) for point in points),
-            in_flight=sum(len(point.repeated) for point in points),
-            taken=sum(len(point.rolled_back) for point in points),
-            wrong=tuple(str(point) for point in points if not point.ok),
+def measured(case: Case, scale: float = 1.0) -> Row:
+    """Do all of a case, or a part of it."""
+    parts = case.parts if scale >= 1 else 1
+    wanted = case.kills if scale >= 1 else max(4, round((case.kills or 600) * scale))
+    reports = [
+        crash_test(
+            ten_nodes,
+            INPUT,
+            profile=case.profile,  # type: ignore[arg-type]  # the two names there are
+            linger=case.linger,
+            kills=None if wanted is None else wanted // parts,
+            seed=part,
+            **case.options,
         )
+        for part in range(parts)
+    ]
+    points = [point for report in reports for point in report.points]
+    return Row(
+        case.what,
+        case.profile,
+        case.linger,
+        kills=sum(report.kills for report in reports),
+        resumed=sum(point.resumed for point in points),
+        lost=sum(len(point.forgotten) for point in points),
+        again=sum(len(point.lost) for point in points),
+        failed=sum(point.error is not None for point in points),
+        damaged=sum(point.damage is not None for point in points),
+        other=sum(bool(point.different or point.missing or point.unexpected) for point in points),
+        in_flight=sum(len(point.repeated) for point in points),
+        taken=sum(len(point.rolled_back) for point in points),
+        wrong=tuple(str(point) for point in points if not point.ok),
+    )
 
 
 @dataclass(frozen=True)
@@ -209,14 +212,28 @@ def main() -> int:
     """Measure, and write the page or print its tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.durability")
     parser.add_argument("--scale", type=float, default=1.0, help="so much of everything; default 1")
+    parser.add_argument(
+        "--only", metavar="WORDS", default="", help="only rows whose profile or words these are"
+    )
+    parser.add_argument("--results", type=Path, help="keep the rows here, and measure none that is there")
     parser.add_argument("--write", type=Path, help="the page to write, docs/durability.md")
     given = parser.parse_args()
+    kept = {}
+    if given.results is not None and given.results.exists():
+        kept = {(one["what"], one["profile"]): one for one in map(json.loads, given.results.open())}
     rows: list[Row] = []
-    operations: list[Upkeep] = []
-    for row in measured(given.scale):
+    for case in CASES:
+        if given.only not in (case.profile, "") and given.only not in case.what:
+            continue
+        known = kept.get((case.what, case.profile))
+        row = Row(**known) if known else measured(case, given.scale)
         rows.append(row)
         print(durability_page.row(row), *row.wrong[:5], sep="\n", flush=True)
-    for one in upkeep(given.scale):
+        if given.results is not None and not known:
+            with given.results.open("a") as file:
+                file.write(json.dumps(asdict(row)) + "\n")
+    operations: list[Upkeep] = []
+    for one in upkeep(given.scale) if not given.only else ():
         operations.append(one)
         print(durability_page.upkeep_row(one), *one.wrong[:5], sep="\n", flush=True)
     if given.write:

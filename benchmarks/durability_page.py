@@ -18,12 +18,11 @@ TEMPLATE = Path(__file__).with_name("durability_template.md")
 
 def row(one: Row) -> str:
     """One line of the first table."""
-    case = one.case
     counts = (
         one.kills, one.resumed, one.lost, one.again, one.failed, one.damaged, one.other, one.in_flight, one.taken
     )  # fmt: skip
     numbers = " | ".join(f"{number:,}" for number in counts)
-    return f"| {case.what} | `{case.profile}` | {case.linger * 1000:g} | {numbers} |"
+    return f"| {one.what} | `{one.profile}` | {one.linger * 1000:g} | {numbers} |"
 
 
 def upkeep_row(one: Upkeep) -> str:

@@ -130,6 +130,11 @@ def _enter(entries: dict[str, _File | _Folder], name: str, entry: _File | _Folde
         entries[name] = entry
 
 
+def path_on(root: str, path: str) -> bool:
+    """Whether that path is the folder `root`, or below it."""
+    return path == root or path.startswith(root + os.sep)
+
+
 class Disk:
     """The files below one folder, which is there for good: what is kept of them, and what was done since.
 
@@ -146,7 +151,7 @@ class Disk:
 
     def do(self, deed: Deed) -> None:
         """Do something to a file. What lies elsewhere is left alone."""
-        if not self.has(deed.path):
+        if not path_on(self._root, deed.path):
             return
         if deed.what == "sync":
             found = self._top if deed.path == self._root else self._find(deed.path)
@@ -165,10 +170,6 @@ class Disk:
                 file = folder.now().get(name)
                 if isinstance(file, _File):
                     file.since.append(deed.size if deed.what == "length" else (deed.offset, deed.data))
-
-    def has(self, path: str) -> bool:
-        """Whether that path is on this disk."""
-        return path == self._root or path.startswith(self._root + os.sep)
 
     def cut(self, random: Random) -> dict[str, bytes | None]:
         """What may stand there when the power comes back."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dalsegno.errors import CrashTestFailed
-from dalsegno.testing.disk import Deed
+from dalsegno.testing.disk import Deed, path_on
 from dalsegno.testing.forking import BEGUN, DONE
 from dalsegno.testing.kills import Kill
 from dalsegno.testing.syscalls import LAYOUTS
@@ -33,7 +33,7 @@ class Watch:
     notes, output
         Files of the kit.
     record
-        Whether to write down in `deeds` what is done to files, for a power cut.
+        Whether to write down in `deeds` what is done to files beside the notes, for a power cut.
     """
 
     def __init__(self, kill: Kill | None, notes: Path, output: Path, *, record: bool = False) -> None:
@@ -45,6 +45,7 @@ class Watch:
         self.seconds = 0.0
         self._kill = kill if kill is not None and kill.write is not None else None
         self._notes, self._output = str(notes), str(output)
+        self._disk = str(notes.parent)
         self._record = record
         self._signs = ""
         self._begun: float | None = None
@@ -93,7 +94,7 @@ class Watch:
         if self._kill is not None and (error := self._error(self._kill, call, number)) is not None:
             self.struck = True
             return Verdict(error=error)
-        deed = _deed(call, number) if self._record else None
+        deed = _deed(call, number) if self._record and path_on(self._disk, call.path) else None
         if not self._is_last(number):
             if deed is None:
                 return GO_ON

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import random
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
@@ -87,6 +89,21 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(workflow: Workflow) -> 
     report = crash_test(workflow, INPUT, at="power cuts", kills=8, again=1, answers=ANSWERS)
     report.raise_for_failures()
     assert report.kills > 8  # of those that resumed, too
+
+
+@traced
+def test_nodes_may_do_to_files_of_their_own_what_they_like(tmp_path: Path) -> None:
+    class Notes(TypedDict, total=False):
+        notes: Annotated[list[str], operator.add]
+
+    def report(state: Notes) -> Any:
+        with open(tmp_path / "draft", "wb") as file:
+            os.writev(file.fileno(), [b"a", b"b"])
+        os.replace(tmp_path / "draft", tmp_path / "report")
+        return {"notes": [(tmp_path / "report").read_text()]}
+
+    flow = Workflow("reporting", Notes).add_node("report", report).add_edge(START, "report")
+    crash_test(flow.add_edge("report", END), {}, at="power cuts", kills=6).raise_for_failures()
 
 
 @traced
