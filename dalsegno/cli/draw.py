@@ -39,7 +39,8 @@ def command(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="OTHER", help="Draw what differs: another TARGET, or with --run another run's id."
+            metavar="OTHER",
+            help="Draw what differs: another TARGET, or with a run another run: its id or thread.",
         ),
     ] = None,
     fold: Annotated[
@@ -136,7 +137,9 @@ def _run(
         over = f", run {view.run_id[:8]} laid over it"
         other = None
         if against is not None:
-            before = seeing.ledger.get(against, plain=True)
+            from dalsegno.cli.show import find
+
+            before = find(seeing.ledger, against)
             _same_workflow(before, seeing)
             other = seeing.view(before)
             over = f", run {before.run_id[:8]} compared with {view.run_id[:8]}"

@@ -76,7 +76,7 @@ def page(
         "view": view,
         "spoken": escape(f"Graph of {diagram.name}"),
         "graph": "\n".join(graph(shown, layout, numbered=True)),
-        "description": escape(shown.description),
+        "description": escape(_first_words(diagram)),
         "no_run": "" if (run is not None and run.executions) or live else "hidden",
         "no_states": "" if run is not None and run.states else "hidden",
         "no_folds": "" if diagram.clusters else "disabled",
@@ -279,6 +279,13 @@ def _measures(run: RunView) -> Iterator[str]:
             label = escape(f"{bar.what}, used of proved")
             meter = f'<meter min="0" max="{bar.proved:g}" value="{bar.used:g}" aria-label="{label}"></meter>'
         yield f'<div class="measure">{escape(bar.what)}{meter}<span>{escape(said(bar))}</span></div>'
+
+
+def _first_words(diagram: Diagram) -> str:
+    """What the side panel tells before anything is picked."""
+    nodes = sum(n.kind not in ("start", "end", "join", "unknown") for n in diagram.nodes)
+    frames = f", {len(diagram.clusters)} subworkflows" if diagram.clusters else ""
+    return f"{nodes} nodes, {len(diagram.edges)} edges{frames}. Pick a node or an edge to see what it declares and did."
 
 
 def _tables(diagram: Diagram) -> Iterator[str]:
