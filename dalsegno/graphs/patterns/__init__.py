@@ -14,6 +14,7 @@ from dalsegno.graphs.patterns.output_validation import Check, Checked, output_va
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
+from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 from dalsegno.graphs.patterns.supervisor import Decision, Supervised, supervisor
 from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, ToolStep, tool_selection
@@ -23,6 +24,7 @@ __all__ = [
     "CallGraph",
     "Check",
     "Checked",
+    "Completed",
     "Decision",
     "Done",
     "Drafts",
@@ -35,6 +37,8 @@ __all__ = [
     "Parallel",
     "React",
     "Review",
+    "Saga",
+    "SagaStep",
     "Selection",
     "Sequential",
     "Step",
@@ -53,6 +57,7 @@ __all__ = [
     "output_validation",
     "parallel",
     "react",
+    "saga",
     "sequential",
     "supervisor",
     "tool_selection",

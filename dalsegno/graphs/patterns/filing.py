@@ -64,3 +64,27 @@ class _Filed(Around):
             return output
         rest = {key: value for key, value in output.items() if key != self._key}
         return type(output)({**rest, **file(argument, output[self._key])})
+
+
+def added(update: dict[str, Any]) -> Callable[[Caller], Caller]:
+    """What to put around a node, so that an update joins what it gives; a value that is no update is dropped."""
+    return lambda caller: _Added(caller, update)
+
+
+class _Added(Around):
+    def __init__(self, inner: Caller, update: dict[str, Any]) -> None:
+        super().__init__(inner)
+        self._update = update
+
+    def _call(self, argument: Any, config: Config) -> Any:
+        return self._given(self.inner.call(argument, config))
+
+    async def _acall(self, argument: Any, config: Config) -> Any:
+        return self._given(await self.inner.acall(argument, config))
+
+    def _given(self, output: Any) -> Any:
+        if type(output) is Inner:
+            return Inner(self._given(output.output), output.walk)
+        if isinstance(output, Fell):
+            return output
+        return {**(output if type(output) is dict else {}), **self._update}
