@@ -1,5 +1,6 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
+from dalsegno.graphs.patterns.conversation import Conversation, Known, Turn, conversation
 from dalsegno.graphs.patterns.ensemble import Ensemble, Verdict, ensemble
 from dalsegno.graphs.patterns.fallback_chain import FallbackChain, fallback_chain
 from dalsegno.graphs.patterns.function_calls import CallGraph, FunctionCall, FunctionCalls, function_calls
@@ -25,6 +26,7 @@ __all__ = [
     "Check",
     "Checked",
     "Completed",
+    "Conversation",
     "Decision",
     "Done",
     "Drafts",
@@ -33,6 +35,7 @@ __all__ = [
     "FunctionCall",
     "FunctionCalls",
     "GroundedAnswer",
+    "Known",
     "Node",
     "Parallel",
     "React",
@@ -46,9 +49,11 @@ __all__ = [
     "Task",
     "ToolSelection",
     "ToolStep",
+    "Turn",
     "Validation",
     "Verdict",
     "Worker",
+    "conversation",
     "ensemble",
     "fallback_chain",
     "function_calls",
