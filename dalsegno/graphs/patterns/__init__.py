@@ -17,6 +17,7 @@ from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
+from dalsegno.graphs.patterns.summarizing_memory import Exchange, Memory, Summary, summarizing_memory
 from dalsegno.graphs.patterns.supervisor import Decision, Supervised, supervisor
 from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, ToolStep, tool_selection
 from dalsegno.graphs.patterns.working import Done, Task, Worker
@@ -31,11 +32,13 @@ __all__ = [
     "Done",
     "Drafts",
     "Ensemble",
+    "Exchange",
     "FallbackChain",
     "FunctionCall",
     "FunctionCalls",
     "GroundedAnswer",
     "Known",
+    "Memory",
     "Node",
     "Parallel",
     "React",
@@ -45,6 +48,7 @@ __all__ = [
     "Selection",
     "Sequential",
     "Step",
+    "Summary",
     "Supervised",
     "Task",
     "ToolSelection",
@@ -64,6 +68,7 @@ __all__ = [
     "react",
     "saga",
     "sequential",
+    "summarizing_memory",
     "supervisor",
     "tool_selection",
 ]

@@ -1,0 +1,238 @@
+"""Pattern 22: a conversation without end in a window that has one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from langgraph.runtime import Runtime
+from langgraph.store.base import BaseStore
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.model import END, START
+from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.roles import Cast, Role
+from dalsegno.graphs.patterns.states import read
+from dalsegno.graphs.workflow import Workflow
+
+_SUMMARIZER = """Bring the summary of a conversation up to date with the turns that will be forgotten. Keep what the
+user wants, the facts, what was decided and why, and where it stands; leave out small talk and what is settled or
+superseded.
+
+The summary so far: {summary?}
+
+The turns: {older}"""
+_RESPONDER = """Answer the message.
+
+The conversation so far, in short: {summary?}
+
+Known of the user: {known}
+
+The last turns: {turns}
+
+The message: {message}"""
+_REMEMBRANCER = """Which lasting facts about the user does this turn tell, that will help in other conversations too?
+One short sentence each, none where there is nothing new.
+
+Known already: {known}
+
+The user: {message}
+The answer: {response}"""
+
+
+class Summary(TypedDict):
+    """What is left of turns that are no longer kept."""
+
+    goal: str
+    facts: list[str]
+    decisions: list[str]
+    status: str
+
+
+class Exchange(TypedDict):
+    """A message and the response to it, as they were."""
+
+    message: Any
+    response: Any
+
+
+class Memory(TypedDict, total=False):
+    """The state: extend it for roles that need more.
+
+    `message` is the newest one, `response` the answer to it; `turns` are the last ones as they were, `older` those that
+    go into the `summary` now. `user` is whose facts are kept, `known` those from the store, `learned` the new ones.
+    """
+
+    message: Any
+    response: Any
+    turns: list[Exchange]
+    older: list[Exchange]
+    summary: Summary
+    user: str
+    known: list[str]
+    learned: list[str]
+
+
+def about_tokens(text: str) -> int:
+    """About how many tokens a text has: one for four characters.
+
+    >>> about_tokens("from the sign")
+    4
+    """
+    return -(-len(text) // 4)
+
+
+@pattern(22, bound="5 if remembrancer else 4")
+def summarizing_memory(
+    responder: Any,
+    summarizer: Any,
+    *,
+    remembrancer: Any = None,
+    every: int = 10,
+    keep: int = 5,
+    window: int = 8000,
+    count: Callable[[str], int] = about_tokens,
+    store: BaseStore | None = None,
+    state: Any = Memory,
+    name: str = "summarizing_memory",
+    version: str = "1",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workflow:
+    """Hold a conversation that outgrows the window: older turns become a summary, lasting facts go to a store.
+
+    When
+    ----
+    A conversation of many turns, one run each on one thread, in which what was said long ago still matters. With
+    a remembrancer also what was said on other threads.
+
+    When not
+    --------
+    Conversations are short: `conversation` keeps every turn as it was. The exact words of long ago are needed: search
+    for them, as in `grounded_answer`.
+
+    Parameters
+    ----------
+    responder
+        ``state -> response``, of ``state["message"]``, ``state["turns"]``, ``state["known"]`` and, once there is one,
+        ``state["summary"]``.
+    summarizer
+        ``state -> {"goal", "facts", "decisions", "status"}``, of ``state["older"]`` and the
+        ``state["summary"]`` before.
+    remembrancer
+        ``state -> facts``, a list of texts, of ``state["message"]`` and ``state["response"]``: what shall be known on
+        every thread of ``state["user"]``. None: nothing is.
+    every
+        So many turns are kept as they were before older ones are summarized.
+    keep
+        The last turns that stay as they were then; fewer where they do not fit the window.
+    window
+        The most tokens of summary, facts, turns and message together; beyond, older turns are summarized at once.
+    count
+        ``text -> tokens``.
+    store
+        A LangGraph `Store` for the facts. None: the one that the run has, ``Runner(flow, store=...)``.
+    state
+        `Memory` or a schema with its keys.
+    options
+        Keywords of `Workflow.add_node` by node: ``{"responder": {"timeout": 60}}``.
+
+    Bound
+    -----
+    A turn: `listen`, the summarizer, the responder, the remembrancer if there is one, `record`.
+
+    Failure
+    -------
+    A role that fails, fails the run of this turn, which is resumed there; turns are dropped only once they are in the
+    summary. A remembrancer without any store is an error before anything is asked.
+
+    Source
+    ------
+    Packer et al., "MemGPT: Towards LLMs as Operating Systems" (2023).
+
+    Example
+    -------
+    >>> from dalsegno.graphs.patterns import summarizing_memory
+    >>> def summarize(state) -> dict:
+    ...     said = state.get("summary", {"facts": []})["facts"] + [turn["message"] for turn in state["older"]]
+    ...     return {"goal": "to talk", "facts": said, "decisions": [], "status": f"{len(said)} turns ago"}
+    >>> def answer(state) -> str:
+    ...     return f"{len(state['turns'])} kept, {len(state.get('summary', {'facts': []})['facts'])} in short"
+    >>> flow = summarizing_memory(answer, summarize, every=2, keep=1)
+    >>> said = [{"message": "rain", "response": "yes"}, {"message": "snow", "response": "no"}]
+    >>> given = {"message": "and hail?", "turns": said}
+    >>> flow.compile().invoke(given)["response"]
+    '1 kept, 1 in short'
+    """
+    _check(every, keep, window)
+    flow = Workflow(name, state, version=version)
+    cast = Cast("summarizing_memory", flow, options)
+
+    def facts(runtime: Runtime[Any]) -> BaseStore:
+        found = store if store is not None else runtime.store
+        if found is None:
+            raise DefinitionError(
+                "summarizing_memory(remembrancer=...): there is no store to remember in. Give one to the run, "
+                "Runner(flow, store=InMemoryStore()), or to the pattern: store=."
+            )
+        return found
+
+    def listen(state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        known = []
+        if remembrancer is not None:
+            found = facts(runtime).search(_place(state), limit=1000)
+            known = sorted(str(item.value["fact"]) for item in found)
+        turns = list(read(state, "turns") or [])
+        before = [read(state, "message"), read(state, "summary"), *known]
+        cut = max(len(turns) - keep, 0) if len(turns) >= every or over(before, turns) else 0
+        while turns[cut:] and over(before, turns[cut:]):
+            cut += 1
+        return {"turns": turns[cut:], "older": [*(read(state, "older") or []), *turns[:cut]], "known": known}
+
+    def over(before: list[Any], turns: list[Exchange]) -> bool:
+        return sum(count(str(part)) for part in (*before, *turns) if part) > window
+
+    def record(state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
+        if remembrancer is not None:
+            for fact in read(state, "learned"):
+                key = hashlib.sha256(fact.encode()).hexdigest()[
+                    :32
+                ]  # the same fact is one, however often it is told
+                facts(runtime).put(_place(state), key, {"fact": fact})
+        turn: Exchange = {"message": read(state, "message"), "response": read(state, "response")}
+        return {"turns": [*read(state, "turns"), turn], "older": []}
+
+    def full(state: Any) -> Literal["room", "full"]:
+        return "full" if read(state, "older") else "room"
+
+    cast.own("listen", listen)
+    cast.add(Role(name="summarizer", key="summary", type=Summary, prompt=_SUMMARIZER), summarizer)
+    cast.add(Role(name="responder", key="response", prompt=_RESPONDER), responder)
+    cast.own("record", record)
+    flow.add_edge(START, "listen")
+    flow.add_conditional_edges("listen", full, {"room": "responder", "full": "summarizer"})
+    flow.add_edge("summarizer", "responder")
+    if remembrancer is not None:
+        role = Role(name="remembrancer", key="learned", type=list[str], prompt=_REMEMBRANCER)
+        cast.add(role, remembrancer)
+        flow.add_edge("responder", "remembrancer").add_edge("remembrancer", "record")
+    else:
+        flow.add_edge("responder", "record")
+    return flow.add_edge("record", END)
+
+
+def _place(state: Any) -> tuple[str, ...]:
+    """Where in the store the facts of a user are."""
+    return ("facts", str(read(state, "user") or "everybody"))
+
+
+def _check(every: Any, keep: Any, window: Any) -> None:
+    for key, value, least in (("every", every, 1), ("keep", keep, 0), ("window", window, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise DefinitionError(f"summarizing_memory({key}={value!r}): a whole number, {least} or more.")
+    if keep >= every:
+        raise DefinitionError(
+            f"summarizing_memory(every={every}, keep={keep}): after {every} turns none would be summarized. "
+            "Keep fewer."
+        )
