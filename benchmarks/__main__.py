@@ -11,6 +11,7 @@ from benchmarks import (
     checkpoints,
     observing,
     pairing,
+    pictures,
     policies,
     remote_calls,
     startup,
@@ -38,6 +39,7 @@ def main() -> None:
     print(f"| `dalsegno --help` | {took:.2f} | ≤ {startup.GATE} | {met} | {', '.join(modules) or 'none'} |")
     print("\n### Checks\n", *validation_speed.rows(), sep="\n")
     print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
+    print("\n### Pictures\n", pictures.HEADER, *pictures.rows(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from dalsegno.graphs.model import WorkflowSpec
 
 
-__all__ = ["SUFFIXES", "Diagram", "draw", "picture", "picture_of", "svg", "to_dot", "to_mermaid", "to_text"]
+__all__ = [
+    "SUFFIXES",
+    "Diagram",
+    "RunView",
+    "draw",
+    "picture",
+    "picture_of",
+    "svg",
+    "to_dot",
+    "to_mermaid",
+    "to_text",
+]
 
 SUFFIXES = {
     ".svg": "svg",
