@@ -197,7 +197,7 @@ def _told(asked: Asked) -> Any:
     except A2AError as error:
         answer = getattr(error.__cause__, "response", None)
         if isinstance(answer, httpx.Response):
-            raise asked.status(answer.status_code, None, _body(answer)) from error
+            raise asked.status(answer) from error
         code = JSON_RPC_ERROR_CODE_MAP.get(type(error))
         if code is None:
             what = (
@@ -228,13 +228,6 @@ def _told(asked: Asked) -> Any:
         raise asked.invalid(
             "not A2A", f"answered with what is not A2A: {asked.excerpt(str(error))}"
         ) from error
-
-
-def _body(answer: httpx.Response) -> bytes:
-    try:
-        return answer.content
-    except httpx.ResponseNotRead:
-        return b""
 
 
 def _sdk() -> None:

@@ -70,7 +70,7 @@ def decoded(response: httpx.Response, number: int, asked: Asked) -> Any:
         answer = _loaded(body, asked, quiet=True) if is_json else None
         if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
             return _result(answer, number, body, asked)
-        raise asked.status(status, _retry_after(response), body)
+        raise asked.status(response)
     if not is_json:
         page = " It is a page for people: look at the path of its URL" if "html" in kind.lower() else ""
         raise asked.invalid("content type", f"answered with {asked.excerpt(kind)}, not JSON.{page}", body)
@@ -130,16 +130,6 @@ def fault(error: Any, body: bytes, asked: Asked) -> Exception:
         details=asked.scrub(error.get("data")),
         retryable=code == -32603,
     )
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    import time
-
-    from dalsegno.nodes.policies.retry_after import retry_after
-
-    carrier = Exception()
-    carrier.response = response  # type: ignore[attr-defined]  # where `retry_after` looks
-    return retry_after(carrier, time.time())
 
 
 _HEADERS = {"content-type": "application/json", "accept": "application/json"}

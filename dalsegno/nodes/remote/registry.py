@@ -184,7 +184,7 @@ class Registry:
             if response.status_code == 304:
                 return None
             if response.status_code != 200:
-                raise asked.status(response.status_code, None, response.content)
+                raise asked.status(response)
             marks = {"if-none-match": "etag", "if-modified-since": "last-modified"}
             seen = {ask: response.headers[mark] for ask, mark in marks.items() if mark in response.headers}
             return response.content.decode("utf-8"), seen

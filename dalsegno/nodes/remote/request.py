@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import (
     AddressRefused,
@@ -15,7 +16,11 @@ from dalsegno.errors import (
     RemoteTimeout,
     RemoteUnreachable,
 )
+from dalsegno.nodes.policies.retry_after import retry_after
 from dalsegno.nodes.remote.addresses import Guard
+
+if TYPE_CHECKING:
+    import httpx
 
 EXCERPT = 200
 """Characters of an answer that an error shows."""
@@ -103,8 +108,15 @@ class Asked:
             excerpt=excerpt,
         )
 
-    def status(self, status: int, retry_after: float | None, body: bytes = b"") -> RemoteError:
+    def status(self, response: httpx.Response) -> RemoteError:
         """It answered with an HTTP error."""
+        status = response.status_code
+        try:
+            body = response.content
+        except RuntimeError:  # it was not read
+            body = b""
+        carrier = Exception()
+        carrier.response = response  # type: ignore[attr-defined]  # where `retry_after` looks
         again = status in (408, 425, 429) or (status >= 500 and status not in (501, 505))
         excerpt = self.excerpt(body)
         said = f": {excerpt}" if excerpt else ""
@@ -120,7 +132,7 @@ class Asked:
             RemoteStatus,
             f"answered with HTTP status {status}{said}{'' if said.endswith(('.', '!', '?')) else '.'} {what}",
             status=status,
-            retry_after=retry_after,
+            retry_after=retry_after(carrier, time.time()),
             retryable=again,
         )
 
