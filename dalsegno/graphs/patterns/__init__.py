@@ -13,6 +13,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
+from dalsegno.graphs.patterns.plan_and_execute import Planned, StepDone, plan_and_execute
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
@@ -41,6 +42,7 @@ __all__ = [
     "Memory",
     "Node",
     "Parallel",
+    "Planned",
     "React",
     "Review",
     "Saga",
@@ -48,6 +50,7 @@ __all__ = [
     "Selection",
     "Sequential",
     "Step",
+    "StepDone",
     "Summary",
     "Supervised",
     "Task",
@@ -65,6 +68,7 @@ __all__ = [
     "grounded_answer",
     "output_validation",
     "parallel",
+    "plan_and_execute",
     "react",
     "saga",
     "sequential",
