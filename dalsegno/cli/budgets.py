@@ -30,8 +30,8 @@ WAYS = ("supersteps", "model_calls", "tokens", "seconds", "cost")
 def budget(given: list[str] | None) -> Budget | None:
     """The options as one budget; None where there are none.
 
-    >>> budget(["tokens=20_000", "cost=1.5"])
-    Budget(supersteps=None, model_calls=None, tokens=20000, seconds=None, cost=1.5)
+    >>> budget(["tokens=20_000", "cost=1.5"]).limits()
+    {'tokens': 20000, 'cost': 1.5}
     """
     if not given:
         return None
