@@ -109,7 +109,7 @@ class Workflow(Builder):
         return [schema for schema in schemas if schema is not None]
 
     def draw(self, path: str | Path, *, run: Any = None) -> Path:
-        """Draw the workflow to a file; the suffix says how: .svg .png .pdf .dot .mmd ."""
+        """Draw the workflow to a file; the suffix says how: .svg .png .pdf .html .dot .mmd .txt ."""
         from dalsegno import viz
 
         return viz.draw(self.spec, path, run=run, report=self.validate())
@@ -133,7 +133,7 @@ class Workflow(Builder):
         try:
             return {"image/svg+xml": viz.svg(self.spec), "text/plain": repr(self)}
         except (MissingExtra, RenderError):
-            return {"text/plain": repr(self)}
+            return {"text/plain": viz.to_text(self.spec)}
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name!r} version {self.version}: {len(self.nodes)} nodes>"

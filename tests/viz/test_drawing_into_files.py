@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict
 
+import pygraphviz
 import pytest
 
-from dalsegno import viz
+from dalsegno import Workflow, viz
 from dalsegno.errors import RenderError
-from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.graphs.checking import spec_of
+from dalsegno.graphs.model import EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.viz.extract import diagram
+from dalsegno.viz.layout import place
 from dalsegno.viz.overlay import RunView
+from dalsegno.viz.placed import to_placed_dot
 
 
 @pytest.mark.parametrize(
@@ -67,3 +74,43 @@ def test_importing_the_room_loads_no_graphviz_and_no_engine() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg", ".html", ".txt"])
+def test_every_name_there_is_can_be_drawn(spec: WorkflowSpec, tmp_path: Path, suffix: str) -> None:
+    assert viz.draw(spec, tmp_path / f"x{suffix}").stat().st_size > 10
+
+
+def test_names_make_no_nodes_in_what_graphviz_paints(hostile_names: Mapping[str, str]) -> None:
+    for what, name in hostile_names.items():
+        edges = (EdgeSpec(name, "b", "choice", router="r", label=name),)
+        picture = diagram(WorkflowSpec(name, nodes={name: NodeSpec(name), "b": NodeSpec("b")}, edges=edges))
+        graph = pygraphviz.AGraph(string=to_placed_dot(picture, place(picture)))
+        nodes = [n for n in graph.nodes() if n.startswith("n")]
+        assert (len(nodes), graph.number_of_edges()) == (4, 1), what
+        for node in graph.nodes():
+            assert not {"URL", "href", "tooltip", "image"} & set(node.attr.to_dict()), what
+
+
+def test_a_graph_of_langgraph_is_drawn_too(tmp_path: Path) -> None:
+    from langgraph.graph import StateGraph
+
+    graph = StateGraph(dict).add_node("a", lambda state: state).add_node("b", lambda state: state)
+    graph.add_edge("__start__", "a").add_conditional_edges("a", lambda state: "b")
+    drawn = viz.draw(spec_of(graph), tmp_path / "theirs.svg").read_text(encoding="utf-8")
+    assert 'class="node unknown"' in drawn  # its router declares nothing: not an edge to END
+    assert "a-&gt;END" not in drawn
+
+
+class _State(TypedDict):
+    a: int
+
+
+def test_a_workflow_in_a_notebook_shows_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    flow = Workflow("shown", _State)
+    flow.add_node("a", lambda state: state).add_edge("__start__", "a").add_edge("a", "__end__")
+    assert flow._repr_mimebundle_()["image/svg+xml"].startswith("<svg ")
+    monkeypatch.setitem(sys.modules, "pygraphviz", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert flow._repr_mimebundle_() == {"text/plain": viz.to_text(flow.spec)}
+    assert "▢ a" in flow._repr_mimebundle_()["text/plain"]
