@@ -14,6 +14,7 @@ from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_an
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.plan_and_execute import Planned, StepDone, plan_and_execute
+from dalsegno.graphs.patterns.planner_executor import Outcome, Subtask, SubtaskPlan, Unmet, planner_executor
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
@@ -41,6 +42,7 @@ __all__ = [
     "Known",
     "Memory",
     "Node",
+    "Outcome",
     "Parallel",
     "Planned",
     "React",
@@ -51,12 +53,15 @@ __all__ = [
     "Sequential",
     "Step",
     "StepDone",
+    "Subtask",
+    "SubtaskPlan",
     "Summary",
     "Supervised",
     "Task",
     "ToolSelection",
     "ToolStep",
     "Turn",
+    "Unmet",
     "Validation",
     "Verdict",
     "Worker",
@@ -69,6 +74,7 @@ __all__ = [
     "output_validation",
     "parallel",
     "plan_and_execute",
+    "planner_executor",
     "react",
     "saga",
     "sequential",
