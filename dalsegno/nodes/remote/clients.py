@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import ctypes
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -119,13 +120,14 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
 def _in_forked_child() -> None:
     """The parent's connections are its own: they are left as they are, and never closed from here."""
     global _idle, _of_loop
-    _left_to_the_parent.extend((_idle, _of_loop))
+    for left in (*_idle, *_of_loop.items()):
+        # Not even at the end of this process: closing a loop takes its pipe out of the parent's epoll.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
     _idle, _of_loop = [], {}
 
 
 _idle: list[asyncio.AbstractEventLoop] = []
 _of_loop: dict[asyncio.AbstractEventLoop, Clients] = {}
-_left_to_the_parent: list[Any] = []
 
 atexit.register(close)
 if hasattr(os, "register_at_fork"):
