@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dalsegno.checkpoints.database import Database
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.lease import Holder, Process
 from dalsegno.errors import ThreadBusy
 
-LEASE = "__dalsegno_lease__"
-"""Where a run's config carries the token of its lease to the checkpointer."""
+FENCE = "__dalsegno_fence__"
+"""Where a run's config carries its fence to the checkpointer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The lease under which a run writes to its thread; a node may use its config for other threads and databases."""
+
+    database: Database
+    thread: str
+    token: str
+
+
+def token_of(config: Mapping[str, Any], database: Database, thread: str) -> str | None:
+    """The token of the lease that must be the thread's when this is written, None where nobody's run writes it."""
+    fence: Fence | None = config["configurable"].get(FENCE)
+    if fence is None or fence.database is not database or fence.thread != thread:
+        return None
+    return fence.token
 
 
 def holder_of(connection: sqlite3.Connection, thread: str) -> Holder | None:

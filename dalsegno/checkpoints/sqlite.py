@@ -29,7 +29,7 @@ from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.failures import damage_named
-from dalsegno.checkpoints.fencing import LEASE
+from dalsegno.checkpoints.fencing import token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
@@ -144,7 +144,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             checkpoint=checkpoint,
             new_versions=new_versions,
             metadata=rows.dump_metadata(self.serde, described, thread),
-            token=config["configurable"].get(LEASE),
+            token=token_of(config, self.database, thread),
         )
         # Bytes first: a value that cannot be stored must leave nothing, and others need not wait for it.
         self.database.commit(PutCheckpoint(given, self.serde, self._cache))
@@ -173,7 +173,7 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
                 index = WRITES_IDX_MAP.get(channel, position)
                 dumped = values.dump(self.serde, value, thread=thread, key=channel)
                 kept.append((task_path, index, channel, *dumped))
-        token = config["configurable"].get(LEASE)
+        token = token_of(config, self.database, thread)
         job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept, token)
         self.database.commit(job, soon=channels.isdisjoint(WRITES_IDX_MAP))
 

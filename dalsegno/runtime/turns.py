@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langgraph.types import Command
 
 from dalsegno.checkpoints import RunRecord
-from dalsegno.checkpoints.fencing import LEASE
+from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
@@ -201,7 +201,7 @@ def _turn(
             "thread_id": lease.thread,
             "run_id": lease.run_id,
             CONTEXT: session,
-            LEASE: lease.token,
+            FENCE: Fence(runner.ledger.database, lease.thread, lease.token),
         }
     }
     heard = [CallWatch(session)] if session.is_heard else []

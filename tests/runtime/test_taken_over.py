@@ -202,3 +202,37 @@ def test_a_run_that_loses_its_thread_between_two_nodes_ends_there(world: Any, db
             runner.run({"topic": "x"}, thread="t1")
         assert world.seen == []
         assert "path" not in history(db)[0][1]
+
+
+@pytest.mark.parametrize("elsewhere", ["thread", "database"])
+@pytest.mark.parametrize("given", ["config", "nothing"])
+def test_a_node_may_run_another_graph_on_another_thread_or_database(
+    db: Path, elsewhere: str, given: str
+) -> None:
+    from langchain_core.runnables import RunnableConfig
+    from langgraph.graph import StateGraph
+    from worlds import State
+
+    other = StateGraph(State)
+    other.add_node("inner", lambda state: {"path": ["inner"]})
+    other.add_edge(START, "inner")
+    with Runner(StateGraph(State).add_node("x", lambda s: {}).add_edge(START, "x"), db=db) as first:
+        saver = first.checkpointer if elsewhere == "thread" else SqliteCheckpointer(db.with_name("other.db"))
+        app = other.compile(checkpointer=saver)
+
+        def outer(state: State, config: RunnableConfig) -> dict[str, Any]:
+            place = dict(config["configurable"]) if given == "config" else {}
+            place |= {
+                "thread_id": "another" if elsewhere == "thread" else "t1",
+                "checkpoint_ns": "",
+                "checkpoint_id": None,
+            }
+            return {"path": app.invoke({"topic": "y"}, {"configurable": place}, durability="sync")["path"]}
+
+        flow = StateGraph(State)
+        flow.add_node("outer", outer)
+        flow.add_edge(START, "outer")
+        with Runner(flow, db=first.checkpointer) as runner:
+            result = runner.run({"topic": "x"}, thread="t1")
+        assert (result.status, result.error) == ("completed", None)
+        saver.close()
