@@ -11,6 +11,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
     generate_critique_revise,
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
+from dalsegno.graphs.patterns.hierarchy import Team, hierarchy
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.plan_and_execute import Planned, StepDone, plan_and_execute
@@ -58,6 +59,7 @@ __all__ = [
     "Summary",
     "Supervised",
     "Task",
+    "Team",
     "ToolSelection",
     "ToolStep",
     "Turn",
@@ -71,6 +73,7 @@ __all__ = [
     "function_calls",
     "generate_critique_revise",
     "grounded_answer",
+    "hierarchy",
     "output_validation",
     "parallel",
     "plan_and_execute",

@@ -118,7 +118,11 @@ def given_out(state: Any, tasks: Sequence[Task], workers: Mapping[str, Any], mos
 
 
 def _filed(key: str, what: str, task: Any, value: Any) -> dict[str, Any]:
-    return {key: [{"number": task["number"], "to": task["to"], "task": task["task"], what: value}]}
+    return {
+        key: [
+            {"number": read(task, "number"), "to": read(task, "to"), "task": read(task, "task"), what: value}
+        ]
+    }
 
 
 def _doubled(text: str) -> str:
