@@ -1,7 +1,8 @@
 """parallel: what is there about a word? Three places are searched at once, and what they have is put together.
 
 The places are Python's help topics, the documentation of its builtins and the names in its library. One of them may
-fail without taking the others with it. No model is used, unless ``--model`` names one to put the findings into a sentence.
+fail without taking the others with it. No model is used, unless ``--model`` names one to put the findings into a
+sentence.
 
     $ python examples/patterns/parallel.py
     about: every run ends within 4 supersteps.
@@ -54,7 +55,7 @@ def flow(model: str | None = None) -> Workflow:
     combine = agent(model, "In one sentence, where is it treated? {results}") if model else together
     return parallel(
         {"help topics": in_topics, "builtins": in_builtins, "modules": in_library},
-        combine,
+        combine=combine,
         on_error="collect",
         name="about",
     )

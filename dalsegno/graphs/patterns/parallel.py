@@ -34,8 +34,8 @@ class Parallel(TypedDict, total=False):
 @pattern(2, bound="4 if combine else 3")
 def parallel(
     branches: Sequence[Any] | Mapping[str, Any],
-    combine: Any = None,
     *,
+    combine: Any = None,
     join: Literal["all", "any"] | int = "all",
     on_error: Literal["fail", "collect"] = "fail",
     max_concurrency: int | None = None,

@@ -31,7 +31,8 @@ def mute(state: Any) -> str:
 
 CASE = Case(
     pattern=parallel,
-    args=([vowels, longest, shout], together),
+    args=([vowels, longest, shout],),
+    options={"combine": together},
     given={"value": "from the sign"},
     expect={"value": "vowels=3 longest=from shout=FROM THE SIGN"},
     gives="results",
