@@ -8,50 +8,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from dalsegno.graphs.model import END
+from dalsegno.viz import routing
 from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import banner, card, label_width
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
-
-Point = tuple[float, float]
+from dalsegno.viz.geometry import Box, Line, Point, has_diamond
 
 _LARGE, _HUGE = 80, 800
 """Nodes from which on edges are plain curves, and from which on Graphviz looks less for few crossings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle: its left upper corner and its size, in points."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def middle(self) -> Point:
-        """Its centre."""
-        return self.x + self.width / 2, self.y + self.height / 2
-
-    @property
-    def bottom(self) -> float:
-        """Its lower border."""
-        return self.y + self.height
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """An edge: the points of its Bézier curve, the tips of its ends, and the middle of its label."""
-
-    points: tuple[Point, ...]
-    head: Point | None = None
-    tail: Point | None = None
-    label: Point | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +91,7 @@ def _level(diagram: Diagram, cluster: str | None, names: dict[str, str]) -> Iter
     for i, inner in enumerate(diagram.clusters):
         if inner.parent == cluster:
             head = banner(inner)
-            yield f"subgraph cluster_{i}{{margin=14;labeljust=l;label={_room(head.width, head.height)};"
+            yield f"subgraph cluster_{i}{{margin=24;labeljust=l;label={_room(head.width, head.height)};"
             yield from _level(diagram, inner.id, names)
             yield "}"
 
@@ -143,12 +112,6 @@ def _routing(edge: DiagramEdge, *, labelled: bool) -> Iterator[str]:
         yield "constraint=false"
     if has_diamond(edge):
         yield "dir=both"
-
-
-def has_diamond(edge: DiagramEdge) -> bool:
-    """Whether a sign stands where the edge begins: a router, or the node itself, chooses."""
-    classes = set(edge.classes)
-    return bool({"choice", "many", "command"} & classes) and not {"loop", "spent", "each"} & classes
 
 
 def _end(name: str, clusters: dict[str, Cluster], side: str) -> str:
@@ -191,12 +154,38 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
             lines[int(thing["id"][1:])] = line
     width, height = round(right - left, 2), round(high - low, 2)
     if len(diagram.nodes) > _LARGE:
-        from dalsegno.viz.routing import swung
-
-        places = boxes | frames
-        lines = [swung(edge, places, edge.via or edge.target) for edge in diagram.edges]
+        lines = [routing.swung(e, boxes | frames, e.via or e.target) for e in diagram.edges]
         width = max([width, *(x for line in lines if line for x, _ in line.points)])
+    else:
+        for i, edge in enumerate(diagram.edges):  # one after the other: each keeps off those before it
+            lines[i] = _arch(i, edge, lines, diagram, boxes, frames, width)
     return Layout(width, height, boxes, frames, tuple(lines), stems)
+
+
+def _arch(
+    number: int,
+    edge: DiagramEdge,
+    lines: list[Line | None],
+    diagram: Diagram,
+    boxes: dict[str, Box],
+    frames: dict[str, Box],
+    width: float,
+) -> Line | None:
+    """A loop between two boxes of one level, as an arc where there is room for it in their frame."""
+    line = lines[number]
+    ends = edge.source in boxes and edge.target in boxes and edge.source != edge.target
+    if line is None or not ends or "back" not in edge.classes:
+        return line
+    inside = next((n.cluster for n in diagram.nodes if n.id == edge.source), None)
+    limit = frames[inside].x + frames[inside].width - 4 if inside in frames else width
+    level = {n.id: boxes[n.id] for n in diagram.nodes if n.cluster == inside}
+    level |= {c.id: frames[c.id] for c in diagram.clusters if c.parent == inside and c.id in frames}
+    labels = [
+        routing.label_room(other.label, label_width(diagram.edges[i]))
+        for i, other in enumerate(lines)
+        if other is not None and other.label is not None and i != number
+    ]
+    return routing.arched(edge, line, level, labels, limit)
 
 
 def _line(edge: dict[str, Any], at: Any) -> Line:
@@ -214,29 +203,3 @@ def _line(edge: dict[str, Any], at: Any) -> Line:
 
 def _numbers(text: str) -> list[float]:
     return [float(n) for n in re.split("[, ]", text)]
-
-
-def halfway(line: Line) -> Point:
-    """The middle of a line along its curve, where a count can stand that has no room of its own."""
-    spans = list(curves(line.points))
-    if not spans:
-        return line.points[0] if line.points else (0.0, 0.0)
-    middle = spans[len(spans) // 2] if len(spans) % 2 else None
-    if middle is None:
-        return spans[len(spans) // 2][0]
-    return bezier(middle, 0.5)
-
-
-def curves(points: Iterable[Point]) -> Iterator[tuple[Point, Point, Point, Point]]:
-    """The cubic curves of a chain of Bézier points."""
-    known = list(points)
-    for i in range(0, len(known) - 3, 3):
-        yield known[i], known[i + 1], known[i + 2], known[i + 3]
-
-
-def bezier(curve: tuple[Point, Point, Point, Point], t: float) -> Point:
-    """The point of a cubic curve at `t`, by De Casteljau's halving."""
-    layer: list[Point] = list(curve)
-    while len(layer) > 1:
-        layer = [(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for a, b in pairwise(layer)]
-    return layer[0]

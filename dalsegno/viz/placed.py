@@ -12,7 +12,8 @@ from dalsegno.viz import palette as p
 from dalsegno.viz.cards import LINE, banner, card
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.dot import markup
-from dalsegno.viz.layout import Box, Layout, Line, Point, halfway, has_diamond
+from dalsegno.viz.geometry import Box, Line, Point, halfway, has_diamond
+from dalsegno.viz.layout import Layout
 from dalsegno.viz.metrics import width
 
 _HEAD = 44.0

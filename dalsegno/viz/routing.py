@@ -1,11 +1,16 @@
-"""Edges of large pictures, drawn as plain curves: Graphviz would take minutes to lead each around everything."""
+"""Edges that are drawn as plain curves.
+
+Those of large pictures, for Graphviz would take minutes to lead each around everything; and loops, which
+Graphviz leads back in waves where there is room for an arc.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dalsegno.viz.cards import label_width
 from dalsegno.viz.diagram import DiagramEdge
-from dalsegno.viz.layout import Box, Line, bezier, has_diamond
+from dalsegno.viz.geometry import Box, Line, Point, bezier, has_diamond
 
 _HEAD, _TAIL = 8.0, 9.0
 """How long the signs at the ends of an edge are, in points."""
@@ -34,3 +39,54 @@ def swung(edge: DiagramEdge, boxes: Mapping[str, Box], end: str) -> Line | None:
         points = ((x1, y1), (out, y1), (out, y2), (x2 + (arrow or 0), y2))
         tail = None
     return Line(points, head, tail, bezier(points, 0.5) if edge.base else None)
+
+
+_BULGES = (26.0, 38.0, 54.0, 76.0, 106.0, 148.0)
+_STEPS = 16
+
+
+def arched(edge: DiagramEdge, known: Line, boxes: Mapping[str, Box], others: list[Box], limit: float) -> Line:
+    """A loop as an arc at the right side of what it leads back over, if one fits left of `limit`.
+
+    `others` are the rooms of other labels. Its own label stands beside the arc, or where Graphviz kept room
+    for it. Without room the loop stays as Graphviz led it.
+    """
+    source, target = boxes[edge.source], boxes[edge.target]
+    x1, y1 = source.x + source.width, source.middle[1]
+    x2, y2 = target.x + target.width, target.middle[1]
+    if min((x for x, _ in known.points), default=0.0) > min(x1, x2) - 3:
+        return known  # no wave: it bends to the right as it should
+    wide = label_width(edge)
+    taken = [box for name, box in boxes.items() if name not in (edge.source, edge.target)] + others
+    for bulge in _BULGES:
+        out = max(x1, x2) + bulge
+        points = ((x1, y1), (out, y1), (out, y2), (x2 + _HEAD, y2))
+        trail = [bezier(points, i / _STEPS) for i in range(_STEPS + 1)]
+        right = max(x for x, _ in trail)
+        if right > limit or any(_meets(box, trail) for box in taken):
+            continue
+        for label in ((right + wide / 2 + 3, bezier(points, 0.5)[1]), known.label):
+            if label is None or not wide:
+                return Line(points, (x2, y2), None, None)
+            room = label_room(label, wide)
+            fits = label[0] + wide / 2 <= limit and not _meets(room, trail[2:-2], near=0)
+            if fits and not any(_overlap(room, box) for box in taken):
+                return Line(points, (x2, y2), None, label)
+    return known
+
+
+def label_room(middle: Point, wide: float) -> Box:
+    """The room of a label around its middle."""
+    return Box(middle[0] - wide / 2, middle[1] - 8, wide, 16)
+
+
+def _meets(box: Box, trail: list[Point], near: float = 5.0) -> bool:
+    """Whether a curve comes near a box."""
+    left, right = box.x - near, box.x + box.width + near
+    top, low = box.y - near, box.bottom + near
+    return any(left < x < right and top < y < low for x, y in trail)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    across = one.x < other.x + other.width and other.x < one.x + one.width
+    return across and one.y < other.bottom and other.y < one.bottom

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dalsegno.viz.layout import Box, Line, Point
+from dalsegno.viz.geometry import Box, Line, Point
 
 
 def outline(kind: str, box: Box) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from dalsegno.viz import shapes
 from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import LABEL, LINE, NAME, QUIET, banner, card
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
-from dalsegno.viz.layout import Box, Layout, Line, halfway, place
+from dalsegno.viz.geometry import Box, Line, halfway
+from dalsegno.viz.layout import Layout, place
 from dalsegno.viz.metrics import fitted, width
 from dalsegno.viz.panel import panel
 from dalsegno.viz.placed import to_placed_dot

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dalsegno.viz import palette as p
+from dalsegno.viz.style import asset, sheet
 
 
 def _luminance(color: str) -> float:
@@ -46,3 +49,38 @@ def test_a_status_is_never_only_a_colour(status: str) -> None:
 
 def test_signs_differ() -> None:
     assert len(set(p.SIGNS.values())) == len(p.STATUSES)
+
+
+DARK, LIGHT = p.colors("dark"), p.colors("light")
+
+
+def test_both_grounds_have_the_same_colours() -> None:
+    assert DARK.keys() == LIGHT.keys()
+
+
+@pytest.mark.parametrize("ink", ["ink", "muted", "faint", "accent", "alarm"])
+@pytest.mark.parametrize("ground", ["paper", "frame"])
+def test_text_on_a_dark_ground_can_be_read(ink: str, ground: str) -> None:
+    assert _contrast(DARK[ink], DARK[ground]) >= 4.5
+
+
+@pytest.mark.parametrize("box", [*p.KINDS, *p.STATUSES])
+def test_text_in_a_box_on_a_dark_ground_can_be_read(box: str) -> None:
+    fill = DARK[f"{box}-fill"]
+    assert _contrast(DARK["ink"], fill) >= 4.5
+    assert _contrast(DARK["muted"], fill) >= 4.5
+    if box in p.STATUSES:
+        assert _contrast(DARK[f"{box}-ink"], fill) >= 4.5
+        assert _contrast(DARK[f"{box}-border"], DARK["paper"]) >= 3
+
+
+@pytest.mark.parametrize("line", ["line", "taken", "accent", "alarm"])
+def test_lines_on_a_dark_ground_can_be_seen(line: str) -> None:
+    assert _contrast(DARK[line], DARK["paper"]) >= 3
+    assert _contrast(DARK[line], DARK["frame"]) >= 3
+
+
+def test_the_style_sheet_uses_only_colours_that_there_are() -> None:
+    used = set(re.findall(r"var\(--([a-z-]+)\)", asset("picture.css") + asset("page.css")))
+    assert used <= LIGHT.keys()
+    assert "var(" not in sheet()
