@@ -21,7 +21,7 @@ from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 from dalsegno.graphs.patterns.summarizing_memory import Exchange, Memory, Summary, summarizing_memory
-from dalsegno.graphs.patterns.supervisor import Decision, Supervised, supervisor
+from dalsegno.graphs.patterns.supervisor import Delegation, Supervised, supervisor
 from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, ToolStep, tool_selection
 from dalsegno.graphs.patterns.working import Done, Task, Worker
 
@@ -32,6 +32,7 @@ __all__ = [
     "Completed",
     "Conversation",
     "Decision",
+    "Delegation",
     "Done",
     "Drafts",
     "Ensemble",

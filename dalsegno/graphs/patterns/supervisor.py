@@ -32,7 +32,7 @@ Asked for: {request}
 Found out: {results}"""
 
 
-class Decision(TypedDict):
+class Delegation(TypedDict):
     """What the lead decides: tasks for workers, or none and the answer."""
 
     tasks: list[Task]
@@ -48,7 +48,7 @@ class Supervised(TypedDict, total=False):
     """
 
     request: Any
-    decision: Decision
+    decision: Delegation
     task: Any
     results: Annotated[list[Done], by_number]
     answer: Any
@@ -136,7 +136,7 @@ def supervisor(
     played: dict[str, Worker] = named("supervisor", workers, kind=Worker, what="worker")
     begin = cast.begin(results=[])
     prompt = _LEAD.format(workers=roster(played))
-    cast.add(Role(name="lead", key="decision", type=Decision, prompt=prompt), lead)
+    cast.add(Role(name="lead", key="decision", type=Delegation, prompt=prompt), lead)
     asked = add_workers(cast, played)
     cast.own("collect", lambda state: None, reads=(), writes=())
 
