@@ -14,6 +14,7 @@ from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_an
 from dalsegno.graphs.patterns.hierarchy import Team, hierarchy
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
+from dalsegno.graphs.patterns.peer_to_peer import Handover, Peer, Peers, peer_to_peer
 from dalsegno.graphs.patterns.plan_and_execute import Planned, StepDone, plan_and_execute
 from dalsegno.graphs.patterns.planner_executor import Outcome, Subtask, SubtaskPlan, Unmet, planner_executor
 from dalsegno.graphs.patterns.react import React, react
@@ -31,7 +32,6 @@ __all__ = [
     "Checked",
     "Completed",
     "Conversation",
-    "Decision",
     "Delegation",
     "Done",
     "Drafts",
@@ -41,11 +41,14 @@ __all__ = [
     "FunctionCall",
     "FunctionCalls",
     "GroundedAnswer",
+    "Handover",
     "Known",
     "Memory",
     "Node",
     "Outcome",
     "Parallel",
+    "Peer",
+    "Peers",
     "Planned",
     "React",
     "Review",
@@ -77,6 +80,7 @@ __all__ = [
     "hierarchy",
     "output_validation",
     "parallel",
+    "peer_to_peer",
     "plan_and_execute",
     "planner_executor",
     "react",
