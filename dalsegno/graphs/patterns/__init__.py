@@ -12,6 +12,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.hierarchy import Team, hierarchy
+from dalsegno.graphs.patterns.map_reduce import MapReduce, map_reduce
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.peer_to_peer import Handover, Peer, Peers, peer_to_peer
@@ -78,6 +79,7 @@ __all__ = [
     "generate_critique_revise",
     "grounded_answer",
     "hierarchy",
+    "map_reduce",
     "output_validation",
     "parallel",
     "peer_to_peer",
