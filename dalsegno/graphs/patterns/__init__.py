@@ -1,5 +1,6 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
+from dalsegno.graphs.patterns.chain_of_thought import Thought, Thoughts, chain_of_thought
 from dalsegno.graphs.patterns.conversation import Conversation, Known, Turn, conversation
 from dalsegno.graphs.patterns.ensemble import Ensemble, Verdict, ensemble
 from dalsegno.graphs.patterns.fallback_chain import FallbackChain, fallback_chain
@@ -65,6 +66,8 @@ __all__ = [
     "Supervised",
     "Task",
     "Team",
+    "Thought",
+    "Thoughts",
     "ToolSelection",
     "ToolStep",
     "Turn",
@@ -72,6 +75,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "Worker",
+    "chain_of_thought",
     "conversation",
     "ensemble",
     "fallback_chain",
