@@ -280,6 +280,8 @@ def _edge_attributes(edge: DiagramEdge) -> dict[str, Any]:
         found["style"] = "dashed" if "handler" in classes else "dotted"
         if not faded:
             found |= {"color": p.ALARM, "fontcolor": p.ALARM}
+    elif "compensation" in classes:
+        found |= {"style": "dashed", "color": p.KINDS["human"].border, "constraint": "false"}
     if "back" in classes:
         found["constraint"] = "false"
     if "each" in classes:

@@ -87,7 +87,7 @@ def _node(node: DiagramNode, name: str) -> str:
 
 def _link(edge: DiagramEdge, ids: dict[str, str]) -> str:
     classes = set(edge.classes)
-    if {"loop", "spent", "handler", "unknown"} & classes:
+    if {"loop", "spent", "handler", "unknown", "compensation"} & classes:
         arrow = "-.->"
     elif "taken" in classes:
         arrow = "==>"

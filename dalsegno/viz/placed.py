@@ -15,19 +15,21 @@ from dalsegno.viz.dot import markup
 from dalsegno.viz.geometry import Box, Line, Point, halfway, has_diamond
 from dalsegno.viz.layout import Layout
 from dalsegno.viz.metrics import width
+from dalsegno.viz.overlay import RunView
+from dalsegno.viz.placed_score import bars_and_score
 
 _HEAD = 44.0
 _SHAPES = {"agent": "box", "human": "note", "handler": "octagon", "tool": "component"}
 
 
-def to_placed_dot(diagram: Diagram, layout: Layout) -> str:
-    """The DOT of a placed diagram; y upwards, as Graphviz has it."""
-    return "\n".join(_Placed(diagram, layout).lines())
+def to_placed_dot(diagram: Diagram, layout: Layout, run: RunView | None = None) -> str:
+    """The DOT of a placed diagram, and what there is to tell of a run beneath; y upwards, as Graphviz has it."""
+    return "\n".join(_Placed(diagram, layout, run).lines())
 
 
 class _Placed:
-    def __init__(self, diagram: Diagram, layout: Layout) -> None:
-        self.diagram, self.layout = diagram, layout
+    def __init__(self, diagram: Diagram, layout: Layout, run: RunView | None) -> None:
+        self.diagram, self.layout, self.run = diagram, layout, run
         self.names = {n.id: f"n{i}" for i, n in enumerate(diagram.nodes)}
         self.frames = {c.id: f"cluster_{i}" for i, c in enumerate(diagram.clusters)}
 
@@ -105,6 +107,9 @@ class _Placed:
             yield self._text(f"title{i}", (0.0, y - 15 * i), text, size, ink, bold=bold)
         for i, text in enumerate(self.diagram.caption[1:]):
             yield self._text(f"caption{i}", (0.0, -22.0 - 14 * i), text, 10, p.MUTED)
+        if self.run is not None:
+            low = -26.0 - 14 * len(self.diagram.caption[1:])
+            yield from bars_and_score(self.run, low, self.layout.width, self._text)
         boxes: tuple[DiagramNode | Cluster, ...] = (*self.diagram.nodes, *self.diagram.clusters)
         for i, box in enumerate(boxes):
             place = (self.layout.boxes | self.layout.frames).get(box.id)
@@ -127,7 +132,8 @@ class _Placed:
             f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="{size}" COLOR="{ink}">{body}</FONT></TD></TR></TABLE>>'
         )
         return (
-            f"{name} [shape=none,fixedsize=shape,margin=0,width={wide / 72:.3f},height={(size + 3) / 72:.3f},"
+            f'"{name}" [shape=none,style=filled,fillcolor="{p.PAPER}",fixedsize=shape,margin=0,'
+            f"width={wide / 72:.3f},height={(size + 3) / 72:.3f},"
             f'pos="{at[0] + wide / 2:.1f},{at[1]:.1f}",label={label}];'
         )
 

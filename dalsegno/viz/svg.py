@@ -53,7 +53,7 @@ def render(diagram: Diagram, format: str, run: RunView | None = None) -> bytes:
         raise RenderError(f"No picture in the format {format!r}: use svg, png or pdf.", format=str(format))
     if format == "svg":
         return document(diagram, run).encode()
-    return picture(to_placed_dot(diagram, place(diagram)), format, placed=True)
+    return picture(to_placed_dot(diagram, place(diagram), run), format, placed=True)
 
 
 def document(diagram: Diagram, run: RunView | None = None) -> str:

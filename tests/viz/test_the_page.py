@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -462,3 +466,69 @@ def test_a_page_that_is_left_alone_is_read_again_for_good(
     file.write_text(page(picture, run), encoding="utf-8")
     (tmp_path / "run.live.js").unlink()
     browser.wait("document.getElementById('slider')?.max === '5'")
+
+
+SLOW = """
+import pathlib, time
+from typing import TypedDict
+
+from dalsegno import END, START, Workflow
+
+
+class State(TypedDict, total=False):
+    count: int
+
+
+def first(state: State):
+    return {"count": 1}
+
+
+def second(state: State):
+    until = time.monotonic() + 60
+    while not pathlib.Path("go").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    return {"count": 2}
+
+
+flow = Workflow("slow", State)
+flow.add_node(first).add_node(second).add_edge(START, "first").add_edge("first", "second").add_edge("second", END)
+"""
+
+
+def _appears(file: Path, writer: subprocess.Popen[bytes]) -> None:
+    while not file.exists():
+        assert writer.poll() is None
+        time.sleep(0.02)
+
+
+def test_an_open_page_follows_a_real_run_to_its_end(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    common = ["slow.py:flow", "--thread", "t1", "--db", "runs.db"]
+    commands = (["run", *common, "-i", "{}", "-q"], ["draw", *common, "--watch", "-o", "live.html"])
+    processes = []
+    try:
+        for command in commands:
+            if command[0] == "draw":
+                _appears(tmp_path / "runs.db", processes[0])
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "dalsegno", *command],
+                    cwd=tmp_path,
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            )
+        _appears(tmp_path / "live.html", processes[1])
+        browser.open(tmp_path / "live.html")
+        browser.wait("document.querySelector('.node.running > title')?.textContent === 'second'")
+        (tmp_path / "go").touch()
+        browser.wait("document.getElementById('caption')?.textContent.includes('completed')")
+        browser.wait("document.querySelectorAll('.node.done').length === 2")
+        assert [process.wait(60) for process in processes] == [0, 0]
+        assert not (tmp_path / "live.live.js").exists()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
