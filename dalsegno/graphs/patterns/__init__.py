@@ -1,5 +1,6 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
+from dalsegno.graphs.patterns.ab_test import ABTest, Output, Scored, ab_test
 from dalsegno.graphs.patterns.chain_of_thought import Thought, Thoughts, chain_of_thought
 from dalsegno.graphs.patterns.conversation import Conversation, Known, Turn, conversation
 from dalsegno.graphs.patterns.ensemble import Ensemble, Verdict, ensemble
@@ -29,6 +30,7 @@ from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, To
 from dalsegno.graphs.patterns.working import Done, Task, Worker
 
 __all__ = [
+    "ABTest",
     "CallGraph",
     "Check",
     "Checked",
@@ -48,6 +50,7 @@ __all__ = [
     "Memory",
     "Node",
     "Outcome",
+    "Output",
     "Parallel",
     "Peer",
     "Peers",
@@ -56,6 +59,7 @@ __all__ = [
     "Review",
     "Saga",
     "SagaStep",
+    "Scored",
     "Selection",
     "Sequential",
     "Step",
@@ -75,6 +79,7 @@ __all__ = [
     "Validation",
     "Verdict",
     "Worker",
+    "ab_test",
     "chain_of_thought",
     "conversation",
     "ensemble",
