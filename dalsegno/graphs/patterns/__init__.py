@@ -20,6 +20,13 @@ from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.peer_to_peer import Handover, Peer, Peers, peer_to_peer
 from dalsegno.graphs.patterns.plan_and_execute import Planned, StepDone, plan_and_execute
 from dalsegno.graphs.patterns.planner_executor import Outcome, Subtask, SubtaskPlan, Unmet, planner_executor
+from dalsegno.graphs.patterns.prompt_optimization import (
+    Best,
+    Evaluation,
+    PromptOptimization,
+    Trial,
+    prompt_optimization,
+)
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
@@ -31,6 +38,7 @@ from dalsegno.graphs.patterns.working import Done, Task, Worker
 
 __all__ = [
     "ABTest",
+    "Best",
     "CallGraph",
     "Check",
     "Checked",
@@ -40,6 +48,7 @@ __all__ = [
     "Done",
     "Drafts",
     "Ensemble",
+    "Evaluation",
     "Exchange",
     "FallbackChain",
     "FunctionCall",
@@ -55,6 +64,7 @@ __all__ = [
     "Peer",
     "Peers",
     "Planned",
+    "PromptOptimization",
     "React",
     "Review",
     "Saga",
@@ -74,6 +84,7 @@ __all__ = [
     "Thoughts",
     "ToolSelection",
     "ToolStep",
+    "Trial",
     "Turn",
     "Unmet",
     "Validation",
@@ -94,6 +105,7 @@ __all__ = [
     "peer_to_peer",
     "plan_and_execute",
     "planner_executor",
+    "prompt_optimization",
     "react",
     "saga",
     "sequential",
