@@ -1,6 +1,7 @@
 """Orchestration patterns: each is a function that returns a workflow."""
 
 from dalsegno.graphs.patterns.ab_test import ABTest, Output, Scored, ab_test
+from dalsegno.graphs.patterns.approval import Approval, HumanDecision, approval
 from dalsegno.graphs.patterns.chain_of_thought import Thought, Thoughts, chain_of_thought
 from dalsegno.graphs.patterns.conversation import Conversation, Known, Turn, conversation
 from dalsegno.graphs.patterns.ensemble import Ensemble, Verdict, ensemble
@@ -38,6 +39,7 @@ from dalsegno.graphs.patterns.working import Done, Task, Worker
 
 __all__ = [
     "ABTest",
+    "Approval",
     "Best",
     "CallGraph",
     "Check",
@@ -55,6 +57,7 @@ __all__ = [
     "FunctionCalls",
     "GroundedAnswer",
     "Handover",
+    "HumanDecision",
     "Known",
     "Memory",
     "Node",
@@ -91,6 +94,7 @@ __all__ = [
     "Verdict",
     "Worker",
     "ab_test",
+    "approval",
     "chain_of_thought",
     "conversation",
     "ensemble",

@@ -1,0 +1,163 @@
+"""Pattern 30: a human has a say before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.model import END, START, Loop
+from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.roles import Cast, Role
+from dalsegno.graphs.patterns.states import read
+from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.human import NOTHING, human
+from dalsegno.nodes.policies.clock import SYSTEM, Clock
+
+_PROPOSER = "Do what is asked, and answer with the result alone: a human will look at it.\n\n{request}"
+_REVISER = """Revise the proposal by what the human says, and answer with the new one alone.
+
+Asked for: {request}
+
+The proposal: {proposal}
+
+The human: {decision.comment?}"""
+
+
+class HumanDecision(TypedDict):
+    """A human's word: whether it may be done, and what should be different."""
+
+    approved: bool
+    comment: NotRequired[str]
+
+
+class Approval(TypedDict, total=False):
+    """The state: extend it for roles that need more.
+
+    `request` is what is asked for, `proposal` what the human is shown, `decision` the answer, `result` what came of
+    doing it. `outcome` is ``"approved"`` or ``"rejected"``.
+    """
+
+    request: Any
+    proposal: Any
+    decision: HumanDecision
+    result: Any
+    outcome: Literal["approved", "rejected"]
+
+
+@pattern(30, bound="2 * revisions + 4 if reviser else 4")
+def approval(
+    proposer: Any,
+    act: Any,
+    *,
+    reviser: Any = None,
+    revisions: int = 2,
+    question: str | Callable[[Any], str] = "May this be done?\n\n{proposal}",
+    deadline: float | None = None,
+    default: Any = NOTHING,
+    clock: Clock = SYSTEM,
+    state: Any = Approval,
+    name: str = "approval",
+    version: str = "1",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workflow:
+    """Propose something, wait for a human's word, and do it only if that is yes.
+
+    While it waits no process runs: `Runner.resume(thread, {"approved": True})` goes on, today or next week.
+
+    When
+    ----
+    What is done cannot be taken back, costs money, or is said in somebody's name.
+
+    When not
+    --------
+    A program can tell whether it is good (`output_validation`), or it can be undone (`saga`): then nobody need wait.
+
+    Parameters
+    ----------
+    proposer
+        ``state -> proposal``, of ``state["request"]``.
+    act
+        ``state -> result``, of ``state["proposal"]``; only after a yes.
+    reviser
+        ``state -> proposal``, of ``state["proposal"]`` and ``state["decision"]["comment"]``: after a no the human is
+        asked again. None: a no is the end.
+    revisions
+        The most of them.
+    question
+        What the human is asked: a text with ``{fields}`` of the state, or ``state -> text``.
+    deadline
+        Seconds from the question until the default stands. None: it waits for ever.
+    default
+        The decision after the deadline, which the next resume applies: ``{"approved": False}``.
+    clock
+        Its `time()` in unix seconds, for tests.
+    state
+        `Approval` or a schema with its keys.
+    options
+        Keywords of `Workflow.add_node` by node: ``{"act": {"timeout": 30}}``.
+
+    Bound
+    -----
+    The proposer, `ask`, what is done, `finish`; and a revision with its question for each of `revisions`.
+
+    Failure
+    -------
+    A no after the last revision, or with no reviser, ends with the outcome ``"rejected"``, and nothing is done. An
+    answer of another shape is refused, and the question still waits. A role that fails, fails the run, which is resumed
+    there: nobody is asked the same again.
+
+    Source
+    ------
+    The deferred choice between an answer and a deadline, in van der Aalst et al., "Workflow Patterns" (2003).
+
+    Example
+    -------
+    >>> from langgraph.checkpoint.memory import InMemorySaver
+    >>> from langgraph.types import Command
+    >>> from dalsegno.graphs.patterns import approval
+    >>> def write(state) -> str:
+    ...     return f"Dear {state['request']}"
+    >>> def send(state) -> str:
+    ...     return f"sent: {state['proposal']}"
+    >>> flow = approval(write, send)
+    >>> given = {"request": "Ada"}
+    >>> thread = {"configurable": {"thread_id": "letter"}}
+    >>> graph = flow.compile(InMemorySaver())
+    >>> waits = graph.invoke(given, thread)
+    >>> graph.invoke(Command(resume={"approved": True}), thread)["result"]
+    'sent: Dear Ada'
+    """
+    if isinstance(revisions, bool) or not isinstance(revisions, int) or revisions < 1:
+        raise DefinitionError(
+            f"approval(revisions={revisions!r}): a whole number, 1 or more; without a reviser there are none."
+        )
+    flow = Workflow(name, state, version=version)
+    cast = Cast("approval", flow, options)
+    ask = human(
+        question,
+        answer=HumanDecision,
+        writes="decision",
+        deadline=deadline,
+        default=default,
+        name="ask",
+        clock=clock,
+    )
+    cast.add(Role(name="proposer", key="proposal", prompt=_PROPOSER), proposer)
+    cast.add(Role(name="ask", key="decision"), ask)
+    cast.add(Role(name="act", key="result"), act)
+
+    def decided(state: Any) -> Literal["approved", "rejected"]:
+        return "approved" if read(state, "decision")["approved"] else "rejected"
+
+    cast.own("finish", lambda state: {"outcome": decided(state)})
+    again: str | Loop = "finish"
+    if reviser is not None:
+        cast.add(Role(name="reviser", key="proposal", prompt=_REVISER), reviser)
+        flow.add_edge("reviser", "ask")
+        again = Loop("reviser", max=revisions, on_exhausted="finish")
+    flow.add_edge(START, "proposer").add_edge("proposer", "ask")
+    flow.add_conditional_edges("ask", decided, {"approved": "act", "rejected": again})
+    return flow.add_edge("act", "finish").add_edge("finish", END)
