@@ -21,6 +21,7 @@ from dalsegno.graphs.patterns.parallel import Parallel, parallel
 from dalsegno.graphs.patterns.peer_to_peer import Handover, Peer, Peers, peer_to_peer
 from dalsegno.graphs.patterns.plan_and_execute import Planned, StepDone, plan_and_execute
 from dalsegno.graphs.patterns.planner_executor import Outcome, Subtask, SubtaskPlan, Unmet, planner_executor
+from dalsegno.graphs.patterns.prompt_generation import PromptGeneration, PromptReview, prompt_generation
 from dalsegno.graphs.patterns.prompt_optimization import (
     Best,
     Evaluation,
@@ -67,7 +68,9 @@ __all__ = [
     "Peer",
     "Peers",
     "Planned",
+    "PromptGeneration",
     "PromptOptimization",
+    "PromptReview",
     "React",
     "Review",
     "Saga",
@@ -109,6 +112,7 @@ __all__ = [
     "peer_to_peer",
     "plan_and_execute",
     "planner_executor",
+    "prompt_generation",
     "prompt_optimization",
     "react",
     "saga",
