@@ -17,6 +17,7 @@ from typing import Any
 from dalsegno.viz import palette, replay
 from dalsegno.viz.cards import card, declared
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramNode
+from dalsegno.viz.geometry import Box
 from dalsegno.viz.laying import counted, lay
 from dalsegno.viz.layout import Layout, place
 from dalsegno.viz.overlay import RunView
@@ -26,7 +27,16 @@ from dalsegno.viz.svg import graph, spoken
 from dalsegno.viz.text import plain
 from dalsegno.viz.timeline import Timeline, score, timeline
 
-_SCRIPTS = ("shared.js", "graph.js", "search.js", "details.js", "replay.js", "live.js", "page.js")
+_SCRIPTS = (
+    "shared.js",
+    "graph.js",
+    "squeeze.js",
+    "search.js",
+    "details.js",
+    "replay.js",
+    "live.js",
+    "page.js",
+)
 _PAD = 24.0
 _ENDED = ("completed", "failed", "cancelled")
 
@@ -163,10 +173,13 @@ def _data(
     findings = _findings(report)
     boxes = {}
     for i, node in enumerate(diagram.nodes):
-        boxes[f"n{i}"] = _node(node, layout, numbers) | _told(node, findings, run)
+        boxes[f"n{i}"] = (
+            _node(node, layout, numbers) | {"at": _at(layout.boxes[node.id])} | _told(node, findings, run)
+        )
     for i, cluster in enumerate(diagram.clusters):
         doors = [numbers.get(cluster.entry), numbers.get(cluster.exit)]
-        boxes[f"c{i}"] = _box(cluster, numbers) | {"door": doors} | _told(cluster, findings, run)
+        at: dict[str, Any] = {"at": _at(layout.frames[cluster.id]), "door": doors}
+        boxes[f"c{i}"] = _box(cluster, numbers) | at | _told(cluster, findings, run)
     edges = [
         [
             numbers[e.source],
@@ -181,11 +194,14 @@ def _data(
     return {
         "boxes": boxes,
         "edges": edges,
-        "origin": [0, 0],
         "run": _run(diagram, run, drawn) if run is not None else None,
         "version": _version(run) if run is not None else "",
         "live": live,
     }
+
+
+def _at(box: Box) -> list[float]:
+    return [box.x, box.y, box.width, box.height]
 
 
 def _numbers(diagram: Diagram) -> dict[str, str]:
@@ -284,8 +300,9 @@ def _measures(run: RunView) -> Iterator[str]:
 def _first_words(diagram: Diagram) -> str:
     """What the side panel tells before anything is picked."""
     nodes = sum(n.kind not in ("start", "end", "join", "unknown") for n in diagram.nodes)
-    frames = f", {len(diagram.clusters)} subworkflows" if diagram.clusters else ""
-    return f"{nodes} nodes, {len(diagram.edges)} edges{frames}. Pick a node or an edge to see what it declares and did."
+    counts = {"node": nodes, "edge": len(diagram.edges), "subworkflow": len(diagram.clusters)}
+    words = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count]
+    return f"{', '.join(words) or 'Nothing yet'}. Pick a node or an edge to see what it declares and did."
 
 
 def _tables(diagram: Diagram) -> Iterator[str]:

@@ -236,13 +236,17 @@ def test_a_subworkflow_folds_and_unfolds(seen: Any, magazine: WorkflowSpec) -> N
     arrows = (
         "[...document.querySelectorAll('.edge')].filter(g => getComputedStyle(g).display !== 'none').length"
     )
+    where = "[...document.querySelectorAll('.node.end')].at(-1).getBoundingClientRect().y"
+    below = page.run(where)
     assert (page.run(hidden), page.run(arrows)) == (0, 13)
     page.click(".fold .card")
     assert (page.run(hidden), page.run(arrows)) == (6, 6)
     assert page.run("document.querySelector('.fold').getAttribute('aria-expanded')") == "false"
     assert page.run("document.querySelector('.summary:not(.folded)').textContent") == "4 nodes folded"
+    assert page.run(where) < below - 50  # what is below moves up
     page.press("f")
     assert page.run(hidden) == 0
+    assert page.run(where) == pytest.approx(below, abs=0.5)
     page.press("f")
     page.press("/")
     page.type("escalate")

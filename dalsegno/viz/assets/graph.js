@@ -94,7 +94,7 @@ addEventListener("beforeprint", fit);
 
 function center(group) {
   const box = (group.querySelector(".card, .frame") || group).getBBox();
-  return [box.x + box.width / 2 + DATA.origin[0], box.y + box.height / 2 + DATA.origin[1]];
+  return [box.x + box.width / 2, box.y + box.height / 2 + Number(group.dataset.by || 0)];
 }
 
 /** Brings a box into view if it is not. */
@@ -193,7 +193,7 @@ svg.addEventListener("click", (event) => {
   if (group) pick(group.dataset.id);
 });
 
-// --- folding: the frame keeps its place, so that nothing else moves
+// --- folding
 
 function toggle(id, folded) {
   const group = svg.querySelector(`.fold[data-fold="${id}"]`);
@@ -221,6 +221,7 @@ function hide() {
   for (const stem of svg.querySelectorAll("[data-stem]")) {
     stem.classList.toggle("folded", within(stem.dataset.stem));
   }
+  squeeze(shut, within);
   if (document.activeElement?.classList?.contains("folded")) boxes.find((b) => !b.classList.contains("folded"))?.focus();
 }
 
