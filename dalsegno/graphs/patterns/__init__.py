@@ -33,6 +33,7 @@ from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
+from dalsegno.graphs.patterns.specialists import Consultation, Synthesis, specialists
 from dalsegno.graphs.patterns.summarizing_memory import Exchange, Memory, Summary, summarizing_memory
 from dalsegno.graphs.patterns.supervisor import Delegation, Supervised, supervisor
 from dalsegno.graphs.patterns.tool_selection import Selection, ToolSelection, ToolStep, tool_selection
@@ -46,6 +47,7 @@ __all__ = [
     "Check",
     "Checked",
     "Completed",
+    "Consultation",
     "Conversation",
     "Delegation",
     "Done",
@@ -84,6 +86,7 @@ __all__ = [
     "SubtaskPlan",
     "Summary",
     "Supervised",
+    "Synthesis",
     "Task",
     "Team",
     "Thought",
@@ -117,6 +120,7 @@ __all__ = [
     "react",
     "saga",
     "sequential",
+    "specialists",
     "summarizing_memory",
     "supervisor",
     "tool_selection",

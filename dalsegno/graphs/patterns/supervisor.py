@@ -12,7 +12,16 @@ from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import read
-from dalsegno.graphs.patterns.working import Done, Task, Worker, add_workers, by_number, given_out, roster
+from dalsegno.graphs.patterns.working import (
+    Done,
+    Task,
+    Worker,
+    add_nobody,
+    add_workers,
+    by_number,
+    given_out,
+    roster,
+)
 from dalsegno.graphs.workflow import Workflow
 
 _LEAD = """You lead these workers:
@@ -137,7 +146,8 @@ def supervisor(
     begin = cast.begin(results=[])
     prompt = _LEAD.format(workers=roster(played))
     cast.add(Role(name="lead", key="decision", type=Delegation, prompt=prompt), lead)
-    asked = add_workers(cast, played)
+    add_workers(cast, played)
+    asked = [*played, add_nobody(cast)]
     cast.own("collect", lambda state: None, reads=(), writes=())
 
     def delegates(state: Any) -> Any:

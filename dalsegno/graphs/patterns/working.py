@@ -79,11 +79,13 @@ NOBODY = "nobody"
 """The node that tasks go to which no worker can be given."""
 
 
-def add_workers(cast: Cast, workers: Mapping[str, Worker], *, key: str = "results") -> list[str]:
-    """Add the nodes of workers, and `nobody`; each leaves a `Done` in the list under `key`. Give their names.
+def add_workers(cast: Cast, workers: Mapping[str, Worker], *, sent: bool = True) -> None:
+    """Add the nodes of workers; each leaves a `Done` in ``results``.
 
-    A failure is a `Done` as well, so that whoever gave the task can react to it.
+    A failure is a `Done` as well, so that whoever gave the task can react to it. `sent`: they are sent their tasks, and
+    do not find them in the state.
     """
+    key = "results"
     for name, worker in workers.items():
         about = f", who is good at this: {worker.about}" if worker.about else ""
         cast.add(
@@ -91,12 +93,15 @@ def add_workers(cast: Cast, workers: Mapping[str, Worker], *, key: str = "result
             worker,
             on_failure=lambda _, error: {key: f"{type(error).__name__}: {error}"},
             around=filed(
-                key, partial(_filed, key, "result"), fell=partial(_filed, key, "error"), actor=worker
+                key, partial(_filed, "result"), fell=partial(_filed, "error"), actor=worker if sent else None
             ),
             writes=(key,),
         )
-    cast.own(NOBODY, lambda task: _filed(key, "error", task, task["error"]), writes=(key,))
-    return [*workers, NOBODY]
+
+
+def add_nobody(cast: Cast) -> str:
+    """Add the node `nobody`, which leaves an error in ``results``; give its name."""
+    return cast.own(NOBODY, lambda task: _filed("error", task, task["error"]), writes=("results",))
 
 
 def given_out(state: Any, tasks: Sequence[Task], workers: Mapping[str, Any], most: int) -> list[Send]:
@@ -117,9 +122,9 @@ def given_out(state: Any, tasks: Sequence[Task], workers: Mapping[str, Any], mos
     return sends
 
 
-def _filed(key: str, what: str, task: Any, value: Any) -> dict[str, Any]:
+def _filed(what: str, task: Any, value: Any) -> dict[str, Any]:
     return {
-        key: [
+        "results": [
             {"number": read(task, "number"), "to": read(task, "to"), "task": read(task, "task"), what: value}
         ]
     }
