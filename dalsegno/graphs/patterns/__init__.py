@@ -15,6 +15,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.hierarchy import Team, hierarchy
+from dalsegno.graphs.patterns.intent_workflows import IntentWorkflows, ResultCheck, Served, intent_workflows
 from dalsegno.graphs.patterns.map_reduce import MapReduce, map_reduce
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
 from dalsegno.graphs.patterns.parallel import Parallel, parallel
@@ -61,6 +62,7 @@ __all__ = [
     "GroundedAnswer",
     "Handover",
     "HumanDecision",
+    "IntentWorkflows",
     "Known",
     "Memory",
     "Node",
@@ -74,12 +76,14 @@ __all__ = [
     "PromptOptimization",
     "PromptReview",
     "React",
+    "ResultCheck",
     "Review",
     "Saga",
     "SagaStep",
     "Scored",
     "Selection",
     "Sequential",
+    "Served",
     "Step",
     "StepDone",
     "Subtask",
@@ -109,6 +113,7 @@ __all__ = [
     "generate_critique_revise",
     "grounded_answer",
     "hierarchy",
+    "intent_workflows",
     "map_reduce",
     "output_validation",
     "parallel",
