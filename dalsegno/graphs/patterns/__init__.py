@@ -15,6 +15,7 @@ from dalsegno.graphs.patterns.generate_critique_revise import (
 )
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.patterns.hierarchy import Team, hierarchy
+from dalsegno.graphs.patterns.hybrid import Hybrid, hybrid
 from dalsegno.graphs.patterns.intent_workflows import IntentWorkflows, ResultCheck, Served, intent_workflows
 from dalsegno.graphs.patterns.map_reduce import MapReduce, map_reduce
 from dalsegno.graphs.patterns.output_validation import Check, Checked, output_validation
@@ -32,6 +33,7 @@ from dalsegno.graphs.patterns.prompt_optimization import (
 )
 from dalsegno.graphs.patterns.react import React, react
 from dalsegno.graphs.patterns.roles import Node
+from dalsegno.graphs.patterns.router import Routed, router
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
 from dalsegno.graphs.patterns.sequential import Sequential, Step, sequential
 from dalsegno.graphs.patterns.specialists import Consultation, Synthesis, specialists
@@ -62,8 +64,10 @@ __all__ = [
     "GroundedAnswer",
     "Handover",
     "HumanDecision",
+    "Hybrid",
     "IntentWorkflows",
     "Known",
+    "MapReduce",
     "Memory",
     "Node",
     "Outcome",
@@ -78,6 +82,7 @@ __all__ = [
     "React",
     "ResultCheck",
     "Review",
+    "Routed",
     "Saga",
     "SagaStep",
     "Scored",
@@ -113,6 +118,7 @@ __all__ = [
     "generate_critique_revise",
     "grounded_answer",
     "hierarchy",
+    "hybrid",
     "intent_workflows",
     "map_reduce",
     "output_validation",
@@ -123,6 +129,7 @@ __all__ = [
     "prompt_generation",
     "prompt_optimization",
     "react",
+    "router",
     "saga",
     "sequential",
     "specialists",
