@@ -49,7 +49,7 @@ def test_one_model_asked_three_times_and_judged_by_another() -> None:
     model = ScriptedChatModel([AIMessage("4"), AIMessage("4"), AIMessage("five")])
     verdict = {"answer": "4", "agreement": 0.6, "differences": ["the last says five"]}
     judge = ScriptedChatModel([AIMessage("", tool_calls=[{"name": "Verdict", "args": verdict, "id": "1"}])])
-    flow = ensemble({"model": model}, judge, times=3)
+    flow = ensemble({"model": model}, judge=judge, times=3)
     assert set(flow.nodes) == {"begin", "model 1", "model 2", "model 3", "judge", "respond"}
     output = flow.compile().invoke({"request": "2 + 2?"})
     assert (output["value"], output["confidence"], output["disputed"]) == ("4", 0.6, True)
@@ -61,7 +61,7 @@ def test_one_model_asked_three_times_and_judged_by_another() -> None:
         (([saying(1)],), {}, "one answer agrees with itself"),
         (([],), {}, "at least 1 is needed"),
         (([saying(1)],), {"times": 0}, "1 or more"),
-        (([saying(1)], "majorty"), {"times": 2}, '"majority", a function'),
+        (([saying(1)],), {"times": 2, "judge": "majorty"}, '"majority", a function'),
         (([saying(1)],), {"times": 2, "agreed": 67}, "a share from 0 to 1"),
         (([saying(1)],), {"times": 2, "on_error": "skip"}, '"fail" or "collect"'),
     ],

@@ -61,8 +61,8 @@ class Ensemble(TypedDict, total=False):
 @pattern(18, bound="5 if arbiter else 4")
 def ensemble(
     members: Any,
-    judge: Any = "majority",
     *,
+    judge: Any = "majority",
     times: int = 1,
     same: Callable[[Any], Hashable] | None = None,
     agreed: float = 0.67,

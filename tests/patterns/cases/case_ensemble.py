@@ -48,7 +48,7 @@ CASE = Case(
         given={"request": "a glass"},
         error=("TooFewAnswers", "`ensemble` got no answer at all. `mute 1`: OSError: no voice; `mute 2`"),
     ),
-    slot=lambda node, state: ensemble({"inner": node, "by end": by_end}, judge, state=state),
+    slot=lambda node, state: ensemble({"inner": node, "by end": by_end}, judge=judge, state=state),
     slot_key="answers",
     slot_given={"request": "a glass"},
 )
