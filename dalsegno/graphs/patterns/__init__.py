@@ -3,6 +3,7 @@
 from dalsegno.graphs.patterns.ab_test import ABTest, Output, Scored, ab_test
 from dalsegno.graphs.patterns.approval import Approval, HumanDecision, approval
 from dalsegno.graphs.patterns.chain_of_thought import Thought, Thoughts, chain_of_thought
+from dalsegno.graphs.patterns.choreography import Choreography, Event, Published, Subscriber, choreography
 from dalsegno.graphs.patterns.conversation import Conversation, Known, Turn, conversation
 from dalsegno.graphs.patterns.ensemble import Ensemble, Verdict, ensemble
 from dalsegno.graphs.patterns.fallback_chain import FallbackChain, fallback_chain
@@ -49,6 +50,7 @@ __all__ = [
     "CallGraph",
     "Check",
     "Checked",
+    "Choreography",
     "Completed",
     "Consultation",
     "Conversation",
@@ -57,6 +59,7 @@ __all__ = [
     "Drafts",
     "Ensemble",
     "Evaluation",
+    "Event",
     "Exchange",
     "FallbackChain",
     "FunctionCall",
@@ -79,6 +82,7 @@ __all__ = [
     "PromptGeneration",
     "PromptOptimization",
     "PromptReview",
+    "Published",
     "React",
     "ResultCheck",
     "Review",
@@ -91,6 +95,7 @@ __all__ = [
     "Served",
     "Step",
     "StepDone",
+    "Subscriber",
     "Subtask",
     "SubtaskPlan",
     "Summary",
@@ -111,6 +116,7 @@ __all__ = [
     "ab_test",
     "approval",
     "chain_of_thought",
+    "choreography",
     "conversation",
     "ensemble",
     "fallback_chain",

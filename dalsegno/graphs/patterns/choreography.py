@@ -1,0 +1,227 @@
+"""Pattern 8: events, and those who react to them; nobody conducts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NotRequired
+
+from langgraph.types import Overwrite, Send
+from typing_extensions import TypedDict
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.model import END, START, Each, Loop
+from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
+from dalsegno.graphs.patterns.filing import filed
+from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
+from dalsegno.graphs.patterns.states import Failure, failure, read
+from dalsegno.graphs.workflow import Workflow
+
+FAILED = "failed"
+"""The type of the event that a subscriber's failure is."""
+
+_REACT = """Something happened. Answer with the events that follow from it, each with a `type` and its `data`; with
+none, where nothing does.
+
+{event}"""
+
+
+class Event(TypedDict):
+    """Something that happened: its type, by which it finds its subscribers, and what is known of it."""
+
+    type: str
+    data: NotRequired[Any]
+
+
+class Published(TypedDict):
+    """An event with who published it (None: the input), and its place: round, delivery, and number in that."""
+
+    place: list[int]
+    by: str | None
+    type: str
+    data: Any
+
+
+def in_place(old: list[Published] | None, new: list[Published] | None) -> list[Published]:
+    """A reducer for events: in the order of what caused them, whoever was first.
+
+    >>> [event["place"] for event in in_place([{"place": [1, 0, 0]}], [{"place": [0, 0, 0]}])]
+    [[0, 0, 0], [1, 0, 0]]
+    """
+    return sorted([*(old or []), *(new or [])], key=lambda event: event["place"])
+
+
+class Choreography(TypedDict, total=False):
+    """The state: extend it for subscribers that need more.
+
+    `events` are those that it begins with, `published` all that came of them, `round` counts deliveries from 1; `event`
+    is what a subscriber is sent. `failures` and `outcome` are set at the end: ``"quiet"`` where no event is left that
+    anybody hears, ``"out of rounds"``, or ``"too many events"`` in one round.
+    """
+
+    events: list[Event]
+    event: Event
+    round: int
+    published: Annotated[list[Published], in_place]
+    failures: list[Failure]
+    outcome: Literal["quiet", "out of rounds", "too many events"]
+
+
+class Subscriber(Node):
+    """An actor that reacts to events.
+
+    Parameters
+    ----------
+    on
+        The types of events that it hears: one, or several; ``"*"`` are all.
+    """
+
+    def __init__(
+        self, actor: Any, /, *, on: str | Sequence[str] = (), name: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(actor, name=name, **options)
+        self.on = frozenset([on] if isinstance(on, str) else on)
+
+    def hears(self, event: Published) -> bool:
+        """Whether an event is delivered to it; a failure only where it asks for those."""
+        return event["type"] in self.on or ("*" in self.on and event["type"] != FAILED)
+
+
+@pattern(8, bound="3 * rounds + 2")
+def choreography(
+    subscribers: Sequence[Any] | Mapping[str, Any],
+    *,
+    rounds: int = 8,
+    max_events: int = 64,
+    state: Any = Choreography,
+    name: str = "choreography",
+    version: str = "1",
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Workflow:
+    """Deliver events to those who hear them, and the events that they cause, until it is quiet.
+
+    When
+    ----
+    Parts are added and taken away without the others knowing: what happens is said, and whoever cares reacts.
+
+    When not
+    --------
+    The order matters to somebody (`sequential`), or what was done must be taken back together (`saga`): nobody here
+    sees the whole.
+
+    Parameters
+    ----------
+    subscribers
+        `Subscriber` s: ``state -> events``, of ``state["event"]``: one ``{"type", "data"}``, a list of them, or None. A
+        sequence, or a mapping by name.
+    rounds
+        Deliveries: the events of one round cause those of the next.
+    max_events
+        Events of one round.
+    state
+        `Choreography` or a schema with its keys.
+    options
+        Keywords of `Workflow.add_node` by node: ``{"billing": {"timeout": 60}}``.
+
+    Bound
+    -----
+    `begin`; in each of `rounds` `deliver`, all who hear something at once, and `gather`; and the end.
+
+    Failure
+    -------
+    A subscriber that fails does not stop the others: its failure is an event of the type ``"failed"``, which others may
+    subscribe to, and is among the `failures`. Whoever causes itself for ever ends with ``"out of rounds"``.
+    An answer that is no event fails the run, which is resumed there.
+
+    Source
+    ------
+    Publish-Subscribe Channel, in Hohpe and Woolf, "Enterprise Integration Patterns" (2003).
+
+    Example
+    -------
+    >>> from dalsegno.graphs.patterns import Subscriber, choreography
+    >>> def count(state) -> dict:
+    ...     return {"type": "counted", "data": len(state["event"]["data"])}
+    >>> def judge(state) -> dict:
+    ...     return {"type": "long" if state["event"]["data"] > 3 else "short"}
+    >>> flow = choreography([Subscriber(count, on="text"), Subscriber(judge, on="counted")])
+    >>> given = {"events": [{"type": "text", "data": "segno"}]}
+    >>> [event["type"] for event in flow.compile().invoke(given)["published"]]
+    ['text', 'counted', 'long']
+    """
+    whole("choreography", 1, rounds=rounds, max_events=max_events)
+    flow = Workflow(name, state, version=version)
+    cast = Cast("choreography", flow, options)
+    played: dict[str, Subscriber] = named("choreography", subscribers, kind=Subscriber, what="subscriber")
+    for subscriber, node in played.items():
+        if not node.on:
+            raise DefinitionError(
+                f'choreography: `{subscriber}` hears nothing. Say what: Subscriber({subscriber}, on="...").'
+            )
+
+    def begin(state: Any) -> dict[str, Any]:
+        first = [_published([0, 0, n], None, event) for n, event in enumerate(read(state, "events", []))]
+        return {"published": Overwrite(first), "round": 1}
+
+    def heard(state: Any) -> list[tuple[Published, str]]:
+        events = [e for e in read(state, "published") if e["place"][0] == read(state, "round") - 1]
+        return [(event, who) for event in events for who, node in played.items() if node.hears(event)]
+
+    def deliver(state: Any) -> Any:
+        sends = [
+            Send(who, {"event": _event(event), "place": [read(state, "round"), n]})
+            for n, (event, who) in enumerate(heard(state))
+        ]
+        return "quiet" if not sends or len(sends) > max_events else sends
+
+    def goes_on(state: Any) -> Literal["on", "quiet"]:
+        return "on" if 0 < len(heard(state)) <= max_events else "quiet"
+
+    def respond(state: Any) -> dict[str, Any]:
+        left = len(heard(state))
+        outcome = "quiet" if not left else "too many events" if left > max_events else "out of rounds"
+        failed = [e["data"] for e in read(state, "published") if e["type"] == FAILED and e["by"]]
+        return {"outcome": outcome, "failures": failed}
+
+    cast.own("begin", begin, reads=("events",))
+    cast.own("deliver", lambda state: None, reads=("round", "published"), writes=())
+    cast.own("gather", lambda state: {"round": read(state, "round") + 1})
+    cast.own("respond", respond)
+    for subscriber, node in played.items():
+        cast.add(
+            Role(name=subscriber, key="published", type=Event | list[Event] | None, prompt=_REACT),
+            node,
+            on_failure=_failed(subscriber),
+            around=filed("published", _caused(subscriber), fell=_caused(subscriber), actor=node),
+            writes=("published",),
+        )
+        flow.add_edge(subscriber, "gather")
+    flow.add_edge(START, "begin").add_edge("begin", "deliver").add_edge("respond", END)
+    most = {subscriber: Each(subscriber, max=max_events) for subscriber in played}
+    flow.add_conditional_edges("deliver", deliver, {"quiet": "respond", **most})
+    more: str | Loop = Loop("deliver", max=rounds - 1, on_exhausted="respond") if rounds > 1 else "respond"
+    return flow.add_conditional_edges("gather", goes_on, {"on": more, "quiet": "respond"})
+
+
+def _published(place: list[int], by: str | None, event: Event) -> Published:
+    return {"place": place, "by": by, "type": event["type"], "data": event.get("data")}
+
+
+def _event(event: Published) -> Event:
+    return {"type": event["type"], "data": event["data"]}
+
+
+def _failed(subscriber: str) -> Any:
+    def failed(argument: Any, error: BaseException) -> dict[str, Any]:
+        return {"published": {"type": FAILED, "data": failure(subscriber, error)}}
+
+    return failed
+
+
+def _caused(subscriber: str) -> Any:
+    def caused(argument: Any, events: Any) -> dict[str, Any]:
+        many = events if isinstance(events, list) else [] if events is None else [events]
+        turn, delivery = read(argument, "place")
+        return {"published": [_published([turn, delivery, n], subscriber, e) for n, e in enumerate(many)]}
+
+    return caused
