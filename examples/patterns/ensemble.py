@@ -64,7 +64,7 @@ def flow(model: str | None = None) -> Workflow:
     members: dict[str, Any] = {"notice": notice, "terms": terms, "built": built, "library": library}
     if model is not None:
         asked = f"{sys.copyright}\n\nFrom which year is Python {{request}}?".replace("\n", " ")
-        members["model"] = agent(model, asked, output=int)
+        members["model"] = agent(model, asked, output=int, writes="answers")
     return ensemble(members, agreed=0.7, name="year")
 
 

@@ -14,6 +14,7 @@ word that tells right from wrong best. With ``--model`` a model improves the que
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from pydoc_data.topics import topics
@@ -31,8 +32,9 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def words(title: str) -> set[str]:
-    return set(re.findall(r"[a-z_]{3,}", topics[title].lower()))
+@functools.cache
+def words(title: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z_]{3,}", topics[title].lower()))
 
 
 def search(state: Any) -> list[str]:
@@ -53,7 +55,7 @@ def improve(state: Any) -> str:
     """The query and the word that shuts out most wrong ones, of those that the right ones have."""
     tried = {trial["prompt"] for trial in state["trials"]}
     found = set(state["output"])
-    candidates = set().union(*(words(title) for title in found & RIGHT)) - set(state["prompt"].split())
+    candidates = set().union(*map(words, found & RIGHT)) - set(state["prompt"].split())
 
     def gain(word: str) -> float:
         left = {title for title in found if word in words(title)}
