@@ -33,6 +33,7 @@ from dalsegno.graphs.patterns.prompt_optimization import (
     prompt_optimization,
 )
 from dalsegno.graphs.patterns.react import React, react
+from dalsegno.graphs.patterns.recursive_decomposition import Decomposition, Part, recursive_decomposition
 from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.router import Routed, router
 from dalsegno.graphs.patterns.saga import Completed, Saga, SagaStep, saga
@@ -54,6 +55,7 @@ __all__ = [
     "Completed",
     "Consultation",
     "Conversation",
+    "Decomposition",
     "Delegation",
     "Done",
     "Drafts",
@@ -76,6 +78,7 @@ __all__ = [
     "Outcome",
     "Output",
     "Parallel",
+    "Part",
     "Peer",
     "Peers",
     "Planned",
@@ -135,6 +138,7 @@ __all__ = [
     "prompt_generation",
     "prompt_optimization",
     "react",
+    "recursive_decomposition",
     "router",
     "saga",
     "sequential",
