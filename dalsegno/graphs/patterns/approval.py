@@ -56,7 +56,7 @@ def approval(
     revisions: int = 2,
     question: str | Callable[[Any], str] = "May this be done?\n\n{proposal}",
     deadline: float | None = None,
-    default: Any = NOTHING,
+    default: HumanDecision | None = None,
     clock: Clock = SYSTEM,
     state: Any = Approval,
     name: str = "approval",
@@ -91,7 +91,7 @@ def approval(
     deadline
         Seconds from the question until the default stands. None: it waits for ever.
     default
-        The decision after the deadline, which the next resume applies: ``{"approved": False}``.
+        The decision after the deadline, which the next resume applies: ``{"approved": False}``. Needed with one.
     clock
         Its `time()` in unix seconds, for tests.
     state
@@ -136,12 +136,13 @@ def approval(
         )
     flow = Workflow(name, state, version=version)
     cast = Cast("approval", flow, options)
+    stands: Any = NOTHING if default is None else default
     ask = human(
         question,
         answer=HumanDecision,
         writes="decision",
         deadline=deadline,
-        default=default,
+        default=stands,
         name="ask",
         clock=clock,
     )
