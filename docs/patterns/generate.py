@@ -58,6 +58,24 @@ CHOOSING = {
 }
 """What somebody has before them, in words, and the pattern for it."""
 
+_SESSION = """```console
+$ dalsegno patterns
+    pattern                   what it does
+1   sequential                Run steps one after the other, each fed with what the last one gave.
+…
+$ dalsegno patterns saga
+saga: Do several things in the world, and take back those that are done when one of them fails.
+…
+A project with it: dalsegno new app --pattern saga
+$ dalsegno new app --pattern saga
+app: app.py, input.json, test_app.py, README.md, .gitignore
+…
+$ dalsegno run app/app.py:flow --input @app/input.json --quiet
+…
+  outcome     undone
+…
+```"""
+
 
 def pages() -> dict[str, str]:
     """Every page of the gallery by the name of its file."""
@@ -100,8 +118,10 @@ def overview(known: dict[str, Pattern]) -> str:
         "# Patterns: which one?",
         "Each pattern is a function in `dalsegno.graphs.patterns` that returns a `Workflow`: certified without "
         "waivers, resumed from every commit, and a node of any other. Take the simplest that will do: a pattern with "
-        "fewer decisions ends sooner, costs less, and is easier to follow. `dalsegno patterns` prints this list, "
-        "`dalsegno patterns saga` one of them, `dalsegno new app --pattern saga` starts a project.",
+        "fewer decisions ends sooner, costs less, and is easier to follow. `dalsegno patterns` prints the list, "
+        "`dalsegno patterns saga` one of them with its diagram, both also as `--json`; `dalsegno new` starts a project "
+        "that runs, passes its own test and draws itself:",
+        _SESSION,
     ]
     for question, answers in CHOOSING.items():
         lines = [f"- {what}: [`{name}`]({name}.md)" for what, name in answers.items() if name in known]

@@ -1,0 +1,116 @@
+"""`dalsegno new`: a project that runs, passes its own test and draws itself."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, UsageError, reporting
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.patterns.catalog import Pattern
+
+
+@reporting
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; it must be new, or empty.")],
+    pattern: Annotated[
+        str, typer.Option(metavar="PATTERN", help="What it begins with: one of `dalsegno patterns`.")
+    ] = "sequential",
+    as_json: options.Json = False,
+) -> int:
+    """Start a project from a pattern: a workflow, its input and its test."""
+    from dalsegno.cli.patterns import pattern_of
+    from dalsegno.cli.screen import Screen, print_json
+
+    files = project(folder.resolve().name, pattern_of(pattern))
+    _write(folder, files)
+    if as_json:
+        print_json({"folder": str(folder), "pattern": pattern, "files": sorted(files)})
+        return COMPLETED
+    screen = Screen(sys.stdout)
+    screen.line(f"{folder}: {', '.join(files)}")
+    screen.line()
+    for line in (f"cd {folder}", *_COMMANDS):
+        screen.line(f"  {line}")
+    return COMPLETED
+
+
+_COMMANDS = (
+    "dalsegno check app.py:flow",
+    "dalsegno run app.py:flow --input @input.json",
+    "dalsegno draw app.py:flow",
+    "python -m pytest",
+)
+
+
+def project(name: str, entry: Pattern) -> dict[str, str]:
+    """The files of a project by their names: the pattern's example, its input, its test, and how they are used."""
+    example = entry.example()
+    defined = example.run()
+    tree = ast.parse("\n".join(code for code, _ in example.shown))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & defined.keys()
+    shown = "".join(f"    assert {code} == {value}\n" for code, value in example.shown)
+    return {
+        "app.py": f'"""{entry.purpose}"""\n\n{example.setup}',
+        "input.json": json.dumps(defined["given"], indent=2, ensure_ascii=False) + "\n",
+        "test_app.py": _TEST.format(names=", ".join(sorted(used | {"flow"})), shown=shown),
+        "README.md": _README.format(
+            name=name, pattern=entry.name, purpose=entry.purpose, commands="\n".join(_COMMANDS)
+        ),
+        ".gitignore": ".dalsegno/\n__pycache__/\n",
+    }
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"`{folder}` is there already, and not empty. Name a folder that is new.")
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (folder / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"`{error.filename or folder}` cannot be written: {error.strerror or error}. Name another folder."
+        ) from None
+
+
+_TEST = '''"""The workflow is proved to end, gives what it should, and draws itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app import {names}
+
+
+def test_every_run_ends() -> None:
+    report = flow.validate()
+    assert report.findings == (), str(report)
+
+
+def test_it_gives_what_it_should() -> None:
+{shown}
+
+def test_it_draws_itself(tmp_path: Path) -> None:
+    assert flow.draw(tmp_path / "flow.mmd").read_text()
+'''
+
+_README = """# {name}
+
+{purpose}
+
+It began as the pattern `{pattern}`; `dalsegno patterns {pattern}` says when that is the right one, and when not.
+
+```bash
+{commands}
+```
+
+A run that was stopped or killed goes on with `dalsegno resume` and its thread, which `dalsegno runs` shows.
+"""

@@ -1,0 +1,106 @@
+"""What `patterns` prints, and what `new` begins: for every pattern a project that runs, is tested and is drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dalsegno.cli.new import project
+from dalsegno.graphs.patterns.catalog import Pattern, catalog
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_patterns_are_listed_in_their_order(dalsegno: Any) -> None:
+    got = dalsegno("patterns")
+    assert got.code == 0
+    named = [line.split()[1] for line in got.out.splitlines()[1:] if line[:1].isdigit()]
+    assert named == list(catalog())
+
+
+def test_the_json_of_the_patterns_has_when_and_when_not(dalsegno: Any) -> None:
+    listed = json.loads(dalsegno("patterns", "--json").out)
+    assert [entry["name"] for entry in listed] == list(catalog())
+    assert all(entry["when"] and entry["when_not"] and entry["bound"] and entry["source"] for entry in listed)
+    assert json.loads(dalsegno("patterns", "saga", "--json").out) in listed
+
+
+def test_a_pattern_is_shown_with_its_diagram(dalsegno: Any) -> None:
+    got = dalsegno("patterns", "saga")
+    assert got.code == 0
+    assert got.out.startswith("saga: Do several things in the world")
+    assert "▢ reserve" in got.out
+    assert "every run ends within 7 supersteps" in got.out
+    for heading in ("When", "When not", "The code", "Bound", "Failure", "Source"):
+        assert f"\n{heading}\n" in got.out
+    assert got.out.endswith("A project with it: dalsegno new app --pattern saga\n")
+
+
+def test_a_pattern_is_found_with_a_dash_and_in_capitals(dalsegno: Any) -> None:
+    assert dalsegno("patterns", "Map-Reduce").out.startswith("map_reduce: ")
+
+
+@pytest.mark.parametrize("command", [("patterns", "sgaa"), ("new", "app", "--pattern", "sgaa")])
+def test_an_unknown_pattern_is_told_with_a_near_one(dalsegno: Any, command: tuple[str, ...]) -> None:
+    got = dalsegno(*command)
+    assert got.code == 2
+    assert "There is no pattern `sgaa`; did you mean `saga`?" in got.err
+    assert not Path("app").exists()
+
+
+def test_a_new_project_runs_passes_its_test_and_draws_itself(dalsegno: Any, folder: Path) -> None:
+    got = dalsegno("new", "app", "--pattern", "saga")
+    assert got.code == 0
+    assert "dalsegno run app.py:flow --input @input.json" in got.out
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for command in (
+        ("dalsegno", "check", "app.py:flow"),
+        ("dalsegno", "run", "app.py:flow", "--input", "@input.json"),
+        ("dalsegno", "draw", "app.py:flow"),
+        ("pytest", "-q", "-p", "no:cacheprovider"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=folder / "app",
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("entry", catalog().values(), ids=lambda entry: entry.name)
+def test_the_project_of_every_pattern_passes_its_test(
+    entry: Pattern, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = project("app", entry)
+    for file, text in files.items():
+        (tmp_path / file).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "app", raising=False)
+    tests: dict[str, Any] = {"__name__": "test_app"}
+    exec(compile(files["test_app.py"], "test_app.py", "exec"), tests)
+    tests["test_every_run_ends"]()
+    tests["test_it_gives_what_it_should"]()
+    tests["test_it_draws_itself"](tmp_path)
+    assert json.loads(files["input.json"]) == sys.modules["app"].given
+    monkeypatch.delitem(sys.modules, "app")
+
+
+def test_a_folder_with_something_in_it_is_left_alone(dalsegno: Any, folder: Path) -> None:
+    got = dalsegno("new", ".")
+    assert got.code == 2
+    assert "is there already, and not empty" in got.err
+    assert sorted(file.name for file in folder.iterdir()) == ["app.py"]
+
+
+def test_a_folder_that_cannot_be_made_is_said(dalsegno: Any, folder: Path) -> None:
+    got = dalsegno("new", "app.py/inside")
+    assert got.code == 2
+    assert "cannot be written" in got.err
