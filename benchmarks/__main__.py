@@ -11,6 +11,7 @@ from benchmarks import (
     checkpoints,
     observing,
     pairing,
+    patterns,
     pictures,
     policies,
     remote_calls,
@@ -40,6 +41,7 @@ def main() -> None:
     print("\n### Checks\n", *validation_speed.rows(), sep="\n")
     print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
     print("\n### Pictures\n", pictures.HEADER, *pictures.rows(), sep="\n")
+    print("\n### Patterns\n", patterns.HEADER, *patterns.rows(), sep="\n")
 
 
 if __name__ == "__main__":
