@@ -101,6 +101,8 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
     schemas = (workflow.state_schema, workflow.input_schema, workflow.output_schema)
     keys = workflow.annotations
     reads = frozenset(said["reads"]) if said["reads"] is not None else None
+    if reads is not None and isinstance(node.action, Player):
+        reads -= node.action.spares - set(keys)
     writes = frozenset(said["writes"]) if said["writes"] is not None else None
     if node.child is not None:
         if reads is None and node.inputs is not None:  # a key of the same name is passed on if it is there

@@ -23,6 +23,8 @@ class Player(Runnable[Any, Any], ABC):
 
     kind: ClassVar[PlayerKind]
     name: str
+    spares: frozenset[str] = frozenset()
+    """Keys of its `reads` that a state need not have at all."""
 
     @abstractmethod
     def declares(self) -> Mapping[str, Any]:

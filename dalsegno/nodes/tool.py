@@ -116,6 +116,7 @@ class Tool(Player):
                     f"{', '.join(f'`{k}`' for k in known) or 'none'}."
                 )
         self.args = dict(args) if args is not None else {}
+        self.spares = frozenset(known or ()) - {*self._required, *self.args, *tops(self.args.values())}
         self.args |= {k: k for k in known or self._required if k not in self.args}
         self._injected = injected_by(self.tool)
 

@@ -134,6 +134,24 @@ class Paying(TypedDict, total=False):
     tries: Annotated[list[int], operator.add]
 
 
+def test_a_parameter_with_a_default_needs_no_state_key() -> None:
+    class Basket(TypedDict, total=False):
+        line: Line
+        price: float
+
+    def reads(schema: type) -> frozenset[str] | None:
+        flow = Workflow("shop", schema).add_node(tool(price, writes="price"))
+        flow.add_edge(START, "price").add_edge("price", END)
+        assert flow.validate().ok
+        return flow.spec.nodes["price"].reads
+
+    class Taxed(Basket, total=False):
+        rate: float
+
+    assert reads(Basket) == {"line"}
+    assert reads(Taxed) == {"line", "rate"}
+
+
 def test_a_tool_is_a_node_of_its_kind_that_calls_no_model() -> None:
     flow = Workflow("pay", Paying).add_node(tool(failing, writes="receipt", effect=True, idempotent=True))
     spec = flow.add_edge(START, "failing").add_edge("failing", END).spec.nodes["failing"]
