@@ -197,7 +197,7 @@ def _record(ledger: Ledger, run: str | None, thread: str | None) -> RunRecord:
         known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000))
         raise UnknownThread(
             f"Nothing was run on thread `{thread}` in `{ledger.database.path}`"
-            f"{did_you_mean(thread or '', known) or '.'}",
+            f"{did_you_mean(thread or '', known) or '.'} `dalsegno runs` lists what was.",
             thread=thread,
         )
     return record

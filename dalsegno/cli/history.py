@@ -40,7 +40,7 @@ def command(
     if not found:
         raise UnknownThread(
             f"There is no checkpoint of thread `{thread}` in `{ledger.database.path}`"
-            f"{did_you_mean(thread, known) or '.'}",
+            f"{did_you_mean(thread, known) or '.'} `dalsegno runs` lists what was run.",
             thread=thread,
         )
     if as_json:

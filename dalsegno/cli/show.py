@@ -118,7 +118,8 @@ def _print(
         )
     if run.finished_at is not None:
         word = "ended" if run.status in ("completed", "failed", "cancelled") else "paused"
-        facts.append((word, f"{clock(run.finished_at)}  (after {duration(seconds_of(run))})"))
+        since = " since it was resumed" if run.resumes else ""
+        facts.append((word, f"{clock(run.finished_at)}  (after {duration(seconds_of(run))}{since})"))
     if holder is not None:
         facts.append(("held by", str(holder)))
     facts.append(

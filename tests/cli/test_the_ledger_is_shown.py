@@ -137,6 +137,22 @@ def test_a_run_that_was_followed_by_another_says_so(three_runs: Any) -> None:
     assert "go on" not in got.out
 
 
+@pytest.mark.parametrize("command", [("history", "opne"), ("draw", "app.py:asking", "--thread", "opne")])
+def test_an_unknown_thread_says_where_the_known_ones_are_listed(three_runs: Any, command: Any) -> None:
+    got = three_runs(*command)
+    assert got.code == 2
+    assert "did you mean `open`?" in got.err
+    assert "`dalsegno runs` lists what was" in got.err
+
+
+def test_the_time_of_a_resumed_run_is_that_of_its_last_turn(three_runs: Any) -> None:
+    assert re.search(r"paused      .*\(after [^ ]+ m?s\)\n", three_runs("show", "open").out)
+    three_runs("resume", "open", "--value", "yes")
+    assert re.search(
+        r"ended       .*\(after [^ ]+ m?s since it was resumed\)\n", three_runs("show", "open").out
+    )
+
+
 def test_a_resumed_run_says_after_which_superstep_it_went_on(three_runs: Any, folder: Path) -> None:
     three_runs("resume", "broken")
     got = three_runs("show", "broken")
