@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -42,16 +42,16 @@ def branches(arcs: Iterable[Arc], exact_choices: bool = True) -> list[list[Arc]]
     """The arcs that leave one node, grouped into what is taken side by side.
 
     Each static edge and each join is a branch of its own; a decision for one target is one branch;
-    of a decision for several, every arc is one. What leads to END and to error handlers starts nothing
+    of a decision for several, every arc is one, and so is every fan-out of a decision that has several. What leads to END and to error handlers starts nothing
     beside the rest, and is left out.
     """
     found: list[list[Arc]] = []
     decisions: dict[Decision, list[Arc]] = {}
+    arcs = [a for a in arcs if a.target != END and a.edge.kind != "handler" and takeable(a.edge)]
+    sends = Counter(decision(arc) for arc in arcs if arc.edge.fans_out)
     for arc in arcs:
-        kind = arc.edge.kind
-        if arc.target == END or kind == "handler" or not takeable(arc.edge):
-            continue
-        if kind in ("choice", "command") and not several(arc, exact_choices):
+        beside = several(arc, exact_choices) or (arc.edge.fans_out and sends[decision(arc)] > 1)
+        if arc.edge.kind in ("choice", "command") and not beside:
             group = decisions.setdefault(decision(arc), [])
             if not group:
                 found.append(group)

@@ -176,7 +176,7 @@ class _Explorer:
 
     def _options(self, group: list[EdgeSpec], counted: Mapping[str, int]) -> Iterator[tuple[EdgeSpec, ...]]:
         """What one decision may take, spent loops replaced by their way out."""
-        open_ones = []
+        open_ones: list[EdgeSpec] = []
         for edge in group:
             taken: EdgeSpec | None = edge
             while (
@@ -193,6 +193,12 @@ class _Explorer:
             raise _TooMany
         for size in range(1, len(open_ones) + 1 if several else 2):
             yield from itertools.combinations(open_ones, size)
+        if not several:  # it sends to several at once, or takes one way
+            sends = [edge for edge in open_ones if edge.fans_out]
+            if len(sends) > 10:
+                raise _TooMany
+            for size in range(2, len(sends) + 1):
+                yield from itertools.combinations(sends, size)
 
 
 def _counters(taken: Iterable[EdgeSpec]) -> tuple[str, ...]:
