@@ -32,7 +32,7 @@ GIVEN: dict[str, Any] = {"request": "json email"}
 def tree(module: str) -> ast.Module:
     """A module's source, read and not imported."""
     found = importlib.util.find_spec(module)
-    return ast.parse(Path(str(found and found.origin)).read_text())
+    return stage.parsed(Path(str(found and found.origin)).read_text())
 
 
 def classes(state: Any) -> int:

@@ -39,7 +39,7 @@ def source(module: str) -> str:
 
 def imported(module: str) -> set[str]:
     """What a module imports at its top."""
-    body = ast.parse(source(module)).body
+    body = stage.parsed(source(module)).body
     names = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
     return names | {node.module for node in body if isinstance(node, ast.ImportFrom) and node.module}
 

@@ -36,13 +36,13 @@ GIVEN: dict[str, Any] = {"request": "Which functions of the module textwrap use 
 
 def definitions(module: str) -> list[str]:
     """The names of the classes and functions that a module defines."""
-    tree = ast.parse(inspect.getsource(importlib.import_module(module)))
+    tree = stage.parsed(inspect.getsource(importlib.import_module(module)))
     return [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
 
 
 def calls(module: str, name: str) -> list[str]:
     """The names that a function of a module calls."""
-    tree = ast.parse(inspect.getsource(getattr(importlib.import_module(module), name)))
+    tree = stage.parsed(inspect.getsource(getattr(importlib.import_module(module), name)))
     called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
     return sorted({getattr(each, "attr", None) or getattr(each, "id", "") for each in called})
 

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dalsegno import Runner, Workflow
+
+_PARSING = threading.Lock()
+
+
+def parsed(source: str) -> ast.Module:
+    """`ast.parse`, one at a time: two at once may end in a SystemError before Python 3.12 (python/cpython#106905)."""
+    with _PARSING:
+        return ast.parse(source)
 
 
 def play(
