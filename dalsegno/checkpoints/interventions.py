@@ -29,7 +29,8 @@ def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancell
         run = ledger.latest(thread, plain=True)
         if run is None:
             raise UnknownThread(
-                f"Nothing was run on thread {thread!r} in `{ledger.database.path}`.", thread=thread
+                f"Nothing was run on thread {thread!r} in `{ledger.database.path}`. `dalsegno runs` lists what was.",
+                thread=thread,
             )
         if run.status in ("completed", "cancelled"):
             raise NothingToResume(

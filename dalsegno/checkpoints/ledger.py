@@ -31,6 +31,8 @@ _LEADING = (
     "started_at", "updated_at", "finished_at",
 )  # fmt: skip
 _FINISHING = frozenset({"error", "interrupts", "supersteps", "usage", "certificate", "shape", "code"})
+_WAS = ("status", "resumes", "started_at", "finished_at", "supersteps")
+"""What `abandon_resume` gives back to a run, beside its error and its interrupts."""
 
 
 class Ledger(Journal):
@@ -156,6 +158,19 @@ class Ledger(Journal):
             raise CheckpointError(f"A run has no {what}.", run_id=lease.run_id)
         now = self._clock()
         columns: dict[str, Any] = {"status": status, "updated_at": now, "finished_at": now}
+        self._record_end(lease, columns, fields)
+
+    def abandon_resume(self, lease: Lease, run: RunRecord) -> None:
+        """Release a thread that was acquired for `run`, and could not be gone on with: the run is as it was.
+
+        A run whose process had died is ``stopped`` then.
+        """
+        columns: dict[str, Any] = {name: getattr(run, name) for name in _WAS}
+        if run.status == "running":
+            columns["status"] = "stopped"
+        self._record_end(lease, columns, {"error": run.error, "interrupts": run.interrupts})
+
+    def _record_end(self, lease: Lease, columns: dict[str, Any], fields: Mapping[str, Any]) -> None:
         for name, value in fields.items():
             if name == "interrupts":
                 columns["interrupts_type"], columns["interrupts"] = self._dump(
@@ -266,6 +281,7 @@ class Ledger(Journal):
         with self.database.read() as connection:
             recent = connection.execute("SELECT run_id FROM runs ORDER BY id DESC LIMIT 1000").fetchall()
         hint = did_you_mean(run_id, (known for (known,) in recent))
+        hint = hint or ". `dalsegno runs` lists those there are."
         raise UnknownRun(f"There is no run `{run_id}` in `{self.database.path}`{hint}", run_id=run_id)
 
     def latest(self, thread: str, *, plain: bool = False) -> RunRecord | None:

@@ -43,7 +43,7 @@ _ERRORS: tuple[tuple[type[DalsegnoError], int], ...] = (
     (RunError, USAGE),
     (DatabaseInvalid, USAGE),
     (DatabaseUnavailable, USAGE),
-    (RenderError, FAILED),
+    (RenderError, USAGE),
     (MissingExtra, USAGE),
 )
 

@@ -176,7 +176,7 @@ def _print_usage(screen: Screen, usage: Mapping[str, Any]) -> None:
             one_line(node),
             f"{int(spent.get('model_calls', 0)):,}",
             f"{int(spent.get('tokens', 0)):,}",
-            f"{spent.get('cost', 0):.6g}",
+            f"{spent['cost']:.6g}" if spent.get("cost") else "—",
         )
         for node, spent in by_node.items()
         if spent.get("model_calls") or spent.get("tokens") or spent.get("cost")

@@ -328,7 +328,9 @@ class Runner:
         run = self.ledger.latest(thread, plain=True)
         if run is None:
             raise UnknownThread(
-                f"Nothing was run on thread {thread!r} in `{self.checkpointer.database.path}`.", thread=thread
+                f"Nothing was run on thread {thread!r} in `{self.checkpointer.database.path}`. `Ledger.runs` and "
+                "`dalsegno runs` list what was.",
+                thread=thread,
             )
         return carrying.difference_of(self, run, rename)[0]
 

@@ -137,9 +137,7 @@ def go_on(
     try:
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
     except BaseException:
-        before: Any = run.status if run.status != "running" else "stopped"
-        kept = {"error": run.error, "interrupts": run.interrupts, "supersteps": run.supersteps}
-        runner.ledger.finish(lease, before, **kept)
+        runner.ledger.abandon_resume(lease, run)
         raise
     return _turn(runner, lease, carried, payload, context, mark, first, budget, run.usage)
 

@@ -98,7 +98,8 @@ def draw(
     try:
         file.write_bytes(content)
     except OSError as error:
-        raise RenderError(f"Cannot write `{file}`: {error.strerror or error}.", format=kind) from error
+        hint = f" Make the folder `{file.parent}` first." if not file.parent.exists() else ""
+        raise RenderError(f"Cannot write `{file}`: {error.strerror or error}.{hint}", format=kind) from error
     return file
 
 

@@ -65,7 +65,7 @@ def test_a_run_stops_at_its_budget_says_so_and_goes_on_with_more(dalsegno: Any, 
 
     shown = dalsegno("show", "t1").out
     assert "give it more: dalsegno resume --budget model_calls=MORE t1" in shown
-    assert ["first", "1", "1,200", "0"] in [line.split() for line in shown.splitlines()]
+    assert ["first", "1", "1,200", "—"] in [line.split() for line in shown.splitlines()]
 
     done = dalsegno("resume", "t1", "--budget", "model_calls=5")
     assert done.code == 0, done.err

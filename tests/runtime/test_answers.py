@@ -64,7 +64,7 @@ def test_an_answer_that_does_not_fit_is_refused_by_its_place_and_nothing_runs(
         assert ran == []
         record = runner.ledger.latest("t1")
         assert record is not None
-        assert (record.status, len(record.interrupts)) == ("interrupted", 1)
+        assert (record.status, len(record.interrupts), record.resumes) == ("interrupted", 1, 0)
         assert json.loads(json.dumps(waiting.to_dict()))["interrupts"][0]["schema"]["type"] == "object"
         assert runner.resume("t1", {"approved": True, "amount": 5}).status == "completed"
 

@@ -41,9 +41,9 @@ def decision(arc: Arc) -> Decision:
 def branches(arcs: Iterable[Arc], exact_choices: bool = True) -> list[list[Arc]]:
     """The arcs that leave one node, grouped into what is taken side by side.
 
-    Each static edge and each join is a branch of its own; a decision for one target is one branch;
-    of a decision for several, every arc is one, and so is every fan-out of a decision that has several. What leads to END and to error handlers starts nothing
-    beside the rest, and is left out.
+    Each static edge and each join is a branch of its own; a decision for one target is one branch; of a decision for
+    several, every arc is one, and so is every fan-out of a decision that has several. What leads to END and to error
+    handlers starts nothing beside the rest, and is left out.
     """
     found: list[list[Arc]] = []
     decisions: dict[Decision, list[Arc]] = {}

@@ -85,7 +85,13 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
         for key in sorted((node.reads or frozenset()) - facts.spec.state.keys()) if known else ():
             what = did_you_mean(key, known) or ". Add it to the state, or rename it."
             message = f"`{node.name}` reads `{key}`, which is no state key{what}"
-            yield finding("D302", message, path=(node.name,), where=node.where, fix="rename")
+            yield finding(
+                "D302",
+                message,
+                path=(node.name,),
+                where=node.where,
+                fix=f"rename `{key}`, or add it to the state",
+            )
     if not facts.topological:
         return
     declared = facts.spec.declared_inputs
@@ -262,4 +268,10 @@ def unknown_key(facts: Facts) -> Iterator[Finding]:
         for key in dict.fromkeys((*node.unknown_writes, *undeclared)):
             what = did_you_mean(key, known) or ". Add it to the state, or rename it."
             message = f"`{node.name}` returns `{key}`, which is no state key{what}"
-            yield finding("D306", message, path=(node.name,), where=node.where, fix="rename")
+            yield finding(
+                "D306",
+                message,
+                path=(node.name,),
+                where=node.where,
+                fix=f"rename `{key}`, or add it to the state",
+            )
