@@ -61,8 +61,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## check a workflow, run it, kill it, resume it, draw it
 	@$(BIN)/dalsegno demo $(ARGS)
 
-test: $(STAMP) ## run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run the tests, two files at a time
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 torture: $(STAMP) ## run the tests that take minutes
 	@$(BIN)/python -m pytest -m torture -o faulthandler_timeout=0 $(ARGS)
