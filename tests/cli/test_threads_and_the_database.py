@@ -63,7 +63,11 @@ def test_a_deleted_thread_is_gone(dalsegno: Any) -> None:
     assert [run["thread"] for run in json.loads(dalsegno("runs", "--json").out)] == ["rain-2"]
     missing = dalsegno("delete", "rain-1")
     assert (missing.code, "did you mean `rain-2`" in missing.err) == (2, True)
-    assert json.loads(dalsegno("delete", "rain-2", "--json").out) == {"thread": "rain-2", "runs": 1, "checkpoints": 8}
+    assert json.loads(dalsegno("delete", "rain-2", "--json").out) == {
+        "thread": "rain-2",
+        "runs": 1,
+        "checkpoints": 8,
+    }
 
 
 @pytest.mark.parametrize(("said", "gone"), [("n\n", False), ("y\n", True)])
