@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import io
 import os
 import re
 import subprocess
@@ -61,7 +62,7 @@ def test_a_pages_blocks_and_commands_work(
             path.write_text(block.text)
         if block.language == "python":
             code = compile("\n" * block.line + block.text, str(page), "exec")
-            with contextlib.redirect_stdout(None):
+            with contextlib.redirect_stdout(io.StringIO()):
                 exec(code, module.__dict__)
         elif block.language == "console":
             for command, code_expected, output in commands(block.text):
