@@ -139,6 +139,10 @@ def overview(known: dict[str, Pattern]) -> str:
         "A bound is that of the pattern where each actor is one node; a workflow that plays a role weighs one more "
         "than its own. `flow.validate().certificate` has the figure for yours, with its witness."
     )
+    parts.append(
+        "Each role may be played by another model: [two_models.py](../../examples/two_models.py) has one that writes "
+        "and one that judges, from two servers, with a typed review between them."
+    )
     return "\n\n".join(parts) + "\n"
 
 
