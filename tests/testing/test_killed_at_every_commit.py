@@ -102,7 +102,7 @@ def test_an_effect_is_done_again_only_after_a_kill_between_it_and_its_record(tmp
 
     assert_killed_at_every_commit(crash_test(workflow_of(charge), {"notes": []}))
     times = Counter(receipts.read_text().split())
-    # Once it is killed at the commit of the record; a kill at the commit of another thread may fall between them as well.
+    # Once it is killed at the record's commit; a kill at another thread's commit may fall between them as well.
     assert Counter(times.values())[2] >= 1
     assert max(times.values()) == 2
 
