@@ -11,10 +11,15 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 IDLE = 1.0
 """Seconds after which a thread without work ends."""
+
+SLICE = 0.5
+"""Seconds that are waited at a stretch. A signal that arrives just before a thread blocks in a lock is only seen when
+the lock lets go (the interpreter looks for signals between instructions): this is the longest that Ctrl-C can take."""
 
 
 class Done:
@@ -38,8 +43,13 @@ class Done:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, at most `timeout` seconds; whether it is."""
-        if not self._set and self._lock.acquire(timeout=-1 if timeout is None else timeout):
-            self._lock.release()
+        end = None if timeout is None else monotonic() + timeout
+        while not self._set:
+            left = SLICE if end is None else min(end - monotonic(), SLICE)
+            if left <= 0:
+                break
+            if self._lock.acquire(timeout=left):
+                self._lock.release()
         return self._set
 
 
