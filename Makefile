@@ -84,7 +84,8 @@ bench: $(STAMP) ## measure
 lock: $(LOCK)/bin/uv ## write constraints.txt from pyproject.toml (newest of everything: ARGS=--upgrade)
 	@$(LOCK)/bin/uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --extra a2a --extra exact --extra logs --extra mcp --extra models --extra otel --extra prometheus --extra render \
+	  --extra a2a --extra distributed --extra examples --extra exact --extra logs --extra mcp --extra models --extra otel \
+	  --extra prometheus --extra render --extra serve \
 	  --group dev $(ARGS) -o constraints.txt pyproject.toml > /dev/null
 	@touch -c constraints.txt
 

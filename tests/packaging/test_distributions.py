@@ -83,7 +83,7 @@ def test_the_wheel_carries_the_licence(wheel: zipfile.ZipFile, metadata: Message
 
 def test_every_extra_is_offered(metadata: Message) -> None:
     assert set(metadata.get_all("Provides-Extra", [])) == {
-        "a2a", "distributed", "exact", "logs", "mcp", "models", "otel", "prometheus", "render", "serve",
+        "a2a", "distributed", "examples", "exact", "logs", "mcp", "models", "otel", "prometheus", "render", "serve",
     }  # fmt: skip
 
 
