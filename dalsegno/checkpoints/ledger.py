@@ -119,7 +119,7 @@ class Ledger(Journal):
         return self._active(lease)
 
     def acquire(self, thread: str, run_id: str) -> Lease:
-        """Take the thread to go on with a run: it is running again, resumed once more.
+        """Take the thread to go on with a run: it is running again, resumed once more; a queued one begins.
 
         Raises
         ------
@@ -134,8 +134,8 @@ class Ledger(Journal):
         with self.database.transaction() as connection:
             self._take(connection, lease, now)
             found = connection.execute(
-                "UPDATE runs SET status = 'running', resumes = resumes + 1, started_at = ?, updated_at = ?, "
-                "finished_at = NULL, process = ? WHERE run_id = ? AND thread_id = ?",
+                "UPDATE runs SET status = 'running', resumes = resumes + (status <> 'queued'), started_at = ?, "
+                "updated_at = ?, finished_at = NULL, process = ? WHERE run_id = ? AND thread_id = ?",
                 (now, now, process, run_id, thread),
             )
             if not found.rowcount:
@@ -374,7 +374,7 @@ class Ledger(Journal):
                 "DELETE FROM executions WHERE run_id IN (SELECT run_id FROM runs WHERE thread_id = ?)",
                 (thread,),
             )
-            for table in ("runs", "effects", "leases"):
+            for table in ("runs", "effects", "leases", "requests"):
                 connection.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread,))
 
 

@@ -120,6 +120,19 @@ _CANCEL = (
     "DELETE FROM effects WHERE name = 'cancel' AND key = 'cancel ' || run_id",
 )
 
+_REQUESTS = (
+    # What services were asked for: which run, who asked, and when to look at it next (`due`; NULL: never).
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        run_id TEXT NOT NULL UNIQUE, thread_id TEXT NOT NULL, workflow TEXT NOT NULL,
+        service TEXT NOT NULL, client TEXT NOT NULL, key TEXT, digest TEXT NOT NULL,
+        due REAL, stamp INTEGER NOT NULL DEFAULT 0,
+        context_type TEXT, context BLOB, wanted_type TEXT, wanted BLOB, problem TEXT)""",
+    "CREATE UNIQUE INDEX requests_key ON requests (service, client, key) WHERE key IS NOT NULL",
+    "CREATE INDEX requests_due ON requests (service, due) WHERE due IS NOT NULL",
+    "CREATE INDEX requests_thread ON requests (thread_id)",
+)
+
 _Steps = tuple[str | Callable[[sqlite3.Connection], None], ...]
 
 _STEPS: tuple[tuple[str, _Steps], ...] = (
@@ -128,6 +141,7 @@ _STEPS: tuple[tuple[str, _Steps], ...] = (
     ("0003_differences", _DIFFERENCES),
     ("0004_room_to_grow", (_add_room,)),
     ("0005_cancel", _CANCEL),
+    ("0006_requests", _REQUESTS),
 )
 
 VERSION = len(_STEPS)

@@ -118,7 +118,7 @@ def way_on(
         return f"give it more: {again(thread, db_option, budget=short)}"
     if status == "failed":
         return f"mend the cause, then: {again(thread, db_option)}"
-    if status == "stopped" or (status == "interrupted" and not interrupts):
+    if status in ("stopped", "queued") or (status == "interrupted" and not interrupts):
         return again(thread, db_option)
     if status == "interrupted":
         return again(thread, db_option, "ANSWER" if len(interrupts) == 1 else "'{\"ID\": ANSWER, ...}'")

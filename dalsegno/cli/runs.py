@@ -24,6 +24,7 @@ class Status(StrEnum):
     failed = "failed"
     interrupted = "interrupted"
     stopped = "stopped"
+    queued = "queued"
     cancelled = "cancelled"
 
 

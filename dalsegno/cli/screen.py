@@ -111,7 +111,7 @@ class Screen:
 
 SIGNS = {
     "completed": "✓", "done": "✓", "failed": "✗", "interrupted": "‖", "stopped": "○", "running": "▶",
-    "cancelled": "✗", "pending": "○",
+    "cancelled": "✗", "pending": "○", "queued": "○",
 }  # fmt: skip
 SIGN_STYLES = {"✓": "green", "✗": "red", "‖": "yellow", "▶": "cyan", "○": "blue"}
 

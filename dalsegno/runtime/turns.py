@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,21 @@ def begin(
     budget: Budget | None = None,
 ) -> Turn:
     """Take a thread for a new run."""
-    budget = _budget(runner, budget)
+    budget = budget_of(runner, budget)
+    described, old, first = new_run(runner, input, thread, abandon)
+    if old is not None:
+        with runner.ledger.database.transaction():  # or a crash in between would migrate twice, or never
+            lease = runner.ledger.begin(**described)
+            migrate(runner, described["thread"], old)
+    else:
+        lease = runner.ledger.begin(**described)
+    return _turn(runner, lease, Carried(runner.graph), described["input"], context, None, first, budget)
+
+
+def new_run(
+    runner: Runner, input: Any, thread: str | None, abandon: bool
+) -> tuple[dict[str, Any], str | None, int]:
+    """What the ledger is told of a new run; the version to migrate the thread from, if any; and its first step."""
     known = thread is not None
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
@@ -88,14 +103,8 @@ def begin(
         "shape": runner.spec.shape(),
         "code": code_of(runner.spec),
     }
-    if steps and latest is not None:
-        with runner.ledger.database.transaction():  # or a crash in between would migrate twice, or never
-            lease = runner.ledger.begin(**described)
-            migrate(runner, thread, latest.version)
-    else:
-        lease = runner.ledger.begin(**described)
     first = pending.step + 2 if pending.checkpoint_id is not None else 0
-    return _turn(runner, lease, Carried(runner.graph), value, context, None, first, budget)
+    return described, latest.version if steps and latest is not None else None, first
 
 
 def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
@@ -132,7 +141,7 @@ def go_on(
             "run on it, or on another thread.",
             thread=thread,
         )
-    budget = _budget(runner, budget, run.usage)
+    budget = budget_of(runner, budget, run.usage)
     lease = runner.ledger.acquire(thread, run.run_id)
     try:
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
@@ -240,7 +249,7 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
     seconds = session.clock() - turn.began
     supersteps = _supersteps(runner, session, pending)
     usage = session.usage()
-    with runner.ledger.database.transaction():  # nobody asks to cancel it between the question and the record
+    with _recording(session):  # nobody asks to cancel it between the question and the record
         if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
             status, error = "cancelled", None
         waiting = tuple(map(session.secrets.shown, pending.interrupts)) if status == "interrupted" else ()
@@ -280,7 +289,7 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
     )
 
 
-def _budget(runner: Runner, given: Any, usage: Mapping[str, Any] | None = None) -> Budget | None:
+def budget_of(runner: Runner, given: Any, usage: Mapping[str, Any] | None = None) -> Budget | None:
     """What a run may spend: as it is given now, else as it was when the run began, else the workflow's."""
     if given is not None and not isinstance(given, Budget):
         raise DefinitionError(f"budget={given!r}: a Budget(...) is needed.")
@@ -299,10 +308,24 @@ def _release(runner: Runner, session: Session, error: CheckpointError) -> None:
         "traceback": None,
     }
     try:
-        runner.ledger.finish(session.lease, "failed", error=described)
+        with _recording(session):
+            runner.ledger.finish(session.lease, "failed", error=described)
     except CheckpointError:
         error.add_note("The ledger could not be written either; the run shows as stopped and can be resumed.")
     raise error
+
+
+@contextmanager
+def _recording(session: Session) -> Iterator[None]:
+    """In one commit: how a turn ended, and what was executed in it without being kept."""
+    database = session.ledger.database
+    try:
+        with database.transaction():
+            session.end()
+            yield
+    except BaseException:
+        database.forget(session.lease.token)  # another process says it, or a resume finds it out
+        raise
 
 
 def _error(drive: Drive, session: Session, pending: Pending) -> dict[str, Any] | None:

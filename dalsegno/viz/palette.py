@@ -67,6 +67,7 @@ RUN_STATUSES = {
     "running": "running",
     "interrupted": "interrupted",
     "stopped": "pending",
+    "queued": "pending",
     "cancelled": "failed",
 }
 """The look of a whole run's status."""

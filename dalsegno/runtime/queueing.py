@@ -1,0 +1,57 @@
+"""Runs that begin later: recorded now, begun by whoever resumes their thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints import queueing
+from dalsegno.nodes.policies import Budget
+from dalsegno.runtime import turns
+from dalsegno.runtime.carrying import migrate
+
+if TYPE_CHECKING:
+    from dalsegno.runtime.result import RunResult
+    from dalsegno.runtime.runner import Runner
+
+
+def enqueue(
+    runner: Runner,
+    input: Any,
+    thread: str | None = None,
+    *,
+    budget: Budget | None = None,
+    abandon: bool = False,
+) -> str:
+    """Record a run without running it, and give its id; arguments and errors are those of `Runner.run`.
+
+    It is on disk when this returns, with the status ``queued``. `Runner.resume` begins it.
+    """
+    given = turns.budget_of(runner, budget)
+    described, old, _ = turns.new_run(runner, input, thread, abandon)
+    usage = {"budget": given.to_dict()} if given is not None and given.limits() else {}
+    with runner.ledger.database.transaction():
+        queueing.enqueue(runner.ledger, usage=usage, **described)
+        if old is not None:
+            migrate(runner, described["thread"], old)
+    return str(described["run_id"])
+
+
+def take(
+    runner: Runner,
+    thread: str,
+    value: Any = None,
+    *,
+    accept_changes: bool = False,
+    budget: Budget | None = None,
+    context: Any = None,
+) -> turns.Turn:
+    """Take a thread to go on with its last run, and not yet do so; arguments and errors as of `Runner.resume`.
+
+    Inside a transaction of the runner's database nobody comes between what was seen of the run before and this.
+    """
+    return turns.go_on(runner, thread, value, None, accept_changes, context, budget)
+
+
+def drive(runner: Runner, turn: turns.Turn) -> RunResult:
+    """Go on with a run whose thread was taken, in this thread, until it ends or pauses."""
+    return runner._driven(turn)
