@@ -10,12 +10,16 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints.interface import Upkeep
 
 Profile = Literal["durable", "fast"]
 
@@ -187,6 +191,20 @@ class Database:
         kept if that commit fails, and forgotten if it never comes.
         """
         self._queue.append((frozenset(tasks), sql, parameters))
+
+    @property
+    def url(self) -> str:
+        """What `open_database` takes in another process and another folder."""
+        return self.path if self.path == ":memory:" else f"sqlite:///{quote(self._file)}"
+
+    def lock(self, thread: str) -> None:
+        """Nothing to do: whoever writes has the whole file."""
+
+    def upkeep(self) -> Upkeep:
+        """What looking after it takes."""
+        from dalsegno.checkpoints.sqlite_upkeep import SqliteUpkeep
+
+        return SqliteUpkeep(self)
 
     def outside(self, sql: str) -> None:
         """Execute a statement that SQLite takes in no transaction, as ``VACUUM``."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.lease import Holder, Process
 from dalsegno.errors import ThreadBusy
 
@@ -19,12 +18,12 @@ FENCE = "__dalsegno_fence__"
 class Fence:
     """The lease under which a run writes to its thread; a node may use its config for other threads and databases."""
 
-    database: Database
+    database: AnyDatabase
     thread: str
     token: str
 
 
-def token_of(config: Mapping[str, Any], database: Database, thread: str) -> str | None:
+def token_of(config: Mapping[str, Any], database: AnyDatabase, thread: str) -> str | None:
     """The token of the lease that must be the thread's when this is written, None where nobody's run writes it."""
     fence: Fence | None = config["configurable"].get(FENCE)
     if fence is None or fence.database is not database or fence.thread != thread:
@@ -32,7 +31,7 @@ def token_of(config: Mapping[str, Any], database: Database, thread: str) -> str 
     return fence.token
 
 
-def holder_of(connection: sqlite3.Connection, thread: str) -> Holder | None:
+def holder_of(connection: Statements, thread: str) -> Holder | None:
     """Who holds a thread according to the ledger, dead or alive."""
     row = connection.execute(
         "SELECT host, boot, namespace, pid, started, run_id, token, since, expires_at "
@@ -42,7 +41,7 @@ def holder_of(connection: sqlite3.Connection, thread: str) -> Holder | None:
     return Holder(Process(*row[:5]), *row[5:]) if row else None
 
 
-def taken_over(connection: sqlite3.Connection, thread: str, what: str) -> ThreadBusy:
+def taken_over(connection: Statements, thread: str, what: str) -> ThreadBusy:
     """The error for a process that goes on after another one has taken its thread."""
     holder = holder_of(connection, thread)
     return ThreadBusy(

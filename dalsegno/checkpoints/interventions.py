@@ -26,6 +26,7 @@ def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancell
         Its last run is completed, or cancelled already.
     """
     with ledger.database.transaction() as connection:
+        ledger.database.lock(thread)
         run = ledger.latest(thread, plain=True)
         if run is None:
             raise UnknownThread(

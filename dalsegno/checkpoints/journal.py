@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.records import ExecutionRecord
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Journal:
     Parameters
     ----------
     database
-        The file, shared with the checkpointer.
+        The one that the checkpointer has too.
     serde
         Turns values into bytes; a strict one without further types where there is none.
     clock
@@ -36,7 +35,7 @@ class Journal:
 
     def __init__(
         self,
-        database: Database,
+        database: AnyDatabase,
         serde: SerializerProtocol | None = None,
         *,
         clock: Callable[[], float] = time.time,
@@ -61,14 +60,14 @@ class Journal:
         kind, blob = self._dump(value, thread, name)
         with self.database.transaction() as connection:
             written = connection.execute(
-                "INSERT OR IGNORE INTO effects (key, name, run_id, thread_id, type, value, recorded_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO effects (key, name, run_id, thread_id, type, value, recorded_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key, name) DO NOTHING",
                 (key, name, run_id, thread, kind, blob, self._clock()),
             )
             row = None if written.rowcount else self._effect(connection, key, name)
         return value if row is None else self._load(row[1], row[2], row[0], name)
 
-    def _effect(self, connection: sqlite3.Connection, key: str, name: str) -> Any:
+    def _effect(self, connection: Statements, key: str, name: str) -> Any:
         return connection.execute(
             "SELECT thread_id, type, value FROM effects WHERE key = ? AND name = ?", (key, name)
         ).fetchone()
@@ -127,6 +126,8 @@ class Journal:
 
 def _execution(row: tuple[Any, ...]) -> ExecutionRecord:
     fields = dict(zip(_EXECUTION, row, strict=True))
+    if isinstance(fields["occurrence"], str) and fields["occurrence"].isdecimal():
+        fields["occurrence"] = int(fields["occurrence"])  # a column of a server has one type
     fields["targets"] = tuple(tuple(way) for way in json.loads(fields["targets"]))
     fields["error"] = values.load_json(fields["error"])
     return ExecutionRecord(**fields)

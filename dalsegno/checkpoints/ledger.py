@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
+from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, drop, hold, is_held, this_process
 from dalsegno.checkpoints.records import STATUSES, RunRecord, Status
@@ -36,12 +35,12 @@ _WAS = ("status", "resumes", "started_at", "finished_at", "supersteps")
 
 
 class Ledger(Journal):
-    """The runs of one database.
+    """The runs of one database. Its SQL is what SQLite and PostgreSQL both understand.
 
     Parameters
     ----------
     database
-        The file, shared with the checkpointer.
+        The one that the checkpointer has too.
     serde
         Turns inputs, interrupts and effects into bytes; the checkpointer's, so that the same types are
         allowed. A strict one without further types where there is none.
@@ -56,7 +55,7 @@ class Ledger(Journal):
 
     def __init__(
         self,
-        database: Database,
+        database: AnyDatabase,
         serde: SerializerProtocol | None = None,
         *,
         clock: Callable[[], float] = time.time,
@@ -102,20 +101,20 @@ class Ledger(Journal):
         lease = Lease(thread, run_id)
         with self.database.transaction() as connection:
             self._take(connection, lease, now)
-            try:
-                connection.execute(
-                    "INSERT INTO runs (run_id, thread_id, workflow, version, fingerprint, target, status, "
-                    "created_at, started_at, updated_at, input_type, input, certificate, shape, code, "
-                    "process) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        run_id, thread, workflow, version, fingerprint, target, now, now, now, kind, blob,
-                        *texts.values(),
-                    ),
-                )  # fmt: skip
-            except sqlite3.IntegrityError as error:
+            written = connection.execute(
+                "INSERT INTO runs (run_id, thread_id, workflow, version, fingerprint, target, status, "
+                "created_at, started_at, updated_at, input_type, input, certificate, shape, code, "
+                "process) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (run_id) DO NOTHING",
+                (
+                    run_id, thread, workflow, version, fingerprint, target, now, now, now, kind, blob,
+                    *texts.values(),
+                ),
+            )  # fmt: skip
+            if not written.rowcount:
                 raise CheckpointError(
                     f"There is a run {run_id} already; use a new id, or resume it.", run_id=run_id
-                ) from error
+                )
         return self._active(lease)
 
     def acquire(self, thread: str, run_id: str) -> Lease:
@@ -185,6 +184,7 @@ class Ledger(Journal):
             columns.setdefault(name, None)
         assignments = ", ".join(f"{name} = ?" for name in columns)
         with self.database.transaction() as connection:
+            self.database.lock(lease.thread)
             released = connection.execute(
                 "DELETE FROM leases WHERE thread_id = ? AND token = ?", (lease.thread, lease.token)
             )
@@ -205,7 +205,7 @@ class Ledger(Journal):
         if not leases:
             return False
         # A beat that fails is made up for by the next one, long before the lease expires.
-        with contextlib.suppress(CheckpointError, sqlite3.Error), self.database.transaction() as connection:
+        with contextlib.suppress(Exception), self.database.transaction() as connection:
             for lease in leases:
                 renewed = connection.execute(
                     "UPDATE leases SET expires_at = ? WHERE thread_id = ? AND token = ?",
@@ -215,7 +215,8 @@ class Ledger(Journal):
                     lease.lost = lease.token in self._leases
         return True
 
-    def _take(self, connection: sqlite3.Connection, lease: Lease, now: float) -> None:
+    def _take(self, connection: Statements, lease: Lease, now: float) -> None:
+        self.database.lock(lease.thread)
         holder = holder_of(connection, lease.thread)
         if holder is not None and holder.alive(now):
             raise ThreadBusy(
@@ -225,8 +226,11 @@ class Ledger(Journal):
             )
         me = this_process()
         connection.execute(
-            "INSERT OR REPLACE INTO leases (thread_id, run_id, token, host, boot, namespace, pid, started, "
-            "since, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO leases (thread_id, run_id, token, host, boot, namespace, pid, started, "
+            "since, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thread_id) DO UPDATE SET "
+            "run_id = excluded.run_id, token = excluded.token, host = excluded.host, boot = excluded.boot, "
+            "namespace = excluded.namespace, pid = excluded.pid, started = excluded.started, "
+            "since = excluded.since, expires_at = excluded.expires_at",
             (
                 lease.thread, lease.run_id, lease.token, me.host, me.boot, me.namespace, me.pid, me.started,
                 now, now + self._expiry,
@@ -299,7 +303,7 @@ class Ledger(Journal):
         limit: int | None = None,
     ) -> list[RunRecord]:
         """Runs, newest first; a value of a type that may not be built is given as its plain data."""
-        conditions: list[str] = ["1"]
+        conditions: list[str] = ["1 = 1"]
         parameters: list[Any] = []
         for column, value in (("workflow", workflow), ("thread_id", thread)):
             if value is not None:
@@ -324,7 +328,7 @@ class Ledger(Journal):
                 found.append(record)
         return found
 
-    def _select(self, connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> list[Any]:
+    def _select(self, connection: Statements, where: str, parameters: Sequence[Any]) -> list[Any]:
         rows = connection.execute(f"SELECT {_RUN} FROM runs WHERE {where}", parameters).fetchall()
         now = self._clock()
         checked = []
@@ -363,6 +367,7 @@ class Ledger(Journal):
             A living process holds the thread.
         """
         with self.database.transaction() as connection:
+            self.database.lock(thread)
             holder = holder_of(connection, thread)
             if holder is not None and holder.alive(self._clock()):
                 raise ThreadBusy(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     WRITES_IDX_MAP,
-    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -26,24 +22,22 @@ from langgraph.checkpoint.serde.types import ERROR
 
 from dalsegno.checkpoints import pending, rows, threads, values
 from dalsegno.checkpoints.cache import Cache
+from dalsegno.checkpoints.checkpointer import Checkpointer
 from dalsegno.checkpoints.database import Database, Profile
-from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
-from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.errors import CheckpointError
 
 _ERROR_SOURCE = "__error_source_node__"  # langgraph._internal._constants.ERROR_SOURCE_NODE
-_BATCH = 32  # checkpoints that an async listing builds at once, off the loop
 
 # The class below has a method named `list`.
 Writes = list[pending.Write]
 
 
-class SqliteCheckpointer(BaseCheckpointSaver[int]):
+class SqliteCheckpointer(Checkpointer):
     """Keeps every checkpoint of every thread in one SQLite file, for any LangGraph graph.
 
     A superstep stores what it changed, not what the state weighs (see `segments`). Nothing is opened
@@ -95,24 +89,8 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(serde=serde if serde is not None else StrictSerializer(allow))
-        self.database = path if isinstance(path, Database) else Database(path, profile=profile, linger=linger)
+        self.database: Database = path if isinstance(path, Database) else Database(path, profile=profile, linger=linger)
         self._cache = Cache()
-
-    def allow_types(self, types: Iterable[Allowed]) -> None:
-        """Let these types be stored and read from now on; nothing happens with a serde of the user's."""
-        if isinstance(self.serde, (StrictSerializer, EncryptedSerializer)):
-            self.serde.allow_types(types)
-
-    def allow_schema(self, *schemas: Any) -> None:
-        """Let every type that these state schemas name be stored and read."""
-        for schema in schemas:
-            self.allow_types(types_in(schema))
-
-    def with_allowlist(self, extra_allowlist: Collection[tuple[str, ...]]) -> BaseCheckpointSaver[int]:
-        if isinstance(self.serde, (StrictSerializer, EncryptedSerializer)):
-            self.allow_types(extra_allowlist)
-            return self
-        return super().with_allowlist(extra_allowlist)
 
     # --- writing ---
 
@@ -248,11 +226,6 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
             target = rows.find(connection, thread, namespace, get_checkpoint_id(config))
             return delta_history(connection, target, frozenset(channels), self.serde)
 
-    async def aget_delta_channel_history(
-        self, *, config: RunnableConfig, channels: Sequence[str]
-    ) -> Mapping[str, DeltaChannelHistory]:
-        return await asyncio.to_thread(self.get_delta_channel_history, config=config, channels=channels)
-
     def get_next_version(self, current: int | None, channel: None) -> int:
         """Whole numbers, also after the texts of LangGraph's own savers."""
         if isinstance(current, str):
@@ -301,79 +274,6 @@ class SqliteCheckpointer(BaseCheckpointSaver[int]):
                     with damage_named(str(thread), "checkpoints"):
                         threads.prune(connection, str(thread))
 
-    # --- async ---
-
-    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        return await asyncio.to_thread(self.get_tuple, config)
-
-    async def alist(
-        self,
-        config: RunnableConfig | None,
-        *,
-        filter: dict[str, Any] | None = None,
-        before: RunnableConfig | None = None,
-        limit: int | None = None,
-    ) -> AsyncIterator[CheckpointTuple]:
-        checkpoints = self.list(config, filter=filter, before=before, limit=limit)
-        while batch := await asyncio.to_thread(lambda: [*islice(checkpoints, _BATCH)]):
-            for found in batch:
-                yield found
-
-    async def aput(
-        self,
-        config: RunnableConfig,
-        checkpoint: Checkpoint,
-        metadata: CheckpointMetadata,
-        new_versions: ChannelVersions,
-    ) -> RunnableConfig:
-        return await asyncio.to_thread(self.put, config, checkpoint, metadata, new_versions)
-
-    async def aput_writes(
-        self,
-        config: RunnableConfig,
-        writes: Sequence[tuple[str, Any]],
-        task_id: str,
-        task_path: str = "",
-    ) -> None:
-        await asyncio.to_thread(self.put_writes, config, writes, task_id, task_path)
-
-    async def adelete_thread(self, thread_id: str) -> None:
-        await asyncio.to_thread(self.delete_thread, thread_id)
-
-    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
-        await asyncio.to_thread(self.delete_for_runs, run_ids)
-
-    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        await asyncio.to_thread(self.copy_thread, source_thread_id, target_thread_id)
-
-    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        await asyncio.to_thread(lambda: self.prune(thread_ids, strategy=strategy))
-
-    # --- closing ---
-
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        self.database.close()
-
-    async def aclose(self) -> None:
-        """Close the file; the next use opens it again."""
-        await asyncio.to_thread(self.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def _place(config: RunnableConfig) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from dalsegno.runtime.events import (
 )
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.checkpoints import Checkpointer
 
 _LONG = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3600)
 _SHORT = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300)
@@ -100,7 +100,7 @@ class Prometheus:
         self._tools = counter("dalsegno_tool_calls_total", "Calls of tools.", "workflow", "tool", "status")
         self._commits = counter("dalsegno_checkpoint_commits_total", "Commits of checkpoints and ledger.")
 
-    def watch(self, checkpointer: SqliteCheckpointer) -> None:
+    def watch(self, checkpointer: Checkpointer) -> None:
         """Count the commits of a checkpointer as well."""
         checkpointer.database.on_commit.append(lambda _: self._commits.inc())
 

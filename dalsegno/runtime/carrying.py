@@ -113,6 +113,7 @@ def _record(
     steps = steps_from(run.version, runner.migrations)
     history = [*(run.shape or {}).get("changes", ()), *(c.words for c in difference.changes)]
     with runner.ledger.database.transaction():
+        runner.ledger.database.lock(run.thread)
         if steps:
             migrate(runner, run.thread, run.version)
         change(

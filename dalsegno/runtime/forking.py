@@ -32,6 +32,7 @@ def fork(
     state = fitting(values, runner.state_schema, present=mark.checkpoint["channel_values"]) if values else {}
     run_id = uuid.uuid4().hex
     with ledger.database.transaction():
+        ledger.database.lock(target)
         if ledger.latest(target, plain=True) is not None or saver.get_tuple(_place(target)) is not None:
             raise ThreadUnfinished(
                 f"There is a thread {target!r} already: fork into a new one, or `dalsegno delete {target}` first.",

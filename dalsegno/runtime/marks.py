@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.checkpoint.base import CheckpointTuple
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer
 from dalsegno.graphs.kernel import merge_records
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
@@ -20,7 +20,7 @@ _ASIDE = ("__error__", "__interrupt__", "__resume__", "__scheduled__", "__error_
 """Channels of writes by which a task is not finished."""
 
 
-def levels_of(checkpointer: SqliteCheckpointer, thread: str, *, nested: bool = True) -> tuple[Level, ...]:
+def levels_of(checkpointer: Checkpointer, thread: str, *, nested: bool = True) -> tuple[Level, ...]:
     """The outermost level of a thread's latest checkpoint, and with `nested` those of subworkflows in flight."""
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     outermost = checkpointer.get_tuple(config)

@@ -10,7 +10,7 @@ from dalsegno.errors import InputInvalid
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.checkpoints import Checkpointer
     from dalsegno.graphs.definitions import Migration
 
 Steps = Sequence[tuple[str, "Migration"]]
@@ -61,7 +61,7 @@ def migrated(state: Mapping[str, Any], steps: Steps, thread: str) -> dict[str, A
     return values
 
 
-def store(checkpointer: SqliteCheckpointer, kept: CheckpointTuple, state: Mapping[str, Any]) -> None:
+def store(checkpointer: Checkpointer, kept: CheckpointTuple, state: Mapping[str, Any]) -> None:
     """Put a state into a checkpoint, in place of the one it holds; what is pending there stays pending."""
     checkpoint = dict(kept.checkpoint)
     others = {key: value for key, value in kept.checkpoint["channel_values"].items() if key.startswith(_OURS)}

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints import AnyDatabase, Checkpointer, Ledger, open_checkpointer
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
 from dalsegno.checkpoints.maintenance import delete_thread
@@ -29,14 +28,15 @@ from dalsegno.runtime.session import Session
 
 
 class Runner:
-    """Runs a graph with every superstep committed to SQLite, and resumes what did not end.
+    """Runs a graph with every superstep committed to a database, and resumes what did not end.
 
     Parameters
     ----------
     graph
         A `Workflow`, or any LangGraph `StateGraph` or compiled graph.
     db
-        The database file, or a `SqliteCheckpointer`. Checkpoints, ledger and effects are kept in it.
+        The database: a path, ``sqlite:///path``, ``postgresql://…``, or a checkpointer of it. Checkpoints, ledger
+        and effects are kept in it.
     store
         LangGraph's long-term store, given to the nodes.
     on_event
@@ -59,7 +59,7 @@ class Runner:
     def __init__(
         self,
         graph: Any,
-        db: str | os.PathLike[str] | SqliteCheckpointer = "runs.db",
+        db: str | os.PathLike[str] | AnyDatabase | Checkpointer = "runs.db",
         store: Any = None,
         *,
         on_event: Listener | tuple[Listener, ...] = (),
@@ -70,7 +70,7 @@ class Runner:
         self.report = validate(graph)
         self.target = target
         self.store = store
-        self.checkpointer = db if isinstance(db, SqliteCheckpointer) else SqliteCheckpointer(Path(db))
+        self.checkpointer = open_checkpointer(db)
         self.ledger = Ledger(self.checkpointer.database, self.checkpointer.serde)
         self.graph = self._compiled(graph, store)
         self.is_ours = KERNEL in self.graph.channels

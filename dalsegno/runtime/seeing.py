@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer, Ledger, open_checkpointer
 from dalsegno.errors import DalsegnoError
 from dalsegno.graphs.checking import spec_of
 from dalsegno.nodes.secrets import Secrets
@@ -39,7 +38,7 @@ class Seeing:
         try:
             self._runner = Runner(graph, db=db)
         except DalsegnoError:  # it has errors now; its runs can be looked at all the same
-            self._checkpointer = SqliteCheckpointer(Path(db))
+            self._checkpointer: Checkpointer = open_checkpointer(db)
             self._ledger = Ledger(self._checkpointer.database, self._checkpointer.serde)
         else:
             self._checkpointer, self._ledger = self._runner.checkpointer, self._runner.ledger

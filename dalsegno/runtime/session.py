@@ -281,6 +281,7 @@ class _Fenced:
                 f"under the key {key}."
             )
         with session.ledger.database.transaction():
+            session.ledger.database.lock(thread)
             if not holds(session.ledger, thread, session.lease.token):
                 raise ThreadBusy(
                     f"Thread {thread!r} was taken over by another process: the result of the effect "

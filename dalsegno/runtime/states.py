@@ -11,7 +11,7 @@ from dalsegno.nodes.secrets import Secrets
 from dalsegno.viz.overlay import StateAt
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import RunRecord, SqliteCheckpointer
+    from dalsegno.checkpoints import Checkpointer, RunRecord
 
 MOST_CHARACTERS = 2000
 """Of one line of a value; what is longer is cut, and says so."""
@@ -21,7 +21,7 @@ _OURS = ("__", "branch:to:", "join:", "dalsegno")
 
 
 def states_of(
-    checkpointer: SqliteCheckpointer, run: RunRecord, secrets: Secrets | None = None, *, limit: int = 2000
+    checkpointer: Checkpointer, run: RunRecord, secrets: Secrets | None = None, *, limit: int = 2000
 ) -> tuple[StateAt, ...]:
     """The states of the outermost workflow, from the run's input on; at most the last `limit`.
 

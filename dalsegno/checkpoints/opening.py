@@ -1,0 +1,141 @@
+"""A database by its name: a path, ``sqlite:///path``, or ``postgresql://…``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from dalsegno.errors import CheckpointError, did_you_mean
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+    from dalsegno.checkpoints.checkpointer import Checkpointer
+    from dalsegno.checkpoints.interface import AnyDatabase
+    from dalsegno.checkpoints.strict import Allowed
+
+Named = str | os.PathLike[str]
+"""How a database is named."""
+
+CONNECTIONS = 10
+"""Connections to a server that one process has at most, where nothing else is said."""
+
+_LINGER = 0.002
+_SERVERS = ("postgresql", "postgres")
+_SCHEMES = ("sqlite", *_SERVERS)
+
+
+def is_server(db: Named) -> bool:
+    """Whether that names a database on a server, which other machines reach too.
+
+    >>> is_server("postgresql://localhost/runs"), is_server("sqlite:///runs.db"), is_server("runs.db")
+    (True, False, False)
+    """
+    return _scheme(db) in _SERVERS
+
+
+def file_of(db: Named) -> str:
+    """The path of a SQLite database, from ``sqlite:///path`` (``sqlite:////absolute/path``) or from itself.
+
+    >>> file_of("sqlite:///runs.db"), file_of("sqlite:////var/runs.db"), file_of("runs.db")
+    ('runs.db', '/var/runs.db', 'runs.db')
+
+    Raises
+    ------
+    CheckpointError
+        It is the URL of something else.
+    """
+    named, scheme = os.fspath(db), _scheme(db)
+    if scheme is None:
+        return named
+    if scheme != "sqlite":
+        raise CheckpointError(
+            f"`{named.split('@')[-1]}` names no database we know{did_you_mean(scheme, _SCHEMES) or '.'} "
+            "It is a path, sqlite:///path, or postgresql://user@host/database.",
+            path=named,
+        )
+    parts = urlsplit(named)
+    path = unquote(parts.path).removeprefix("/")
+    if parts.netloc or not path or parts.query:
+        raise CheckpointError(
+            f"`{named}` is not how a SQLite file is named: sqlite:///runs.db is one in this folder, "
+            "sqlite:////var/lib/runs.db one by its full path.",
+            path=named,
+        )
+    return path
+
+
+def open_database(
+    db: Named | AnyDatabase,
+    *,
+    profile: Literal["durable", "fast"] = "durable",
+    timeout: float = 30.0,
+    linger: float = 0.0,
+    connections: int = CONNECTIONS,
+) -> AnyDatabase:
+    """The database of that name; nothing is opened before its first use.
+
+    Parameters
+    ----------
+    db
+        A path, ``sqlite:///path``, ``postgresql://user:password@host/database``, or a database, which is given back.
+    profile
+        ``"durable"`` (a commit survives power loss), or ``"fast"`` (it survives a kill).
+    timeout
+        Seconds to wait for others, and for a server to be there, before `DatabaseUnavailable`.
+    linger
+        Seconds that the writes of a task may wait for company in one commit.
+    connections
+        How many connections to a server this process has at most.
+
+    Raises
+    ------
+    CheckpointError
+        It is the URL of something else.
+    MissingExtra
+        It is on PostgreSQL, and what speaks to that is not installed.
+    """
+    if not isinstance(db, (str, os.PathLike)):
+        return db
+    if is_server(db):
+        from dalsegno.checkpoints.postgres import PostgresDatabase
+
+        return PostgresDatabase(os.fspath(db), profile=profile, timeout=timeout, connections=connections)
+    from dalsegno.checkpoints.database import Database
+
+    return Database(file_of(db), profile=profile, timeout=timeout, linger=linger)
+
+
+def open_checkpointer(
+    db: Named | AnyDatabase | Checkpointer,
+    *,
+    allow: Iterable[Allowed] = (),
+    serde: SerializerProtocol | None = None,
+    connections: int = CONNECTIONS,
+) -> Checkpointer:
+    """The checkpointer of the database of that name; a checkpointer is given back as it is.
+
+    `allow` and `serde` are those of `SqliteCheckpointer`; the other parameters and what is raised as in
+    `open_database`.
+    """
+    from dalsegno.checkpoints.checkpointer import Checkpointer
+    from dalsegno.checkpoints.database import Database
+
+    if isinstance(db, Checkpointer):
+        return db
+    database: Any = open_database(db, linger=_LINGER, connections=connections)
+    if isinstance(database, Database):
+        from dalsegno.checkpoints.sqlite import SqliteCheckpointer
+
+        return SqliteCheckpointer(database, allow=allow, serde=serde)
+    from dalsegno.checkpoints.postgres import PostgresCheckpointer
+
+    return PostgresCheckpointer(database, allow=allow, serde=serde)
+
+
+def _scheme(db: Named) -> str | None:
+    """What stands before ``://``; None where it is a path."""
+    scheme, found, _ = os.fspath(db).partition("://")
+    return scheme.lower() if found and scheme.isalnum() else None
