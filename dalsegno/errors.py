@@ -5,6 +5,7 @@
     DalsegnoError
     ├── DefinitionError            a workflow cannot be meant as it is written
     │   ├── WorkflowInvalid        the check found errors (.report)
+    │   ├── DocumentInvalid        a workflow document cannot be read, or be meant (.file, .line, .column, .field)
     │   └── TargetNotLoaded        path.py:name leads to no workflow (.target, .reason)
     ├── RunError                   a run cannot start, or cannot go on
     │   ├── InputInvalid           the input does not fit the state (.key, .expected)
@@ -30,6 +31,8 @@
     │   └── AttemptAbandoned       goes on although its time is over: it is given nothing more
     ├── PlayerError                what an agent, a tool, a remote agent or a human could not do (.node)
     │   ├── FieldMissing           the state lacks what it needs (.field)
+    │   ├── ReferenceNotFound      a reference of a document leads to nothing (.reference)
+    │   ├── ValueUnfit             what a reference led to cannot be used where it stands (.text, .expected, .got)
     │   ├── AnswerInvalid          what was answered does not fit, to the last (.said, .problem, .asked)
     │   ├── ToolFailed             a tool cannot do what it was asked (.tool, .problem)
     │   └── RemoteError            a remote agent did not answer as it should (.agent, .retryable)
@@ -51,6 +54,7 @@
     │   └── TypeNotAllowed         a stored type that may not be read (.thread, .key, .type)
     ├── RenderError                a picture cannot be made (.format)
     ├── CrashTestFailed            a killed run did not come to the same end (.report)
+    ├── AgentNotStarted            a process of `dalsegno agents up` is not well (.agent, .reason, .output)
     ├── ScriptNotFollowed          a scripted model was called otherwise (.reason, .call)
     └── MissingExtra               an optional package is not installed (.extra)
 
@@ -99,6 +103,21 @@ class WorkflowInvalid(DefinitionError):
     """The check found errors; `.report` holds all findings."""
 
     report: Any
+
+
+class DocumentInvalid(DefinitionError):
+    """A workflow document cannot be read, or cannot be meant as it is written.
+
+    `.problems` has all that was found (`dalsegno.graphs.documents.problems.Problem`), in the order of the lines; the
+    other attributes are those of the first: `.file`, `.line` and `.column` from 1, and `.field`, such as
+    ``"steps[0].strategy"``. None where it is not known.
+    """
+
+    file: str | None
+    line: int | None
+    column: int | None
+    field: str | None
+    problems: tuple[Any, ...]
 
 
 class TargetNotLoaded(DefinitionError):
@@ -270,6 +289,26 @@ class FieldMissing(PlayerError):
     field: str
 
 
+class ReferenceNotFound(PlayerError):
+    """A reference of a workflow document leads to nothing; `.reference` is its text, `.known` what there is instead."""
+
+    node: str = ""
+    reference: str
+    known: tuple[str, ...]
+
+
+class ValueUnfit(PlayerError):
+    """What a reference of a workflow document led to cannot be used where it stands.
+
+    `.text` is the reference or the condition, `.expected` and `.got` say of what kind a value can be, and was.
+    """
+
+    node: str = ""
+    text: str
+    expected: str
+    got: str
+
+
 class AnswerInvalid(PlayerError):
     """What was answered does not fit what was asked for, and goes on not fitting.
 
@@ -430,6 +469,14 @@ class CrashTestFailed(DalsegnoError, AssertionError):
     """A killed run did not come to the same end, or there is none to compare with; `.report` says where."""
 
     report: Any
+
+
+class AgentNotStarted(DalsegnoError):
+    """An agent's process could not be started, ended, or is not well in time; `.output` are the last lines it printed."""
+
+    agent: str
+    reason: str
+    output: tuple[str, ...]
 
 
 class ScriptNotFollowed(DalsegnoError, AssertionError):
