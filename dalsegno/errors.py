@@ -52,6 +52,7 @@
     │   ├── DatabaseUnavailable    locked, full, read-only or gone (.path)
     │   ├── NotSerializable        a value that cannot be written (.thread, .key, .type)
     │   └── TypeNotAllowed         a stored type that may not be read (.thread, .key, .type)
+    ├── RequestRefused             the service does not do what a request asks (.status, .kind, .field, .retry_after)
     ├── RenderError                a picture cannot be made (.format)
     ├── CrashTestFailed            a killed run did not come to the same end (.report)
     ├── AgentNotStarted            a process of `dalsegno agents up` is not well (.agent, .reason, .output)
@@ -457,6 +458,19 @@ class TypeNotAllowed(CheckpointError):
     thread: str | None
     key: str
     type: str
+
+
+class RequestRefused(DalsegnoError):
+    """The HTTP service does not do what a request asks for.
+
+    `.status` is the HTTP status, `.kind` a word for it, `.field` what in the request it is about, `.retry_after` the
+    seconds after which it may be asked again.
+    """
+
+    status: int
+    kind: str
+    field: str | None
+    retry_after: int | None
 
 
 class RenderError(DalsegnoError):
