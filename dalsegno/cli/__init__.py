@@ -12,7 +12,7 @@ import typer
 
 COMMANDS = (
     "new", "patterns", "check", "rule", "draw", "run", "resume", "runs", "show", "history", "diff", "fork", "cancel",
-    "delete", "db", "demo",
+    "delete", "db", "agents", "demo",
 )  # fmt: skip
 """Every command, in the order of the help: the function `command`, or the `group`, of the file of its name."""
 

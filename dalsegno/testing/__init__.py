@@ -1,10 +1,12 @@
-"""Testing workflows: the crash kit kills a run, resumes it, and compares; scripted models answer what a test says."""
+"""Testing workflows: the crash kit kills a run, resumes it, and compares; scripted models answer what a test says; the
+agents of a registry are started as processes of this machine."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dalsegno.testing.agents import LocalAgents
     from dalsegno.testing.crash import crash_test
     from dalsegno.testing.kills import Kill
     from dalsegno.testing.report import CrashPoint, CrashReport
@@ -20,6 +22,7 @@ __all__ = [
     "Cut",
     "HttpError",
     "Kill",
+    "LocalAgents",
     "Malformed",
     "Reply",
     "Request",
@@ -35,6 +38,7 @@ _MODULES = {
     "Cut": "scripted_entries",
     "HttpError": "scripted_entries",
     "Kill": "kills",
+    "LocalAgents": "agents",
     "Malformed": "scripted_entries",
     "Reply": "scripted_entries",
     "Request": "scripted_server",

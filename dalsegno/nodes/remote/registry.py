@@ -35,7 +35,9 @@ class Registry:
             method: brief        # jsonrpc; else the skill's name
 
     The agents of a skill are asked in turns. One that fails is left out for `cooldown` seconds. A registry that cannot
-    be read any more stays as it was last known, and the run tells so (`PolicyActed`, policy ``"registry"``).
+    be read any more stays as it was last known, and the run tells so (`PolicyActed`, policy ``"registry"``). An entry
+    may also say how the agent's process is started (`command`, `health`, `env`; `dalsegno agents up` goes by them):
+    who only asks does not read that.
 
     Parameters
     ----------
@@ -200,6 +202,11 @@ def agents_in(text: str, name: str) -> tuple[Agent, ...]:
     DefinitionError
         It is no registry.
     """
+    return tuple(_agent(entry, place) for place, entry in enumerate(entries_in(text), 1))
+
+
+def entries_in(text: str) -> list[Any]:
+    """What a registry's text lists, as it stands there. Raises as `agents_in` does."""
     import yaml
 
     try:
@@ -209,7 +216,7 @@ def agents_in(text: str, name: str) -> tuple[Agent, ...]:
     listed = document.get("agents") if isinstance(document, dict) else document
     if not isinstance(listed, list):
         raise DefinitionError("it has no list `agents`")
-    return tuple(_agent(entry, place) for place, entry in enumerate(listed, 1))
+    return listed
 
 
 def _agent(entry: Any, place: int) -> Agent:
