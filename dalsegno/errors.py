@@ -57,6 +57,7 @@
     ├── CrashTestFailed            a killed run did not come to the same end (.report)
     ├── AgentNotStarted            a process of `dalsegno agents up` is not well (.agent, .reason, .output)
     ├── ScriptNotFollowed          a scripted model was called otherwise (.reason, .call)
+    ├── EngineUnavailable          the engine that hands runs to workers does not answer (.engine)
     └── MissingExtra               an optional package is not installed (.extra)
 
 A message says what happened, where, and what to do next. Data is in attributes, so that nobody
@@ -506,6 +507,12 @@ class ScriptNotFollowed(DalsegnoError, AssertionError):
     tool: str | None = None
     argument: str | None = None
     expected: str | None = None
+
+
+class EngineUnavailable(DalsegnoError):
+    """The engine that hands runs to workers does not answer, or could not be started; `.engine` is its address."""
+
+    engine: str
 
 
 class MissingExtra(DalsegnoError):
