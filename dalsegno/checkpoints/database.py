@@ -8,13 +8,14 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome, Queue, worse
 from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints.interface import Upkeep
 
 Profile = Literal["durable", "fast"]
+
+_DONE: Outcome = "done"
 
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
@@ -88,7 +91,7 @@ class Database:
         self._opened_identity: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
-        self._queue: list[tuple[frozenset[str], str, Sequence[Any]]] = []
+        self._queue = Queue()
         self._group = GroupCommit(self._lock, self._write_all, linger)
         self._data_version: int | None = None
         self._warned = False
@@ -99,13 +102,16 @@ class Database:
         return f"Database({self.path!r}, profile={self.profile!r})"
 
     @contextlib.contextmanager
-    def transaction(self, task: str | Collection[str] | None = None) -> Iterator[sqlite3.Connection]:
+    def transaction(
+        self, task: str | Collection[str] | Mapping[str, Outcome] | None = None
+    ) -> Iterator[sqlite3.Connection]:
         """All or nothing: what is executed inside, and what was enlisted, in one commit.
 
-        `task` says whose writes these are: what was enlisted for those tasks, or for all tasks of a
-        checkpoint, goes with them. Used inside another one it joins it.
+        `task` says whose writes these are, and what they say of it: what was enlisted for those tasks, or for all
+        tasks of a checkpoint, goes with them. Used inside another one it joins it.
         """
-        tasks = {task} if isinstance(task, str) else set(task or ())
+        named = (task,) if isinstance(task, str) else task or ()
+        outcomes = named if isinstance(named, Mapping) else dict.fromkeys(named, _DONE)
         with self._lock:
             if self._group and not self._depth:
                 self._group.drain()
@@ -131,9 +137,10 @@ class Database:
                     yield connection
                     if self._doomed is not None:
                         raise self._doomed
-                    due = [one for one in self._queue if not one[0] or one[0] & tasks]
-                    for _, sql, parameters in due:
-                        connection.execute(sql, parameters)
+                    due = self._queue.due(outcomes)
+                    for _, one in due:
+                        if (parameters := one.given(outcomes)) is not None:
+                            connection.execute(one.sql, parameters)
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:
@@ -141,8 +148,8 @@ class Database:
                     raise
                 finally:
                     self._depth, self._doomed = 0, None
-            for one in due:
-                self._queue.remove(one)
+            if due:
+                self._queue.remove([number for number, _ in due])
             self.commits += 1
             self._commits_here += 1
             for listener in self.on_commit:
@@ -179,18 +186,41 @@ class Database:
 
     def _write_all(self, jobs: Sequence[Job]) -> None:
         company: Company = {}
-        tasks = [job.task for job in jobs if job.task is not None]
-        with self.transaction(task=tasks) as connection:
+        outcomes: dict[str, Outcome] = {}
+        for job in jobs:
+            if job.task is not None:
+                outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
+        with self.transaction(task=outcomes) as connection:
             for job in jobs:
                 job.write(connection, company)
 
-    def enlist(self, sql: str, parameters: Sequence[Any] = (), *, tasks: Collection[str] = ()) -> None:
+    def enlist(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        *,
+        tasks: Collection[str] = (),
+        instead: Instead | None = None,
+        owner: Hashable = None,
+        slot: Hashable = None,
+    ) -> None:
         """Have a statement executed with the next commit, or with the first that is one of those tasks'.
 
-        A task is named by its id, and all tasks of a superstep by the id of the checkpoint they run on. It is
-        kept if that commit fails, and forgotten if it never comes.
+        A task is named by its id, and all tasks of a superstep by the id of the checkpoint they run on: the task's
+        own comes first. `instead` is for what is true of a task that is done: of one that is not it gives the
+        parameters to execute the statement with. `owner` is who may give it up, and `slot` names what can be true
+        once only. It is kept if its commit fails.
         """
-        self._queue.append((frozenset(tasks), sql, parameters))
+        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot))
+
+    def give_up(self, owner: Hashable) -> None:
+        """Have what an owner enlisted for tasks executed with the next commit, as of tasks that are not done: they
+        will write nothing more."""
+        self._queue.give_up(owner)
+
+    def forget(self, owner: Hashable) -> None:
+        """Forget what an owner enlisted: it is not the owner's to say any more."""
+        self._queue.forget(owner)
 
     @property
     def url(self) -> str:
@@ -217,7 +247,7 @@ class Database:
             if self._group and not self._depth:
                 self._group.drain()
         self._group.raise_parked()
-        if any(not tasks for tasks, _, _ in self._queue):
+        if self._queue.is_due:
             with self.transaction():
                 pass
 
@@ -347,7 +377,7 @@ class Database:
         self._lock = threading.RLock()
         self._held_for_fork = False
         self._depth, self._doomed = 0, None
-        self._queue = []  # the parent's to commit
+        self._queue = Queue()  # what was in it is the parent's to commit
         self._group = GroupCommit(self._lock, self._write_all, self.linger)
         if self._connection is not None:  # forked inside a transaction, or in memory only
             _make_immortal(self._connection)

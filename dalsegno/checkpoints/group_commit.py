@@ -16,6 +16,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.enlisting import Outcome
 
 _IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
 
@@ -25,15 +26,16 @@ Company = dict[Any, Any]
 
 class Job:
     """Something to be written. `place` is whose it is, `task` whose journal rows go with it: a task's, or those of
-    all tasks of the checkpoint with that id."""
+    all tasks of the checkpoint with that id; `outcome` what it says of that task."""
 
-    __slots__ = ("done", "due", "error", "place", "task")
+    __slots__ = ("done", "due", "error", "outcome", "place", "task")
     order = 0
     """Jobs of a lower number are written first, in one transaction."""
 
-    def __init__(self, place: Hashable, task: str | None = None) -> None:
+    def __init__(self, place: Hashable, task: str | None = None, outcome: Outcome = "done") -> None:
         self.place = place
         self.task = task
+        self.outcome: Outcome = outcome
         self.due = 0.0
         self.done = False
         self.error: BaseException | None = None

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
+from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.records import ExecutionRecord
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_WHY = {
+    "given up": (
+        "CancelledError",
+        "It was done when nobody waited for it any more: its result was not taken.",
+    ),
+    "failed": (
+        "ResultNotTaken",
+        "It was done, and what came behind it raised, as a router: its result was not taken.",
+    ),
+}
 
 _EXECUTION = (
     "run_id", "superstep", "node", "occurrence", "index", "attempt", "status", "started_at", "seconds",
@@ -74,12 +87,16 @@ class Journal:
 
     # --- executions ---
 
-    def journal(self, record: ExecutionRecord, *, tasks: Collection[str] = ()) -> None:
+    def journal(
+        self, record: ExecutionRecord, *, tasks: Collection[str] = (), owner: Hashable = None
+    ) -> None:
         """Note a node execution in the commit of its task's writes, or of the checkpoint that holds them: it
         costs none of its own, and is there only if they are.
 
         `tasks` are the task's id and that of the checkpoint it ran on; without them it goes with the next
-        commit, whoever makes it.
+        commit, whoever makes it. An execution that is ``done`` is noted so only with the result of its task: where
+        that failed after it, or was given up beside another one's failure, the execution's result was not taken,
+        and it is noted as what became of the task. `owner` is whose it is, for `Database.give_up`.
         """
         row = (
             record.run_id, record.superstep, record.node, record.occurrence, record.index, record.attempt,
@@ -87,11 +104,16 @@ class Journal:
             values.dump_json([list(way) for way in record.targets], thread=record.run_id, key="targets"),
             values.dump_json(record.error, thread=record.run_id, key="error"),
         )  # fmt: skip
+        is_result = record.status == "done" and bool(tasks)
+        is_node = record.occurrence != 0  # else it is a router's decision, of which a node may have several
         self.database.enlist(
             "INSERT INTO executions (run_id, superstep, node, occurrence, idx, attempt, status, started_at, "
             "seconds, targets, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
             tasks=tasks,
+            instead=partial(_not_taken, row) if is_result else None,
+            owner=owner,
+            slot=(*row[:5], *tasks) if is_result and is_node else None,
         )
 
     def executions(self, run_id: str) -> list[ExecutionRecord]:
@@ -122,6 +144,16 @@ class Journal:
         if plain and hasattr(self.serde, "loads_plain"):
             return self.serde.loads_plain((kind, blob))
         return values.load(self.serde, kind, blob, thread=thread, key=key)
+
+
+def _not_taken(row: tuple[Any, ...], outcome: Outcome) -> tuple[Any, ...] | None:
+    """The row of an execution that was done and whose task was not; none of a decision that so was not taken."""
+    if row[3] == 0:
+        return None
+    if outcome == "interrupted":
+        return (*row[:6], outcome, *row[7:9], "[]", None)
+    kind, message = _WHY[outcome]
+    return (*row[:6], "failed", *row[7:9], "[]", json.dumps({"type": kind, "message": message}))
 
 
 def _execution(row: tuple[Any, ...]) -> ExecutionRecord:

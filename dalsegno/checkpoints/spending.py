@@ -28,4 +28,5 @@ def keep_usage(
             lease.token,
         ),
         tasks=tasks,
+        owner=lease.token,
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -18,12 +19,13 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.types import ERROR
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 
 from dalsegno.checkpoints import pending, rows, threads, values
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.checkpointer import Checkpointer
 from dalsegno.checkpoints.database import Database, Profile
+from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
@@ -152,7 +154,8 @@ class SqliteCheckpointer(Checkpointer):
                 dumped = values.dump(self.serde, value, thread=thread, key=channel)
                 kept.append((task_path, index, channel, *dumped))
         token = token_of(config, self.database, thread)
-        job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept, token)
+        outcome = _outcome(writes, failed)
+        job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept, token, outcome)
         self.database.commit(job, soon=channels.isdisjoint(WRITES_IDX_MAP))
 
     # --- reading ---
@@ -274,6 +277,17 @@ class SqliteCheckpointer(Checkpointer):
                     with damage_named(str(thread), "checkpoints"):
                         threads.prune(connection, str(thread))
 
+
+
+def _outcome(writes: Sequence[tuple[str, Any]], failed: bool) -> Outcome | None:
+    """What these writes say of their task, None where they only prepare it."""
+    told = dict(writes)
+    if failed:
+        # LangGraph's word for a task that it stopped waiting for beside another one's failure.
+        return "given up" if isinstance(told[ERROR], asyncio.CancelledError) else "failed"
+    if INTERRUPT in told:
+        return "interrupted"
+    return None if told.keys() == {RESUME} else "done"
 
 
 def _place(config: RunnableConfig) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.cache import Cache, Entry
 from dalsegno.checkpoints.differences import Change, Kept, change
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.group_commit import Company, Job
@@ -167,9 +168,12 @@ class PutCheckpoint(Job):
 
 
 class PutWrites(Job):
-    """Stores what a task wrote. After the checkpoints of the same transaction: it often is part of them."""
+    """Stores what a task wrote. After the checkpoints of the same transaction: it often is part of them.
 
-    __slots__ = ("_checkpoint", "_place", "_token", "_writes")
+    `outcome` is what the writes say of the task, None where they say nothing yet.
+    """
+
+    __slots__ = ("_checkpoint", "_place", "_task", "_token", "_writes")
     order = 1
 
     def __init__(
@@ -179,21 +183,22 @@ class PutWrites(Job):
         task: str,
         writes: Sequence[pending.Write],
         token: str | None = None,
+        outcome: Outcome | None = "done",
     ) -> None:
-        super().__init__(place, task)
+        super().__init__(place, task if outcome is not None else None, outcome or "done")
+        self._task = task
         self._token = token
         self._place = place
         self._checkpoint = checkpoint_id
         self._writes = writes
 
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
-        assert self.task is not None
         place = company.get(("held", self._place, self._token))
         if place is None:
             place, _ = _arrive(connection, self._place, None, self._token, company)
         shared = company.get((self._place, self._checkpoint), ())
         checkpoint = shorten(self._checkpoint)
-        pending.store(connection, place, checkpoint, shorten(self.task), self._writes, shared)
+        pending.store(connection, place, checkpoint, shorten(self._task), self._writes, shared)
 
 
 def place_of(connection: sqlite3.Connection, place: Place, company: Company) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langgraph.types import Command
 
 from dalsegno.graphs.calling import Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
@@ -52,7 +53,7 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
         if meter is not None:
             METER.reset(meter)
     if context is not None:
-        _tell(context, kernel, entry)
+        _tell(context, kernel, entry, parts)
     return result
 
 
@@ -82,7 +83,7 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
         if meter is not None:
             METER.reset(meter)
     if context is not None:
-        _tell(context, kernel, entry)
+        _tell(context, kernel, entry, parts)
     return result
 
 
@@ -112,7 +113,9 @@ def _answered(kernel: NodeKernel, entry: Entry, output: Any) -> list[Any]:
     return kernel.checked(output)
 
 
-def _tell(context: RunContext, kernel: NodeKernel, entry: Entry) -> None:
+def _tell(context: RunContext, kernel: NodeKernel, entry: Entry, parts: Sequence[Any]) -> None:
+    if any(isinstance(part, Command) and part.graph is not None for part in parts):
+        entry.execution.left_to = CURRENT.get()
     context.finished(entry.execution, entry.superstep, [*map(Taken, kernel.static), *entry.taken])
 
 

@@ -90,7 +90,8 @@ class Execution:
     certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     A call of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own,
-    all the rest is that of the `whole`. `argument` is what the node was called with.
+    all the rest is that of the `whole`. `argument` is what the node was called with. `left_to` is the execution around
+    it that commits what it wrote, where it left its graph by a `Command` to the parent.
     """
 
     run_id: str | None
@@ -127,6 +128,7 @@ class Execution:
         """The execution of the node, also in a call inside of it."""
         return self if self.part_of is None else self.part_of.whole
 
+    left_to: Execution | None = field(default=None, repr=False)
     @property
     def is_given_up(self) -> bool:
         """Whether nobody waits for it any more, or for what it is a part of."""
@@ -140,7 +142,8 @@ class Execution:
     @property
     def tasks(self) -> tuple[str, ...]:
         """The names under which its writes may be committed: its own, and that of its superstep."""
-        return tuple(name for name in (self.task_id, self.checkpoint_id) if name)
+        keeper = self if self.left_to is None else self.left_to
+        return tuple(name for name in (keeper.task_id, keeper.checkpoint_id) if name)
 
     @property
     def number(self) -> int | str:

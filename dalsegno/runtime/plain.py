@@ -79,9 +79,9 @@ class _Watched(Runnable[Any, Any]):
         try:
             return self.bound.invoke(input, config, **kwargs)
         except ParentCommand:
-            context.finished(execution, superstep, ())
-            raise
+            raise  # it is done when the node that takes the command is
         except BaseException as error:
+            _close(context, config)
             context.failed(execution, superstep, error)
             raise
         finally:
@@ -95,9 +95,9 @@ class _Watched(Runnable[Any, Any]):
         try:
             return await self.bound.ainvoke(input, config, **kwargs)
         except ParentCommand:
-            context.finished(execution, superstep, ())
-            raise
+            raise  # it is done when the node that takes the command is
         except BaseException as error:
+            _close(context, config)
             context.failed(execution, superstep, error)
             raise
         finally:
@@ -105,13 +105,21 @@ class _Watched(Runnable[Any, Any]):
 
 
 class _Routed(Runnable[Any, Any]):
-    """Comes after a node's routers: only then is it done, for LangGraph runs it again when a router raises."""
+    """Comes after a node's routers: only then is it done, for LangGraph runs it again when a router raises.
+
+    So are those inside of it that have left their graph by a `Command` to this one: nothing else commits them.
+    """
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context = config["configurable"].get(CONTEXT) if config else None
         if context is not None and config is not None:
-            ended = context.open.pop(_task(config), None)
+            task = _task(config)
+            ended = context.open.pop(task, None)
             if ended is not None:
+                for inner in [name for name in context.open if name.startswith(f"{task}|")]:
+                    execution, superstep = context.open.pop(inner)
+                    execution.left_to = ended[0]
+                    context.finished(execution, superstep, ())
                 context.finished(*ended, ())
         return input
 
@@ -133,6 +141,11 @@ def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
     context.open[_task(config)] = (execution, superstep)
     context.started(execution, superstep)
     return context, execution, superstep
+
+
+def _close(context: Any, config: Any) -> None:
+    """Its execution is not under way any more, and was not done."""
+    context.open.pop(_task(config), None)
 
 
 def _task(config: Mapping[str, Any]) -> str:

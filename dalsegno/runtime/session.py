@@ -29,6 +29,7 @@ from dalsegno.runtime.events import (
     NodeStarted,
     PolicyActed,
 )
+    RunFinished,
 
 LOOK = 0.02
 """Seconds between two looks at whether the run was cancelled, when a node begins or ends: a look is a read."""
@@ -86,6 +87,7 @@ class Session:
         self._lock = threading.Lock()
 
     @property
+        self._over = False
     def effects(self) -> Effects:
         return self._effects
 
@@ -163,7 +165,9 @@ class Session:
             started_at=self.clock(),
             targets=[(t.target, t.label, t.counter) for t in taken],
         )
-        self.ledger.journal(record, tasks=tasks)
+        with self._lock:
+            if not self._over:
+                self.ledger.journal(record, tasks=tasks, owner=self.lease.token)
 
     def failure_of(self, error: BaseException) -> Execution | None:
         """The execution in which that error was raised; the first that failed if it is another."""
@@ -196,7 +200,9 @@ class Session:
         return bool(self._listeners)
 
     def tell(self, event: Event) -> None:
-        """Hand an event to every listener."""
+        """Hand an event to every listener; none of what goes on in some thread after the turn."""
+        if self._over and not isinstance(event, RunFinished):
+            return
         for listener in self._listeners:
             listener(event)
 
@@ -231,25 +237,37 @@ class Session:
         taken: Sequence[Taken] = (),
         error: dict[str, str] | None = None,
     ) -> None:
-        self.ledger.journal(
-            ExecutionRecord(
-                run_id=self.run_id,
-                superstep=superstep,
-                node=execution.node,
-                occurrence=execution.number,
-                index=execution.index,
-                attempt=execution.attempt,
-                status=status,
-                started_at=began,
-                seconds=seconds,
-                targets=[(t.target, t.label, t.counter) for t in taken],
-                error=error,
-            ),
-            tasks=execution.tasks,
+        record = ExecutionRecord(
+            run_id=self.run_id,
+            superstep=superstep,
+            node=execution.node,
+            occurrence=execution.number,
+            index=execution.index,
+            attempt=execution.attempt,
+            status=status,
+            started_at=began,
+            seconds=seconds,
+            targets=[(t.target, t.label, t.counter) for t in taken],
+            error=error,
         )
-        if self._account.version != self._kept:  # in the same commit as the node's writes
-            self._kept = self._account.version
-            keep_usage(self.ledger, self.lease, self.usage(), tasks=execution.tasks)
+        version = self._account.version
+        usage = self.usage() if version != self._kept else None
+        with self._lock:
+            if self._over:
+                return
+            self.ledger.journal(record, tasks=execution.tasks, owner=self.lease.token)
+            if usage is not None:  # in the same commit as the node's writes
+                self._kept = version
+                keep_usage(self.ledger, self.lease, usage, tasks=execution.tasks)
+
+    def end(self) -> None:
+        """The turn is over: no task writes anything more, and what still ends in some thread is not heard.
+
+        What was done and not committed is journalled as given up, with the record of how the turn ended.
+        """
+        with self._lock:
+            self._over = True
+            self.ledger.database.give_up(self.lease.token)
 
     def _reserved(self) -> None:
         """A model is about to be called: where calls are limited, a crash during the call forgets none."""

@@ -94,15 +94,12 @@ def failed_and_resumed(
             assert result.error is not None
             assert result.error["message"] == "the line was cut"
             result = answered(runner, runner.resume("t"), case)
-        if not any(node.is_async for node in flow.spec.nodes.values()):
-            # In an event loop LangGraph gives up what runs beside a failure. A function in a thread goes on all the
-            # same, is journalled when it is done, and is executed again, for its result was not taken.
-            executions = Counter(
-                (record.node, record.occurrence, record.index)
-                for record in runner.ledger.executions(result.run_id)
-                if record.status == "done"
-            )
-            assert max(executions.values()) == 1, "something that was committed was done again"
+        executions = Counter(
+            (record.node, record.occurrence, record.index)
+            for record in runner.ledger.executions(result.run_id)
+            if record.status == "done"
+        )
+        assert max(executions.values()) == 1, "something that was committed was done again"
     return result, failing.failed
 
 

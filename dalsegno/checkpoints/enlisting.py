@@ -1,0 +1,131 @@
+"""Statements that wait for a commit which says that they are true: a task's, or that of its superstep."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Outcome = Literal["done", "failed", "interrupted", "given up"]
+"""What a task's writes say of it: only those of one that is ``done`` are a result."""
+
+Instead = Callable[[Outcome], Sequence[Any] | None]
+"""Gives the parameters for a task that is not done; None where nothing is to be executed then."""
+
+_WORSE: Mapping[Outcome, int] = {"done": 0, "interrupted": 1, "given up": 2, "failed": 3}
+
+
+def worse(one: Outcome, other: Outcome | None) -> Outcome:
+    """Of two outcomes of one task the one that counts."""
+    return one if other is None or _WORSE[one] > _WORSE[other] else other
+
+
+@dataclass(frozen=True, slots=True)
+class Enlisted:
+    """One statement.
+
+    `tasks` are the names of the commits it goes with, none of them for the next one. `instead` is asked where the
+    first of them is not done. `owner` is whose it is, `slot` what only one of an owner's can be true of.
+    """
+
+    sql: str
+    parameters: Sequence[Any]
+    tasks: tuple[str, ...] = ()
+    instead: Instead | None = None
+    owner: Hashable = None
+    slot: Hashable = None
+
+    def given(self, outcomes: Mapping[str, Outcome]) -> Sequence[Any] | None:
+        """The parameters to execute it with, None where it is not true."""
+        if self.instead is None or not self.tasks:
+            return self.parameters
+        outcome = outcomes.get(self.tasks[0], "done")
+        return self.parameters if outcome == "done" else self.instead(outcome)
+
+
+@dataclass(slots=True)
+class Queue:
+    """What waits, in the order in which it was enlisted. Used from any thread."""
+
+    _numbered: dict[int, Enlisted] = field(default_factory=dict)
+    _by_name: dict[str | None, set[int]] = field(default_factory=dict)
+    _by_slot: dict[Hashable, int] = field(default_factory=dict)
+    _next: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        return len(self._numbered)
+
+    def add(self, one: Enlisted) -> None:
+        """Have a statement wait. One in the same slot was not true: its task was begun again before it was kept."""
+        with self._lock:
+            slot = None if one.slot is None else (one.owner, one.slot)
+            before = self._by_slot.get(slot) if slot is not None else None
+            if before is not None:
+                self._give_up(before, self._numbered[before].tasks)
+            self._next += 1
+            self._put(self._next, one)
+            if slot is not None:
+                self._by_slot[slot] = self._next
+
+    def due(self, names: Iterable[str]) -> list[tuple[int, Enlisted]]:
+        """What goes with a commit of those names, and what goes with any."""
+        with self._lock:
+            if not self._numbered:
+                return []
+            found = set(self._by_name.get(None, ()))
+            for name in names:
+                found |= self._by_name.get(name, frozenset())
+            return [(number, self._numbered[number]) for number in sorted(found)]
+
+    @property
+    def is_due(self) -> bool:
+        """Whether anything goes with any commit."""
+        return None in self._by_name
+
+    def remove(self, numbers: Collection[int]) -> None:
+        """Forget what was executed."""
+        with self._lock:
+            for number in numbers:
+                self._remove(number)
+
+    def give_up(self, owner: Hashable) -> None:
+        """No task of an owner's is kept any more: what waits for one goes with the next commit, as of one given up."""
+        with self._lock:
+            for number, one in list(self._numbered.items()):
+                if one.owner == owner and one.tasks:
+                    self._give_up(number, ())
+
+    def forget(self, owner: Hashable) -> None:
+        """Forget everything that is an owner's."""
+        with self._lock:
+            for number, one in list(self._numbered.items()):
+                if one.owner == owner:
+                    self._remove(number)
+
+    def _give_up(self, number: int, tasks: tuple[str, ...]) -> None:
+        one = self._numbered[number]
+        parameters = one.parameters if one.instead is None else one.instead("given up")
+        self._remove(number)
+        if parameters is not None:
+            self._put(number, Enlisted(one.sql, parameters, tasks, None, one.owner))
+
+    def _put(self, number: int, one: Enlisted) -> None:
+        self._numbered[number] = one
+        for name in one.tasks or (None,):
+            self._by_name.setdefault(name, set()).add(number)
+
+    def _remove(self, number: int) -> None:
+        one = self._numbered.pop(number, None)
+        if one is None:
+            return
+        for name in one.tasks or (None,):
+            waiting = self._by_name.get(name)
+            if waiting is not None:
+                waiting.discard(number)
+                if not waiting:
+                    del self._by_name[name]
+        slot = (one.owner, one.slot)
+        if one.slot is not None and self._by_slot.get(slot) == number:
+            del self._by_slot[slot]
