@@ -111,6 +111,7 @@ class Execution:
     refused: BaseException | None = field(default=None, repr=False)
     part_of: Execution | None = field(default=None, repr=False)
     argument: Any = field(default=None, repr=False)
+    left_to: Execution | None = field(default=None, repr=False)
 
     def again(self) -> Execution:
         """The next attempt of the same execution."""
@@ -128,7 +129,6 @@ class Execution:
         """The execution of the node, also in a call inside of it."""
         return self if self.part_of is None else self.part_of.whole
 
-    left_to: Execution | None = field(default=None, repr=False)
     @property
     def is_given_up(self) -> bool:
         """Whether nobody waits for it any more, or for what it is a part of."""

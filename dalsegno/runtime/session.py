@@ -28,8 +28,8 @@ from dalsegno.runtime.events import (
     NodeInterrupted,
     NodeStarted,
     PolicyActed,
-)
     RunFinished,
+)
 
 LOOK = 0.02
 """Seconds between two looks at whether the run was cancelled, when a node begins or ends: a look is a read."""
@@ -85,9 +85,9 @@ class Session:
         self._listeners = tuple(listeners)
         self._started: dict[Execution, float] = {}
         self._lock = threading.Lock()
+        self._over = False
 
     @property
-        self._over = False
     def effects(self) -> Effects:
         return self._effects
 
