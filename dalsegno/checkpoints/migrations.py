@@ -133,6 +133,11 @@ _REQUESTS = (
     "CREATE INDEX requests_thread ON requests (thread_id)",
 )
 
+_BREAKERS = (
+    # Circuit breakers that have opened once: since when (NULL: closed again), and when that came about, in unix seconds.
+    "CREATE TABLE breakers (key TEXT NOT NULL PRIMARY KEY, opened_at REAL, changed_at REAL NOT NULL)",
+)
+
 _Steps = tuple[str | Callable[[sqlite3.Connection], None], ...]
 
 _STEPS: tuple[tuple[str, _Steps], ...] = (
@@ -142,6 +147,7 @@ _STEPS: tuple[tuple[str, _Steps], ...] = (
     ("0004_room_to_grow", (_add_room,)),
     ("0005_cancel", _CANCEL),
     ("0006_requests", _REQUESTS),
+    ("0007_breakers", _BREAKERS),
 )
 
 VERSION = len(_STEPS)

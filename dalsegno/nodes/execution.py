@@ -24,6 +24,18 @@ class Effects(Protocol):
         ...
 
 
+class Breakers(Protocol):
+    """Where it is kept which circuit breakers are open; the run's database."""
+
+    def breaker_get(self, key: str) -> tuple[float | None, float] | None:
+        """Since when one is open (None: closed), and when that came about, in unix seconds; None: nothing is known."""
+        ...
+
+    def breaker_put(self, key: str, opened_at: float | None, changed_at: float) -> None:
+        """Keep what has become of one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """An edge that was taken: to `target`, for the router's answer `label`, counted as `counter`."""
@@ -45,6 +57,11 @@ class RunContext(Protocol):
     @property
     def effects(self) -> Effects:
         """Where results of effects are kept."""
+        ...
+
+    @property
+    def breakers(self) -> Breakers:
+        """Where it is kept which circuit breakers are open."""
         ...
 
     @property

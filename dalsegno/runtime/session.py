@@ -11,12 +11,13 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.runtime import RunControl
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
+from dalsegno.checkpoints.breakers import KeptBreakers
 from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import BudgetExceeded, CheckpointError, KernelError, ThreadBusy
 from dalsegno.graphs.renaming import today
-from dalsegno.nodes.execution import Effects, Execution, Taken, current_execution
+from dalsegno.nodes.execution import Breakers, Effects, Execution, Taken, current_execution
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
 from dalsegno.nodes.secrets import Secrets
@@ -72,6 +73,7 @@ class Session:
         self.control = RunControl()
         self.cancelled = False
         self._effects = _Fenced(self)
+        self._breakers = KeptBreakers(ledger)
         self.executions = int((spent or {}).get("executions", 0))
         self._account = Account(
             budget, spent, clock=budget.clock if budget is not None else SYSTEM, reserved=self._reserved
@@ -90,6 +92,10 @@ class Session:
     @property
     def effects(self) -> Effects:
         return self._effects
+
+    @property
+    def breakers(self) -> Breakers:
+        return self._breakers
 
     @property
     def account(self) -> Account:

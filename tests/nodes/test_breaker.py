@@ -142,10 +142,11 @@ def test_a_new_process_finds_it_open_in_the_store(wrap: Any, failing: Any, clock
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_nodes_breaker_is_shared_by_runs_and_kept_in_the_graphs_store(
-    tmp_path: Path, failing: Any, clock: ManualClock, is_async: bool
+@pytest.mark.parametrize("store", [InMemoryStore, lambda: None], ids=["store", "database"])
+def test_a_nodes_breaker_is_shared_by_runs_and_kept_in_the_graphs_store_or_in_the_database(
+    tmp_path: Path, failing: Any, clock: ManualClock, is_async: bool, store: Any
 ) -> None:
-    node, store, events = failing(*[ValueError()] * 2, answer={"said": "yes"}), InMemoryStore(), list[Event]()
+    node, store, events = failing(*[ValueError()] * 2, answer={"said": "yes"}), store(), list[Event]()
 
     async def anode(state: State) -> Any:
         return node(state)
@@ -167,6 +168,30 @@ def test_a_nodes_breaker_is_shared_by_runs_and_kept_in_the_graphs_store(
     assert [(e.node, e.what) for e in events if isinstance(e, PolicyActed)] == [
         ("call", what) for what in ("opened", "refused", "refused", "probe", "closed")
     ]
+
+
+def test_processes_on_one_database_see_within_a_second_what_becomes_of_a_breaker(
+    tmp_path: Path, failing: Any, clock: ManualClock
+) -> None:
+    def runner(node: Any) -> Runner:
+        flow = Workflow("calling", State).add_node(
+            "call", lambda s: node(s), breaker=broken(clock, failures=1)
+        )
+        return Runner(flow.add_edge(START, "call").add_edge("call", END), db=tmp_path / "r.db")
+
+    one, other = failing(ValueError(), answer={"said": "yes"}), failing(answer={"said": "yes"})
+    with runner(one) as here, runner(other) as there:  # breakers of their own, as in two processes
+        assert there.run({}).status == "completed"
+        clock.advance(1)
+        assert here.run({}).status == "failed"
+        clock.advance(1)
+        refused = there.run({})
+        assert refused.error is not None
+        assert (refused.error["type"], other.calls) == ("CircuitOpen", 1)
+        clock.advance(30)
+        assert here.run({}).status == "completed"  # its probe
+        assert there.run({}, "t").status == "completed"
+        assert (one.calls, other.calls) == (2, 2)
 
 
 def test_an_async_probe_that_is_cancelled_gives_its_place_back(failing: Any, clock: ManualClock) -> None:

@@ -1,4 +1,4 @@
-"""What breakers, caches and budgets know is known to the next process too, where there is a store."""
+"""What breakers, caches and budgets know is known to the next process too: in the store, or in the run's database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 APP = """
 import json, sys
@@ -47,7 +49,7 @@ else:
 flow.add_edge(START, "work").add_edge("work", END)
 with SqliteStore.from_conn_string("store.db") as store:
     store.setup()
-    with Runner(flow, db="runs.db", store=store) as runner:
+    with Runner(flow, db="runs.db", store=None if sys.argv[4:] else store) as runner:
         if sys.argv[1] != "budget":
             result = runner.run({})
         elif sys.argv[2] == "run":
@@ -74,15 +76,18 @@ def process(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     return len(called), json.loads(result)
 
 
-def test_a_breaker_that_opened_is_open_in_the_next_process_and_closes_for_good(tmp_path: Path) -> None:
-    assert process(tmp_path, "breaker", "fail", "1000")[0] == 1
-    called, refused = process(tmp_path, "breaker", "answer", "1010")
+@pytest.mark.parametrize("kept", [(), ("in the database",)])
+def test_a_breaker_that_opened_is_open_in_the_next_process_and_closes_for_good(
+    tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    assert process(tmp_path, "breaker", "fail", "1000", *kept)[0] == 1
+    called, refused = process(tmp_path, "breaker", "answer", "1010", *kept)
     assert (called, refused["error"]["type"]) == (0, "CircuitOpen")
     assert "open for 20 seconds more" in refused["error"]["message"]
-    called, probed = process(tmp_path, "breaker", "answer", "1031")
+    called, probed = process(tmp_path, "breaker", "answer", "1031", *kept)
     assert (called, probed["status"]) == (1, "completed")
     assert probed["usage"]["policies"] == {"work": {"breaker probe": 1, "breaker closed": 1}}
-    called, closed = process(tmp_path, "breaker", "answer", "1032")
+    called, closed = process(tmp_path, "breaker", "answer", "1032", *kept)
     assert (called, "policies" in closed["usage"]) == (1, False)
 
 

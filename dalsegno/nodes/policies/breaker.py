@@ -5,12 +5,14 @@ After M. Nygard, *Release It!*; states and the single probe as in Hystrix.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import CircuitOpen, DefinitionError
+from dalsegno.nodes.execution import CURRENT, Breakers
 from dalsegno.nodes.policies.case import (
     AsyncCall,
     Call,
@@ -26,6 +28,9 @@ from dalsegno.nodes.policies.clock import SYSTEM, Clock
 NAMESPACE = ("dalsegno", "breakers")
 """Where LangGraph's store keeps the breakers."""
 
+LOOK = 1.0
+"""Seconds between two looks at what other processes have made of a breaker, when it is asked for a call."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CircuitBreaker:
@@ -36,13 +41,14 @@ class CircuitBreaker:
     goes through as a probe, and its outcome closes or opens it again.
 
     All runs of a process share the state: that of this object, or with a `name` that of all breakers of
-    that name. Where the graph has a store (LangGraph's `BaseStore`) it is kept there when it changes, so that a
-    restart does not forget it.
+    that name. A node's breaker is kept when it opens and closes, in the graph's store (LangGraph's `BaseStore`) where
+    it has one, else in the run's database: so a restart does not forget it, and processes that share the database
+    know it of each other within a second. Each of them probes on its own.
 
     Parameters
     ----------
     name
-        Shared by all of that name. In the store, one without a name goes by its workflow and node.
+        Shared by all of that name. Where it is kept, one without a name goes by its workflow and node.
     failures
         How many open it.
     window
@@ -74,14 +80,19 @@ class CircuitBreaker:
 
 
 class Circuit:
-    """The state of a breaker: ``"closed"``, ``"open"`` or ``"half open"``. Times are unix seconds."""
+    """The state of a breaker: ``"closed"``, ``"open"`` or ``"half open"``. Times are unix seconds.
+
+    `changed_at` is when it opened or closed; `looked_at`, on a clock for durations, when it was last looked at what
+    others have made of it.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.failures: deque[float] = deque()
         self.opened_at: float | None = None
         self.probing = False
-        self.loaded = False
+        self.changed_at = -math.inf
+        self.looked_at = -math.inf
 
     @property
     def name(self) -> str:
@@ -108,42 +119,73 @@ class BreakerLayer:
         self._circuit = policy.state
 
     def around(self, inner: Call) -> Call:
-        circuit = self._circuit
-
         def call(case: Case) -> Any:
-            if not circuit.loaded and case.store is not None:
-                self._load(case.store.get(NAMESPACE, self._key))
+            if self._is_to_look():
+                if case.store is not None:
+                    self._learn(_in_store(case.store.get(NAMESPACE, self._key)))
+                elif (kept := _kept(case)) is not None:
+                    self._learn(kept.breaker_get(self._key))
             probe = self._enter(case)
             try:
                 result = inner(case)
             except BaseException as error:
-                if (kept := self._failed(case, error, probe)) is not None and case.store is not None:
-                    case.store.put(NAMESPACE, self._key, kept, index=False)
+                if self._failed(case, error, probe) and (value := self._keep(case)) is not None:
+                    case.store.put(NAMESPACE, self._key, value, index=False)
                 raise
-            if (kept := self._succeeded(case, probe)) is not None and case.store is not None:
-                case.store.put(NAMESPACE, self._key, kept, index=False)
+            if self._succeeded(case, probe) and (value := self._keep(case)) is not None:
+                case.store.put(NAMESPACE, self._key, value, index=False)
             return result
 
         return call
 
     def aaround(self, inner: AsyncCall) -> AsyncCall:
-        circuit = self._circuit
-
         async def acall(case: Case) -> Any:
-            if not circuit.loaded and case.store is not None:
-                self._load(await case.store.aget(NAMESPACE, self._key))
+            if self._is_to_look():
+                if case.store is not None:
+                    self._learn(_in_store(await case.store.aget(NAMESPACE, self._key)))
+                elif (kept := _kept(case)) is not None:
+                    self._learn(kept.breaker_get(self._key))
             probe = self._enter(case)
             try:
                 result = await inner(case)
             except BaseException as error:
-                if (kept := self._failed(case, error, probe)) is not None and case.store is not None:
-                    await case.store.aput(NAMESPACE, self._key, kept, index=False)
+                if self._failed(case, error, probe) and (value := self._keep(case)) is not None:
+                    await case.store.aput(NAMESPACE, self._key, value, index=False)
                 raise
-            if (kept := self._succeeded(case, probe)) is not None and case.store is not None:
-                await case.store.aput(NAMESPACE, self._key, kept, index=False)
+            if self._succeeded(case, probe) and (value := self._keep(case)) is not None:
+                await case.store.aput(NAMESPACE, self._key, value, index=False)
             return result
 
         return acall
+
+    def _is_to_look(self) -> bool:
+        """Whether it was not looked for a while at what other processes have made of it."""
+        now, circuit = self._policy.clock.now(), self._circuit
+        if 0 <= now - circuit.looked_at < LOOK:
+            return False
+        circuit.looked_at = now
+        return True
+
+    def _learn(self, found: tuple[float | None, float] | None) -> None:
+        """Take over what another process kept; what this one has seen later stands, and so does its probe."""
+        circuit = self._circuit
+        if found is None or found[1] <= circuit.changed_at:
+            return
+        with circuit.lock:
+            if found[1] > circuit.changed_at and not circuit.probing:
+                circuit.opened_at, circuit.changed_at = found
+                circuit.failures.clear()
+
+    def _keep(self, case: Case) -> dict[str, Any] | None:
+        """Keep in the run's database what has become of it, or give what to keep in the graph's store."""
+        circuit = self._circuit
+        opened_at, changed_at = circuit.opened_at, circuit.changed_at
+        if case.store is not None:
+            state = "closed" if opened_at is None else "open"
+            return {"state": state, "opened_at": opened_at, "changed_at": changed_at}
+        if (kept := _kept(case)) is not None:
+            kept.breaker_put(self._key, opened_at, changed_at)
+        return None
 
     def _enter(self, case: Case) -> bool:
         """Let the call through, or raise; whether it is the probe."""
@@ -176,8 +218,8 @@ class BreakerLayer:
             seconds=max(left, 0.0),
         )
 
-    def _failed(self, case: Case, error: BaseException, probe: bool) -> dict[str, Any] | None:
-        """What to keep in the store; None where nothing has changed."""
+    def _failed(self, case: Case, error: BaseException, probe: bool) -> bool:
+        """Count a failure; whether it is open by that."""
         circuit, policy = self._circuit, self._policy
         now = policy.clock.time()
         counts = is_fault(error) and matches(policy.on, error)
@@ -187,36 +229,47 @@ class BreakerLayer:
                     False  # an interrupted or cancelled probe proves nothing: the next call is one
                 )
                 if not counts:
-                    return None
+                    return False
             elif not counts or circuit.opened_at is not None:
-                return None
+                return False
             else:
                 failures = circuit.failures
                 while failures and not 0 <= now - failures[0] < policy.window:
                     failures.popleft()
                 failures.append(now)
                 if len(failures) < policy.failures:
-                    return None
+                    return False
             circuit.failures.clear()
-            circuit.opened_at = now
+            circuit.opened_at = circuit.changed_at = now
         case.acted("breaker", "opened", breaker=self._key, seconds=policy.recovery)
-        return {"state": "open", "opened_at": now}
+        return True
 
-    def _succeeded(self, case: Case, probe: bool) -> dict[str, Any] | None:
+    def _succeeded(self, case: Case, probe: bool) -> bool:
+        """Whether it is closed by that."""
         if not probe:
-            return None
-        with self._circuit.lock:
-            self._circuit.opened_at, self._circuit.probing = None, False
-            self._circuit.failures.clear()
+            return False
+        circuit = self._circuit
+        with circuit.lock:
+            circuit.opened_at, circuit.probing = None, False
+            circuit.changed_at = self._policy.clock.time()
+            circuit.failures.clear()
         case.acted("breaker", "closed", breaker=self._key)
-        return {"state": "closed", "opened_at": None}
+        return True
 
-    def _load(self, item: Any) -> None:
-        """Take over what an earlier process kept; what this one knows already stands."""
-        with self._circuit.lock:
-            if self._circuit.loaded:
-                return
-            self._circuit.loaded = True
-            opened_at = item.value.get("opened_at") if item is not None else None
-            if self._circuit.opened_at is None and isinstance(opened_at, int | float):
-                self._circuit.opened_at = float(opened_at)
+
+def _kept(case: Case) -> Breakers | None:
+    """Where the run that a node is executed in keeps breakers; a plain function's are kept only in a store."""
+    execution = CURRENT.get()
+    if case.again is None or execution is None or execution.context is None:
+        return None
+    return execution.context.breakers
+
+
+def _in_store(item: Any) -> tuple[float | None, float] | None:
+    """What a store has of a breaker, as `Breakers` gives it."""
+    if item is None:
+        return None
+    opened_at = item.value.get("opened_at")
+    opened_at = float(opened_at) if isinstance(opened_at, int | float) else None
+    changed_at = item.value.get("changed_at", opened_at)  # earlier versions kept only the one
+    return opened_at, float(changed_at) if isinstance(changed_at, int | float) else -math.inf
