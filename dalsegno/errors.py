@@ -12,6 +12,7 @@
     │   ├── UnknownThread          nothing is recorded under that name (.thread)
     │   ├── UnknownRun             nothing is recorded under that id (.run_id)
     │   ├── ThreadBusy             another process holds the thread (.thread, .holder)
+    │   │   └── Fenced             another process has taken the thread over meanwhile
     │   ├── ThreadUnfinished       new input on a thread with pending work (.thread)
     │   ├── NothingToResume        the thread has no pending work (.thread)
     │   ├── IncompatibleGraph      the graph has changed since the checkpoint (.thread, .difference)
@@ -46,6 +47,7 @@
     │       ├── UnknownSkill       no agent of the registry has it (.skill, .registry)
     │       └── RegistryUnavailable the registry cannot be read, and never could (.registry)
     ├── PatternError               what a pattern cannot go on with
+    │   ├── StepFailed             a step of a document failed, and what it says `on_error` is used up (.step, .failed)
     │   └── TooFewAnswers          fewer of its roles answered than it needs (.needed, .answered, .failures)
     ├── CheckpointError            the database cannot be used, or a value cannot be kept
     │   ├── DatabaseInvalid        not a database, not ours, or from a newer version (.path)
@@ -161,6 +163,10 @@ class ThreadBusy(RunError):
 
     thread: str
     holder: Any
+
+
+class Fenced(ThreadBusy):
+    """This process has lost its thread to another one, or came too late for it: it writes nothing to it."""
 
 
 class ThreadUnfinished(RunError):
@@ -419,6 +425,13 @@ class RegistryUnavailable(RemoteError):
 
 class PatternError(DalsegnoError):
     """What a pattern cannot go on with."""
+
+
+class StepFailed(PatternError):
+    """A step of a workflow document failed; `.failed` is what failed in it: `name`, `error` and `message`."""
+
+    step: str
+    failed: Any
 
 
 class TooFewAnswers(PatternError):

@@ -12,7 +12,7 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, FAILED, USAGE, UsageError, reporting, tell
-from dalsegno.errors import DalsegnoError, MissingExtra, TargetNotLoaded
+from dalsegno.errors import DalsegnoError, DocumentInvalid, MissingExtra, TargetNotLoaded
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation import Report
@@ -32,7 +32,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="path/to/file.py:name or package.module:name; a file or a folder for every graph in it.",
+            help="file.py:name, package.module:name or file.yaml; a file or a folder for every graph in it.",
         ),
     ],
     format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
@@ -135,7 +135,7 @@ def _graphs(targets: Iterable[str]) -> Iterator[tuple[str, Any] | DalsegnoError]
         if not _holds_several(target):
             try:
                 yield target, load_target(target).graph
-            except TargetNotLoaded as error:
+            except (TargetNotLoaded, DocumentInvalid) as error:
                 yield error
             continue
         found = graphs_in(target)

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=100)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Strategy = Literal["sequential", "parallel", "conditional", "map_reduce", "saga", "loop", "subworkflow"]
-TypeName = Annotated[
-    str, StringConstraints(pattern=r"^(string|integer|number|boolean|object|array|any)\??$")
-]
+TypeName = Annotated[str, StringConstraints(pattern=r"^(string|integer|number|boolean|object|array|any)\??$")]
 OnErrorWord = Literal["fail", "skip", "compensate"]
 
 Path_ = tuple[str | int, ...]
@@ -201,7 +199,9 @@ InputGiven = Annotated[
     Annotated[TypeName, Tag("short")] | Annotated[InputKey, Tag("options")], Discriminator(_short_key)
 ]
 
-RESERVED_CALLS = frozenset({"begin", "join", "combine", "fork", "match", "decide", "choose", "rollback", "finish"})
+RESERVED_CALLS = frozenset(
+    {"begin", "join", "combine", "fork", "match", "decide", "choose", "rollback", "finish"}
+)
 """Names that the patterns give to nodes of their own."""
 
 RESERVED_KEYS = frozenset(
@@ -238,6 +238,7 @@ class WorkflowDefinition(Part):
     """What the run gives, with references; else the result of the last step."""
 
     _source: Source | None = PrivateAttr(None)
+    _checked: bool = PrivateAttr(False)
 
     def input_keys(self) -> dict[str, InputKey]:
         """The declared keys of the input, by name."""
@@ -249,9 +250,14 @@ class WorkflowDefinition(Part):
         """Where it was read; None where it was made in Python."""
         return self._source
 
+    @property
+    def checked(self) -> bool:
+        """Whether it was read, and everything in it looked at."""
+        return self._checked
+
     def read_from(self, source: Source) -> Self:
-        """The same definition, with where it was read."""
-        self._source = source
+        """The same definition, with where it was read, and found to be right."""
+        self._source, self._checked = source, True
         return self
 
     def __eq__(self, other: object) -> bool:

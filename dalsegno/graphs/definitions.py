@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,8 +86,24 @@ def node_definition(
     )
 
 
+_WRITTEN: ContextVar[Place | None] = ContextVar("dalsegno_written", default=None)
+
+
+@contextmanager
+def written_at(place: Place | None) -> Iterator[None]:
+    """What is declared inside was written there, and not where the stack begins: in a line of a document."""
+    token = _WRITTEN.set(place)
+    try:
+        yield
+    finally:
+        _WRITTEN.reset(token)
+
+
 def caller() -> Place:
-    """The first place on the stack that is not in this package."""
+    """The first place on the stack that is not in this package, or where `written_at` says."""
+    written = _WRITTEN.get()
+    if written is not None:
+        return written
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "dalsegno":
         if frame.f_globals["__name__"].startswith(("dalsegno.demo", "dalsegno.graphs.patterns")):

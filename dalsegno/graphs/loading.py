@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,8 @@ _INSTALLED = ("site-packages", "dist-packages")
 class LoadedTarget:
     """A graph, and where it came from.
 
-    `target` finds it again from any folder: ``/absolute/path.py:name`` or ``package.module:name``.
+    `target` finds it again from any folder: ``/absolute/path.py:name``, ``/absolute/flow.yaml`` or
+    ``package.module:name``.
     """
 
     graph: Any
@@ -36,7 +37,7 @@ class LoadedTarget:
 
 
 def load_target(target: str) -> LoadedTarget:
-    """Load ``path/to/file.py:name`` or ``package.module:name``.
+    """Load ``path/to/file.py:name``, ``package.module:name`` or a workflow document, ``path/to/file.yaml``.
 
     The name may be dotted, and may be a `Workflow`, a `StateGraph`, a compiled graph, or a function
     without arguments that gives one. Without a name the module's only graph is taken. A file is imported
@@ -50,8 +51,12 @@ def load_target(target: str) -> LoadedTarget:
         `.reason` says which step failed: ``"bad target"``, ``"no file"``, ``"no module"``,
         ``"import error"`` (the cause is the user's own exception, with only the user's frames),
         ``"no such name"``, ``"not a workflow"``.
+    DocumentInvalid
+        It is a document, and cannot be read or be meant.
     """
     place, name = _split(target)
+    if _is_document(place):
+        return _document(target, place, name)
     if _is_path(place):
         module, place = _module_of_file(target, place)
     else:
@@ -62,6 +67,29 @@ def load_target(target: str) -> LoadedTarget:
     return LoadedTarget(_graph(target, name, found), f"{place}:{name}")
 
 
+def load_function(target: str, folder: str | Path) -> Callable[..., Any]:
+    """Load a function: ``file.py:name``, relative to `folder`, or ``package.module:name``, as seen from there.
+
+    Raises
+    ------
+    TargetNotLoaded
+        As of `load_target`; ``"not a function"`` where it is something else.
+    """
+    place, _, name = target.rpartition(":")
+    if not place or not all(part.isidentifier() for part in name.split(".")):
+        raise _refuse(
+            target, "bad target", f"`{target}` is no function. Write file.py:name or package.module:name."
+        )
+    if _is_path(place):
+        module, place = _module_of_file(target, str(Path(folder) / place))
+    else:
+        module = _module_of_name(target, place, str(folder))
+    found = _attribute(target, place, module, name)
+    if not callable(found) or _is_graph(found):
+        raise _refuse(target, "not a function", f"`{name}` in `{place}` is {_words(found)}, not a function.")
+    return found  # type: ignore[no-any-return]  # it is callable
+
+
 # -- reading the target --------------------------------------------------------------------------
 
 
@@ -70,20 +98,38 @@ def _split(target: str) -> tuple[str, str]:
     place, colon, name = target.rpartition(":")
     if not colon or "/" in name or "\\" in name:  # `C:\app.py` has a drive, and no name
         place, colon, name = target, "", ""
-    if place.lower().endswith(_DOCUMENTS):
-        raise _refuse(
-            target,
-            "bad target",
-            f"`{place}` is a workflow document, and this version reads workflows from Python only: "
-            "path/to/file.py:name or package.module:name.",
-        )
     if not place.strip() or (colon and not all(part.isidentifier() for part in name.split("."))):
         raise _refuse(
             target,
             "bad target",
-            f"`{target}` is no target. Write path/to/file.py:name or package.module:name.",
+            f"`{target}` is no target. Write path/to/file.py:name, package.module:name or path/to/file.yaml.",
         )
     return place, name
+
+
+def _is_document(place: str) -> bool:
+    return place.lower().endswith(_DOCUMENTS)
+
+
+def _document(target: str, place: str, name: str) -> LoadedTarget:
+    if name:
+        raise _refuse(
+            target,
+            "bad target",
+            f"`{place}` is a workflow document and holds one workflow: leave out `:{name}`.",
+        )
+    file = Path(place).absolute()
+    if not file.is_file():
+        raise _no_file(target, place, file, _DOCUMENTS)
+    from dalsegno.graphs.definition import read_definition
+
+    return LoadedTarget(read_definition(place).workflow(), os.path.normpath(file))
+
+
+def _no_file(target: str, place: str, file: Path, suffixes: tuple[str, ...]) -> TargetNotLoaded:
+    what = "is a folder" if file.is_dir() else "does not exist"
+    near = [p.name for p in file.parent.iterdir() if p.suffix in suffixes] if file.parent.is_dir() else []
+    return _refuse(target, "no file", f"`{place}` {what}{did_you_mean(file.name, near) or '.'}")
 
 
 def _is_path(place: str) -> bool:
@@ -100,9 +146,7 @@ def _refuse(target: str, reason: str, message: str) -> TargetNotLoaded:
 def _module_of_file(target: str, place: str) -> tuple[types.ModuleType, str]:
     file = Path(place).absolute()
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
-        near = [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        raise _refuse(target, "no file", f"`{place}` {what}{did_you_mean(file.name, near) or '.'}")
+        raise _no_file(target, place, file, (".py",))
     if file.suffix != ".py":
         raise _refuse(target, "bad target", f"`{place}` is no Python file: its name does not end in .py.")
     file = Path(os.path.normpath(file))
@@ -134,7 +178,7 @@ def _module_of_file(target: str, place: str) -> tuple[types.ModuleType, str]:
     return module, str(file)
 
 
-def _module_of_name(target: str, place: str) -> types.ModuleType:
+def _module_of_name(target: str, place: str, folder: str | None = None) -> types.ModuleType:
     if not all(part.isidentifier() for part in place.split(".")):
         raise _refuse(
             target,
@@ -142,7 +186,7 @@ def _module_of_name(target: str, place: str) -> types.ModuleType:
             f"`{place}` is neither a file nor the name of a module. Write path/to/file.py:name or "
             "package.module:name.",
         )
-    _neighbours.move_to(os.getcwd())
+    _neighbours.move_to(folder or os.getcwd())
     try:
         with _neighbours.noted():
             return importlib.import_module(place)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition
 
 
+class Handed(dict[str, Any]):
+    """The input of a subworkflow as it is: what is put around its node hands it over, and no key is mapped."""
+
+
 class SubworkflowCaller(Caller):
     """Calls a node's workflow (or LangGraph graph) as LangGraph calls a subgraph."""
 
@@ -61,6 +65,8 @@ class SubworkflowCaller(Caller):
             return self._gone(command)
 
     def _into(self, argument: Any) -> Any:
+        if type(argument) is Handed:
+            return dict(argument)
         execution = current_execution()
         if execution is not None and execution.index is not None:
             return argument  # what was sent is the child's input

@@ -1,0 +1,1 @@
+"""Workflow documents: read with positions, checked, and built into workflows."""

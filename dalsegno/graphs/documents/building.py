@@ -1,0 +1,203 @@
+"""From a document to the workflow that it means."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from langgraph.types import Overwrite
+
+from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition
+from dalsegno.graphs.definitions import written_at
+from dalsegno.graphs.documents import states
+from dalsegno.graphs.documents.calls import Place, Settings, played
+from dalsegno.graphs.documents.checks import check
+from dalsegno.graphs.documents.composites import (
+    Composite,
+    conditional_step,
+    map_reduce_step,
+    parallel_step,
+    saga_step,
+)
+from dalsegno.graphs.documents.filing import filed
+from dalsegno.graphs.documents.levels import Level, Undo, undo_of
+from dalsegno.graphs.documents.loops import loop_step, row_step
+from dalsegno.graphs.documents.parts import parts_of_step, references_in
+from dalsegno.graphs.documents.references import parse_value
+from dalsegno.graphs.documents.scopes import Needs
+from dalsegno.graphs.documents.subworkflows import subworkflow_step
+from dalsegno.graphs.model import END, START, Loop
+from dalsegno.graphs.patterns.roles import Node, Role
+from dalsegno.graphs.patterns.states import failure
+from dalsegno.graphs.workflow import Workflow
+
+_STRATEGIES = {
+    "parallel": parallel_step,
+    "conditional": conditional_step,
+    "map_reduce": map_reduce_step,
+    "saga": saga_step,
+}
+
+
+def build(
+    definition: WorkflowDefinition, *, folder: str | Path | None = None, within: tuple[str, ...] = ()
+) -> Workflow:
+    """The workflow that a document means; see `WorkflowDefinition.workflow`. It is a part of the documents `within`."""
+    settings = Settings.of(definition, folder, within)
+    check(definition, settings)
+    with written_at(settings.place(("name",))):
+        return _Document(definition, settings).flow
+
+
+class _Document:
+    def __init__(self, definition: WorkflowDefinition, settings: Settings) -> None:
+        self.definition, self.settings = definition, settings
+        self.undoes = _undoes(definition)
+        self.keys = states.input_keys(definition)
+        steps = definition.steps
+        rolls = any(step.on_failure == "compensate" for step in steps)
+        tells = rolls or any(step.on_failure != "fail" for step in steps)
+        self.flow = Workflow(
+            definition.name,
+            states.Whole,
+            input_schema=states.input_schema("Input", self.keys),
+            output_schema=states.OutputWithOutcome
+            if rolls
+            else states.OutputWithFailures
+            if tells
+            else states.Output,
+            version=definition.version,
+            budget=None if definition.budget is None else definition.budget.policy(),
+        )
+        self.level = Level(self.flow, settings, self.make, "roll back", self.undoes)
+        self.cast = self.level.cast
+        self._begin(rolls=rolls, tells=tells)
+        self.level.build(steps, ("steps",), source="take input", end="give output")
+        self._end(rolls=rolls)
+        if rolls:
+            with written_at(settings.place(("steps",))):
+                self._roll_back()
+
+    def make(self, step: Step, at: Path_) -> Composite:
+        """A step as a workflow of its own."""
+        needs = Needs.of(references_in(parts_of_step(step, gate=False)))
+        if step.strategy == "loop":
+            return loop_step(step, at, needs, self.settings, self.make)
+        if step.strategy == "subworkflow":
+            return subworkflow_step(step, at, self.settings)
+        if step.strategy == "sequential":
+            return row_step(step, at, needs, self.settings, self.make)
+        return _STRATEGIES[step.strategy](step, needs, self.settings)
+
+    def _begin(self, *, rolls: bool, tells: bool) -> None:
+        """The first node: the input with its defaults, and nothing that an earlier turn of the thread left."""
+        defaults = {name: given.default for name, given in self.keys.items() if given.has_default}
+        names = list(self.keys)
+        fresh: dict[str, Any] = {"output": None, "results": Overwrite({})}
+        if tells:
+            fresh |= {"failures": Overwrite([]), "failed": None}
+        if rolls:
+            fresh |= {"undone": Overwrite([]), "not_undone": Overwrite([]), "undoable": Overwrite({})}
+
+        def take(state: Any) -> dict[str, Any]:
+            given = {name: state[name] for name in names if state.get(name) is not None}
+            for name, value in defaults.items():
+                if name not in given:
+                    given[name] = copy.deepcopy(value)
+            return {**fresh, "input": given, "current": given}
+
+        writes = ("input", "current", *fresh)
+        taken: Any = TypedDict("Taken", dict.fromkeys(names, Any), total=False)  # type: ignore[operator]
+        self.cast.own("take input", take, input_schema=taken, reads=tuple(names), writes=writes)
+        self.flow.add_edge(START, "take input")
+
+    def _end(self, *, rolls: bool) -> None:
+        """The last node: what the document gives."""
+        said = self.definition.output
+        value = parse_value(said if "output" in self.definition.model_fields_set else "$current")
+        view = self.level.view
+
+        def give(state: Any) -> dict[str, Any]:
+            found = {"output": value.resolve(view.scope(state))}
+            return {**found, "outcome": "done"} if rolls else found
+
+        place = ("output",) if said is not None else ("steps",)
+        with written_at(self.settings.place(place)):
+            self.cast.own("give output", give, writes=("output", "outcome") if rolls else ("output",))
+            self.flow.add_edge("give output", END)
+
+    def _roll_back(self) -> None:
+        """What was done is taken back, the last first: from `roll back` to one after the other, each once."""
+
+        def roll_back(state: Any) -> dict[str, Any]:
+            return {"outcome": "partly undone" if state.get("not_undone") else "undone", "output": None}
+
+        self.cast.own("roll back", roll_back, writes=("outcome", "output"))
+        order = list(reversed(self.undoes))
+
+        def following(state: Any) -> str:
+            done = state.get("undoable") or {}
+            tried = {*(state.get("undone") or []), *(f["name"] for f in state.get("not_undone") or [])}
+            return next((f"undo {n}" for n in order if n in done and n not in tried), "nothing is left")
+
+        ways: dict[str, Any] = {"nothing is left": END}
+        for name, undo in self.undoes.items():
+            with written_at(self.settings.place(("steps", undo.place))):
+                node = self._undo(name, undo)
+            ways[node] = Loop(node, max=1, on_exhausted=END)
+        if self.undoes:
+            self.flow.add_conditional_edges("roll back", following, ways)
+        else:
+            self.flow.add_edge("roll back", END)
+
+    def _undo(self, name: str, undo: Undo) -> str:
+        """The node that takes back one call."""
+
+        def kept(what: str) -> Any:
+            return lambda state: state["undoable"][name].get(what)
+
+        seen = {what: kept(what) for what in ("result", *undo.keeps)}
+        player, options = played(
+            undo.compensation,
+            name=f"undo {name}",
+            view=self.level.view.seeing(**seen),
+            place=Place(None),
+            settings=self.settings,
+        )
+
+        def not_undone(argument: Any, error: BaseException) -> dict[str, Any]:
+            return {"not_undone": [failure(name, error)]}
+
+        def undone(state: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+            return {"undone": [name]}
+
+        node = self.cast.add(
+            Role(name=f"undo {name}"),
+            Node(player, **options),
+            on_failure=not_undone,
+            around=filed(undone),
+            effect=True,
+            idempotent=True,
+            writes=("undone", "not_undone"),
+        )
+        self.flow.add_edge(node, "roll back")
+        return node
+
+
+def _undoes(definition: WorkflowDefinition) -> dict[str, Undo]:
+    """The calls that may be taken back because a step after them, or their own, says so: in the order of the document."""
+    places = [place for place, step in enumerate(definition.steps) if step.on_failure == "compensate"]
+    last = max(places, default=-1)
+    found: dict[str, Undo] = {}
+    for place, step in enumerate(definition.steps[: last + 1]):
+        if step.strategy in ("loop", "map_reduce", "subworkflow"):
+            continue
+        if step.strategy == "saga" and place == last:
+            continue  # it takes its own calls back
+        for name, call in zip(step.call_names(), step.agent_calls, strict=True):
+            undo = undo_of(step, place, name, call)
+            if undo is not None:
+                found[undo.name] = undo
+    return found

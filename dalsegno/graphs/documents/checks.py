@@ -1,0 +1,158 @@
+"""What a document has to be beyond the shape of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from dalsegno.errors import DalsegnoError, DefinitionError, DocumentInvalid
+from dalsegno.graphs.definition import (
+    RESERVED_CALLS,
+    RESERVED_KEYS,
+    CallOfAgent,
+    Path_,
+    WorkflowDefinition,
+    walk,
+)
+from dalsegno.graphs.documents.calls import Settings
+from dalsegno.graphs.documents.parts import calls_of, parts_of
+from dalsegno.graphs.documents.problems import Problem, invalid
+from dalsegno.graphs.documents.schemas import held_to
+from dalsegno.graphs.documents.strategies import strategy_problems
+from dalsegno.graphs.loading import load_function
+
+
+def check(definition: WorkflowDefinition, settings: Settings) -> None:
+    """Refuse a document that cannot be meant.
+
+    Raises
+    ------
+    DocumentInvalid
+        With every problem, each with its place where the document was read from a file.
+    """
+    source = definition.source
+    found = [] if definition.checked else list(problems_of(definition))
+    found += _not_loaded(definition, settings)
+    if found:
+        raise invalid(found) if source is None else source.invalid(found)
+
+
+def problems_of(definition: WorkflowDefinition) -> Iterator[Problem]:
+    """What is wrong with a document, as far as it can be seen without anything else."""
+    yield from _duplicates(definition)
+    yield from _inputs(definition)
+    yield from strategy_problems(definition)
+    for call, at in calls_of(definition):
+        yield from _of_call(call, at, definition)
+    unreadable = list(_unreadable(definition))
+    yield from unreadable
+    if not unreadable:
+        pass
+
+
+def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
+    seen: dict[str, Path_] = {}
+    for step, at in walk(definition.steps):
+        if step.name in seen:
+            yield Problem(
+                f"There is a step `{step.name}` already, as {_words(seen[step.name])}. Every step has a name of its own, "
+                "for its result is found by it.",
+                (*at, "name"),
+            )
+        seen.setdefault(step.name, at)
+        named: set[str] = set()
+        for place, call in enumerate(step.agent_calls):
+            if call.name is None:
+                continue
+            where = (*at, "agent_calls", place, "name")
+            if call.name in named:
+                yield Problem(f"There is a call `{call.name}` in this step already.", where)
+            elif call.name in RESERVED_CALLS:
+                yield Problem(
+                    f"`{call.name}` is the name of a node that every such step has: choose another.", where
+                )
+            named.add(call.name)
+
+
+def _words(at: Path_) -> str:
+    from dalsegno.graphs.documents.problems import field_text
+
+    return f"`{field_text(at)}`"
+
+
+def _inputs(definition: WorkflowDefinition) -> Iterator[Problem]:
+    from dalsegno.graphs.documents.states import fits
+
+    for name, key in definition.input_keys().items():
+        if name in RESERVED_KEYS:
+            yield Problem(
+                f"`{name}` is a key of every document's state: call that key of the input something else.",
+                ("input", name),
+                key=True,
+            )
+        if key.has_default and key.default is not None and not fits(key.type, key.default):
+            yield Problem(f"The default is no {key.type.removesuffix('?')}.", ("input", name, "default"))
+
+
+def _of_call(call: CallOfAgent, at: Path_, definition: WorkflowDefinition) -> Iterator[Problem]:
+    ways = [name for name in ("skill", "agent_url", "function") if getattr(call, name) is not None]
+    if len(ways) != 1:
+        said = f"there are {' and '.join(f'`{w}`' for w in ways)}" if ways else "there is none"
+        yield Problem(f"Who is called? One of `skill`, `agent_url` and `function`: {said}.", at)
+        return
+    way = ways[0]
+    if way == "skill" and definition.registry is None:
+        yield Problem(
+            "A skill is looked up in a registry, and the document has none: `registry: agents.yaml`.",
+            (*at, "skill"),
+        )
+    if way == "agent_url" and call.protocol != "a2a" and call.method is None:
+        yield Problem(
+            "Which method of that agent? `method: …`; or `protocol: a2a`, which has none.", (*at, "agent_url")
+        )
+    if way == "function":
+        for name in ("method", "protocol", "prompt"):
+            if getattr(call, name) is not None:
+                yield Problem(f"`{name}` is for agents, and this is a function.", (*at, name), key=True)
+    if call.protocol == "a2a":
+        if call.method is not None:
+            yield Problem("A2A has no methods: say what is asked with `prompt`.", (*at, "method"), key=True)
+        if call.prompt is None and call.params is None:
+            yield Problem("What is the agent asked? `prompt`, `params`, or both.", at)
+    elif call.prompt is not None and call.protocol == "jsonrpc":
+        yield Problem(
+            "JSON-RPC is asked with `params`; a prompt is for `protocol: a2a`.", (*at, "prompt"), key=True
+        )
+    if way != "function" and call.params is not None and not isinstance(call.params, dict | list | str):
+        yield Problem("Params of an agent are a mapping or a list.", (*at, "params"))
+    if call.output is not None:
+        try:
+            held_to(call.output)
+        except DefinitionError as error:
+            yield Problem(f"It is no JSON Schema: {error}", (*at, "output"))
+
+
+def _unreadable(definition: WorkflowDefinition) -> Iterator[Problem]:
+    for part in parts_of(definition):
+        try:
+            part.read()
+        except DocumentInvalid as error:
+            for problem in error.problems:
+                yield replace(problem, path=(*part.path, *problem.path))
+
+
+def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[Problem]:
+    """Functions that are not there; registries that lack a skill."""
+    known: dict[str, str | None] = {}
+    for call, at in calls_of(definition):
+        if call.function is None:
+            continue
+        if call.function not in known:
+            try:
+                load_function(call.function, settings.folder)
+                known[call.function] = None
+            except DalsegnoError as error:
+                known[call.function] = str(error)
+        said = known[call.function]
+        if said is not None:
+            yield Problem(said, (*at, "function"))

@@ -1,0 +1,137 @@
+"""The state of a document's workflow: its input's keys as they were declared, and what its steps leave."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict
+
+from pydantic import ConfigDict, PlainValidator, Strict, TypeAdapter, ValidationError, create_model
+
+from dalsegno.graphs.definition import InputKey, WorkflowDefinition
+from dalsegno.graphs.documents.parts import Part, parts_of
+from dalsegno.graphs.patterns.states import Failure, merged
+
+
+def _number(value: Any) -> Any:
+    """A number as it was given: a whole one stays whole."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("it should be a number")
+    return value
+
+
+_TYPES: dict[str, Any] = {
+    "string": Annotated[str, Strict()],
+    "integer": Annotated[int, Strict()],
+    "number": Annotated[float, PlainValidator(_number)],
+    "boolean": Annotated[bool, Strict()],
+    "object": dict[str, Any],
+    "array": list[Any],
+    "any": Any,
+}
+
+
+class Inside(TypedDict, total=False):
+    """The state of steps in a loop, or of calls that are one step.
+
+    `input` is what the run was given, `context` the results of steps before. `results` are those of its own steps,
+    `current` what the next one works on, `previous` the answer of the call before. `failed` is what its steps did not
+    deal with, `failures` all that went wrong.
+    """
+
+    input: dict[str, Any]
+    context: dict[str, Any]
+    current: Any
+    previous: Any
+    results: Annotated[dict[str, Any], merged]
+    failed: Failure | None
+    failures: Annotated[list[Failure], operator.add]
+    undone: Annotated[list[str], operator.add]
+    not_undone: Annotated[list[Failure], operator.add]
+
+
+class Whole(Inside, total=False):
+    """The state of a document.
+
+    `output` is what it gives, `outcome` whether what it did was taken back; `undoable` are calls that can be taken
+    back, with what that needs, `undone` those that were, `not_undone` those that could not be.
+    """
+
+    output: Any
+    outcome: Literal["done", "undone", "partly undone"]
+    undoable: Annotated[dict[str, Any], merged]
+
+
+class Output(TypedDict, total=False):
+    """What a run of a document gives."""
+
+    output: Any
+    results: Annotated[dict[str, Any], merged]
+
+
+class OutputWithFailures(Output, total=False):
+    """What a run gives where steps may fail without failing the run."""
+
+    failures: Annotated[list[Failure], operator.add]
+
+
+class OutputWithOutcome(OutputWithFailures, total=False):
+    """What a run gives where something may be taken back."""
+
+    outcome: Literal["done", "undone", "partly undone"]
+    undone: Annotated[list[str], operator.add]
+    not_undone: Annotated[list[Failure], operator.add]
+
+
+def input_keys(definition: WorkflowDefinition) -> dict[str, InputKey]:
+    """The keys of the input: those that are declared, else those that are referred to.
+
+    One that only a condition asks for may be missing.
+    """
+    if definition.input is not None:
+        return definition.input_keys()
+    found: dict[str, InputKey] = {}
+    first = ("steps", 0)
+    for part in parts_of(definition):
+        for name, sure in named_in(part, first=part.path[:2] == first):
+            known = found.get(name)
+            if known is None or (known.optional and sure):
+                found[name] = InputKey(type="any" if sure else "any?")
+    return found
+
+
+def named_in(part: Part, *, first: bool) -> list[tuple[str, bool]]:
+    """The keys of the input that a part refers to, and whether it cannot do without: a condition can, and a reference
+    with a question mark. In the first step `$current` is the input."""
+    names = []
+    for reference in part.references:
+        root, path = reference.root, reference.path
+        if root == "context" and path[:1] == ("input",):
+            root, path = "input", path[1:]
+        if (root == "input" or (first and root == "current")) and path and isinstance(path[0], str):
+            names.append((path[0], part.kind == "value" and not reference.optional))
+    return names
+
+
+def fits(kind: str, value: Any) -> bool:
+    """Whether a value is of that type."""
+    try:
+        TypeAdapter(_TYPES[kind.removesuffix("?")]).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def input_schema(name: str, keys: Mapping[str, InputKey]) -> Any:
+    """The input as a pydantic class: what may be missing has a default."""
+    fields: dict[str, Any] = {}
+    for key, given in keys.items():
+        kind = _TYPES[given.type.removesuffix("?")]
+        fields[key] = (
+            kind | None if given.optional and kind is not Any else kind,
+            None if given.optional else ...,
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a key may be called as one of pydantic's own methods
+        return create_model(name, __config__=ConfigDict(protected_namespaces=()), **fields)

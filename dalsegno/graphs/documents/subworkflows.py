@@ -1,0 +1,109 @@
+"""A step that is another document, or a workflow in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from dalsegno.errors import did_you_mean
+from dalsegno.graphs.checking import spec_of
+from dalsegno.graphs.definition import Path_, Step
+from dalsegno.graphs.documents.calls import Settings
+from dalsegno.graphs.documents.composites import Composite, Outcome
+from dalsegno.graphs.documents.filing import filed
+from dalsegno.graphs.documents.problems import Problem, invalid
+from dalsegno.graphs.documents.references import parse_value
+from dalsegno.graphs.documents.scopes import View
+from dalsegno.graphs.loading import load_target
+from dalsegno.graphs.model import END, START
+from dalsegno.graphs.workflow import Workflow
+
+DOCUMENTS = (".yaml", ".yml", ".json")
+
+
+def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
+    """Another workflow, whose input is what `params` says; its result is a document's output, or all that it gives."""
+    target = str(step.workflow)
+    is_document = target.endswith(DOCUMENTS)
+    child = _loaded(target, at, settings)
+    spec = spec_of(child)
+    params, view = parse_value(step.params), View(settings.definition.name)
+    known = sorted(spec.inputs)
+    _check_params(step, at, known, settings)
+    asked = {name: f"in {name}" for name in known}
+    given = {name: f"out {name}" for name in sorted(spec.outputs)}
+    keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
+    state: Any = TypedDict("Child", keys, total=False)  # type: ignore[operator]  # its keys are known now
+    flow = Workflow(step.name, state)
+    name = getattr(child, "name", None) or step.name
+
+    def collected(state: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+        return {"result": {k.removeprefix("out "): v for k, v in found.items()}}
+
+    flow.add_node(
+        name,
+        child,
+        inputs=asked,
+        outputs={theirs: ours for ours, theirs in given.items()},
+        writes=("result",),
+    )
+    flow.nodes[name].around = filed(collected)
+    flow.add_edge(START, name).add_edge(name, END)
+
+    def into(state: Any) -> dict[str, Any]:
+        found = params.resolve(view.scope(state))
+        if not isinstance(found, Mapping):
+            found = {}
+        return {asked[key]: value for key, value in found.items() if key in asked}
+
+    def read(state: Mapping[str, Any], found: dict[str, Any]) -> Outcome:
+        result = found["current"]
+        if not is_document:
+            return Outcome(result)
+        if result.get("outcome", "done") == "done":
+            return Outcome(result.get("output"), failures=tuple(result.get("failures") or ()))
+        failures = tuple(result.get("failures") or ())
+        return Outcome(
+            failed=failures[-1] if failures else {"name": step.name, "error": "Undone", "message": ""},
+            failures=failures,
+            undone=tuple(result.get("undone") or ()),
+            not_undone=tuple(result.get("not_undone") or ()),
+        )
+
+    soft = is_document and "outcome" in spec.outputs
+    outputs = {"current": "result"}
+    return Composite(flow, outputs, read, into, soft=soft)
+
+
+def _loaded(target: str, at: Path_, settings: Settings) -> Any:
+    from dalsegno.graphs.documents.building import build
+    from dalsegno.graphs.documents.reading import read
+
+    place, colon, name = target.rpartition(":")
+    if not target.endswith(DOCUMENTS):
+        beside = settings.folder / (place if colon else target)
+        return load_target(f"{beside}:{name}" if beside.suffix == ".py" and colon else target).graph
+    path = (settings.folder / target).absolute()
+    source = settings.definition.source
+    around = (*settings.within, str(Path(source.file).absolute())) if source is not None else settings.within
+    if str(path) in around:
+        problem = Problem(
+            f"`{target}` is this document, or contains it: nothing bounds the depth.", (*at, "workflow")
+        )
+        raise invalid([problem]) if source is None else source.invalid([problem])
+    return build(read(path), within=around)
+
+
+def _check_params(step: Step, at: Path_, known: list[str], settings: Settings) -> None:
+    given = step.params if isinstance(step.params, Mapping) else {}
+    for name in given:
+        if name not in known:
+            problem = Problem(
+                f"`{step.workflow}` takes no `{name}`{did_you_mean(name, known) or '.'} It takes "
+                f"{', '.join(f'`{k}`' for k in known) or 'nothing'}.",
+                (*at, "params", name),
+                key=True,
+            )
+            source = settings.definition.source
+            raise invalid([problem]) if source is None else source.invalid([problem])
