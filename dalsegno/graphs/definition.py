@@ -142,7 +142,7 @@ class Step(Part):
     """How its calls are made."""
     condition: Text | None = None
     """The step is skipped where this does not hold."""
-    agent_calls: list[AgentCall] = []
+    agent_calls: list[AgentCall] = Field(default_factory=list)
     """Its calls."""
     on_error: OnError | None = None
     """What happens when it fails for good: `fail` (of a saga `compensate`), `skip`, `compensate` or `{goto: step}`."""
@@ -158,7 +158,7 @@ class Step(Part):
     """Of a loop: it is left when this holds after a round."""
     on_exhausted: Literal["go_on", "error"] = "go_on"
     """Of a loop whose rounds are over and `until` does not hold: go on with the last answer, or fail."""
-    steps: list[Step] = []
+    steps: list[Step] = Field(default_factory=list)
     """Of a loop: nested steps, in place of calls."""
     workflow: Text | None = None
     """Of a subworkflow: another document, or `file.py:name` or `package.module:name`."""
@@ -220,7 +220,7 @@ class WorkflowDefinition(Part):
     """Of its meaning; kept with each run."""
     description: str | None = None
     """What it is for."""
-    metadata: dict[str, JsonValue] = {}
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
     """Anything else about it."""
     input: dict[Name, InputGiven] | None = None
     """The keys of its input; else those that are referred to."""

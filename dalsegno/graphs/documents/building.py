@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from langgraph.types import Overwrite
 
@@ -109,7 +109,7 @@ class _Document:
             return {**fresh, "input": given, "current": given}
 
         writes = ("input", "current", *fresh)
-        taken: Any = TypedDict("Taken", dict.fromkeys(names, Any), total=False)  # type: ignore[operator]
+        taken = states.typed("Taken", dict.fromkeys(names, Any))
         self.cast.own("take input", take, input_schema=taken, reads=tuple(names), writes=writes)
         self.flow.add_edge(START, "take input")
 
@@ -187,7 +187,7 @@ class _Document:
 
 
 def _undoes(definition: WorkflowDefinition) -> dict[str, Undo]:
-    """The calls that may be taken back because a step after them, or their own, says so: in the order of the document."""
+    """The calls that may be taken back because a step after them, or their own, says so; in their order."""
     places = [place for place, step in enumerate(definition.steps) if step.on_failure == "compensate"]
     last = max(places, default=-1)
     found: dict[str, Undo] = {}

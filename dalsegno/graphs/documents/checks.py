@@ -55,8 +55,8 @@ def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
     for step, at in walk(definition.steps):
         if step.name in seen:
             yield Problem(
-                f"There is a step `{step.name}` already, as {_words(seen[step.name])}. Every step has a name of its own, "
-                "for its result is found by it.",
+                f"There is a step `{step.name}` already, as {_words(seen[step.name])}. Every step has a name of its "
+                "own, for its result is found by it.",
                 (*at, "name"),
             )
         seen.setdefault(step.name, at)

@@ -21,7 +21,7 @@ from dalsegno.graphs.patterns.around import Fell
 from dalsegno.graphs.patterns.roles import Cast, Node, Role
 from dalsegno.graphs.patterns.states import failure
 from dalsegno.graphs.workflow import Workflow
-from dalsegno.nodes.policies import Budget, Fallback
+from dalsegno.nodes.policies import Fallback
 from dalsegno.nodes.policies.fallback import FromError
 
 Make = Callable[[Step, Path_], Composite]
@@ -293,7 +293,7 @@ def _nothing(state: Any) -> dict[str, Any]:
     return {}
 
 
-def _budget(step: Step) -> dict[str, Budget]:
+def _budget(step: Step) -> dict[str, Any]:
     if step.budget is None:
         return {}
     budget = step.budget.policy().of_a_node()

@@ -72,7 +72,7 @@ def _composite(flow: Workflow, step: Step, needs: Needs) -> Composite:
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         own = given.get("results") or {}
-        told = {
+        told: dict[str, Any] = {
             "failures": tuple(given.get("failures") or ()),
             "undone": tuple(given.get("undone") or ()),
             "not_undone": tuple(given.get("not_undone") or ()),

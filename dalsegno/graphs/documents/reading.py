@@ -74,16 +74,15 @@ def _path(loc: tuple[int | str, ...], data: Any) -> Path_:
     """The path of an error: pydantic also names the kind of what may be of several."""
     path: list[str | int] = []
     for number, part in enumerate(loc):
-        if (isinstance(data, Mapping) and part in data and not (part == "[key]")) or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+        if isinstance(data, Mapping):
+            if part in data and part != "[key]":
+                path.append(part)
+                data = data[part]
+            elif number == len(loc) - 1 and isinstance(part, str) and part not in _TAGS:
+                path.append(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             path.append(part)
             data = data[part]
-        elif (
-            number == len(loc) - 1
-            and isinstance(part, str)
-            and part not in _TAGS
-            and isinstance(data, Mapping)
-        ):
-            path.append(part)
     return tuple(path)
 
 
@@ -140,7 +139,10 @@ def _said(error: Any) -> str:
         return _SAID[error["type"]]
     if error["type"] == "string_pattern_mismatch":
         if "boolean" in error["ctx"]["pattern"]:
-            return "A type is `string`, `integer`, `number`, `boolean`, `object`, `array` or `any`, with a `?` where it may be missing."
+            return (
+                "A type is `string`, `integer`, `number`, `boolean`, `object`, `array` or `any`, with a `?` where it "
+                "may be missing."
+            )
         return "A name is made of letters, digits, `_` and `-`, and begins with a letter."
     said = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "It should")
     return said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")

@@ -25,7 +25,7 @@ def held_to(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
 
     kind = validator_for(schema, default=Draft202012Validator)
     try:
-        kind.check_schema(schema)
+        kind.check_schema(dict(schema))
     except SchemaError as error:
         at = "/".join(map(str, error.absolute_path))
         raise DefinitionError(f"{f'`{at}`: ' if at else ''}{error.message}") from None

@@ -17,6 +17,9 @@ def key(name: str) -> Read:
     return lambda state: state.get(name)
 
 
+_current = key("current")
+
+
 def context_only(state: Mapping[str, Any]) -> dict[str, Any]:
     """The results of the steps before, in a workflow that is one step."""
     return state.get("context") or {}
@@ -33,7 +36,7 @@ class View:
 
     workflow: str
     results: Read = with_own
-    current: Read = key("current")
+    current: Read = _current
     previous: Read | None = None
     result: Read | None = None
 
@@ -58,7 +61,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What references need of the state: whether the input and `$current`, and the results of which steps (None: all)."""
+    """What references need of the state: the input, `$current`, and the results of which steps (None: all)."""
 
     input: bool = False
     current: bool = False

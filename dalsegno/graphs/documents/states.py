@@ -114,6 +114,12 @@ def named_in(part: Part, *, first: bool) -> list[tuple[str, bool]]:
     return names
 
 
+def typed(name: str, keys: Mapping[str, Any]) -> Any:
+    """A `TypedDict` whose keys are known only now."""
+    make: Any = TypedDict
+    return make(name, dict(keys), total=False)
+
+
 def fits(kind: str, value: Any) -> bool:
     """Whether a value is of that type."""
     try:

@@ -142,7 +142,7 @@ def _goto(goto: Goto, place: int, steps: Sequence[Step], at: Path_) -> Iterator[
     for step in steps[target : place + 1]:
         if step.strategy != "saga" and any(call.compensation is not None for call in step.agent_calls):
             yield Problem(
-                f"Going back to `{goto.goto}` would do `{step.name}` again, and only the last time could be taken back. "
-                "Make that step a saga, or let the run fail.",
+                f"Going back to `{goto.goto}` would do `{step.name}` again, and only the last time could be taken "
+                "back. Make that step a saga, or let the run fail.",
                 where,
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from dalsegno.errors import did_you_mean
 from dalsegno.graphs.checking import spec_of
@@ -15,6 +15,7 @@ from dalsegno.graphs.documents.filing import filed
 from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import View
+from dalsegno.graphs.documents.states import typed
 from dalsegno.graphs.loading import load_target
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
@@ -34,7 +35,7 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
     asked = {name: f"in {name}" for name in known}
     given = {name: f"out {name}" for name in sorted(spec.outputs)}
     keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
-    state: Any = TypedDict("Child", keys, total=False)  # type: ignore[operator]  # its keys are known now
+    state = typed("Child", keys)
     flow = Workflow(step.name, state)
     name = getattr(child, "name", None) or step.name
 
