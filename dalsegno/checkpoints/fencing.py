@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
-from dalsegno.checkpoints.lease import Holder, Process
-from dalsegno.errors import ThreadBusy
+from dalsegno.checkpoints.lease import Holder, Process, is_held
+from dalsegno.errors import Fenced, ThreadBusy
 
 FENCE = "__dalsegno_fence__"
 """Where a run's config carries its fence to the checkpointer."""
@@ -41,10 +42,33 @@ def holder_of(connection: Statements, thread: str) -> Holder | None:
     return Holder(Process(*row[:5]), *row[5:]) if row else None
 
 
-def taken_over(connection: Statements, thread: str, what: str) -> ThreadBusy:
+def in_the_way(connection: Statements, thread: str, *, mine: bool = False) -> str:
+    """The token of the lease on a thread, empty where there is none, for who writes to it under no lease.
+
+    `mine` says that a run of this process is in the way too.
+
+    Raises
+    ------
+    ThreadBusy
+        A living process runs on the thread.
+    """
+    holder = holder_of(connection, thread)
+    if holder is None:
+        return ""
+    if (mine or not is_held(holder.token)) and holder.alive(time.time()):
+        raise ThreadBusy(
+            f"Thread {thread!r} is held by {holder}: nobody else changes it meanwhile. Wait until it is done, or "
+            f"`dalsegno cancel {thread}`.",
+            thread=thread,
+            holder=holder,
+        )
+    return holder.token
+
+
+def taken_over(connection: Statements, thread: str, what: str) -> Fenced:
     """The error for a process that goes on after another one has taken its thread."""
     holder = holder_of(connection, thread)
-    return ThreadBusy(
+    return Fenced(
         f"Thread {thread!r} was taken over by {holder or 'a process that is done'}, since this one gave no sign of "
         f"life for too long: {what}.",
         thread=thread,

@@ -98,6 +98,11 @@ def is_held(token: str) -> bool:
     return token in _held
 
 
+def held_tokens() -> tuple[str, ...]:
+    """The tokens of all leases that this process lives up to."""
+    return tuple(_held)
+
+
 def this_process() -> Process:
     """The process that asks."""
     global _this

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,24 +18,18 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
 
-from dalsegno.checkpoints import pending, rows, threads, values
+from dalsegno.checkpoints import rows, threads
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.checkpointer import Checkpointer
 from dalsegno.checkpoints.database import Database, Profile
-from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
+from dalsegno.checkpoints.task_writes import kept_of, outcome_of
 from dalsegno.errors import CheckpointError
-
-_ERROR_SOURCE = "__error_source_node__"  # langgraph._internal._constants.ERROR_SOURCE_NODE
-
-# The class below has a method named `list`.
-Writes = list[pending.Write]
 
 
 class SqliteCheckpointer(Checkpointer):
@@ -91,7 +84,9 @@ class SqliteCheckpointer(Checkpointer):
         serde: SerializerProtocol | None = None,
     ) -> None:
         super().__init__(serde=serde if serde is not None else StrictSerializer(allow))
-        self.database: Database = path if isinstance(path, Database) else Database(path, profile=profile, linger=linger)
+        self.database: Database = (
+            path if isinstance(path, Database) else Database(path, profile=profile, linger=linger)
+        )
         self._cache = Cache()
 
     # --- writing ---
@@ -137,26 +132,14 @@ class SqliteCheckpointer(Checkpointer):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Store what a task wrote, to be found with the checkpoint it ran on.
-
-        A task that failed has done nothing: its ordinary writes are dropped. LangGraph hands them over
-        when the router behind a node raises, and on resume would take the task for done and end the run
-        without routing. They stay when an error handler has taken over, since the run then goes on with them.
-        """
+        """Store what a task wrote, to be found with the checkpoint it ran on; see `task_writes.kept_of`."""
         thread, namespace = _place(config)
         checkpoint_id = get_checkpoint_id(config)
-        channels = {channel for channel, _ in writes}
-        failed = ERROR in channels and _ERROR_SOURCE not in channels
-        kept: Writes = []
-        for position, (channel, value) in enumerate(writes):
-            if not (failed and channel not in WRITES_IDX_MAP):
-                index = WRITES_IDX_MAP.get(channel, position)
-                dumped = values.dump(self.serde, value, thread=thread, key=channel)
-                kept.append((task_path, index, channel, *dumped))
+        kept = [(task_path, *one) for one in kept_of(self.serde, writes, thread)]
         token = token_of(config, self.database, thread)
-        outcome = _outcome(writes, failed)
+        outcome = outcome_of(writes)
         job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept, token, outcome)
-        self.database.commit(job, soon=channels.isdisjoint(WRITES_IDX_MAP))
+        self.database.commit(job, soon=all(channel not in WRITES_IDX_MAP for channel, _ in writes))
 
     # --- reading ---
 
@@ -276,18 +259,6 @@ class SqliteCheckpointer(Checkpointer):
                 else:
                     with damage_named(str(thread), "checkpoints"):
                         threads.prune(connection, str(thread))
-
-
-
-def _outcome(writes: Sequence[tuple[str, Any]], failed: bool) -> Outcome | None:
-    """What these writes say of their task, None where they only prepare it."""
-    told = dict(writes)
-    if failed:
-        # LangGraph's word for a task that it stopped waiting for beside another one's failure.
-        return "given up" if isinstance(told[ERROR], asyncio.CancelledError) else "failed"
-    if INTERRUPT in told:
-        return "interrupted"
-    return None if told.keys() == {RESUME} else "done"
 
 
 def _place(config: RunnableConfig) -> tuple[str, str]:

@@ -151,7 +151,7 @@ def test_a_process_that_wakes_up_after_it_was_taken_over_writes_nothing(
     sleeper.go_on()
     sleeper.say("go on")  # its node ends, and its writes come while the other one is inside of the same node
     said = sleeper.line()
-    assert said.startswith(f"ThreadBusy Thread 't1' was taken over by process {other.pid} on ")
+    assert said.startswith(f"Fenced Thread 't1' was taken over by process {other.pid} on ")
     assert "since this one gave no sign of life for too long" in said
     assert history(db) == before
     other.say("go on")
@@ -177,7 +177,7 @@ def test_it_writes_nothing_either_when_the_other_is_done(
     before = history(db)
     sleeper.go_on()
     sleeper.say("go on")
-    assert sleeper.line().startswith("ThreadBusy Thread 't1' was taken over by a process that is done")
+    assert sleeper.line().startswith("Fenced Thread 't1' was taken over by a process that is done")
     assert history(db) == before
 
 

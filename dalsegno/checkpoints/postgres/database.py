@@ -1,0 +1,403 @@
+"""A schema of a PostgreSQL database: its transactions, and what waits for them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import psycopg
+from psycopg import RawCursor
+
+from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome, Queue
+from dalsegno.checkpoints.postgres import failures
+from dalsegno.checkpoints.postgres.address import Address
+from dalsegno.checkpoints.postgres.connections import Connections
+from dalsegno.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints.postgres.upkeep import PostgresUpkeep
+
+    Connection = psycopg.Connection[Any]
+
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+_VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))"
+_TRIES = 6  # of a transaction that the server undoes, or whose connection it ends
+_PAUSE = 0.02  # seconds, doubled each time
+_PARAMETER = re.compile(r"\?(\d*)")
+_HAS_PIPELINE = psycopg.capabilities.has_pipeline()
+
+
+@lru_cache(maxsize=500)
+def numbered(sql: str) -> str:
+    """A statement with ``$1`` where SQLite has ``?`` or ``?1``.
+
+    >>> numbered("SELECT ?, ? WHERE a = ?1")
+    'SELECT $1, $2 WHERE a = $1'
+    """
+    count = 0
+
+    def name(found: re.Match[str]) -> str:
+        nonlocal count
+        if not found[1]:
+            count += 1
+        return f"${found[1] or count}"
+
+    return _PARAMETER.sub(name, sql)
+
+
+class PostgresRows:
+    """What a statement gave; asking waits for the server."""
+
+    __slots__ = ("_cursor", "_session")
+
+    def __init__(self, cursor: RawCursor[Any], session: Session) -> None:
+        self._cursor = cursor
+        self._session = session
+
+    @property
+    def rowcount(self) -> int:
+        self._session.sync()
+        return self._cursor.rowcount
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        return self._cursor.fetchall()
+
+
+class Session:
+    """One transaction under way, in a pipeline: statements are sent as they come, and nobody waits for their results
+    before they are asked for."""
+
+    __slots__ = ("_pipeline", "connection", "depth", "doomed", "is_view")
+
+    def __init__(self, connection: Connection, pipeline: psycopg.Pipeline | None, is_view: bool) -> None:
+        self.connection = connection
+        self.is_view = is_view
+        self.depth = 1
+        self.doomed: BaseException | None = None
+        self._pipeline = pipeline
+
+    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresRows:
+        """Send a statement that SQLite understands as well."""
+        return PostgresRows(self.send(numbered(sql), parameters), self)
+
+    def send(self, sql: str, parameters: Sequence[Any] = (), *, binary: bool = False) -> RawCursor[Any]:
+        """Send a statement of PostgreSQL's, with ``$1`` where a parameter stands; long bytes come faster `binary`."""
+        cursor = RawCursor(self.connection)
+        cursor.execute(sql, parameters, binary=binary)
+        return cursor
+
+    def sync(self) -> None:
+        """Wait for the results of what was sent."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
+
+
+class _Due(Queue):
+    """A queue whose statements several connections take from at once."""
+
+    def take(self, names: Collection[str]) -> list[tuple[int, Enlisted]]:
+        """What goes with a commit of those names, for this caller alone."""
+        with self._lock:
+            if not self._numbered:
+                return []
+            found = set(self._by_name.get(None, ()))
+            for name in names:
+                found |= self._by_name.get(name, frozenset())
+            taken = [(number, self._numbered[number]) for number in sorted(found)]
+            for number, _ in taken:
+                self._remove(number)
+            return taken
+
+    def put_back(self, taken: Sequence[tuple[int, Enlisted]]) -> None:
+        """They were not committed."""
+        with self._lock:
+            for number, one in taken:
+                self._put(number, one)
+
+
+class PostgresDatabase:
+    """Checkpoints, ledger, effects and leases in one schema of a PostgreSQL database.
+
+    Used from any thread: each transaction has a connection of the pool for as long as it lasts. Nothing is opened
+    before the first use, which also makes or migrates the tables. After a fork parent and child have connections of
+    their own; after `close()` the next use opens again.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user:password@host:5432/database``, with libpq's parameters; `schema` beside them names
+        the schema (default: ``dalsegno``).
+    profile
+        ``"durable"``: a commit survives power loss. ``"fast"``: power loss of the server may take the last ones.
+    timeout
+        Seconds to wait for a connection, for the server to be there, and for a lock, before `DatabaseUnavailable`.
+    connections
+        How many this process has at most.
+
+    Raises
+    ------
+    DatabaseInvalid
+        At first use: the schema comes from a newer version, or the server is too old.
+    DatabaseUnavailable
+        The server is away, lets nobody in, or takes too long.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        profile: Literal["durable", "fast"] = "durable",
+        timeout: float = 30.0,
+        connections: int = 10,
+    ) -> None:
+        if profile not in ("durable", "fast"):
+            raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
+        if connections < 1:
+            raise CheckpointError(f"connections={connections}: at least one is needed.")
+        self.address = Address.of(url)
+        self.path = self.address.shown
+        self.url = url
+        self.profile = profile
+        self.timeout = timeout
+        self.on_commit: list[Callable[[int], None]] = []
+        """Called after each commit, with the number of commits this object has made."""
+        self.commits = 0
+        self._counting = threading.Lock()
+        self._connections = Connections(self.address, most=connections, timeout=timeout, profile=profile)
+        self._here = threading.local()
+        self._queue = _Due()
+        _databases.add(self)
+
+    def __repr__(self) -> str:
+        return f"PostgresDatabase({self.path!r})"
+
+    # --- transactions ---
+
+    @property
+    def session(self) -> Session | None:
+        """The transaction that this thread is in."""
+        return getattr(self._here, "session", None)
+
+    @contextlib.contextmanager
+    def transaction(
+        self, task: str | Collection[str] | Mapping[str, Outcome] | None = None
+    ) -> Iterator[Session]:
+        """All or nothing: what is executed inside, and what was enlisted, in one commit; see `AnyDatabase`."""
+        session = self.session
+        if session is None:
+            with (
+                self.translated(),
+                self._connections.one() as connection,
+                self._session(connection, task) as made,
+            ):
+                yield made
+            return
+        if session.is_view:
+            raise CheckpointError(
+                "A transaction cannot begin inside of `read()`: what is read there cannot change."
+            )
+        session.depth += 1
+        try:
+            yield session
+        except BaseException as error:
+            session.doomed = error
+            raise
+        finally:
+            session.depth -= 1
+
+    def write(
+        self,
+        statements: Callable[[Session], object],
+        task: Mapping[str, Outcome] | None = None,
+        *,
+        is_done: Callable[[Session], bool] | None = None,
+    ) -> None:
+        """Have a function write in a transaction, and again where the server has undone it or has gone away.
+
+        A connection that ends during a commit leaves open whether it was made: `is_done` finds out.
+        """
+        if self.session is not None:
+            with self.transaction() as session:
+                statements(session)
+            return
+        with self.translated():
+            for attempt in range(1, _TRIES + 1):
+                with self._connections.one() as connection:
+                    try:
+                        with self._session(connection, task) as session:
+                            if attempt == 1 or is_done is None or not is_done(session):
+                                statements(session)
+                        return
+                    except (*failures.AGAIN, psycopg.OperationalError) as error:
+                        again = isinstance(error, failures.AGAIN) or (
+                            connection.closed and is_done is not None
+                        )
+                        if attempt == _TRIES or not again:
+                            raise
+                time.sleep(_PAUSE * 2**attempt)
+
+    @contextlib.contextmanager
+    def _session(
+        self, connection: Connection, task: str | Collection[str] | Mapping[str, Outcome] | None
+    ) -> Iterator[Session]:
+        named = (task,) if isinstance(task, str) else task or ()
+        outcomes: Mapping[str, Outcome] = (
+            named if isinstance(named, Mapping) else dict.fromkeys(named, "done")
+        )
+        due: list[tuple[int, Enlisted]] = []
+        try:
+            with _piped(connection, is_view=False) as session:
+                session.send(_BEGIN)
+                self._here.session = session
+                try:
+                    yield session
+                    if session.doomed is not None:
+                        raise session.doomed
+                    due = self._queue.take(outcomes)
+                    for _, one in due:
+                        if (parameters := one.given(outcomes)) is not None:
+                            session.execute(one.sql, parameters)
+                finally:
+                    self._here.session = None
+                said = session.send("COMMIT")
+                session.sync()
+                if said.statusmessage != "COMMIT":  # of a transaction in which something has failed
+                    raise CheckpointError(
+                        f"`{self.path}`: nothing was committed, for a statement had failed."
+                    )
+        except BaseException:
+            self._queue.put_back(due)
+            _roll_back(connection)
+            raise
+        with self._counting:
+            self.commits += 1
+            commits = self.commits
+        for listener in self.on_commit:
+            listener(commits)
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Session]:
+        """A consistent view: nobody's commit comes between two statements inside."""
+        if (session := self.session) is not None:
+            yield session
+            return
+        with self.translated(), self._connections.one() as connection:
+            try:
+                with _piped(connection, is_view=True) as session:
+                    session.send(_VIEW)
+                    self._here.session = session
+                    try:
+                        yield session
+                    finally:
+                        self._here.session = None
+                    session.send("COMMIT")
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    def lock(self, thread: str) -> None:
+        """Inside a transaction: until its end nobody else's that has locked the same thread goes on, and no run
+        writes to it."""
+        assert self.session is not None, "outside of a transaction a lock would end at once"
+        self.session.send(_LOCK, (thread,))
+
+    # --- what waits ---
+
+    def enlist(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        *,
+        tasks: Collection[str] = (),
+        instead: Instead | None = None,
+        owner: Hashable = None,
+        slot: Hashable = None,
+    ) -> None:
+        """Have a statement executed with the next commit, or with the first that is one of those tasks'."""
+        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot))
+
+    def give_up(self, owner: Hashable) -> None:
+        """Have what an owner enlisted for tasks executed with the next commit, as of tasks that are not done."""
+        self._queue.give_up(owner)
+
+    def forget(self, owner: Hashable) -> None:
+        """Forget what an owner enlisted."""
+        self._queue.forget(owner)
+
+    def flush(self) -> None:
+        """Commit what is enlisted for no task in particular, if anything is."""
+        if self._queue.is_due:
+            self.write(lambda _: None)
+
+    # --- the rest ---
+
+    def upkeep(self) -> PostgresUpkeep:
+        """What looking after it takes."""
+        from dalsegno.checkpoints.postgres.upkeep import PostgresUpkeep
+
+        return PostgresUpkeep(self)
+
+    def close(self) -> None:
+        """Commit what is enlisted and close the connections."""
+        try:
+            self.flush()
+        finally:
+            self._connections.close()
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """What goes wrong with the server is told as one of our errors."""
+        try:
+            yield
+        except UnicodeEncodeError as error:
+            raise CheckpointError(
+                f"A name cannot be stored: {error.object!r} is no valid Unicode text (a lone surrogate).",
+                path=self.path,
+            ) from error
+        except psycopg.Error as error:
+            if error.sqlstate == failures.FENCED:
+                raise
+            raise failures.meaning(error, self.path) from error
+
+    def _after_fork_in_child(self) -> None:
+        self._here = threading.local()
+        self._counting = threading.Lock()
+        self._queue = _Due()  # what was in it is the parent's to commit
+
+
+@contextlib.contextmanager
+def _piped(connection: Connection, *, is_view: bool) -> Iterator[Session]:
+    if not _HAS_PIPELINE:  # libpq before 14
+        yield Session(connection, None, is_view)
+        return
+    with connection.pipeline() as pipeline:
+        yield Session(connection, pipeline, is_view)
+
+
+def _roll_back(connection: Connection) -> None:
+    with contextlib.suppress(psycopg.Error):
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+
+
+_databases: weakref.WeakSet[PostgresDatabase] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for database in list(_databases):
+        database._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

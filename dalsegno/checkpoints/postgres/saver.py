@@ -1,0 +1,279 @@
+"""The checkpointer: LangGraph's checkpoints in the tables of its own `PostgresSaver`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+    get_checkpoint_id,
+    get_serializable_checkpoint_metadata,
+)
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
+
+from dalsegno.checkpoints.checkpointer import Checkpointer
+from dalsegno.checkpoints.fencing import in_the_way, taken_over, token_of
+from dalsegno.checkpoints.lease import held_tokens
+from dalsegno.checkpoints.postgres import failures, rows
+from dalsegno.checkpoints.postgres.database import PostgresDatabase, Session
+from dalsegno.checkpoints.strict import Allowed, StrictSerializer
+from dalsegno.checkpoints.task_writes import kept_of, outcome_of
+from dalsegno.errors import CheckpointError
+
+_GUARD = "SELECT guard($1, $2, $3)"
+_GROUP = 50  # checkpoints that a listing reads at once
+
+Places = list[tuple[str, str, str]]
+"""Thread, namespace and id of checkpoints."""
+
+
+class PostgresCheckpointer(Checkpointer):
+    """Keeps every checkpoint of every thread in a PostgreSQL database, for any LangGraph graph.
+
+    The tables are those of LangGraph's `PostgresSaver`, which reads them too; a step stores the channels that it has
+    changed. Every write asks in its own transaction whether the thread is still the writer's: one that was taken over
+    raises `Fenced`. Sync and async methods work on the same object, from any thread and any event loop.
+
+    Parameters
+    ----------
+    url
+        ``postgresql://user:password@host/database``, or a `PostgresDatabase` to share.
+    allow
+        Types, or (module, name) pairs, that may be read back beside LangGraph's safe ones.
+    serde
+        Replaces the strict serializer, and with it `allow`.
+
+    Raises
+    ------
+    TypeNotAllowed
+        A stored value, or one to be stored, is of a type that is not allowed.
+    NotSerializable
+        A value cannot be stored; the checkpoint before it stands.
+    Fenced
+        The thread was taken over by another process, or another living process has it.
+    DatabaseInvalid, DatabaseUnavailable
+        The database cannot be used; see `PostgresDatabase`.
+    """
+
+    database: PostgresDatabase
+
+    def __init__(
+        self,
+        url: str | PostgresDatabase,
+        *,
+        allow: Iterable[Allowed] = (),
+        serde: SerializerProtocol | None = None,
+    ) -> None:
+        super().__init__(serde=serde if serde is not None else StrictSerializer(allow))
+        self.database = url if isinstance(url, PostgresDatabase) else PostgresDatabase(url)
+
+    # --- writing ---
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint, and the values of the channels in `new_versions`, in one commit."""
+        thread, namespace = _place(config)
+        parent = get_checkpoint_id(config)
+        described = get_serializable_checkpoint_metadata(config, metadata)
+        row, blobs = rows.dump(self.serde, checkpoint, described, new_versions, thread)
+        place = (thread, namespace, checkpoint["id"])
+
+        def statements(session: Session) -> None:
+            if blobs:
+                session.send(rows.PUT_BLOBS, (thread, namespace, *blobs))
+            session.send(rows.PUT_CHECKPOINT, (*place, parent, *row))
+
+        # All tasks that ran on the parent are done.
+        task = {parent: "done"} if parent else None
+        self._write(
+            config, thread, statements, task, "what it had still to write is not kept", rows.HAS, place
+        )
+        return _config(place)
+
+    def put_writes(
+        self,
+        config: RunnableConfig,
+        writes: Sequence[tuple[str, Any]],
+        task_id: str,
+        task_path: str = "",
+    ) -> None:
+        """Store what a task wrote, to be found with the checkpoint it ran on; see `SqliteCheckpointer.put_writes`."""
+        thread, namespace = _place(config)
+        place = (thread, namespace, str(get_checkpoint_id(config)), task_id)
+        kept = kept_of(self.serde, writes, thread)
+        outcome = outcome_of(writes)
+        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+
+        def statements(session: Session) -> None:
+            if kept:
+                columns = rows.columns_of(kept)
+                sql = rows.REPLACE_WRITES if special else rows.PUT_WRITES
+                session.send(sql, (*place, task_path, *columns))
+
+        task = {task_id: outcome} if outcome is not None else None
+        probe = (*place, kept[0][0]) if kept else ()
+        self._write(config, thread, statements, task, "what a task wrote is not kept", rows.HAS_WRITE, probe)
+
+    def _write(
+        self,
+        config: RunnableConfig,
+        thread: str,
+        statements: Any,
+        task: Mapping[str, Any] | None,
+        lost: str,
+        probe: str,
+        parameters: Sequence[Any],
+    ) -> None:
+        """Have something written to a thread by whoever may; `probe` finds what was written by it already."""
+        token = token_of(config, self.database, thread)
+        permitted: list[str] = []
+
+        def guarded(session: Session) -> None:
+            mine = [*held_tokens(), *permitted] if token is None else []
+            session.send(_GUARD, (thread, token, mine))
+            statements(session)
+
+        def is_done(session: Session) -> bool:
+            return bool(parameters) and session.send(probe, parameters).fetchone() is not None
+
+        try:
+            self.database.write(guarded, task, is_done=is_done)
+        except psycopg.Error as error:
+            if error.sqlstate != failures.FENCED:
+                raise
+            with self.database.read() as session:
+                if token is not None:
+                    raise taken_over(session, thread, lost) from None
+                # Nobody's run writes: it may, where the run that has the thread is of a process that died.
+                permitted.append(in_the_way(session, thread))
+            self.database.write(guarded, task, is_done=is_done)
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """LangGraph's: a number that rises, and beside it one that tells branches apart."""
+        made: str = PostgresSaver.get_next_version(self, current, channel)  # type: ignore[arg-type]  # needs no self
+        return made
+
+    # --- reading ---
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The checkpoint that `config` names, or the latest of its thread and namespace."""
+        thread, namespace = _place(config)
+        checkpoint_id = get_checkpoint_id(config)
+        with self.database.read() as session:
+            if checkpoint_id:
+                found = session.send(rows.ONE, (thread, namespace, checkpoint_id), binary=True).fetchone()
+            else:
+                found = session.send(rows.LATEST, (thread, namespace), binary=True).fetchone()
+            found = rows.whole(session, found) if found is not None else None
+        return rows.built(self.serde, found) if found is not None else None
+
+    def list(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> Iterator[CheckpointTuple]:
+        """Checkpoints, newest first. They are read in groups, and no connection is held in between."""
+        if limit is not None and not isinstance(limit, int):
+            raise CheckpointError(
+                f"limit={limit!r}: a whole number of checkpoints is needed, or None for all."
+            )
+        sql, parameters = rows.search(config, filter or {}, before, limit)
+        with self.database.read() as session:
+            places: Places = session.send(sql, parameters).fetchall()
+        for start in range(0, len(places), _GROUP):
+            group = places[start : start + _GROUP]
+            with self.database.read() as session:
+                each = session.send(rows.MANY, rows.columns_of(group), binary=True).fetchall()
+                each = [rows.whole(session, row) for row in each]
+            for row in each:
+                yield rows.built(self.serde, row)
+
+    def get_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What each `DeltaChannel` is rebuilt from: its last stored value and the writes since, in one view."""
+        with self.database.read() as session:
+            saver = PostgresSaver(session.connection, serde=self.serde)
+            return saver.get_delta_channel_history(config=config, channels=channels)
+
+    # --- deleting and copying ---
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread's checkpoints, values and writes.
+
+        Raises
+        ------
+        ThreadBusy
+            A run of another living process has it.
+        """
+        thread = str(thread_id)
+        with self.database.transaction() as session:
+            self.database.lock(thread)
+            in_the_way(session, thread, mine=True)
+            self.database.upkeep().delete_checkpoints(thread)
+
+    def delete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Delete the checkpoints that carry one of these run ids in their metadata, and their writes.
+
+        Raises
+        ------
+        CheckpointError
+            One of them is of a thread with a `DeltaChannel`, which may be rebuilt from it. Nothing is deleted.
+        """
+        with self.database.transaction():
+            self.database.upkeep().delete_runs(run_ids)
+
+    def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy everything of one thread to another: all checkpoints, values and writes."""
+        with self.database.transaction():
+            self.database.upkeep().copy(str(source_thread_id), str(target_thread_id))
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Delete all but the latest checkpoint of each namespace (``"keep_latest"``), or all (``"delete"``).
+
+        Raises
+        ------
+        CheckpointError
+            A thread has a `DeltaChannel`, whose latest value is rebuilt from older checkpoints.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise CheckpointError(
+                f'There is no pruning strategy {strategy!r}; it is "keep_latest" or "delete".',
+                strategy=strategy,
+            )
+        chosen = sorted({str(thread) for thread in thread_ids})
+        with self.database.transaction():
+            upkeep = self.database.upkeep()
+            if strategy == "keep_latest":
+                upkeep.prune(chosen, keep=1, before=None)
+                return
+            for thread in chosen:
+                self.database.lock(thread)
+                upkeep.delete_checkpoints(thread)
+
+
+def _place(config: RunnableConfig) -> tuple[str, str]:
+    place = config["configurable"]
+    return str(place["thread_id"]), place.get("checkpoint_ns") or ""
+
+
+def _config(place: tuple[str, str, str]) -> RunnableConfig:
+    thread, namespace, checkpoint_id = place
+    return {"configurable": {"thread_id": thread, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}}

@@ -1,0 +1,56 @@
+"""What a task wrote: what is kept of it, and what it says of the task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT, RESUME
+
+from dalsegno.checkpoints import values
+from dalsegno.checkpoints.enlisting import Outcome
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.serde.base import SerializerProtocol
+
+_ERROR_SOURCE = "__error_source_node__"  # langgraph._internal._constants.ERROR_SOURCE_NODE
+
+Kept = tuple[int, str, str, bytes]
+"""Index, channel, type and bytes of one write."""
+
+
+def kept_of(serde: SerializerProtocol, writes: Sequence[tuple[str, Any]], thread: str) -> list[Kept]:
+    """The writes to store.
+
+    A task that failed has done nothing: its ordinary writes are dropped. LangGraph hands them over
+    when the router behind a node raises, and on resume would take the task for done and end the run
+    without routing. They stay when an error handler has taken over, since the run then goes on with them.
+    """
+    failed = _has_failed(writes)
+    return [
+        (
+            WRITES_IDX_MAP.get(channel, position),
+            channel,
+            *values.dump(serde, value, thread=thread, key=channel),
+        )
+        for position, (channel, value) in enumerate(writes)
+        if not failed or channel in WRITES_IDX_MAP
+    ]
+
+
+def outcome_of(writes: Sequence[tuple[str, Any]]) -> Outcome | None:
+    """What these writes say of their task, None where they only prepare it."""
+    told = dict(writes)
+    if _has_failed(writes):
+        # LangGraph's word for a task that it stopped waiting for beside another one's failure.
+        return "given up" if isinstance(told[ERROR], asyncio.CancelledError) else "failed"
+    if INTERRUPT in told:
+        return "interrupted"
+    return None if told.keys() == {RESUME} else "done"
+
+
+def _has_failed(writes: Sequence[tuple[str, Any]]) -> bool:
+    channels = {channel for channel, _ in writes}
+    return ERROR in channels and _ERROR_SOURCE not in channels
