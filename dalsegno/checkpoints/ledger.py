@@ -133,8 +133,9 @@ class Ledger(Journal):
         with self.database.transaction() as connection:
             self._take(connection, lease, now)
             found = connection.execute(
-                "UPDATE runs SET status = 'running', resumes = resumes + (status <> 'queued'), started_at = ?, "
-                "updated_at = ?, finished_at = NULL, process = ? WHERE run_id = ? AND thread_id = ?",
+                "UPDATE runs SET status = 'running', started_at = ?, updated_at = ?, "
+                "resumes = resumes + CASE WHEN status = 'queued' THEN 0 ELSE 1 END, finished_at = NULL, "
+                "process = ? WHERE run_id = ? AND thread_id = ?",
                 (now, now, process, run_id, thread),
             )
             if not found.rowcount:
@@ -301,14 +302,21 @@ class Ledger(Journal):
         workflow: str | None = None,
         thread: str | None = None,
         limit: int | None = None,
+        before: str | None = None,
     ) -> list[RunRecord]:
-        """Runs, newest first; a value of a type that may not be built is given as its plain data."""
+        """Runs, newest first; a value of a type that may not be built is given as its plain data.
+
+        With `before`, those that were recorded before the run of that id.
+        """
         conditions: list[str] = ["1 = 1"]
         parameters: list[Any] = []
         for column, value in (("workflow", workflow), ("thread_id", thread)):
             if value is not None:
                 conditions.append(f"{column} = ?")
                 parameters.append(value)
+        if before is not None:
+            conditions.append("id < (SELECT id FROM runs WHERE run_id = ?)")
+            parameters.append(before)
         if status is not None:
             # Whether a run recorded as running has stopped is known when its holder is looked at.
             conditions.append("status IN (?, 'running')" if status == "stopped" else "status = ?")

@@ -126,7 +126,7 @@ _REQUESTS = (
         id INTEGER PRIMARY KEY,
         run_id TEXT NOT NULL UNIQUE, thread_id TEXT NOT NULL, workflow TEXT NOT NULL,
         service TEXT NOT NULL, client TEXT NOT NULL, key TEXT, digest TEXT NOT NULL,
-        due REAL, stamp INTEGER NOT NULL DEFAULT 0,
+        due REAL, stamp INTEGER NOT NULL DEFAULT 0, deaths INTEGER NOT NULL DEFAULT 0,
         context_type TEXT, context BLOB, wanted_type TEXT, wanted BLOB, problem TEXT)""",
     "CREATE UNIQUE INDEX requests_key ON requests (service, client, key) WHERE key IS NOT NULL",
     "CREATE INDEX requests_due ON requests (service, due) WHERE due IS NOT NULL",

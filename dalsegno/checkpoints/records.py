@@ -21,9 +21,9 @@ class RunRecord:
     Times are unix seconds: `created_at` the first start, `started_at` the last start or resume,
     `finished_at` when it ended or paused, None while it runs or where its process died.
     `target` is where the workflow came from (``path.py:name``), None for one started from Python.
-    `status` is ``stopped`` for a run whose process died, ``queued`` for one that has not begun. `input` is what the run was given; `error` has
-    the keys type, message, node, attempt, traceback. `shape` is the workflow as JSON, `code` the hash of
-    each node's code, `process` who runs it or ran it last (pid, host).
+    `status` is ``stopped`` for a run whose process died, ``queued`` for one that has not begun. `input` is
+    what the run was given; `error` has the keys type, message, node, attempt, traceback. `shape` is the
+    workflow as JSON, `code` the hash of each node's code, `process` who runs it or ran it last (pid, host).
     """
 
     run_id: str

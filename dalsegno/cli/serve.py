@@ -1,0 +1,174 @@
+"""`dalsegno serve`: workflows over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, FAILED, STOPPED, UsageError, reporting
+from dalsegno.errors import MissingExtra, WorkflowInvalid
+
+if TYPE_CHECKING:
+    from dalsegno.service.settings import Settings
+    from dalsegno.service.tokens import Tokens
+
+
+@reporting
+def command(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET…", help="path/to/file.py:name or package.module:name; several."),
+    ],
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free.")] = 8742,
+    db: options.Db = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Tokens of clients, a line NAME=TOKEN each. DALSEGNO_TOKENS has more."
+        ),
+    ] = None,
+    no_token: Annotated[
+        bool,
+        typer.Option(
+            "--no-token", help="Without tokens also where other machines reach it. Everybody may ask."
+        ),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Without tokens: a name by which it may be addressed; repeat it."),
+    ] = None,
+    open_metrics: Annotated[bool, typer.Option("--open-metrics", help="/metrics needs no token.")] = False,
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Processes of one name share the work of a database.")
+    ] = "default",
+    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs in progress at once; more wait.")] = 8,
+    queue: Annotated[int, typer.Option(metavar="N", min=1, help="Runs that may wait; then 503.")] = 1000,
+    client_runs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs of one client that wait or go on; then 429.")
+    ] = 100,
+    rate: Annotated[
+        float, typer.Option(metavar="N", min=0.1, help="Requests a second of one client.")
+    ] = 50.0,
+    body: Annotated[int, typer.Option(metavar="BYTES", min=1, help="The largest body.")] = 1_000_000,
+    grace: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="For supersteps to end after SIGTERM.")
+    ] = 25.0,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Serve workflows over HTTP: start, resume, cancel and watch runs.
+
+    A run that was accepted is in the database. SIGTERM lets supersteps end; what stopped, and what a crash left, goes
+    on at the next start. /openapi.json describes every route.
+
+    Exit: 0 stopped with every run at a mark, 143 where some had to be given up (they go on too), 1 where a workflow
+    has errors, 2 where it cannot be served.
+    """
+    from dalsegno.cli.screen import Screen
+    from dalsegno.graphs.loading import load_target
+
+    screen = Screen(sys.stderr)
+    tokens = _tokens(token_file)
+    _import_server()
+    from dalsegno.service.server import is_loopback, listen, serve
+
+    if not tokens and not is_loopback(host) and not no_token:
+        raise UsageError(
+            f"--host {host}: other machines reach it, and there is no token, so everybody could run your workflows. "
+            "Give --token-file or DALSEGNO_TOKENS; --no-token if that is meant."
+        )
+    settings = _settings(
+        name=name, runs=runs, queue=queue, client_runs=client_runs, rate=rate, burst=max(int(2 * rate), 1), body=body,
+        grace=grace,
+    )  # fmt: skip
+    loaded = [load_target(target) for target in targets]
+    from dalsegno.service import Service, asgi
+    from dalsegno.service.metrics import Metrics
+    from dalsegno.service.pages import Pages
+
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.ERROR if quiet else logging.WARNING,
+        format="%(levelname)s %(message)s",
+    )
+    metrics = Metrics()
+    with listen(host, port) as at:
+        try:
+            service = Service(loaded, _database(db), settings, on_event=(metrics,))
+        except WorkflowInvalid as error:
+            from dalsegno.cli.reports import print_report
+
+            print_report(screen, error.report)
+            return FAILED
+        pages = Pages(service)
+        hosts = {"localhost", "127.0.0.1", "::1", host, *(allow_host or ())}
+        app = asgi(
+            service, tokens=tokens, hosts=hosts, metrics=metrics, pages=pages, open_metrics=open_metrics
+        )
+
+        def started(address: str) -> None:
+            if not quiet:
+                names = ", ".join(service.runners)
+                screen.line(f"serving {names} at {address}, for {_whose(tokens)}")
+
+        def stopping() -> None:
+            if not quiet:
+                screen.line(
+                    f"stopping: {service.dispatcher.active} runs end their superstep; again to stop at once"
+                )
+
+        if serve(service, app, pages, at, started=started, stopping=stopping):
+            return COMPLETED
+    screen.line("stopped; what had not ended its superstep is done again at the next start")
+    sys.stderr.flush()
+    os._exit(STOPPED)  # its threads cannot be stopped
+
+
+def _tokens(file: Path | None) -> Tokens:
+    from dalsegno.service.tokens import Tokens, read_tokens
+
+    text = ""
+    if file is not None:
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UsageError(f"--token-file {file}: it cannot be read: {why}.") from None
+    found = Tokens(read_tokens(text, os.environ))
+    os.environ.pop("DALSEGNO_TOKENS", None)  # not for the programs that nodes start
+    if file is not None and not found:
+        raise UsageError(f"--token-file {file}: there is no token in it. A line is NAME=TOKEN.")
+    return found
+
+
+def _import_server() -> None:
+    try:
+        import sse_starlette  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            f"`dalsegno serve` needs `{error.name}`, which is not installed: pip install 'dalsegno[serve]'.",
+            extra="serve",
+        ) from error
+
+
+def _settings(**given: Any) -> Settings:
+    from dalsegno.service.settings import Settings
+
+    return Settings(**given)
+
+
+def _database(db: str | None) -> str:
+    return str(options.database(db))
+
+
+def _whose(tokens: Tokens) -> str:
+    return "those who have a token" if tokens else "everybody who reaches it"

@@ -1,0 +1,229 @@
+"""The runs in progress: which are taken from the database, driven, and asked to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints.interventions import cancel, is_cancelled
+from dalsegno.checkpoints.lease import this_process
+from dalsegno.errors import CheckpointError, DalsegnoError, ThreadBusy
+from dalsegno.nodes.policies import Budget
+from dalsegno.runtime import queueing
+from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, deadline, next_step
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Ledger
+    from dalsegno.checkpoints.requests import Request, Requests
+    from dalsegno.runtime import Runner
+    from dalsegno.runtime.turns import Turn
+    from dalsegno.service.settings import Settings
+
+log = logging.getLogger("dalsegno.service")
+
+_SLICE = 0.2
+"""Seconds between two times that runs are asked to stop: one may have begun in between."""
+
+
+class Dispatcher:
+    """Takes what is due, each run in a thread of its own, and never more than `Settings.runs` at once.
+
+    A run is taken in one transaction with the question whether it is still to be taken, under the thread's lease: of
+    two processes on one database exactly one has it.
+
+    Parameters
+    ----------
+    runners
+        By the names of their workflows; all on one database.
+    ledger, requests
+        Of that database.
+    settings
+        The limits.
+    clock
+        Unix seconds.
+    """
+
+    def __init__(
+        self,
+        runners: Mapping[str, Runner],
+        ledger: Ledger,
+        requests: Requests,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._runners = runners
+        self._ledger = ledger
+        self._requests = requests
+        self._settings = settings
+        self._clock = clock
+        self._active: set[str] = set()
+        self._changed = threading.Condition()
+        self._poked = threading.Event()
+        self._draining = False
+        self._thread = threading.Thread(target=self._loop, name="dalsegno-dispatcher", daemon=True)
+
+    @property
+    def active(self) -> int:
+        """How many runs are in progress here."""
+        return len(self._active)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether runs are taken."""
+        return self._thread.is_alive() and not self._draining
+
+    def start(self) -> None:
+        """Begin to take what is due; first of all runs whose process died."""
+        self._requests.wake(self._clock())
+        self._thread.start()
+
+    def poke(self) -> None:
+        """Look at the database now: something was asked for."""
+        self._poked.set()
+
+    def drain(self, seconds: float) -> int:
+        """Take nothing more, have every run stop after its superstep, and wait; gives how many have not stopped."""
+        self._draining = True
+        self._poked.set()
+        if self._thread.ident is not None:
+            self._thread.join(seconds)
+        until = time.monotonic() + seconds
+        while self._active and (left := until - time.monotonic()) > 0:
+            for runner in self._runners.values():
+                runner.drain("the service stops")
+            with self._changed:
+                self._changed.wait(min(left, _SLICE))
+        return len(self._active)
+
+    # --- taking ---
+
+    def _loop(self) -> None:
+        while not self._draining:
+            self._poked.clear()
+            pause = self._settings.poll
+            try:
+                pause = self._round()
+            except Exception as error:  # the database will be back, or `/ready` says that it is not
+                log.warning("What is due cannot be looked at, and is tried again: %s", error)
+            if not self._draining:
+                self._poked.wait(pause)
+
+    def _round(self) -> float:
+        """Take what is due as far as there is room; gives the seconds until it is worth looking again."""
+        now, poll = self._clock(), self._settings.poll
+        room = self._settings.runs - len(self._active)
+        if room <= 0:
+            return poll
+        due = self._requests.due(list(self._runners), now, room + self._settings.runs)
+        for request in due:
+            if self._draining or len(self._active) >= self._settings.runs:
+                return poll
+            self._take(request, now)
+        at = self._requests.next_due(list(self._runners))
+        return poll if at is None else min(max(at - self._clock(), 0.02), poll)
+
+    def _take(self, request: Request, now: float) -> None:
+        later = now + self._settings.recheck
+        if request.run_id in self._active:
+            self._requests.look_again(request.run_id, later)
+            return
+        runner = self._runners[request.workflow]
+        turn: Turn | None = None
+        try:
+            with self._ledger.database.transaction():
+                self._ledger.database.lock(request.thread)
+                fresh = self._requests.of(request.run_id)
+                if fresh is None or fresh.due is None or fresh.due > now:
+                    return
+                request = fresh
+                turn = self._done(runner, request, self._step(runner, request, now), later)
+        except ThreadBusy:
+            self._requests.look_again(request.run_id, later)
+        except CheckpointError as error:
+            if type(error).__name__ == "DatabaseUnavailable":
+                raise
+            self._refuse(request, error)
+        except Exception as error:  # a changed graph, or code of the user's that reads an old state
+            self._refuse(request, error)
+        if turn is not None:
+            self._active.add(request.run_id)
+            threading.Thread(
+                target=self._drive,
+                args=(runner, turn, request),
+                name=f"dalsegno-run-{request.run_id[:8]}",
+                daemon=True,
+            ).start()
+
+    def _step(self, runner: Runner, request: Request, now: float) -> Step:
+        return next_step(
+            request,
+            self._ledger.latest(request.thread, plain=True),
+            now,
+            recheck=self._settings.recheck,
+            deaths=self._settings.deaths,
+            is_cancelled=lambda: is_cancelled(self._ledger, request.run_id),
+            waiting=lambda: runner.pending(request.thread).interrupts,
+        )
+
+    def _done(self, runner: Runner, request: Request, step: Step, later: float) -> Turn | None:
+        match step:
+            case Go():
+                self._requests.look_again(request.run_id, later, died=step.died)
+                return queueing.take(
+                    runner,
+                    request.thread,
+                    step.value,
+                    accept_changes=step.accept_changes,
+                    budget=Budget(**step.budget) if step.budget else None,
+                    context=request.context,
+                )
+            case Cancel():
+                cancel(self._ledger, request.thread, by=f"process {this_process().pid}")
+                self._requests.settle(request, None)
+            case GiveUp():
+                self._requests.refuse(
+                    request,
+                    {
+                        "type": "ProcessDied",
+                        "message": f"Its process died {request.deaths + 1} times in a row while it ran; it is not "
+                        "resumed by itself any more. Mend the cause, then resume it.",
+                    },
+                )
+            case Look(at):
+                if at is None:
+                    self._requests.settle(request, None)
+                else:
+                    self._requests.look_again(request.run_id, at)
+        return None
+
+    # --- driving ---
+
+    def _drive(self, runner: Runner, turn: Turn, request: Request) -> None:
+        try:
+            result = queueing.drive(runner, turn)
+            due = {"stopped": self._clock(), "interrupted": deadline(result.interrupts)}.get(result.status)
+            self._requests.settle(request, due)
+        except (ThreadBusy, CheckpointError) as error:
+            log.warning("Run %s is looked at again: %s", request.run_id, error)
+        except BaseException as error:  # a node that ends the program, for example
+            self._refuse(request, error, turn.session.secrets.text(str(error)))
+        finally:
+            with self._changed:
+                self._active.discard(request.run_id)
+                self._changed.notify_all()
+            self._poked.set()
+
+    def _refuse(self, request: Request, error: BaseException, words: str = "") -> None:
+        # What the user's own code says may hold anything, also a secret.
+        words = words or (str(error) if isinstance(error, DalsegnoError) else "Resume it by hand to see why.")
+        problem: dict[str, Any] = {"type": type(error).__name__, "message": words}
+        log.warning(
+            "Run %s cannot be gone on with: %s: %s", request.run_id, problem["type"], problem["message"]
+        )
+        with contextlib.suppress(DalsegnoError):
+            self._requests.refuse(request, problem)

@@ -1,0 +1,145 @@
+"""Runs and workflows as they are answered: plain data, with every secret masked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic.errors import PydanticUserError
+from pydantic_core import to_jsonable_python
+
+from dalsegno import viz
+from dalsegno.nodes.secrets import Secrets, input_shown
+from dalsegno.service.models import (
+    Question,
+    Run,
+    RunError,
+    RunSummary,
+    Trouble,
+    WorkflowOf,
+    WorkflowSummary,
+)
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import RunRecord
+    from dalsegno.runtime import Runner
+    from dalsegno.service.service import Service
+
+
+def summary(run: RunRecord) -> RunSummary:
+    """A run, in a list."""
+    return RunSummary(**_common(run))
+
+
+def whole(service: Service, run: RunRecord) -> Run:
+    """A run with what it was given and what it gave."""
+    runner = service.runners.get(run.workflow)
+    request = service.request(run.run_id)
+    error = run.error or {}
+    return Run(
+        **_common(run),
+        input=plain(input_shown(run.input, run.shape)),
+        output=plain(output(runner, run)) if runner is not None and run.status == "completed" else None,
+        error=RunError.model_validate({name: error.get(name) for name in RunError.model_fields})
+        if error
+        else None,
+        interrupts=[
+            Question(
+                id=str(asked.get("id")),
+                node=str(asked.get("node")),
+                value=plain(asked.get("value")),
+                answer_schema=plain(asked.get("schema")),
+            )
+            for asked in run.interrupts
+        ],
+        usage=plain(dict(run.usage)),
+        problem=Trouble(**request.problem) if request is not None and request.problem else None,
+    )
+
+
+def output(runner: Runner, run: RunRecord) -> Mapping[str, Any] | None:
+    """The output keys of the state in which a run ended."""
+    config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
+    found = next(iter(runner.checkpointer.list(config, filter={"run_id": run.run_id}, limit=1)), None)
+    if found is None:
+        return None
+    values = found.checkpoint["channel_values"]
+    shown = Secrets(runner.schemas).state({k: v for k, v in values.items() if k in runner.spec.outputs})
+    return dict(shown)
+
+
+def workflow_summary(runner: Runner) -> WorkflowSummary:
+    """A workflow, in a list."""
+    return WorkflowSummary(**_workflow(runner))
+
+
+def workflow(runner: Runner) -> WorkflowOf:
+    """A workflow with what it takes, gives, and what was proved of it."""
+    certificate = runner.report.certificate
+    return WorkflowOf(
+        **_workflow(runner),
+        input_schema=_schema(runner.input_schema),
+        outputs=sorted(runner.spec.outputs),
+        certificate=plain(certificate.to_dict()) if certificate else None,
+        mermaid=viz.to_mermaid(runner.spec),
+    )
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: models and dataclasses as objects, bytes as base64, infinities and the rest as text."""
+    try:
+        return _finite(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+        UnicodeError,
+    ):  # a circular value, or a serialiser that fails
+        return repr(value)
+
+
+def json_of(model: BaseModel) -> bytes:
+    """The JSON of an answer; a lone surrogate, which UTF-8 does not have, as a question mark."""
+    import json
+
+    text = json.dumps(model.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return [_finite(part) for part in value] if isinstance(value, list) else value
+
+
+def _common(run: RunRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        name: getattr(run, name)
+        for name in ("run_id", "thread", "workflow", "version", "status", "supersteps", "resumes")
+    }
+    for name in ("created_at", "started_at", "updated_at", "finished_at"):
+        at = getattr(run, name)
+        fields[name] = datetime.fromtimestamp(at, UTC) if at is not None else None
+    return fields
+
+
+def _workflow(runner: Runner) -> dict[str, Any]:
+    certificate, spec = runner.report.certificate, runner.spec
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "nodes": len(spec.nodes),
+        "supersteps": certificate.supersteps if certificate else None,
+    }
+
+
+def _schema(of: Any) -> dict[str, Any] | None:
+    try:
+        return TypeAdapter(of).json_schema()
+    except (PydanticUserError, TypeError, NameError):
+        return None  # a type that JSON Schema has no words for
