@@ -36,7 +36,10 @@ _LEDGER = (
         thread_id text NOT NULL PRIMARY KEY, run_id text NOT NULL, token text NOT NULL,
         host text NOT NULL, boot text NOT NULL, namespace text NOT NULL,
         pid bigint NOT NULL, started text NOT NULL,
-        since double precision NOT NULL, expires_at double precision NOT NULL)""",
+        since double precision NOT NULL, expires_at double precision NOT NULL, owner text)""",
+    """CREATE TABLE claims (
+        thread_id text NOT NULL PRIMARY KEY, owner text NOT NULL, begun double precision NOT NULL,
+        attempt bigint NOT NULL)""",
     """CREATE TABLE effects (
         key text NOT NULL, name text NOT NULL, run_id text NOT NULL, thread_id text NOT NULL,
         type text NOT NULL, value bytea NOT NULL, recorded_at double precision NOT NULL,
@@ -71,7 +74,7 @@ _REQUESTS = (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         run_id text NOT NULL UNIQUE, thread_id text NOT NULL, workflow text NOT NULL,
         service text NOT NULL, client text NOT NULL, key text, digest text NOT NULL,
-        due double precision, stamp bigint NOT NULL DEFAULT 0,
+        due double precision, stamp bigint NOT NULL DEFAULT 0, deaths bigint NOT NULL DEFAULT 0,
         context_type text, context bytea, wanted_type text, wanted bytea, problem text)""",
     "CREATE UNIQUE INDEX requests_key ON requests (service, client, key) WHERE key IS NOT NULL",
     "CREATE INDEX requests_due ON requests (service, due) WHERE due IS NOT NULL",
