@@ -79,6 +79,7 @@ class Registry:
         self._seen: Any = None  # what tells whether it has changed
         self._looked = float("-inf")
         self._looking = threading.Lock()
+        self._why = ""  # it is stale, without the node that found it so
         self.stale: DalsegnoError | None = None
         """Why the last look at it failed; None where it did not."""
 
@@ -161,9 +162,9 @@ class Registry:
             )
             if self._agents is None:
                 raise unavailable from error
-            if self.stale is None or self.stale.message != unavailable.message:
+            if self.stale is None or self._why != str(error):
                 _tell("stale", registry=self.name, error=type(error).__name__, message=str(error))
-            self.stale = unavailable
+            self.stale, self._why = unavailable, str(error)
 
     def _read(self) -> tuple[str, Any] | None:
         path = Path(self.source)

@@ -9,11 +9,9 @@ from sentences import sentences, words
 from serving import serve
 
 
-def judge_checks(
-    draft: dict[str, Any], reports: list[dict[str, Any]], before: dict[str, Any] | None = None
-) -> dict[str, Any]:
+def judge_checks(draft: dict[str, Any], reports: list[dict[str, Any]]) -> dict[str, Any]:
     """Whether all checks are good; else what is wished for, with what was wished for before."""
-    wishes = dict((before or {}).get("wishes", {}))
+    wishes = dict(draft["wishes"])
     for report in reports:
         if report["check"] == "readability" and not report["good"]:
             wishes["simpler"] = True
@@ -24,8 +22,7 @@ def judge_checks(
                 if words_of_it:
                     wishes[wish] = words_of_it[0]
     good = all(report["good"] for report in reports)
-    rounds = (before or {}).get("rounds", 0) + 1
-    return {"good": good, "rounds": rounds, "draft": draft, "reports": reports, "wishes": wishes}
+    return {"good": good, "rounds": draft["round"], "draft": draft, "reports": reports, "wishes": wishes}
 
 
 def final_edit(judged: dict[str, Any], sources: list[str]) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 `POST /faults` takes a list; each of its entries is for one request that comes after, in order:
 
-``{"delay": 2}`` answers late, ``{"status": 503}`` with an HTTP error, ``{"error": {…}}`` with an error object,
-``{"result": …}`` with what the agent never said, ``{"body": "…"}`` with these bytes; ``{"die": "before"}`` ends the
-process without an answer, ``{"die": "after"}`` once the work is done; ``{}`` is no fault. An entry with ``"method"``
-waits for a request of that method. `GET /faults` tells the requests that came: method and idempotency key.
+``{"delay": 2}`` begins late, ``{"delay_answer": 2}`` answers late, ``{"status": 503}`` answers with an HTTP error,
+``{"error": {…}}`` with an error object, ``{"result": …}`` with what the agent never said, ``{"body": "…"}`` with these
+bytes; ``{"die": "before"}`` ends the process without an answer, ``{"die": "after"}`` once the work is done; ``{}`` is
+no fault. An entry with ``"method"`` waits for a request of that method. `GET /faults` tells the requests that came:
+method and idempotency key.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class Faults:
         if fault.get("die") == "after":
             await self._app(scope, _again(body, receive), _nowhere)
             os._exit(9)
-        if "status" in fault:
+        if "delay_answer" in fault:
+            await self._app(scope, _again(body, receive), _late(send, fault["delay_answer"]))
+        elif "status" in fault:
             await _answer(send, fault["status"], {"refused": True})
         elif "body" in fault:
             await _answer(send, 200, fault["body"])
@@ -88,6 +91,15 @@ def _again(body: bytes, receive: Any) -> Any:
         return given.pop() if given else await receive()
 
     return again
+
+
+def _late(send: Any, seconds: float) -> Any:
+    async def late(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            await asyncio.sleep(seconds)
+        await send(message)
+
+    return late
 
 
 async def _nowhere(message: Any) -> None:

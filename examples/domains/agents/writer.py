@@ -16,9 +16,13 @@ TURNS = ("What is more,", "Besides,", "Then again,")
 
 
 def write_article(
-    research: dict[str, Any], style: str = "plain", length: int = 120, wishes: dict[str, Any] | None = None
+    research: dict[str, Any],
+    style: str = "plain",
+    length: int = 120,
+    wishes: dict[str, Any] | None = None,
+    rounds: int | None = None,
 ) -> dict[str, Any]:
-    """An article of about `length` words. `wishes` are those of whoever judged the one before.
+    """An article of about `length` words. `wishes` are those of whoever judged the one before, `rounds` how many were.
 
     ``{"simpler": true}`` keeps sentences short, ``{"avoid": [words]}`` leaves out what has these words,
     ``{"more": keyword}`` names the keyword more often, ``{"less": keyword}`` more seldom.
@@ -42,7 +46,13 @@ def write_article(
             lines[-2:] = [joined(lines[-2], lines[-1], TURNS[number % len(TURNS)])]
     lines = _keyed(lines, wishes)
     text = " ".join(lines)
-    return {"title": research["topic"].capitalize(), "text": text, "words": len(words(text))}
+    return {
+        "title": research["topic"].capitalize(),
+        "text": text,
+        "words": len(words(text)),
+        "wishes": wishes,
+        "round": (rounds or 0) + 1,
+    }
 
 
 def split(sentence: str) -> list[str]:
