@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.checkpointer import Checkpointer
+    from dalsegno.checkpoints.claims import Claim
     from dalsegno.checkpoints.database import Database
     from dalsegno.checkpoints.interface import AnyDatabase
     from dalsegno.checkpoints.ledger import Ledger
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnyDatabase",
     "Checkpointer",
+    "Claim",
     "Database",
     "ExecutionRecord",
     "Ledger",
@@ -29,6 +31,7 @@ __all__ = [
 _MODULES = {
     "AnyDatabase": "interface",
     "Checkpointer": "checkpointer",
+    "Claim": "claims",
     "Database": "database",
     "ExecutionRecord": "records",
     "Ledger": "ledger",

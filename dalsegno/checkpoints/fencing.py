@@ -35,7 +35,7 @@ def token_of(config: Mapping[str, Any], database: AnyDatabase, thread: str) -> s
 def holder_of(connection: Statements, thread: str) -> Holder | None:
     """Who holds a thread according to the ledger, dead or alive."""
     row = connection.execute(
-        "SELECT host, boot, namespace, pid, started, run_id, token, since, expires_at "
+        "SELECT host, boot, namespace, pid, started, run_id, token, since, expires_at, owner "
         "FROM leases WHERE thread_id = ?",
         (thread,),
     ).fetchone()

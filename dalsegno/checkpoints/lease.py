@@ -35,17 +35,22 @@ class Process:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a thread for a run, since when, and until when without a sign of life."""
+    """The process that holds a thread for a run, since when, and until when without a sign of life.
+
+    `owner` is who an engine has given it to, None for a process on its own.
+    """
 
     process: Process
     run_id: str
     token: str
     since: float
     expires_at: float
+    owner: str | None = None
 
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since).isoformat(sep=" ", timespec="seconds")
-        return f"process {self.process.pid} on {self.process.host} since {since} (run {self.run_id})"
+        who = self.owner or f"process {self.process.pid} on {self.process.host}"
+        return f"{who} since {since} (run {self.run_id})"
 
     @property
     def pid(self) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
+from dalsegno.checkpoints.claims import Claim, record
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
@@ -82,15 +83,19 @@ class Ledger(Journal):
         certificate: Mapping[str, Any] | None = None,
         shape: Mapping[str, Any] | None = None,
         code: Mapping[str, str | None] | None = None,
+        claim: Claim | None = None,
     ) -> Lease:
         """Record a run as running and take its thread, in one commit.
 
-        The input is in it, so that a kill before the first checkpoint loses nothing.
+        The input is in it, so that a kill before the first checkpoint loses nothing. `claim` is that of an engine,
+        which takes the thread from an earlier claim of its, stalled or alive.
 
         Raises
         ------
         ThreadBusy
             A living process holds the thread; `.holder` says which.
+        Fenced
+            A later claim came before this one.
         NotSerializable, TypeNotAllowed
             The input cannot be kept. Nothing is recorded.
         """
@@ -100,7 +105,7 @@ class Ledger(Journal):
         texts = {key: values.dump_json(value, thread=thread, key=key) for key, value in extra.items()}
         lease = Lease(thread, run_id)
         with self.database.transaction() as connection:
-            self._take(connection, lease, now)
+            self._take(connection, lease, now, claim)
             written = connection.execute(
                 "INSERT INTO runs (run_id, thread_id, workflow, version, fingerprint, target, status, "
                 "created_at, started_at, updated_at, input_type, input, certificate, shape, code, "
@@ -117,13 +122,15 @@ class Ledger(Journal):
                 )
         return self._active(lease)
 
-    def acquire(self, thread: str, run_id: str) -> Lease:
+    def acquire(self, thread: str, run_id: str, *, claim: Claim | None = None) -> Lease:
         """Take the thread to go on with a run: it is running again, resumed once more; a queued one begins.
 
         Raises
         ------
         ThreadBusy
             A living process holds the thread; `.holder` says which.
+        Fenced
+            A later claim came before this one.
         UnknownRun
             The thread has no such run.
         """
@@ -131,7 +138,7 @@ class Ledger(Journal):
         lease = Lease(thread, run_id)
         process = values.dump_json(_process(), thread=thread, key="process")
         with self.database.transaction() as connection:
-            self._take(connection, lease, now)
+            self._take(connection, lease, now, claim)
             found = connection.execute(
                 "UPDATE runs SET status = 'running', started_at = ?, updated_at = ?, "
                 "resumes = resumes + CASE WHEN status = 'queued' THEN 0 ELSE 1 END, finished_at = NULL, "
@@ -216,10 +223,14 @@ class Ledger(Journal):
                     lease.lost = lease.token in self._leases
         return True
 
-    def _take(self, connection: Statements, lease: Lease, now: float) -> None:
+    def _take(self, connection: Statements, lease: Lease, now: float, claim: Claim | None) -> None:
         self.database.lock(lease.thread)
         holder = holder_of(connection, lease.thread)
-        if holder is not None and holder.alive(now):
+        if claim is not None:
+            record(connection, lease.thread, claim)
+        # Of two claims the later one has the thread; whoever has it without one is left alone while it lives.
+        is_displaced = claim is not None and holder is not None and holder.owner is not None
+        if holder is not None and not is_displaced and holder.alive(now):
             raise ThreadBusy(
                 f"Thread {lease.thread!r} is held by {holder}. Wait until it is done, or end that process.",
                 thread=lease.thread,
@@ -228,13 +239,13 @@ class Ledger(Journal):
         me = this_process()
         connection.execute(
             "INSERT INTO leases (thread_id, run_id, token, host, boot, namespace, pid, started, "
-            "since, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thread_id) DO UPDATE SET "
+            "since, expires_at, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (thread_id) DO UPDATE SET "
             "run_id = excluded.run_id, token = excluded.token, host = excluded.host, boot = excluded.boot, "
             "namespace = excluded.namespace, pid = excluded.pid, started = excluded.started, "
-            "since = excluded.since, expires_at = excluded.expires_at",
+            "since = excluded.since, expires_at = excluded.expires_at, owner = excluded.owner",
             (
                 lease.thread, lease.run_id, lease.token, me.host, me.boot, me.namespace, me.pid, me.started,
-                now, now + self._expiry,
+                now, now + self._expiry, claim.owner if claim is not None else None,
             ),
         )  # fmt: skip
 
@@ -387,7 +398,7 @@ class Ledger(Journal):
                 "DELETE FROM executions WHERE run_id IN (SELECT run_id FROM runs WHERE thread_id = ?)",
                 (thread,),
             )
-            for table in ("runs", "effects", "leases", "requests"):
+            for table in ("runs", "effects", "leases", "claims", "requests"):
                 connection.execute(f"DELETE FROM {table} WHERE thread_id = ?", (thread,))
 
 

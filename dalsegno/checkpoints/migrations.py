@@ -138,6 +138,13 @@ _BREAKERS = (
     "CREATE TABLE breakers (key TEXT NOT NULL PRIMARY KEY, opened_at REAL, changed_at REAL NOT NULL)",
 )
 
+_CLAIMS = (
+    # The last claim to each thread that an engine has put in order, and for whom a lease is held.
+    "CREATE TABLE claims (thread_id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, begun REAL NOT NULL, "
+    "attempt INTEGER NOT NULL)",
+    "ALTER TABLE leases ADD COLUMN owner TEXT",
+)
+
 _Steps = tuple[str | Callable[[sqlite3.Connection], None], ...]
 
 _STEPS: tuple[tuple[str, _Steps], ...] = (
@@ -148,6 +155,7 @@ _STEPS: tuple[tuple[str, _Steps], ...] = (
     ("0005_cancel", _CANCEL),
     ("0006_requests", _REQUESTS),
     ("0007_breakers", _BREAKERS),
+    ("0008_claims", _CLAIMS),
 )
 
 VERSION = len(_STEPS)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 COMMANDS = (
-    "new", "patterns", "check", "rule", "draw", "run", "resume", "runs", "show", "history", "diff", "fork", "cancel",
-    "delete", "db", "agents", "demo",
+    "new", "patterns", "schema", "check", "rule", "draw", "run", "resume", "runs", "show", "history", "diff", "fork",
+    "cancel", "delete", "db", "agents", "demo",
 )  # fmt: skip
 """Every command, in the order of the help: the function `command`, or the `group`, of the file of its name."""
 
@@ -75,7 +75,8 @@ def _root(
 _HELP = """Agent workflows that are proved to end and resume from the mark.
 
 TARGET is path/to/file.py:name or package.module:name: a Workflow, a LangGraph graph, or a function without
-arguments that gives one. The database is --db, else DALSEGNO_DB, else .dalsegno/runs.db."""
+arguments that gives one; or path/to/file.yaml, a workflow document. The database is --db, else DALSEGNO_DB, else
+.dalsegno/runs.db."""
 
 _CODES = """Exit codes: 0 completed, or no errors; 1 failed, or findings; 2 usage, or something could not be
 loaded; 3 waits for a human; 4 another process holds the thread; 5 cancelled; 130 and 143 stopped by a signal,

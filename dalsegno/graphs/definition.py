@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, JsonValue, PrivateAttr, StringConstraints, Tag
+from pydantic import Discriminator, Field, JsonValue, PrivateAttr, StringConstraints, Tag, WithJsonSchema
 
 from dalsegno.graphs.documents.policies import BudgetOptions, CallPolicies, Count, Part
 
@@ -214,9 +214,11 @@ RESERVED_KEYS = frozenset(
 class WorkflowDefinition(Part):
     """A workflow document."""
 
+    schema_: Text | None = Field(None, alias="$schema")
+    """The schema that an editor goes by; it says nothing else."""
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     """What the workflow is called."""
-    version: Text = "1"
+    version: Annotated[Text, WithJsonSchema({"type": ["string", "number"], "minLength": 1})] = "1"
     """Of its meaning; kept with each run."""
     description: str | None = None
     """What it is for."""
@@ -265,6 +267,32 @@ class WorkflowDefinition(Part):
         return isinstance(other, WorkflowDefinition) and dict(self) == dict(other)
 
     __hash__ = None  # type: ignore[assignment]  # its values are lists and mappings
+
+    @classmethod
+    def of(cls, workflow: Workflow) -> WorkflowDefinition:
+        """The document that means a workflow: the one it was made of, or one that names it.
+
+        A workflow in Python is named where it stands in a module of its own under a public name; its document has
+        one step, which is that workflow.
+
+        Raises
+        ------
+        DefinitionError
+            It was made of no document, and no module has it under a name.
+        """
+        from dalsegno.graphs.documents.writing import definition_of
+
+        return definition_of(workflow)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was said, as plain data: `WorkflowDefinition.model_validate` makes the same of it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    def to_yaml(self) -> str:
+        """The document as YAML, which is read as the same again."""
+        from dalsegno.graphs.documents.writing import yaml_of
+
+        return yaml_of(self.to_dict())
 
     def workflow(self, *, folder: str | Path | None = None) -> Workflow:
         """The workflow that it means.

@@ -10,6 +10,7 @@ from dalsegno.graphs.building import Builder
 
 if TYPE_CHECKING:
     from dalsegno.graphs.compiling import Graph
+    from dalsegno.graphs.definition import WorkflowDefinition
     from dalsegno.graphs.validation import Report
 
 
@@ -48,6 +49,9 @@ class Workflow(Builder):
     >>> flow.compile().invoke({"topic": "rain"})["draft"]
     'rainrain'
     """
+
+    definition: WorkflowDefinition | None = None
+    """The document that it was made of; None where it was made in Python."""
 
     def validate(self, *, exact: bool = False) -> Report:
         """Check it; `exact=True` looks harder for the exact bounds."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
 
-from dalsegno.checkpoints import RunRecord
+from dalsegno.checkpoints import Claim, RunRecord
 from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
@@ -60,10 +60,15 @@ def begin(
     context: Any,
     abandon: bool,
     budget: Budget | None = None,
+    claim: Claim | None = None,
+    run_id: str | None = None,
 ) -> Turn:
     """Take a thread for a new run."""
     budget = budget_of(runner, budget)
     described, old, first = new_run(runner, input, thread, abandon)
+    described["claim"] = claim
+    if run_id is not None:
+        described["run_id"] = run_id
     if old is not None:
         with runner.ledger.database.transaction():  # or a crash in between would migrate twice, or never
             lease = runner.ledger.begin(**described)
@@ -121,6 +126,7 @@ def go_on(
     accept_changes: bool,
     context: Any,
     budget: Budget | None = None,
+    claim: Claim | None = None,
 ) -> Turn:
     """Take a thread to go on with its last run."""
     run = runner.ledger.latest(thread, plain=True)
@@ -142,7 +148,7 @@ def go_on(
             thread=thread,
         )
     budget = budget_of(runner, budget, run.usage)
-    lease = runner.ledger.acquire(thread, run.run_id)
+    lease = runner.ledger.acquire(thread, run.run_id, claim=claim)
     try:
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
     except BaseException:

@@ -48,7 +48,9 @@ def build(
     settings = Settings.of(definition, folder, within)
     check(definition, settings)
     with written_at(settings.place(("name",))):
-        return _Document(definition, settings).flow
+        flow = _Document(definition, settings).flow
+    flow.definition = definition
+    return flow
 
 
 class _Document:

@@ -174,7 +174,8 @@ def _fields(loc: tuple[int | str, ...]) -> list[str]:
         inner = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         if inner:
             models = [model for each in inner for model in _models(each)]
-    return sorted({name for model in models for name in model.model_fields})
+    fields = [item for model in models for item in model.model_fields.items()]
+    return sorted({field.alias or name for name, field in fields})
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -1,0 +1,35 @@
+"""`dalsegno schema`: the JSON Schema of workflow documents, for editors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dalsegno.cli.exits import COMPLETED, UsageError, reporting
+
+
+@reporting
+def command(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout.")
+    ] = None,
+) -> int:
+    """Print the JSON Schema of workflow documents, by which editors complete and check them.
+
+    In a document: # yaml-language-server: $schema=workflow.schema.json
+    """
+    import json
+
+    from dalsegno.graphs.documents.publishing import json_schema
+
+    text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        print(text, end="")
+        return COMPLETED
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"`{output}` cannot be written: {error.strerror or error}.") from None
+    return COMPLETED

@@ -1,0 +1,59 @@
+"""The JSON Schema of workflow documents, by which editors complete and check them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dalsegno.graphs.definition import WorkflowDefinition
+
+_NEEDS = {"loop": ["max"], "map_reduce": ["max", "agent_calls"], "subworkflow": ["workflow"]}
+_WHO = [{"required": [way]} for way in ("skill", "agent_url", "function")]
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of a document, in the dialect 2020-12."""
+    schema = WorkflowDefinition.model_json_schema()
+    _plainer(schema)
+    defs = schema["$defs"]
+    defs["Step"]["allOf"] = [
+        {
+            "if": {"properties": {"strategy": {"const": name}}, "required": ["strategy"]},
+            "then": {"required": keys},
+        }
+        for name, keys in _NEEDS.items()
+    ]
+    for name in ("AgentCall", "CallOfAgent", "Compensation"):
+        defs[name]["oneOf"] = _WHO
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A workflow of Dalsegno",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _plainer(schema: Any) -> None:
+    """Without the titles that repeat the names of fields, and the nulls that nobody writes."""
+    if isinstance(schema, list):
+        for each in schema:
+            _plainer(each)
+        return
+    if not isinstance(schema, dict):
+        return
+    if isinstance(schema.get("title"), str):
+        del schema["title"]
+    if schema.get("default", 0) is None:
+        del schema["default"]
+    options = schema.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        left = [option for option in options if option != {"type": "null"}]
+        if len(left) == 1:
+            del schema["anyOf"]
+            schema.update({key: value for key, value in left[0].items() if key not in schema})
+        else:
+            schema["anyOf"] = left
+    for key, value in schema.items():
+        if key == "properties" or key == "$defs":
+            for each in value.values():
+                _plainer(each)
+        else:
+            _plainer(value)

@@ -1,0 +1,68 @@
+"""From a workflow back to a document, and from a document to text."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.definition import RESERVED_KEYS, WorkflowDefinition
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.workflow import Workflow
+
+
+def definition_of(workflow: Workflow) -> WorkflowDefinition:
+    """The document of a workflow; see `WorkflowDefinition.of`."""
+    if workflow.definition is not None:
+        return workflow.definition
+    target = _name_of(workflow)
+    spec = workflow.spec
+    taken = sorted(spec.inputs & RESERVED_KEYS)
+    if taken:
+        raise DefinitionError(
+            f"The workflow `{workflow.name}` takes `{taken[0]}`, and a document cannot call a key of its input so. "
+            "Write the document yourself, and give that key with `params`."
+        )
+    keys = sorted(spec.inputs)
+    step = {
+        "name": "".join(c if c.isalnum() or c in "_-" else "_" for c in workflow.name).lstrip("_-0123456789")
+        or "run",
+        "strategy": "subworkflow",
+        "workflow": target,
+        "params": {key: f"${{input.{key}?}}" for key in keys},
+    }
+    return WorkflowDefinition.model_validate(
+        {
+            "name": workflow.name,
+            "version": workflow.version,
+            "input": dict.fromkeys(keys, "any?"),
+            "steps": [step],
+        }
+    )
+
+
+def _name_of(workflow: Workflow) -> str:
+    """Where it can be imported from."""
+    for name, module in sorted(sys.modules.items()):
+        if name == "__main__" or module is None:
+            continue
+        for attribute, value in list(vars(module).items()):
+            if value is workflow and not attribute.startswith("_"):
+                return f"{name}:{attribute}"
+    raise DefinitionError(
+        f"The workflow `{workflow.name}` was made of no document, and no module that is imported has it under a public "
+        "name: nothing can be written that would find it again. Give it a name in a module: flow = Workflow(...)."
+    )
+
+
+def yaml_of(data: dict[str, Any]) -> str:
+    """Plain data as YAML, its keys in their order."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return text
