@@ -88,9 +88,10 @@ def _string(text: str, at: int) -> tuple[str, int]:
     try:
         value, end = py_scanstring(text, at)
     except ValueError as error:
-        said = str(getattr(error, "msg", error))
+        said, where = str(getattr(error, "msg", error)), int(getattr(error, "pos", at))
+        where -= said.startswith("Invalid control")  # it is told with the character after it
         said = next((means for begins, means in _WRONG.items() if said.startswith(begins)), f"{said}.")
-        raise NotJson(said, getattr(error, "pos", at)) from None
+        raise NotJson(said, where) from None
     return str(value), int(end)
 
 

@@ -21,7 +21,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 AS_WRITTEN = frozenset({"version"})
 """A version is a text: 1.10 is not 1.1."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,6 +260,11 @@ def _explained(error: Any, text: str) -> tuple[str, Any]:
 
 
 _MEANS = (
+    (
+        "invalid Unicode character escape",
+        "A character beyond `\\uFFFF` is written as itself, or as `\\U0001F600`.",
+    ),
+    ("unknown escape character", "In double quotes a backslash is written twice; in single quotes once."),
     (
         "mapping values are not allowed",
         "A colon cannot stand here: a text with `: ` in it is written in quotes, or the indent is wrong.",
