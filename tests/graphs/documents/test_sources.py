@@ -382,9 +382,10 @@ def test_a_folder_and_a_pipe_are_no_documents(tmp_path: Path) -> None:
 
 # -- properties ----------------------------------------------------------------------------------
 
+# What writes YAML 1.1 leaves texts such as 0E0 without quotes, which are numbers in YAML 1.2.
 TEXTS = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff\x85"), max_size=12
-)
+).filter(lambda text: not (text[:1].isdigit() or text[:1] in ("+", "-", ".")))
 DATA = st.recursive(
     st.none()
     | st.booleans()
