@@ -226,11 +226,9 @@ class Ledger(Journal):
     def _take(self, connection: Statements, lease: Lease, now: float, claim: Claim | None) -> None:
         self.database.lock(lease.thread)
         holder = holder_of(connection, lease.thread)
-        if claim is not None:
-            record(connection, lease.thread, claim)
+        is_later = claim is not None and record(connection, lease.thread, claim)
         # Of two claims the later one has the thread; whoever has it without one is left alone while it lives.
-        is_displaced = claim is not None and holder is not None and holder.owner is not None
-        if holder is not None and not is_displaced and holder.alive(now):
+        if holder is not None and not (is_later and holder.owner) and holder.alive(now):
             raise ThreadBusy(
                 f"Thread {lease.thread!r} is held by {holder}. Wait until it is done, or end that process.",
                 thread=lease.thread,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from dalsegno.checkpoints import AnyDatabase, Checkpointer, Ledger, open_checkpointer
+from dalsegno.checkpoints import AnyDatabase, Checkpointer, Claim, Ledger, open_checkpointer
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
 from dalsegno.checkpoints.maintenance import delete_thread
@@ -157,6 +157,7 @@ class Runner:
         accept_changes: bool = False,
         budget: Budget | None = None,
         context: Any = None,
+        claim: Claim | None = None,
     ) -> RunResult:
         """Go on from the mark: after a crash, a failure, a stop or a wait for a human.
 
@@ -171,6 +172,8 @@ class Runner:
             Go on although the graph changed in a way that this run can notice; see `difference`.
         budget
             What the run may spend in all, with what it has spent already. Default: what it was given before.
+        claim
+            By whom, and in which place of its order, an engine has this done; see `dalsegno.checkpoints.Claim`.
 
         Raises
         ------
@@ -179,13 +182,13 @@ class Runner:
         NothingToResume
             Its last run is completed or cancelled.
         ThreadBusy
-            Another process has it.
+            Another process has it. `Fenced`: it has come in between, or this claim comes too late.
         InputInvalid
             The answer fits no question, or not what it asked for; a rename names no node.
         IncompatibleGraph
             The graph changed in a way that cannot be gone on from; `.difference` says how.
         """
-        return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context, budget))
+        return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim))
 
     async def aresume(
         self,
@@ -196,9 +199,12 @@ class Runner:
         accept_changes: bool = False,
         budget: Budget | None = None,
         context: Any = None,
+        claim: Claim | None = None,
     ) -> RunResult:
         """`resume` in the running event loop."""
-        return await self._adriven(turns.go_on(self, thread, value, rename, accept_changes, context, budget))
+        return await self._adriven(
+            turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim)
+        )
 
     def stream(
         self,

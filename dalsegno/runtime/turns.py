@@ -60,15 +60,10 @@ def begin(
     context: Any,
     abandon: bool,
     budget: Budget | None = None,
-    claim: Claim | None = None,
-    run_id: str | None = None,
 ) -> Turn:
     """Take a thread for a new run."""
     budget = budget_of(runner, budget)
     described, old, first = new_run(runner, input, thread, abandon)
-    described["claim"] = claim
-    if run_id is not None:
-        described["run_id"] = run_id
     if old is not None:
         with runner.ledger.database.transaction():  # or a crash in between would migrate twice, or never
             lease = runner.ledger.begin(**described)
