@@ -9,6 +9,7 @@ import platform
 
 from benchmarks import (
     checkpoints,
+    domains,
     observing,
     pairing,
     patterns,
@@ -41,6 +42,7 @@ def main() -> None:
     print("\n### Checks\n", *validation_speed.rows(), sep="\n")
     print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
     print("\n### Pictures\n", pictures.HEADER, *pictures.rows(), sep="\n")
+    print("\n### A document with agents\n", domains.HEADER, *domains.rows(), sep="\n")
     print("\n### Patterns\n", patterns.HEADER, *patterns.rows(), sep="\n")
 
 
