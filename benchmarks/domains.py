@@ -1,4 +1,4 @@
-"""What a workflow document costs a call: 100 loan runs side by side, against the agents' own time for the same requests.
+"""What a document costs a call: 100 loan runs side by side, against the agents' own time for the same requests.
 
 The agents are the processes of `examples/domains`; their own time is that of a bare httpx client which asks the same
 four things in the same order, for 100 applications at once. What is left, divided by the calls, is ours: reading
