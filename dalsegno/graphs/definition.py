@@ -73,6 +73,10 @@ class CallOfAgent(CallPolicies):
     """What an A2A agent is asked in words, with references in it."""
     output: dict[str, JsonValue] | None = None
     """A JSON Schema that the answer is held to."""
+    effect: bool | None = None
+    """Whether it changes the world; calls of a saga, and those with a compensation, do."""
+    idempotent: bool | None = None
+    """Whether asking twice does no harm: the agent goes by the `Idempotency-Key`, which is the same both times."""
     fallback: FallbackGiven | None = None
     """Who answers when this one cannot: another call, or `{value: …}`."""
 
@@ -189,6 +193,9 @@ class Step(Part):
 
 class Defaults(CallPolicies):
     """Policies of every call of an agent that says nothing else."""
+
+    idempotent: bool | None = None
+    """Whether the agents go by the `Idempotency-Key`, so that asking twice does no harm."""
 
 
 def _short_key(given: Any) -> str:

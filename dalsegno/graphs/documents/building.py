@@ -12,7 +12,7 @@ from langgraph.types import Overwrite
 from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition
 from dalsegno.graphs.definitions import written_at
 from dalsegno.graphs.documents import states
-from dalsegno.graphs.documents.calls import Place, Settings, played
+from dalsegno.graphs.documents.calls import OWN, Place, Settings, played
 from dalsegno.graphs.documents.checks import check
 from dalsegno.graphs.documents.composites import (
     Composite,
@@ -112,7 +112,7 @@ class _Document:
 
         writes = ("input", "current", *fresh)
         taken = states.typed("Taken", dict.fromkeys(names, Any))
-        self.cast.own("take input", take, input_schema=taken, reads=tuple(names), writes=writes)
+        self.cast.own("take input", take, input_schema=taken, reads=tuple(names), writes=writes, timeout=OWN)
         self.flow.add_edge(START, "take input")
 
     def _end(self, *, rolls: bool) -> None:
@@ -127,7 +127,9 @@ class _Document:
 
         place = ("output",) if said is not None else ("steps",)
         with written_at(self.settings.place(place)):
-            self.cast.own("give output", give, writes=("output", "outcome") if rolls else ("output",))
+            self.cast.own(
+                "give output", give, writes=("output", "outcome") if rolls else ("output",), timeout=OWN
+            )
             self.flow.add_edge("give output", END)
 
     def _roll_back(self) -> None:
@@ -136,7 +138,7 @@ class _Document:
         def roll_back(state: Any) -> dict[str, Any]:
             return {"outcome": "partly undone" if state.get("not_undone") else "undone", "output": None}
 
-        self.cast.own("roll back", roll_back, writes=("outcome", "output"))
+        self.cast.own("roll back", roll_back, writes=("outcome", "output"), timeout=OWN)
         order = list(reversed(self.undoes))
 
         def following(state: Any) -> str:

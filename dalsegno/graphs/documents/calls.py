@@ -29,7 +29,15 @@ from dalsegno.nodes.remote import remote
 SECONDS = 60.0
 """How long an agent may take where the document says nothing, as `remote` has it."""
 
+OWN = 10.0
+"""How long a node may take that only keeps the books, in seconds: so that the certificate knows."""
+
 _KEY = "answer"
+
+
+def own_nodes(*names: str) -> dict[str, dict[str, Any]]:
+    """`options=` of a pattern for its own nodes."""
+    return {name: {"timeout": OWN} for name in names}
 
 
 @dataclass(frozen=True)
@@ -253,6 +261,12 @@ def played(
     if timeout is None and call.function is None:
         options["timeout"] = timeout = Timeout(attempt=SECONDS)
     seconds = timeout.seconds if timeout is not None else None
+    defaults = settings.definition.defaults
+    idempotent = call.idempotent
+    if idempotent is None and defaults is not None and call.function is None:
+        idempotent = defaults.idempotent
+    said = {"effect": call.effect, "idempotent": idempotent}
+    options |= {what: value for what, value in said.items() if value is not None}
     player = Call(call, name=name, view=view, place=place, settings=settings, seconds=seconds)
     if "cache" in options:
         cache: Cache = options["cache"]

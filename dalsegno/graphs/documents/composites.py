@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from dalsegno.graphs.definition import Step
-from dalsegno.graphs.documents.calls import Place, Settings, played
+from dalsegno.graphs.documents.calls import OWN, Place, Settings, own_nodes, played
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
 from dalsegno.graphs.documents.parts import parts_of_call, references_in
 from dalsegno.graphs.documents.references import parse_value
@@ -102,6 +102,7 @@ def parallel_step(step: Step, needs: Needs, settings: Settings) -> Composite:
         max_concurrency=step.max_concurrency,
         state=_Parallel,
         name=step.name,
+        options=own_nodes("begin", "join"),
     )
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
@@ -129,8 +130,10 @@ def conditional_step(step: Step, needs: Needs, settings: Settings) -> Composite:
         else:
             rules.append((_Holds(parse_condition(call.when), view), name))
     if default not in routes:
-        routes[default] = Node(_Nothing())
-    flow = router(routes, rules=rules, default=default, state=_Routed, name=step.name)
+        routes[default] = Node(_Nothing(), timeout=OWN)
+    flow = router(
+        routes, rules=rules, default=default, state=_Routed, name=step.name, options=own_nodes("match")
+    )
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         name, answer = given["current"]
@@ -192,6 +195,7 @@ def map_reduce_step(step: Step, needs: Needs, settings: Settings) -> Composite:
         ],
         state=_MapReduce,
         name=step.name,
+        options=own_nodes("begin", "gather"),
     )
 
     def into(state: Any) -> dict[str, Any]:
@@ -233,7 +237,7 @@ def saga_step(step: Step, needs: Needs, settings: Settings) -> Composite:
             )
             undo = Node(taking_back, **of_it)
         steps.append(SagaStep(player, name=name, compensate=undo, **options))
-    flow = saga(steps, state=_Saga, name=step.name)
+    flow = saga(steps, state=_Saga, name=step.name, options=own_nodes("begin", "rollback", "finish"))
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         answers = given.get("results") or {}

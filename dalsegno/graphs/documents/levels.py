@@ -9,7 +9,7 @@ from typing import Any
 from dalsegno.errors import StepFailed
 from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Path_, Step
 from dalsegno.graphs.definitions import written_at
-from dalsegno.graphs.documents.calls import Place, Settings, played
+from dalsegno.graphs.documents.calls import OWN, Place, Settings, played
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.conditions import parse_condition
 from dalsegno.graphs.documents.filing import filed
@@ -101,7 +101,7 @@ class Level:
         def condition_of(state: Any) -> str:
             return "holds" if condition.holds(view.scope(state)) else "skipped"
 
-        gate = self.cast.own(f"if {step.name}", _nothing, writes=())
+        gate = self.cast.own(f"if {step.name}", _nothing, writes=(), timeout=OWN)
         ways = {"holds": self._node(step), "skipped": following}
         self.flow.add_conditional_edges(gate, condition_of, ways)
 
@@ -146,7 +146,7 @@ class Level:
                 )
                 undo = self.undoes.get(f"{step.name}.{calls[place]}")
                 if undo is not None:
-                    options |= {"effect": True, "compensate": f"undo {undo.name}"}
+                    options = {"effect": True, **options, "compensate": f"undo {undo.name}"}
                 careful = step.on_failure != "fail"
                 writes = ["results", "current"] if last else ["previous"]
                 writes += ["failed", "failures"] if careful else []
@@ -204,7 +204,7 @@ class Level:
                     failed=failed,
                 )
 
-            self.cast.own(node, give_up, writes=())
+            self.cast.own(node, give_up, writes=(), timeout=OWN)
             self.flow.add_edge(node, END)
         return node
 

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.types import Overwrite
 
 from dalsegno.graphs.definition import Path_, Step
-from dalsegno.graphs.documents.calls import Settings
+from dalsegno.graphs.documents.calls import OWN, Settings
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.conditions import parse_condition
 from dalsegno.graphs.documents.levels import Level, Make
@@ -29,7 +29,7 @@ def loop_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Mak
     def begin(state: Any) -> dict[str, Any]:
         return {"results": Overwrite({}), "failed": None}
 
-    level.cast.own("next round", begin, writes=("results", "failed"))
+    level.cast.own("next round", begin, writes=("results", "failed"), timeout=OWN)
     flow.add_edge(START, "next round")
     if step.steps:
         level.build(step.steps, (*at, "steps"), source="next round", end="round done")
@@ -44,10 +44,12 @@ def loop_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Mak
     def until(state: Any) -> str:
         return "done" if condition is not None and condition.holds(view.scope(state)) else "again"
 
-    level.cast.own("round done", done, writes=("failed",))
+    level.cast.own("round done", done, writes=("failed",), timeout=OWN)
     spent: str = END
     if fails:
-        spent = level.cast.own("rounds spent", _spent(step.name, most), writes=("failed", "failures"))
+        spent = level.cast.own(
+            "rounds spent", _spent(step.name, most), writes=("failed", "failures"), timeout=OWN
+        )
         flow.add_edge("rounds spent", END)
     again: Any = Loop("next round", max=most - 1, on_exhausted=spent) if most > 1 else spent
     ways = {"again": again} if condition is None else {"done": END, "again": again}
