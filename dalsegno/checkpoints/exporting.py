@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from dalsegno.checkpoints.database import Database
+from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.strict import StrictSerializer
 
 
@@ -19,7 +19,7 @@ class _PlainSerializer(StrictSerializer):
         return self.loads_plain(data)
 
 
-def export(database: Database, thread_ids: Iterable[str] | None = None) -> Iterator[str]:
+def export(database: AnyDatabase, thread_ids: Iterable[str] | None = None) -> Iterator[str]:
     """A line of JSON for each run, then for each checkpoint, the newest first.
 
     A run is ``{"kind": "run", …}`` with the fields of a `RunRecord`; a checkpoint ``{"kind": "checkpoint",
@@ -28,14 +28,14 @@ def export(database: Database, thread_ids: Iterable[str] | None = None) -> Itera
     fields, bytes as ``{"base64": …}``. This is for reading: what JSON has no notation for is given as text.
     """
     from dalsegno.checkpoints.ledger import Ledger
-    from dalsegno.checkpoints.sqlite import SqliteCheckpointer
+    from dalsegno.checkpoints.opening import open_checkpointer
 
     chosen = None if thread_ids is None else [str(each) for each in thread_ids]
     ledger = Ledger(database, _PlainSerializer())
     for thread in chosen if chosen is not None else [None]:
         for run in ledger.runs(thread=thread):
             yield _line({"kind": "run", **asdict(run)})
-    saver = SqliteCheckpointer(database, serde=_PlainSerializer())
+    saver = open_checkpointer(database, serde=_PlainSerializer())
     for thread in chosen if chosen is not None else [None]:
         config: Any = None if thread is None else {"configurable": {"thread_id": thread}}
         for found in saver.list(config):

@@ -52,7 +52,7 @@ def file_of(db: Named) -> str:
         return named
     if scheme != "sqlite":
         raise CheckpointError(
-            f"`{named.split('@')[-1]}` names no database we know{did_you_mean(scheme, _SCHEMES) or '.'} "
+            f"`{scheme}://…` names no database we know{did_you_mean(scheme, _SCHEMES) or '.'} "
             "It is a path, sqlite:///path, or postgresql://user@host/database.",
             path=named,
         )
@@ -65,6 +65,23 @@ def file_of(db: Named) -> str:
             path=named,
         )
     return path
+
+
+def without_password(db: Named) -> str:
+    """The name of a database for people to see.
+
+    >>> without_password("postgresql://me:secret@[::1]:5432/runs?password=secret&sslmode=require")
+    'postgresql://me@[::1]:5432/runs?sslmode=require'
+    """
+    if not is_server(db):
+        return os.fspath(db)
+    base, _, query = os.fspath(db).partition("?")
+    scheme, _, place = base.partition("://")
+    user, at, host = place.rpartition("@")
+    kept = [
+        one for one in query.split("&") if one and one.partition("=")[0] not in ("password", "sslpassword")
+    ]
+    return f"{scheme}://{user.partition(':')[0]}{at}{host}" + ("?" + "&".join(kept) if kept else "")
 
 
 def open_database(

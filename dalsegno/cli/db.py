@@ -15,7 +15,7 @@ from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import Database
+    from dalsegno.checkpoints import AnyDatabase
 
 group = typer.Typer(
     rich_markup_mode=None,
@@ -144,9 +144,16 @@ def import_(
     """Take over the checkpoints of LangGraph's own SqliteSaver; its file is only read."""
     from dalsegno.checkpoints import SqliteCheckpointer
     from dalsegno.checkpoints.importing import import_sqlite_saver
+    from dalsegno.checkpoints.opening import file_of, is_server
     from dalsegno.cli.screen import Screen, print_json
 
-    with SqliteCheckpointer(options.database(db)) as saver:
+    named = options.database(db)
+    if is_server(named):
+        raise UsageError(
+            "Into a PostgreSQL database nothing is imported: `PostgresSaver` and Dalsegno have the same tables, so "
+            "name its schema (`?schema=public`) to go on with its threads."
+        )
+    with SqliteCheckpointer(file_of(named)) as saver:
         count = import_sqlite_saver(saver, file)
     if as_json:
         print_json({"checkpoints": count})
@@ -175,7 +182,7 @@ def vacuum(db: options.Db = None, as_json: options.Json = False) -> int:
 
 
 @contextlib.contextmanager
-def _database(db: str | None) -> Iterator[Database]:
+def _database(db: str | None) -> Iterator[AnyDatabase]:
     ledger = options.existing_ledger(db)
     if ledger is None:
         raise UsageError(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from dalsegno.cli import options
-from dalsegno.cli.exits import COMPLETED, reporting
+from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 
 
 @reporting
@@ -36,10 +36,13 @@ def command(
         os.environ["DALSEGNO_MODEL"] = model
     else:
         os.environ.pop("DALSEGNO_MODEL", None)
+    from dalsegno.checkpoints.opening import file_of, is_server
     from dalsegno.cli.screen import print_json, stdout_kept_for_json
     from dalsegno.demo.show import show
 
-    where = Path(db) if db is not None else options.database(None).with_name("demo.db")
+    if db is not None and is_server(db):
+        raise UsageError("--db: the demo reads a file with SQLite's own tools, so it has none on a server.")
+    where = Path(file_of(db)) if db is not None else options.own_database().with_name("demo.db")
     with stdout_kept_for_json(as_json) as out:
         shown = show(question, where, say=lambda line: print(line, flush=True))
         if as_json:

@@ -179,15 +179,14 @@ def _same_workflow(record: RunRecord, seeing: Seeing) -> None:
         )
 
 
-def _database(db: str | None, run: str | None, thread: str | None) -> Path:
+def _database(db: str | None, run: str | None, thread: str | None) -> str:
     """The database, which has to be there."""
     ledger = options.existing_ledger(db)
     if ledger is None:
         missing = "Nothing was run here yet: there is no `.dalsegno/runs.db`. Name the database with --db."
         raise UnknownThread(missing, thread=thread) if thread else UnknownRun(missing, run_id=run)
-    path = Path(ledger.database.path)
     ledger.database.close()
-    return path
+    return ledger.database.url
 
 
 def _record(ledger: Ledger, run: str | None, thread: str | None) -> RunRecord:

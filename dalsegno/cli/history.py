@@ -69,7 +69,7 @@ def command(
 
 def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, Any]]:
     """The checkpoints of the outermost workflow; values are only looked at, so of any type."""
-    from dalsegno.checkpoints import SqliteCheckpointer
+    from dalsegno.checkpoints import open_checkpointer
     from dalsegno.checkpoints.strict import StrictSerializer
 
     class Plain(StrictSerializer):
@@ -78,7 +78,7 @@ def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, 
         def loads_typed(self, data: tuple[str, bytes]) -> Any:
             return self.loads_plain(data)
 
-    saver = SqliteCheckpointer(ledger.database, serde=Plain())
+    saver = open_checkpointer(ledger.database, serde=Plain())
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     for kept in saver.list(config, limit=limit):
         values = kept.checkpoint["channel_values"]

@@ -20,7 +20,9 @@ DEFAULT_DATABASE = Path(".dalsegno") / "runs.db"
 Target = Annotated[str, typer.Argument(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml.")]
 Db = Annotated[
     str | None,
-    typer.Option("--db", metavar="PATH", help="The database; else DALSEGNO_DB, else .dalsegno/runs.db."),
+    typer.Option(
+        "--db", metavar="PATH", help="The database, or postgresql://…; else DALSEGNO_DB, else .dalsegno/runs.db."
+    ),
 ]
 Json = Annotated[
     bool,
@@ -39,11 +41,13 @@ Context = Annotated[
 ]
 
 
-def database(given: str | None) -> Path:
-    """The database that is meant; its folder is made when it is the one we choose."""
-    named = given or os.environ.get("DALSEGNO_DB")
-    if named:
-        return Path(named)
+def database(given: str | None) -> str:
+    """The database that is meant, a path or a URL; its folder is made when it is the one we choose."""
+    return given or os.environ.get("DALSEGNO_DB") or str(own_database())
+
+
+def own_database() -> Path:
+    """The database that we choose, in this folder."""
     folder = DEFAULT_DATABASE.parent
     try:
         folder.mkdir(exist_ok=True)
@@ -59,16 +63,19 @@ def database(given: str | None) -> Path:
 
 def existing_ledger(given: str | None) -> Ledger | None:
     """The ledger to read from; None where nothing was run here yet. A database that is named must be there."""
-    from dalsegno.checkpoints import Database, Ledger
+    from dalsegno.checkpoints import Ledger, open_database
+    from dalsegno.checkpoints.opening import file_of, is_server
 
     named = given or os.environ.get("DALSEGNO_DB")
-    path = Path(named) if named else DEFAULT_DATABASE
+    if named and is_server(named):
+        return Ledger(open_database(named))
+    path = Path(file_of(named)) if named else DEFAULT_DATABASE
     if not path.exists():
         if not named:
             return None
         said = "--db" if given else "DALSEGNO_DB"
         raise UsageError(f"There is no database `{path}` ({said}). Check the path; `dalsegno run` makes one.")
-    return Ledger(Database(path))
+    return Ledger(open_database(path))
 
 
 def json_value(text: str, option: str) -> Any:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.checkpoints.opening import without_password
 from dalsegno.cli.budgets import spent_in_words, spent_out
 from dalsegno.cli.exits import wants_traceback
 from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, plain_value, readable, sign
@@ -129,7 +130,7 @@ def again(thread: str, db_option: str | None, answer: str | None = None, *, budg
     """The command that goes on with a thread; `answer` is put as it is, `budget` is what it needs more of."""
     words = ["dalsegno resume"]
     words += [f"--budget {budget}=MORE"] if budget else []
-    words += [f"--db {shlex.quote(db_option)}"] if db_option else []
+    words += [f"--db {shlex.quote(without_password(db_option))}"] if db_option else []
     words += [f"--value {answer}"] if answer else []
     words += [f"{'-- ' if thread.startswith('-') else ''}{shlex.quote(thread)}"]
     return " ".join(words)

@@ -7,7 +7,6 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dalsegno.checkpoints import RunRecord
@@ -58,7 +57,7 @@ class _Watch:
             self.drain()
 
 
-def take(loaded: LoadedTarget, db: Path, start: Callable[[Runner], RunResult], manner: Manner) -> int:
+def take(loaded: LoadedTarget, db: str, start: Callable[[Runner], RunResult], manner: Manner) -> int:
     """Take a turn at a run and give the exit code."""
     logging.getLogger("concurrent.futures").addFilter(_no_late_sibling)
     watch = _Watch()

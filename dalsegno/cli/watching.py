@@ -28,7 +28,7 @@ _LINGER = 2.5
 """Seconds for which an open page can still read how the run ended."""
 
 
-def watch(graph: Any, db: Path, output: Path | None, record: Callable[[Ledger], RunRecord], fold: Any) -> int:
+def watch(graph: Any, db: str, output: Path | None, record: Callable[[Ledger], RunRecord], fold: Any) -> int:
     """Draw a run until it no longer goes on; one that has not begun is waited for."""
     from dalsegno.cli.screen import Screen
     from dalsegno.runtime.seeing import Seeing

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote
 
+import psycopg
+
+from dalsegno.checkpoints.opening import without_password
 from dalsegno.errors import CheckpointError
 
 SCHEMA = "dalsegno"
 """Where the tables are, unless the URL says ``?schema=…``."""
 
+_PARAMETER = "schema="
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -35,31 +39,29 @@ class Address:
         CheckpointError
             It cannot be taken apart, or its schema is no plain name.
         """
-        try:
-            parts = urlsplit(url)
-            port, user, host = parts.port, parts.username, parts.hostname
-        except ValueError as error:
-            raise CheckpointError(
-                f"The database's URL cannot be read ({error}): postgresql://user:password@host:5432/database, with "
-                "special characters of the password written as %40 and so on.",
-                path="postgresql://",
-            ) from None
-        query = parse_qsl(parts.query, keep_blank_values=True)
-        schema = dict(query).get("schema", SCHEMA)
+        base, _, query = url.partition("?")
+        parts = query.split("&") if query else []
+        schema = next(
+            (unquote(one[len(_PARAMETER) :]) for one in parts if one.startswith(_PARAMETER)), SCHEMA
+        )
         if not _NAME.fullmatch(schema):
             raise CheckpointError(
                 f"schema={schema!r} is no name of a schema: small letters, digits and _, as in schema=dalsegno.",
-                path="postgresql://",
+                path=without_password(url),
             )
-        for_libpq = [(key, value) for key, value in query if key != "schema"]
-        for_people = [(key, value) for key, value in query if key not in ("password", "sslpassword")]
-        place = f"{quote(user)}@" if user else ""
-        place += (f"[{host}]" if ":" in (host or "") else host or "") + (f":{port}" if port else "")
+        for_libpq = "&".join(one for one in parts if not one.startswith(_PARAMETER))
+        try:
+            psycopg.conninfo.conninfo_to_dict(conninfo := f"{base}?{for_libpq}" if for_libpq else base)
+        except psycopg.ProgrammingError as error:
+            raise CheckpointError(
+                f"`{without_password(url)}` cannot be read ({' '.join(str(error).split())}). It is "
+                "postgresql://user:password@host:5432/database, with special characters of the password written as "
+                "%40 and so on.",
+                path=without_password(url),
+            ) from None
         return cls(
             url=url,
-            conninfo=urlunsplit(parts._replace(query=urlencode(for_libpq, quote_via=quote))),
-            shown=urlunsplit(
-                parts._replace(netloc=place, query=urlencode(for_people, safe="/", quote_via=quote))
-            ),
+            conninfo=conninfo,
+            shown=without_password(url),
             schema=schema,
         )

@@ -97,7 +97,7 @@ VERSION = len(_STEPS)
 """The number of the last migration that this release knows."""
 
 _VERSIONS = (
-    "SELECT to_regclass('migrations') IS NOT NULL, to_regclass('checkpoint_migrations') IS NOT NULL, "
+    "SELECT to_regclass('dalsegno_migrations') IS NOT NULL, to_regclass('checkpoint_migrations') IS NOT NULL, "
     "current_setting('server_encoding'), current_setting('server_version_num')::int"
 )
 _OLDEST = 130_000
@@ -126,14 +126,16 @@ def prepare(connection: Connection[Any], address: Address) -> None:
                 connection.execute("INSERT INTO checkpoint_migrations (v) VALUES (%s)", (number,))
         if not ours:
             connection.execute(
-                "CREATE TABLE IF NOT EXISTS migrations (number integer PRIMARY KEY, name text NOT NULL, "
+                "CREATE TABLE IF NOT EXISTS dalsegno_migrations (number integer PRIMARY KEY, name text NOT NULL, "
                 "applied_at timestamptz NOT NULL DEFAULT now())"
             )
         for number, (name, statements) in enumerate(_STEPS, 1):
             if number > ours:
                 for statement in statements:
                     connection.execute(statement)
-                connection.execute("INSERT INTO migrations (number, name) VALUES (%s, %s)", (number, name))
+                connection.execute(
+                    "INSERT INTO dalsegno_migrations (number, name) VALUES (%s, %s)", (number, name)
+                )
 
 
 def _versions(connection: Connection[Any], address: Address) -> tuple[int, int]:
@@ -149,7 +151,9 @@ def _versions(connection: Connection[Any], address: Address) -> tuple[int, int]:
         )
     ours = langgraphs = 0
     if has_ours:
-        (ours,) = connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone() or (0,)
+        (ours,) = connection.execute(
+            "SELECT coalesce(max(number), 0) FROM dalsegno_migrations"
+        ).fetchone() or (0,)
     if has_langgraphs:
         # Numbered from 0.
         (langgraphs,) = connection.execute(
