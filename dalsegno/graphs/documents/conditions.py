@@ -196,7 +196,7 @@ def _explain(text: str, at: int) -> NoReturn:
         refuse(f"The text that begins here {why}.", at)
     if rest[0] in "+*/%-" and before:
         refuse(f"`{rest[0]}`: a condition does not calculate; let a step do it.", at)
-    if rest[:1] == "$" or rest.startswith("{"):
+    if rest.startswith(("${", "{")):
         refuse("A reference in a condition is written without braces: `$input.amount`.", at)
     if rest[0] in "<>=!":
         refuse("Comparisons do not chain: write `a < b and b < c`.", at)
