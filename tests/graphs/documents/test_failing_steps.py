@@ -1,0 +1,304 @@
+"""What happens when a step fails for good: the run fails, the step is skipped, what was done is taken back, or another
+step comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dalsegno import Runner
+from dalsegno.errors import StepFailed
+from tests.graphs.documents.conftest import Flow, Write, call, ran
+
+A = {"name": "a", "agent_calls": [call("inc", "$input.n")]}
+BOOM = {"name": "b", "agent_calls": [call("boom")]}
+
+
+def undone(folder: Path) -> list[str]:
+    """What was taken back, in its order."""
+    journal = folder / "journal.txt"
+    return journal.read_text().splitlines() if journal.exists() else []
+
+
+def back(params: Any = "$result") -> dict[str, Any]:
+    return {"compensation": call("take_back", params)}
+
+
+def test_a_run_fails_where_a_step_fails_and_is_resumed_there(steps: Flow, folder: Path) -> None:
+    def flow() -> Any:
+        return steps(A, {"name": "b", "agent_calls": [call("boom_over", "$current")]})
+
+    with Runner(flow(), db=folder / "runs.db") as runner:
+        failed = runner.run({"n": 10}, thread="t")
+    assert (failed.status, failed.error["node"]) == ("failed", "b")
+    work = folder / "work.py"
+    work.write_text(work.read_text().replace("x > 10", "x > 100"))
+    import sys
+
+    sys.modules.pop("work")
+    with Runner(flow(), db=folder / "runs.db") as runner:
+        assert runner.resume("t").output == {"output": 11, "results": {"a": 11, "b": 11}}
+
+
+def test_a_step_that_may_be_skipped_hands_on_what_it_was_given_and_is_told_of(steps: Flow) -> None:
+    result = ran(steps(A, {**BOOM, "on_error": "skip"}, {"name": "c", "agent_calls": [call("inc")]}), n=1)
+    assert result["results"] == {"a": 2, "c": 3}
+    assert result["failures"] == [{"name": "b", "error": "ValueError", "message": "boom 2"}]
+
+
+def test_the_rest_of_a_row_is_skipped_with_the_call_that_failed(steps: Flow) -> None:
+    row = {"name": "b", "on_error": "skip", "agent_calls": [call("boom"), call("inc", "$previous")]}
+    assert ran(steps(A, row), n=1)["results"] == {"a": 2}
+
+
+def test_a_parallel_call_that_failed_is_null_where_it_may_be_skipped(steps: Flow) -> None:
+    calls = [call("boom"), call("inc")]
+    result = ran(
+        steps(A, {"name": "p", "strategy": "parallel", "on_error": "skip", "agent_calls": calls}), n=1
+    )
+    assert result["results"]["p"] == [None, 3]
+    assert [failed["name"] for failed in result["failures"]] == ["p.boom"]
+
+
+def test_an_item_that_failed_is_null_where_it_may_be_skipped_also_for_the_reduce(steps: Flow) -> None:
+    mapped = {
+        "name": "m",
+        "strategy": "map_reduce",
+        "over": [1, 50, 3],
+        "max": 3,
+        "on_error": "skip",
+        "agent_calls": [call("boom_over"), call("same")],
+    }
+    result = ran(steps(mapped))
+    assert result["output"] == [1, None, 3]
+    assert [failed["name"] for failed in result["failures"]] == ["m.item 2"]
+    del mapped["agent_calls"][1]  # type: ignore[attr-defined]  # a list of calls
+    assert ran(steps(mapped))["output"] == [1, None, 3]
+
+
+@pytest.mark.parametrize("strategy", ["parallel", "map_reduce", "conditional", "loop", "subworkflow", "saga"])
+def test_a_failing_step_of_every_strategy_leads_to_the_step_that_it_names(
+    steps: Flow, write: Write, strategy: str
+) -> None:
+    write(
+        "name: inner\nsteps: [{name: s, agent_calls: [{function: 'work.py:boom', params: $input.x}]}]",
+        "inner.yaml",
+    )
+    step: dict[str, Any] = {"name": "b", "strategy": strategy, "on_error": {"goto": "d"}}
+    step |= {
+        "map_reduce": {"max": 3, "over": [1], "agent_calls": [call("boom")]},
+        "conditional": {"agent_calls": [call("boom", when="true")]},
+        "loop": {"max": 2, "steps": [{"name": "inside", "agent_calls": [call("boom")]}]},
+        "subworkflow": {"workflow": "inner.yaml", "params": {"x": "$current"}},
+    }.get(strategy, {"agent_calls": [call("boom")]})
+    flow = steps(
+        A, step, {"name": "c", "agent_calls": [call("boom")]}, {"name": "d", "agent_calls": [call("inc")]}
+    )
+    result = ran(flow, n=1)
+    assert result["results"] == {"a": 2, "d": 3}
+    assert len(result["failures"]) == 1
+
+
+def test_going_back_is_bounded_and_then_the_run_fails(steps: Flow) -> None:
+    flow = steps(A, {**BOOM, "on_error": {"goto": "a", "max": 2}})
+    assert flow.validate().certificate.executions_by_node["b"] == 3
+    with pytest.raises(StepFailed, match="boom 2"):
+        ran(flow, n=1)
+
+
+def test_what_earlier_steps_did_is_taken_back_in_reverse(steps: Flow, folder: Path) -> None:
+    flow = steps(
+        {
+            "name": "a",
+            "agent_calls": [call("inc", "$input.n", **back()), call("double", "$previous", **back())],
+        },
+        {
+            "name": "p",
+            "strategy": "parallel",
+            "agent_calls": [call("inc", **back()), call("double", **back())],
+        },
+        {
+            "name": "c",
+            "strategy": "conditional",
+            "agent_calls": [call("inc", "$current[0]", when="true", **back())],
+        },
+        {
+            "name": "s",
+            "strategy": "saga",
+            "agent_calls": [call("inc", **back()), call("double", "$previous", **back())],
+        },
+        {**BOOM, "on_error": "compensate"},
+    )
+    result = ran(flow, n=1)
+    assert undone(folder) == ["14", "7", "6", "8", "5", "4", "2"]
+    assert result["undone"] == ["s.double", "s.inc", "c.inc", "p.double", "p.inc", "a.double", "a.inc"]
+    assert (result["outcome"], result["output"], result["not_undone"]) == ("undone", None, [])
+
+
+def test_what_was_not_done_is_not_taken_back(steps: Flow, folder: Path) -> None:
+    flow = steps(
+        {"name": "a", "condition": "$input.n > 5", "agent_calls": [call("inc", "$input.n", **back("never"))]},
+        {"name": "b", "on_error": "skip", "agent_calls": [call("boom", 1, **back("never"))]},
+        {"name": "c", "agent_calls": [call("inc", "$input.n", **back())]},
+        {"name": "d", "on_error": "compensate", "agent_calls": [call("boom", **back("never"))]},
+    )
+    assert ran(flow, n=1)["undone"] == ["c.inc"]
+    assert undone(folder) == ["2"]
+
+
+def test_parallel_calls_that_were_done_are_taken_back_with_the_one_that_failed(
+    steps: Flow, folder: Path
+) -> None:
+    calls = [call("inc", "$input.n", **back()), call("boom", 1)]
+    flow = steps({"name": "p", "strategy": "parallel", "on_error": "compensate", "agent_calls": calls})
+    assert ran(flow, n=1)["undone"] == ["p.inc"]
+    assert undone(folder) == ["2"]
+
+
+def test_what_takes_back_sees_what_the_call_saw(steps: Flow, folder: Path) -> None:
+    params = {"result": "$result", "previous": "$previous", "current": "$current", "n": "$input.n"}
+    row = [call("inc"), call("double", "$previous", **back(params))]
+    flow = steps(
+        A,
+        {"name": "b", "agent_calls": row},
+        {"name": "c", "on_error": "compensate", "agent_calls": [call("boom")]},
+    )
+    ran(flow, n=1)
+    assert undone(folder) == [str({"result": 6, "previous": 3, "current": 2, "n": 1})]
+
+
+def test_what_cannot_be_taken_back_is_told_and_the_rest_is_taken_back(steps: Flow, folder: Path) -> None:
+    flow = steps(
+        {"name": "a", "agent_calls": [call("inc", "$input.n", **back())]},
+        {"name": "b", "agent_calls": [call("inc", compensation=call("boom", "$result"))]},
+        {"name": "c", "on_error": "compensate", "agent_calls": [call("boom", 1)]},
+    )
+    result = ran(flow, n=1)
+    assert result["outcome"] == "partly undone"
+    assert result["undone"] == ["a.inc"]
+    assert result["not_undone"] == [{"name": "b.inc", "error": "ValueError", "message": "boom 3"}]
+
+
+SAGA = {
+    "name": "s",
+    "strategy": "saga",
+    "agent_calls": [
+        call("inc", "$input.n", **back()),
+        call("boom_over", "$previous", **back()),
+        call("boom_over", 99),
+    ],
+}
+
+
+def test_a_saga_takes_back_what_it_did_and_ends_the_run(steps: Flow, folder: Path) -> None:
+    flow = steps(
+        {"name": "a", "agent_calls": [call("inc", "$input.n", **back("first"))]}, SAGA, A | {"name": "z"}
+    )
+    result = ran(flow, n=1)
+    assert undone(folder) == ["2", "2", "first"]
+    assert result["results"] == {"a": 2}
+    assert (result["outcome"], result["undone"]) == ("undone", ["s.boom_over", "s.inc", "a.inc"])
+    assert result["failures"] == [
+        {"name": "s.boom_over_2", "error": "ValueError", "message": "99 is too much"}
+    ]
+
+
+def test_a_saga_that_may_be_skipped_takes_back_only_what_it_did(steps: Flow, folder: Path) -> None:
+    flow = steps(A, {**SAGA, "on_error": "skip"}, {"name": "z", "agent_calls": [call("inc")]})
+    result = ran(flow, n=1)
+    assert undone(folder) == ["2", "2"]
+    assert result["results"] == {"a": 2, "z": 3}
+    assert "outcome" not in result
+
+
+def test_a_saga_that_is_to_fail_fails_the_run_after_taking_back(steps: Flow, folder: Path) -> None:
+    with pytest.raises(StepFailed, match="99 is too much"):
+        ran(steps(A, {**SAGA, "on_error": "fail"}), n=1)
+    assert undone(folder) == ["2", "2"]
+
+
+def test_a_saga_in_a_loop_ends_the_loop_and_what_was_done_before_it_is_taken_back(
+    steps: Flow, folder: Path
+) -> None:
+    loop = {"name": "l", "strategy": "loop", "max": 3, "on_error": "compensate", "steps": [SAGA]}
+    flow = steps({"name": "a", "agent_calls": [call("inc", "$input.n", **back("first"))]}, loop)
+    result = ran(flow, n=1)
+    assert undone(folder) == ["2", "2", "first"]
+    assert result["undone"] == ["s.boom_over", "s.inc", "a.inc"]
+
+
+def test_a_step_in_a_loop_that_is_skipped_does_not_end_the_loop(steps: Flow) -> None:
+    body = [
+        {"name": "b", "agent_calls": [call("inc")]},
+        {"name": "c", "on_error": "skip", "agent_calls": [call("boom")]},
+    ]
+    assert ran(steps(A, {"name": "l", "strategy": "loop", "max": 3, "steps": body}), n=1)["output"] == 5
+
+
+def test_a_document_that_was_undone_is_a_step_that_failed(steps: Flow, write: Write, folder: Path) -> None:
+    write(
+        """
+        name: inner
+        steps:
+          - name: s
+            strategy: saga
+            agent_calls:
+              - function: work.py:inc
+                params: $input.x
+                compensation: {function: "work.py:take_back", params: $result}
+              - {function: "work.py:boom", params: 1}
+        """,
+        "inner.yaml",
+    )
+    sub = {"name": "sub", "strategy": "subworkflow", "workflow": "inner.yaml", "params": {"x": "$current"}}
+    assert ran(steps(A, {**sub, "on_error": "skip"}), n=1)["results"] == {"a": 2}
+    assert undone(folder) == ["3"]
+    with pytest.raises(StepFailed, match="boom 1"):
+        ran(steps(A, sub), n=1)
+
+
+def test_another_call_or_a_value_answers_for_one_that_fails(steps: Flow) -> None:
+    chain = call("boom", fallback=call("boom", fallback={"value": {"n": "$input.n", "price": "5 $$"}}))
+    for strategy in ("sequential", "parallel", "saga"):
+        flow = steps(A, {"name": "b", "strategy": strategy, "agent_calls": [chain]})
+        result = ran(flow, n=1)["results"]["b"]
+        assert result in ({"n": 1, "price": "5 $"}, [{"n": 1, "price": "5 $"}])
+    flow = steps(A, {"name": "b", "agent_calls": [call("boom", fallback=call("double"))]})
+    assert ran(flow, n=1)["output"] == 4
+    mapped = {"name": "m", "strategy": "map_reduce", "over": [1, 20], "max": 2}
+    assert ran(steps({**mapped, "agent_calls": [call("boom_over", fallback=call("same", "big"))]}))[
+        "output"
+    ] == [1, "big"]
+    routed = call("boom", when="true", fallback={"value": "calm"})
+    assert (
+        ran(steps(A, {"name": "c", "strategy": "conditional", "agent_calls": [routed]}), n=1)["output"]
+        == "calm"
+    )
+
+
+def test_an_answer_that_is_not_as_its_schema_says_is_a_failure(steps: Flow) -> None:
+    schema = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+    flow = steps({"name": "a", "on_error": "skip", "agent_calls": [call("same", "$input.x", output=schema)]})
+    assert ran(flow, x={"n": 1})["output"] == {"n": 1}
+    (failed,) = ran(flow, x={"n": "one"})["failures"]
+    assert failed["error"] == "AnswerInvalid"
+    assert "`n`: 'one' is not of type 'integer'" in failed["message"]
+
+
+def test_an_answer_of_a_function_is_plain_data(steps: Flow) -> None:
+    flow = steps({"name": "a", "on_error": "skip", "agent_calls": [call("thing", "$input.x")]})
+    assert sorted(ran(flow, x=1)["output"]) == [1, 2]
+    assert ran(flow, x=0)["failures"][0]["error"] == "AnswerInvalid"
+
+
+def test_a_budget_of_a_step_and_of_a_document_is_kept(steps: Flow, folder: Path) -> None:
+    flow = steps(
+        A,
+        {"name": "b", "budget": {"supersteps": 2}, "agent_calls": [call("inc"), call("double", "$previous")]},
+    )
+    assert ran(flow, n=1)["output"] == 6
+    assert "b" in flow.nodes
+    tight = steps(A, A | {"name": "b"}, budget={"supersteps": 3})
+    assert [found.code for found in tight.validate().findings] == ["T105"]
