@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 COMMANDS = (
-    "new", "patterns", "schema", "check", "rule", "draw", "run", "resume", "runs", "show", "history", "diff", "fork",
-    "cancel", "delete", "db", "agents", "demo",
+    "new", "patterns", "schema", "check", "rule", "draw", "run", "resume", "worker", "submit", "engine",
+    "runs", "show", "history", "diff", "fork", "cancel", "delete", "db", "agents", "serve", "demo",
 )  # fmt: skip
 """Every command, in the order of the help: the function `command`, or the `group`, of the file of its name."""
 

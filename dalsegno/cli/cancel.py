@@ -22,20 +22,25 @@ def command(
     """Cancel the last run of a thread; it is not resumed any more.
 
     A process that runs it is asked to stop: it does so after its current superstep and exits 5. What was committed
-    stays.
+    stays. Of a run that was submitted, the engine is told too.
 
     Exit: 0 cancelled or asked, 2 where there is nothing to cancel.
     """
     from dalsegno.checkpoints.interventions import cancel
     from dalsegno.checkpoints.lease import this_process
+    from dalsegno.cli import handing
     from dalsegno.cli.screen import Screen, one_line, print_json
 
     ledger = options.existing_ledger(db)
     if ledger is None:
         raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
     try:
-        me = this_process()
-        done = cancel(ledger, thread, by=f"process {me.pid} on {me.host}")
+        letter = handing.letter_of_thread(ledger, thread)
+        if letter is not None:
+            done = handing.cancelled(ledger, thread, letter)
+        else:
+            me = this_process()
+            done = cancel(ledger, thread, by=f"process {me.pid} on {me.host}")
         holder = ledger.holder(thread)
         run = ledger.latest(thread, plain=True)
     finally:

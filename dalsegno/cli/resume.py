@@ -15,6 +15,7 @@ from dalsegno.cli.exits import UsageError, reporting
 from dalsegno.errors import TargetNotLoaded, UnknownThread, did_you_mean
 
 if TYPE_CHECKING:
+    from dalsegno.distributed.orders import Letter
     from dalsegno.graphs.loading import LoadedTarget
     from dalsegno.runtime import Runner, RunResult
     from dalsegno.runtime.events import Event
@@ -57,7 +58,8 @@ def command(
     """Go on from the mark: after a crash, a failure, a stop or a wait for a human.
 
     What was committed is not done again. Where the graph changed since, what is different is told; what cannot be
-    gone on with is refused, with the --rename that would do. `dalsegno diff` shows it without going on.
+    gone on with is refused, with the --rename that would do. `dalsegno diff` shows it without going on. A run that
+    was submitted is gone on with by a worker; this waits for it, and Ctrl-C leaves it to the worker.
 
     Exit: as `dalsegno run`; 1 where the graph changed too much, 2 where there is nothing to go on with.
     """
@@ -67,6 +69,20 @@ def command(
     names = renames(rename)
     limits = budget(budgeted)
     with stdout_kept_for_json(as_json) as out:
+        letter = _letter(thread, db)
+        if letter is not None:
+            from dalsegno.cli import handing
+
+            return handing.resumed(
+                thread,
+                letter,
+                handing.Manner(db_option=db, as_json=as_json, quiet=quiet, full_traceback=traceback, out=out),
+                value=_answer(value),
+                rename=names,
+                accept_changes=accept_changes,
+                context=given,
+                budget=limits,
+            )
         loaded = loaded_for(thread, target, db)
         from dalsegno.cli import turn
 
@@ -84,6 +100,19 @@ def command(
 
         manner = turn.Manner(as_json=as_json, quiet=quiet, full_traceback=traceback, db_option=db, out=out)
         return turn.take(loaded, options.database(db), start, manner)
+
+
+def _letter(thread: str, db: str | None) -> Letter | None:
+    """How the thread's last run was handed to the engine; None where it was not."""
+    from dalsegno.cli.handing import letter_of_thread
+
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        return None
+    try:
+        return letter_of_thread(ledger, thread)
+    finally:
+        ledger.database.close()
 
 
 def renames(given: list[str] | None) -> dict[str, str]:

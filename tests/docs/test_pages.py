@@ -28,6 +28,8 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SERVERS = {"distributed.md": "orchestra"}
+"""The fixture that starts the servers of a page."""
 _FILE = re.compile(r"^(?:#|//)\s*([\w./-]+\.\w+)\s*$")
 
 
@@ -46,8 +48,10 @@ def blocks(page: Path) -> Iterator[Block]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_pages_blocks_and_commands_work(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    if page.name in SERVERS:
+        request.getfixturevalue(SERVERS[page.name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     # As a module of its own, so that classes defined in it can be found again by name.

@@ -1,0 +1,103 @@
+"""`dalsegno worker`: take runs from a queue, until told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dalsegno.cli import options
+from dalsegno.cli.exits import COMPLETED, UsageError, reporting
+
+if TYPE_CHECKING:
+    from dalsegno.distributed import Worker
+
+Engine = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="The Temporal server; else DALSEGNO_ENGINE, else 127.0.0.1:7233."),
+]
+SharedDb = Annotated[
+    str | None, typer.Option("--db", metavar="URL", help="postgresql://…; else DALSEGNO_DB.")
+]
+Queue = Annotated[str, typer.Option(metavar="Q", help="Which queue of the workflow.")]
+
+
+@reporting
+def command(
+    target: Annotated[
+        str, typer.Option(metavar="TARGET", help="path/to/file.py:name or package.module:name.")
+    ],
+    db: SharedDb = None,
+    engine: Engine = None,
+    queue: Queue = "default",
+    concurrency: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 20,
+    connections: Annotated[int, typer.Option(min=1, help="To the database, at most.")] = 10,
+    quiet: options.Quiet = False,
+    traceback: options.Traceback = False,
+) -> int:
+    """Take runs of a workflow from a queue and go on with each from its mark.
+
+    SIGTERM and Ctrl-C stop it: it takes no more runs, those under way stop after their superstep and go to another
+    worker. A second one ends it at once: what is in flight is then executed again by another worker.
+
+    Exit: 0 stopped, 1 the workflow is invalid, 2 usage, or it, the engine or the database cannot be had.
+    """
+    url = shared_database(db)
+    from dalsegno.distributed.sharing import refuse_a_file
+
+    refuse_a_file(url)
+    from dalsegno.cli.screen import Screen
+    from dalsegno.graphs.loading import load_target
+
+    loaded = load_target(target)
+    from dalsegno.distributed import Worker
+
+    worker = Worker(
+        loaded.graph,
+        db=url,
+        engine=engine,
+        queue=queue,
+        concurrency=concurrency,
+        connections=connections,
+        target=loaded.target,
+    )
+    screen = Screen(sys.stderr)
+    if not quiet:
+        screen.line(
+            f"worker {os.getpid()} takes runs of {worker.runner.spec.name} from queue {queue} at {worker.engine}, "
+            f"{concurrency} at once"
+        )
+    stop_by_signals(worker)
+    worker.run()
+    if not quiet:
+        screen.line("stopped; what was under way goes on elsewhere")
+    return COMPLETED
+
+
+def shared_database(given: str | None) -> str:
+    """The database that was named."""
+    named = given or os.environ.get("DALSEGNO_DB")
+    if not named:
+        raise UsageError(
+            "Workers share a database: name it with --db postgresql://user:password@host/database."
+        )
+    return named
+
+
+def stop_by_signals(worker: Worker) -> None:
+    """Drain at the first SIGTERM or Ctrl-C, end at once at the second."""
+    asked: list[int] = []
+
+    def came(number: int, frame: FrameType | None) -> None:
+        if asked:
+            os._exit(128 + number)
+        asked.append(number)
+        worker.drain()
+        os.write(2, b"stopping after this superstep; again stops at once\n")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, came)

@@ -1,0 +1,172 @@
+"""One attempt at a turn: go on with a run from its mark, and say how that ended. It knows nothing of Temporal."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.checkpoints import Claim
+from dalsegno.checkpoints.lease import this_process
+from dalsegno.distributed.orders import ENDED, Letter, Outcome, Turn, letter_of
+from dalsegno.errors import (
+    CheckpointError,
+    DalsegnoError,
+    InputInvalid,
+    NothingToResume,
+    ThreadBusy,
+    UnknownRun,
+    UnknownThread,
+)
+from dalsegno.nodes.policies import Budget
+from dalsegno.nodes.secrets import Secrets
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import RunRecord
+    from dalsegno.runtime import Runner
+
+_NOT_THE_RUNS = ("CheckpointError", "DatabaseUnavailable", "DatabaseInvalid", "Fenced", "ThreadBusy")
+"""Errors by which a database that failed is recorded of a run, where it could still be written."""
+
+
+def advance(runner: Runner, turn: Turn, attempt: int) -> Outcome:
+    """Go on with a run until it ends or pauses; one that an earlier attempt has settled is left as it is.
+
+    Raises
+    ------
+    Fenced, ThreadBusy
+        Another attempt has the thread, or a process that the engine does not know of.
+    CheckpointError
+        The database is away, or refuses.
+    """
+    order, ledger = turn.order, runner.ledger
+    run = _run_of(runner, turn)
+    if run is None:
+        return Outcome("deleted")
+    if is_settled(run, turn.resumes):
+        return outcome_of(run)
+    letter = letter_of(ledger, order.run_id, turn.letter)
+    letter = letter if letter is not None and turn.new else _only_context(letter)
+    value = None
+    if letter is not None and letter.answers is not None:
+        value = _still_asked(runner, run, letter) or None
+        if value is None and run.status == "interrupted":
+            return outcome_of(run)  # somebody else has answered
+    try:
+        result = runner.resume(
+            order.thread,
+            value,
+            rename=dict(letter.rename) if letter else None,
+            accept_changes=letter.accept_changes if letter else False,
+            context=letter.context if letter else None,
+            budget=Budget(**letter.budget) if letter and letter.budget else None,
+            claim=claim_of(turn, attempt),
+        )
+    except (NothingToResume, UnknownThread):
+        run = _run_of(runner, turn)
+        return Outcome("deleted") if run is None else outcome_of(run)
+    except InputInvalid as error:
+        if run.status != "interrupted":
+            return _refused(runner, turn, attempt, error)
+        return outcome_of(
+            ledger.get(order.run_id, plain=True)
+        )  # the answer does not fit; the question still waits
+    except (CheckpointError, ThreadBusy):
+        raise
+    except DalsegnoError as error:
+        return _refused(runner, turn, attempt, error)
+    return Outcome(result.status, ledger.get(order.run_id, plain=True).resumes, _deadline(result.interrupts))
+
+
+def withdraw(runner: Runner, turn: Turn, attempt: int) -> Outcome:
+    """Record that a run was cancelled in the engine, by whatever tool; its worker is done with it, or dead."""
+    run = _run_of(runner, turn)
+    if run is None or run.status in ("completed", "cancelled"):
+        return Outcome(run.status if run else "deleted")
+    lease = runner.ledger.acquire(run.thread, run.run_id, claim=claim_of(turn, attempt))
+    runner.ledger.finish(lease, "cancelled", supersteps=run.supersteps, usage=run.usage)
+    return Outcome("cancelled", run.resumes)
+
+
+def claim_of(turn: Turn, attempt: int) -> Claim:
+    """By what an attempt takes the thread from all earlier ones."""
+    me = this_process()
+    return Claim(f"worker {os.getpid()} on {me.host}", turn.token(attempt))
+
+
+def is_settled(run: RunRecord, resumes: int) -> bool:
+    """Whether a run has ended or paused since it had been resumed so often."""
+    if run.status in ("completed", "cancelled"):
+        return True
+    if run.status not in ("failed", "interrupted") or run.resumes <= resumes:
+        return False
+    return run.status == "interrupted" or (run.error or {}).get("type") not in _NOT_THE_RUNS
+
+
+def outcome_of(run: RunRecord) -> Outcome:
+    """How a run stands, as the engine is told."""
+    return Outcome(run.status, run.resumes, _deadline(run.interrupts))
+
+
+def _run_of(runner: Runner, turn: Turn) -> RunRecord | None:
+    """The run, if it is still there and still the last of its thread."""
+    try:
+        run = runner.ledger.get(turn.order.run_id, plain=True)
+    except UnknownRun:
+        return None
+    if run.status in ENDED:
+        return run
+    latest = runner.ledger.latest(turn.order.thread, plain=True)
+    return run if latest is not None and latest.run_id == run.run_id else None
+
+
+def _only_context(letter: Letter | None) -> Letter | None:
+    """Of a letter that was acted on: the context is still the run's, an answer is given once."""
+    return Letter(letter.place, context=letter.context) if letter is not None else None
+
+
+def _still_asked(runner: Runner, run: RunRecord, letter: Letter) -> dict[str, Any]:
+    """The answers to questions that still wait; one that an earlier attempt has given is not given again."""
+    asked = {str(i["id"]): i["value"] for i in run.interrupts}
+    if run.status != "interrupted":  # an attempt at this turn was lost, before or after the answer was kept
+        pending = runner.pending(run.thread)
+        secrets = Secrets(runner.schemas)
+        secrets.learn(pending.values)
+        asked = {str(i["id"]): secrets.shown(i)["value"] for i in pending.interrupts}
+    return {
+        key: answer
+        for key, answer in (letter.answers or {}).items()
+        if key in asked and (key not in letter.questions or asked[key] == letter.questions[key])
+    }
+
+
+def _refused(runner: Runner, turn: Turn, attempt: int, error: DalsegnoError) -> Outcome:
+    """Record that a run cannot go on in this worker's code, as a failure that a resume can mend."""
+    run_id, thread = turn.order.run_id, turn.order.thread
+    run = runner.ledger.get(run_id, plain=True)
+    lease = runner.ledger.acquire(thread, run_id, claim=claim_of(turn, attempt))
+    described = {
+        "type": type(error).__name__,
+        "message": str(error),
+        "node": None,
+        "attempt": None,
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+    runner.ledger.finish(lease, "failed", error=described, supersteps=run.supersteps, usage=run.usage)
+    return Outcome("failed", runner.ledger.get(run_id, plain=True).resumes)
+
+
+def _deadline(interrupts: Any) -> float | None:
+    """When the first default stands of the questions that wait; a second later, for they are told to the second."""
+    found = []
+    for asked in interrupts:
+        value = asked.get("value") if isinstance(asked, Mapping) else None
+        until = value.get("deadline") if isinstance(value, Mapping) else None
+        if isinstance(until, str):
+            try:
+                found.append(datetime.fromisoformat(until).timestamp() + 1.0)
+            except ValueError:
+                continue
+    return min(found, default=None)

@@ -1,0 +1,166 @@
+"""What a client asks of Temporal: to start, signal, cancel and describe workflows; all in the client's loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.distributed.engine import unavailable
+from dalsegno.distributed.orders import Letter, Order, identity_of, queue_of
+from dalsegno.errors import EngineUnavailable, ThreadBusy, UnknownRun
+
+if TYPE_CHECKING:
+    from temporalio.client import WorkflowHandle
+
+    from dalsegno.checkpoints import RunRecord
+    from dalsegno.distributed.client import Client
+
+_RUN = "run"
+"""The memo of a workflow by which people and we find its run in the ledger."""
+
+CLOSING = 10.0
+"""Seconds that a new run waits for Temporal to close the thread's last one, of which the ledger has the end already."""
+
+
+async def start(client: Client, order: Order, letter: Letter, *, replace: bool = False) -> None:
+    """Start the workflow of a run; one of a run that was given up is ended where `replace` is set.
+
+    Raises
+    ------
+    ThreadBusy
+        The thread has one that goes on.
+    EngineUnavailable
+        No answer.
+    """
+    from temporalio.common import WorkflowIDConflictPolicy as Conflict
+    from temporalio.exceptions import WorkflowAlreadyStartedError
+
+    for _ in range(2):
+        try:
+            await _started(client, order, letter, Conflict.TERMINATE_EXISTING if replace else Conflict.FAIL)
+            return
+        except WorkflowAlreadyStartedError:
+            if not await _closes(client, order):
+                break
+    raise ThreadBusy(
+        f"The engine has a run on thread {order.thread!r} that has not ended. Wait until it is done, or "
+        f"`dalsegno cancel {order.thread}` first.",
+        thread=order.thread,
+        holder=None,
+    )
+
+
+async def resume(client: Client, order: Order, letter: Letter, name: str) -> None:
+    """Hand a letter to a run's workflow, which is started anew where it was done.
+
+    Raises
+    ------
+    EngineUnavailable
+        No answer.
+    """
+    from temporalio.common import WorkflowIDConflictPolicy as Conflict
+
+    from dalsegno.distributed.playing import RESUME
+
+    await _started(
+        client, order, letter, Conflict.USE_EXISTING, start_signal=RESUME, start_signal_args=[name]
+    )
+
+
+async def _started(client: Client, order: Order, letter: Letter, conflict: Any, **signal: Any) -> None:
+    from temporalio.common import Priority
+    from temporalio.service import RPCError
+
+    from dalsegno.distributed.playing import PLAY
+
+    temporal = await client.temporal()
+    try:
+        await temporal.start_workflow(
+            PLAY,
+            order,
+            id=identity_of(order.workflow, order.thread),
+            task_queue=queue_of(order.workflow, letter.place.queue),
+            id_conflict_policy=conflict,
+            priority=Priority(priority_key=letter.priority),
+            memo={_RUN: order.run_id},
+            **signal,
+        )
+    except RPCError as error:
+        raise unavailable(client.engine, error) from error
+
+
+async def cancelled(client: Client, run: RunRecord, *, at_once: bool) -> None:
+    """Cancel the workflow of a run, if it has one that goes on; `at_once` where no worker is at the run, nor is needed
+    to end the workflow."""
+    from temporalio.service import RPCError, RPCStatusCode
+
+    handle = await _handle(client, run.workflow, run.thread)
+    try:
+        await (handle.terminate(reason="cancelled") if at_once else handle.cancel())
+    except RPCError as error:
+        if error.status != RPCStatusCode.NOT_FOUND:
+            raise unavailable(client.engine, error) from error
+
+
+async def is_open(client: Client, run: RunRecord) -> bool:
+    """Whether the engine has a workflow on the run's thread that goes on."""
+    from temporalio.client import WorkflowExecutionStatus
+    from temporalio.service import RPCError, RPCStatusCode
+
+    handle = await _handle(client, run.workflow, run.thread)
+    try:
+        described = await handle.describe()
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            return False
+        raise unavailable(client.engine, error) from error
+    return described.status == WorkflowExecutionStatus.RUNNING
+
+
+async def ended(client: Client, run: RunRecord) -> bool:
+    """Wait until the workflow on a run's thread is closed, or there is none; False where the engine is away."""
+    from temporalio.client import WorkflowFailureError
+    from temporalio.service import RPCError, RPCStatusCode
+
+    try:
+        handle = await _handle(client, run.workflow, run.thread)
+        await handle.result()
+    except WorkflowFailureError:
+        return True
+    except RPCError as error:
+        return error.status == RPCStatusCode.NOT_FOUND
+    except EngineUnavailable:
+        return False
+    return True
+
+
+async def _closes(client: Client, order: Order) -> bool:
+    """Whether the thread's earlier workflow is closed before long; one of another ledger is not waited for."""
+    from temporalio.client import WorkflowFailureError
+    from temporalio.service import RPCError
+
+    handle = await _handle(client, order.workflow, order.thread)
+    try:
+        earlier = await (await handle.describe()).memo_value(_RUN, default="")
+        if not await asyncio.to_thread(_knows, client, earlier):
+            return False
+        await asyncio.wait_for(handle.result(), CLOSING)
+    except TimeoutError:
+        return False
+    except WorkflowFailureError:
+        return True
+    except RPCError as error:
+        raise unavailable(client.engine, error) from error
+    return True
+
+
+def _knows(client: Client, run_id: str) -> bool:
+    try:
+        return client.ledger.get(run_id, plain=True).run_id == run_id
+    except UnknownRun:
+        return False
+
+
+async def _handle(client: Client, workflow: str, thread: str) -> WorkflowHandle[Any, Any]:
+    temporal = await client.temporal()
+    return temporal.get_workflow_handle(identity_of(workflow, thread))

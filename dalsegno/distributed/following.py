@@ -1,0 +1,90 @@
+"""What the ledger tells of a run that goes on elsewhere, as events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.distributed.advancing import is_settled
+from dalsegno.distributed.orders import NEVER
+from dalsegno.errors import DalsegnoError
+from dalsegno.nodes.execution import Taken
+from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, RunFinished, RunStarted
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import ExecutionRecord, Ledger, RunRecord
+
+SOONEST, LATEST = 0.05, 1.0
+"""Seconds between two looks: short while something happens, longer each time that nothing did."""
+
+
+class Following:
+    """Looks at a run again and again; `over` once it has ended or pauses."""
+
+    def __init__(self, ledger: Ledger, run_id: str) -> None:
+        self.over = False
+        self.pause = SOONEST
+        self._ledger = ledger
+        self._run_id = run_id
+        self._told = 0
+        self._started = 0.0
+
+    def look(self) -> list[Event]:
+        """What was committed since the last look."""
+        run = self._ledger.get(self._run_id, plain=True)  # first: what ended it is in the journal by then
+        records = self._ledger.executions(self._run_id)
+        events: list[Event] = []
+        if run.status != "queued" and run.started_at != self._started:
+            self._started = run.started_at
+            events.append(
+                RunStarted(
+                    run_id=run.run_id,
+                    thread=run.thread,
+                    at=run.started_at,
+                    workflow=run.workflow,
+                    resumed=run.resumes > 0,
+                )
+            )
+        for record in records[self._told :]:
+            events += _event(run, record)
+        self._told = len(records)
+        if is_settled(run, NEVER):
+            self.over = True
+            events.append(
+                RunFinished(
+                    run_id=run.run_id,
+                    thread=run.thread,
+                    at=run.finished_at or run.updated_at,
+                    workflow=run.workflow,
+                    status=run.status,
+                    seconds=max((run.finished_at or run.updated_at) - run.started_at, 0.0),
+                    error=dict(run.error) if run.error else None,
+                )
+            )
+        self.pause = SOONEST if events else min(self.pause * 2, LATEST)
+        return events
+
+
+def _event(run: RunRecord, record: ExecutionRecord) -> list[Event]:
+    if record.occurrence == 0:  # a router outside of any node
+        return []
+    common: dict[str, Any] = {
+        "run_id": run.run_id,
+        "thread": run.thread,
+        "at": record.started_at + record.seconds,
+        "node": record.node,
+        "path": tuple(record.node.split("/")),
+        "superstep": record.superstep,
+        "occurrence": record.occurrence,
+        "index": record.index,
+        "attempt": record.attempt,
+        "seconds": record.seconds,
+    }
+    if record.status == "done":
+        return [NodeFinished(**common, taken=tuple(Taken(*way) for way in record.targets))]
+    if record.status == "interrupted":
+        return [NodeInterrupted(**common)]
+    told = record.error or {}
+    message = str(told.get("message", ""))
+    return [
+        NodeFailed(**common, error=DalsegnoError(f"{told.get('type', 'error')}: {message}"), message=message)
+    ]

