@@ -15,7 +15,7 @@ import pytest
 from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints import Ledger, open_checkpointer
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.errors import NothingToResume, RunFailed, UnknownThread
 
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def cancelled_from_elsewhere(db: Path) -> None:
-    with SqliteCheckpointer(db) as other:
+    with open_checkpointer(db) as other:
         assert cancel(Ledger(other.database, other.serde), "t1", by="a test") == "asked"
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dalsegno import END, START, Runner, Workflow
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import open_checkpointer
 from dalsegno.errors import ThreadBusy
 
 ROOT = Path(__file__).parents[2]
@@ -117,12 +117,12 @@ def processes(tmp_path: Path, db: Path, request: pytest.FixtureRequest) -> Itera
 
 def expired_elsewhere(db: Path) -> None:
     """The thread's holder is on another machine, and has given no sign of life for long."""
-    with SqliteCheckpointer(db) as saver, saver.database.transaction() as connection:
+    with open_checkpointer(db) as saver, saver.database.transaction() as connection:
         connection.execute("UPDATE leases SET host = 'elsewhere', expires_at = 0")
 
 
 def history(db: Path) -> list[Any]:
-    with SqliteCheckpointer(db) as saver:
+    with open_checkpointer(db) as saver:
         return [
             (
                 found.config["configurable"]["checkpoint_id"],
@@ -187,7 +187,7 @@ def test_a_run_that_loses_its_thread_between_two_nodes_ends_there(world: Any, db
     from worlds import State
 
     def lose(state: State) -> dict[str, Any]:
-        with SqliteCheckpointer(db) as saver, saver.database.transaction() as connection:
+        with open_checkpointer(db) as saver, saver.database.transaction() as connection:
             connection.execute("UPDATE leases SET token = 'of another'")
         return {"path": ["lose"]}
 
@@ -207,7 +207,7 @@ def test_a_run_that_loses_its_thread_between_two_nodes_ends_there(world: Any, db
 @pytest.mark.parametrize("elsewhere", ["thread", "database"])
 @pytest.mark.parametrize("given", ["config", "nothing"])
 def test_a_node_may_run_another_graph_on_another_thread_or_database(
-    db: Path, elsewhere: str, given: str
+    db: Path, tmp_path: Path, elsewhere: str, given: str
 ) -> None:
     from langchain_core.runnables import RunnableConfig
     from langgraph.graph import StateGraph
@@ -217,7 +217,7 @@ def test_a_node_may_run_another_graph_on_another_thread_or_database(
     other.add_node("inner", lambda state: {"path": ["inner"]})
     other.add_edge(START, "inner")
     with Runner(StateGraph(State).add_node("x", lambda s: {}).add_edge(START, "x"), db=db) as first:
-        saver = first.checkpointer if elsewhere == "thread" else SqliteCheckpointer(db.with_name("other.db"))
+        saver = first.checkpointer if elsewhere == "thread" else open_checkpointer(tmp_path / "other.db")
         app = other.compile(checkpointer=saver)
 
         def outer(state: State, config: RunnableConfig) -> dict[str, Any]:

