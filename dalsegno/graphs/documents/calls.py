@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,6 +48,8 @@ class Settings:
     folder: Path
     within: tuple[str, ...] = ()
     """The documents that it is a part of, by their paths, from the outermost in."""
+    children: dict[Path_, Any] = field(default_factory=dict, repr=False)
+    """The workflows that are its steps, by where those stand."""
 
     @classmethod
     def of(

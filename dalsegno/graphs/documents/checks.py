@@ -19,6 +19,7 @@ from dalsegno.graphs.documents.parts import calls_of, parts_of
 from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.strategies import strategy_problems
+from dalsegno.graphs.documents.subworkflows import child_problems
 from dalsegno.graphs.loading import load_function
 
 
@@ -33,6 +34,7 @@ def check(definition: WorkflowDefinition, settings: Settings) -> None:
     source = definition.source
     found = [] if definition.checked else list(problems_of(definition))
     found += _not_loaded(definition, settings)
+    found += child_problems(definition, settings)
     if found:
         raise invalid(found) if source is None else source.invalid(found)
 

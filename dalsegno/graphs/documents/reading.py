@@ -21,65 +21,74 @@ from dalsegno.graphs.documents.source import read_source
 def read(path: str | Path) -> WorkflowDefinition:
     """Read a document; see `dalsegno.graphs.definition.read_definition`."""
     source = read_source(path)
-    definition, problems = understood(source.data)
+    definition, problems, wrong = understood(source.data)
     if definition is not None:
-        problems += [
-            p for p in problems_of(definition) if not any(p.path[: len(q.path)] == q.path for q in problems)
-        ]
+        above = {path[:-1] for path in wrong}
+        problems += [p for p in problems_of(definition) if p.path not in above and not _within(p.path, wrong)]
     if problems or definition is None:
         raise source.invalid(problems)
     return definition.read_from(source)
 
 
-def understood(data: Any) -> tuple[WorkflowDefinition | None, list[Problem]]:
-    """What the data means, and what cannot be meant.
+def _within(path: Path_, others: set[Path_]) -> bool:
+    return any(path[:length] in others for length in range(len(path) + 1))
+
+
+def understood(data: Any) -> tuple[WorkflowDefinition | None, list[Problem], set[Path_]]:
+    """What the data means; what cannot be meant, and where.
 
     What is wrong is left out and the rest read again, so that it is looked at as well; None where nothing is left.
     """
     try:
-        return WorkflowDefinition.model_validate(data), []
+        return WorkflowDefinition.model_validate(data), [], set()
     except ValidationError as error:
-        problems = _problems(error, data)
+        errors = error.errors(include_url=False)
+    problems = [_problem(each, data) for each in errors]
+    wrong = {_path(each["loc"], data) for each in errors if each["type"] != "missing"}
     rest = copy.deepcopy(data)
     for _ in range(4):
+        if not isinstance(rest, dict):
+            break
         try:
-            definition = WorkflowDefinition.model_validate(rest)
-            return definition, problems
+            return WorkflowDefinition.model_validate(rest), problems, wrong
         except ValidationError as error:
-            if not isinstance(rest, dict):
-                return None, problems
-            for path in sorted({_wrong(e, rest) for e in error.errors()}, key=len, reverse=True):
-                if not path or not _pruned(rest, path):
-                    return None, problems
-    return None, problems
+            for each in error.errors():
+                missing = each["loc"][-1] if each["type"] == "missing" else None
+                _leave_out(rest, _path(each["loc"], rest), missing)
+    return None, problems, wrong
 
 
-def _wrong(error: Any, data: Any) -> Path_:
-    """What to leave out for an error."""
-    path = _path(error["loc"], data)
-    return path[:-1] if error["type"] == "missing" else path
-
-
-def _pruned(data: Any, path: Path_) -> bool:
+def _leave_out(data: Any, path: Path_, missing: str | int | None) -> None:
+    """Leave out what is wrong, so that all else stays in its place; a name that has to be there is made up."""
+    if missing == "name":
+        path = (*path, "name")
     for part in path[:-1]:
-        data = data[part]
-    try:
+        data = _part(data, part)
+    if not path or data is None:
+        return
+    if missing == "name":
+        data["name"] = f"unnamed-{path[-2] if len(path) > 1 else ''}"
+    elif isinstance(data, list):
+        made_up: dict[str, Any] = {"name": f"unnamed-{path[-1]}"} if "steps" in path[-2:] else {}
+        data[int(path[-1])] = made_up
+    elif path[-1] in data:
         del data[path[-1]]
-    except (KeyError, IndexError, TypeError):
-        return isinstance(data, dict | list)
-    return True
+
+
+def _part(data: Any, part: str | int) -> Any:
+    if isinstance(data, dict):
+        return data.get(part)
+    return data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
 
 
 def _path(loc: tuple[int | str, ...], data: Any) -> Path_:
-    """The path of an error: pydantic also names the kind of what may be of several."""
+    """The path of an error, as far as it is in the data: pydantic also names the kind of what may be of several."""
     path: list[str | int] = []
-    for number, part in enumerate(loc):
+    for part in loc:
         if isinstance(data, Mapping):
             if part in data and part != "[key]":
                 path.append(part)
                 data = data[part]
-            elif number == len(loc) - 1 and isinstance(part, str) and part not in _TAGS:
-                path.append(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             path.append(part)
             data = data[part]
@@ -89,15 +98,10 @@ def _path(loc: tuple[int | str, ...], data: Any) -> Path_:
 _TAGS = {"short", "options", "call", "value", "word", "goto", "[key]"}
 
 
-def _problems(error: ValidationError, data: Any) -> list[Problem]:
-    return [_problem(each, data) for each in error.errors(include_url=False)]
-
-
 def _problem(error: Any, data: Any) -> Problem:
     kind, path = error["type"], _path(error["loc"], data)
     if kind == "missing":
-        at = path[:-1] if path and path[-1] == error["loc"][-1] else path
-        return Problem(f"`{error['loc'][-1]}` is missing.", at)
+        return Problem(f"`{error['loc'][-1]}` is missing.", path)
     if kind == "extra_forbidden":
         name = str(path[-1])
         known = _fields(error["loc"][:-1])

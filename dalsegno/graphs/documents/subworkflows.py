@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dalsegno.errors import did_you_mean
+from dalsegno.errors import DefinitionError, DocumentInvalid, did_you_mean
 from dalsegno.graphs.checking import spec_of
-from dalsegno.graphs.definition import Path_, Step
+from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents.calls import Settings
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.filing import filed
-from dalsegno.graphs.documents.problems import Problem, invalid
+from dalsegno.graphs.documents.problems import Problem
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import View
 from dalsegno.graphs.documents.states import typed
@@ -27,11 +28,10 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
     """Another workflow, whose input is what `params` says; its result is a document's output, or all that it gives."""
     target = str(step.workflow)
     is_document = target.endswith(DOCUMENTS)
-    child = _loaded(target, at, settings)
+    child = settings.children[at]
     spec = spec_of(child)
     params, view = parse_value(step.params), View(settings.definition.name)
     known = sorted(spec.inputs)
-    _check_params(step, at, known, settings)
     asked = {name: f"in {name}" for name in known}
     given = {name: f"out {name}" for name in sorted(spec.outputs)}
     keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
@@ -77,34 +77,44 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
     return Composite(flow, outputs, read, into, soft=soft)
 
 
-def _loaded(target: str, at: Path_, settings: Settings) -> Any:
-    from dalsegno.graphs.documents.building import build
-    from dalsegno.graphs.documents.reading import read
+def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterator[Problem]:
+    """Load the workflows that are steps into `settings.children`; and what is wrong with them."""
+    for step, at in walk(definition.steps):
+        if step.strategy != "subworkflow" or step.workflow is None:
+            continue
+        try:
+            child = settings.children[at] = _loaded(step.workflow, settings)
+        except DocumentInvalid as error:
+            yield from error.problems
+        except DefinitionError as error:
+            yield Problem(str(error), (*at, "workflow"))
+        else:
+            yield from _params(step, at, sorted(spec_of(child).inputs))
 
+
+def _loaded(target: str, settings: Settings) -> Any:
     place, colon, name = target.rpartition(":")
     if not target.endswith(DOCUMENTS):
         beside = settings.folder / (place if colon else target)
         return load_target(f"{beside}:{name}" if beside.suffix == ".py" and colon else target).graph
+    from dalsegno.graphs.documents.building import build
+    from dalsegno.graphs.documents.reading import read
+
     path = (settings.folder / target).absolute()
     source = settings.definition.source
     around = (*settings.within, str(Path(source.file).absolute())) if source is not None else settings.within
-    if str(path) in around:
-        problem = Problem(
-            f"`{target}` is this document, or contains it: nothing bounds the depth.", (*at, "workflow")
-        )
-        raise invalid([problem]) if source is None else source.invalid([problem])
-    return build(read(path), within=around)
+    if os.path.normpath(path) in map(os.path.normpath, around):
+        raise DefinitionError(f"`{target}` is this document, or contains it: nothing bounds the depth.")
+    shown = os.path.relpath(path)
+    return build(read(path if shown.startswith("..") else shown), within=around)
 
 
-def _check_params(step: Step, at: Path_, known: list[str], settings: Settings) -> None:
-    given = step.params if isinstance(step.params, Mapping) else {}
-    for name in given:
+def _params(step: Step, at: Path_, known: list[str]) -> Iterator[Problem]:
+    for name in step.params if isinstance(step.params, Mapping) else ():
         if name not in known:
-            problem = Problem(
+            yield Problem(
                 f"`{step.workflow}` takes no `{name}`{did_you_mean(name, known) or '.'} It takes "
                 f"{', '.join(f'`{k}`' for k in known) or 'nothing'}.",
                 (*at, "params", name),
                 key=True,
             )
-            source = settings.definition.source
-            raise invalid([problem]) if source is None else source.invalid([problem])
