@@ -129,6 +129,14 @@ class Requests:
 
     # --- going on ---
 
+    def beat(self, run_ids: Collection[str], at: float) -> None:
+        """Set when to look at requests next whose runs go on here."""
+        marks = ", ".join("?" * len(run_ids))
+        with self._database.transaction() as connection:
+            connection.execute(
+                f"UPDATE requests SET due = ? WHERE due IS NOT NULL AND run_id IN ({marks})", (at, *run_ids)
+            )
+
     def look_again(self, run_id: str, at: float | None, *, died: bool = False) -> None:
         """Set when to look at a request next; `died` where its process was found dead."""
         with self._database.transaction() as connection:

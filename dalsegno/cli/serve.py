@@ -56,6 +56,18 @@ def command(
     rate: Annotated[
         float, typer.Option(metavar="N", min=0.1, help="Requests a second of one client.")
     ] = 50.0,
+    streams: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs that one client may watch at once.")
+    ] = 20,
+    deaths: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Deaths of its process in a row after which a run is not resumed."
+        ),
+    ] = 5,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="For a client to send its request.")
+    ] = 10.0,
     body: Annotated[int, typer.Option(metavar="BYTES", min=1, help="The largest body.")] = 1_000_000,
     grace: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="For supersteps to end after SIGTERM.")
@@ -86,7 +98,7 @@ def command(
         )
     settings = _settings(
         name=name, runs=runs, queue=queue, client_runs=client_runs, rate=rate, burst=max(int(2 * rate), 1), body=body,
-        grace=grace,
+        grace=grace, streams=streams, patience=patience, deaths=deaths,
     )  # fmt: skip
     loaded = [load_target(target) for target in targets]
     from dalsegno.service import Service, asgi

@@ -64,6 +64,7 @@ class Dispatcher:
         self._active: set[str] = set()
         self._changed = threading.Condition()
         self._poked = threading.Event()
+        self._beaten = 0.0
         self._draining = False
         self._thread = threading.Thread(target=self._loop, name="dalsegno-dispatcher", daemon=True)
 
@@ -116,6 +117,9 @@ class Dispatcher:
     def _round(self) -> float:
         """Take what is due as far as there is room; gives the seconds until it is worth looking again."""
         now, poll = self._clock(), self._settings.poll
+        if self._active and now >= self._beaten + self._settings.recheck / 2:
+            self._beaten = now
+            self._requests.beat(list(self._active), now + self._settings.recheck)
         room = self._settings.runs - len(self._active)
         if room <= 0:
             return poll
@@ -130,7 +134,6 @@ class Dispatcher:
     def _take(self, request: Request, now: float) -> None:
         later = now + self._settings.recheck
         if request.run_id in self._active:
-            self._requests.look_again(request.run_id, later)
             return
         runner = self._runners[request.workflow]
         turn: Turn | None = None

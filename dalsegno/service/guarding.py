@@ -63,7 +63,7 @@ class Guard:
         self._public = frozenset(public)
         self._hosts = frozenset(host.casefold() for host in hosts)
         self._rates = Rates(settings.rate, settings.burst)
-        self._wrong = Rates(0.5, 20)
+        self._wrong = Rates(settings.rate / 10, settings.burst)
         """Of wrong tokens, by address: nobody tries many."""
         self._counted = counted
 

@@ -90,6 +90,9 @@ def of_error(error: DalsegnoError) -> tuple[Problem, dict[str, str]]:
             FieldError(field=f"body.input.{error.key}" if error.key else "body.input", message=str(error))
         ]
     words = str(error) if status != 500 else "The service failed; its log says more."
+    if isinstance(error, ThreadBusy):  # which process it is is nobody's business
+        run = getattr(error.holder, "run_id", None)
+        words = f"Thread {error.thread!r} has a run in progress ({run}). Wait until it ends, or cancel it."
     return _problem(_kebab(type(error).__name__), status, words, errors), {}
 
 

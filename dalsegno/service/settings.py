@@ -56,7 +56,7 @@ class Settings:
     patience: float = 10.0
     grace: float = 25.0
     poll: float = 1.0
-    recheck: float = 10.0
+    recheck: float = 5.0
     deaths: int = 5
 
     def __post_init__(self) -> None:

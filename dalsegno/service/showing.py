@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from dalsegno import viz
 from dalsegno.nodes.secrets import Secrets, input_shown
+from dalsegno.nodes.structured import modern
 from dalsegno.service.models import (
     Question,
     Run,
@@ -140,6 +141,6 @@ def _workflow(runner: Runner) -> dict[str, Any]:
 
 def _schema(of: Any) -> dict[str, Any] | None:
     try:
-        return TypeAdapter(of).json_schema()
+        return TypeAdapter(modern(of)).json_schema()
     except (PydanticUserError, TypeError, NameError):
         return None  # a type that JSON Schema has no words for

@@ -41,8 +41,8 @@ class Tokens:
             text = line.strip()
             if not text or text.startswith("#"):
                 continue
-            name, equals, token = text.partition("=")
-            if not equals or not name.replace("-", "").replace("_", "").isalnum():
+            name, _, token = text.partition("=")
+            if not token.strip("= ") or not name.replace("-", "").replace("_", "").isalnum():
                 name, token = "", text
             token = token.strip()
             if len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token:

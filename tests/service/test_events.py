@@ -1,0 +1,133 @@
+"""The events of a run: what is committed, in order, and on from where a client was cut off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from tests.service.conftest import LIMIT, Serve, Served, until
+
+Event = tuple[str, int, Any]
+
+
+def events(response: httpx.Response) -> Iterator[Event]:
+    """The server-sent events of a response."""
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+        elif not line and fields:
+            yield fields["event"], int(fields["id"]), json.loads(fields["data"])
+            fields = {}
+
+
+def followed(service: Served, run_id: str, **headers: str) -> list[Event]:
+    """All events of a run until the stream ends."""
+    with service.client.stream("GET", f"/v1/runs/{run_id}/events", headers=headers) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return list(events(response))
+
+
+def test_a_run_is_followed_to_its_end(service: Served) -> None:
+    found = followed(service, service.start(topic="followed")["run_id"])
+    steps = [(data["node"], data["superstep"], data["status"]) for name, _, data in found if name == "step"]
+    assert steps == [("write", 1, "done"), ("check", 2, "done"), ("publish", 3, "done")]
+    assert [name for name, _, _ in found][-2:] == ["run", "end"]
+    assert found[-1][2]["status"] == "completed"
+    numbers = [number for _, number, _ in found]
+    assert numbers == sorted(numbers)
+
+
+def test_what_happens_is_told_while_it_happens(service: Served) -> None:
+    (service.folder / "hold live").touch()
+    run_id = service.start(topic="live it")["run_id"]
+    with service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
+        seen = events(response)
+        first = next(data for name, _, data in seen if name == "step")
+        assert first["node"] == "write"
+        assert service.run(run_id)["status"] == "running"
+        (service.folder / "hold live").unlink()
+        assert [name for name, _, _ in seen][-1] == "end"
+
+
+def test_a_client_that_was_cut_off_goes_on_after_the_last_that_it_saw(service: Served) -> None:
+    run_id = service.start(topic="cut off")["run_id"]
+    whole = [event for event in followed(service, run_id) if event[0] == "step"]
+    rest = followed(service, run_id, **{"last-event-id": str(whole[0][1])})
+    assert [event for event in rest if event[0] == "step"] == whole[1:]
+    by_parameter = service.client.get(f"/v1/runs/{run_id}/events", params={"after": whole[1][1]}).text
+    assert by_parameter.count("event: step") == 1
+
+
+def test_a_browser_that_has_seen_the_end_is_told_not_to_come_back(service: Served) -> None:
+    run_id = service.start(topic="over")["run_id"]
+    last = followed(service, run_id)[-1][1]
+    got = service.client.get(f"/v1/runs/{run_id}/events", headers={"last-event-id": str(last)})
+    assert (got.status_code, got.content) == (204, b"")
+
+
+def test_a_run_that_waits_is_followed_on(service: Served) -> None:
+    run_id = service.start("asking", "on")["run_id"]
+    with service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
+        seen = events(response)
+        for name, _, data in seen:
+            if name == "run" and data["status"] == "interrupted":
+                break
+        assert service.client.post(f"/v1/runs/{run_id}/resume", json={"answer": "no"}).status_code == 202
+        assert [data["status"] for name, _, data in seen if name == "end"] == ["completed"]
+
+
+def test_events_go_on_with_the_next_process_after_a_kill(serve: Serve) -> None:
+    first = serve()
+    (first.folder / "hold killed").touch()
+    run_id = first.start(topic="killed while watched")["run_id"]
+    last = _watched_and_killed(first, run_id)
+    second = serve()
+    (first.folder / "hold killed").unlink()
+    rest = followed(second, run_id, **{"last-event-id": str(last)})
+    assert [data["node"] for name, _, data in rest if name == "step"] == ["check", "publish"]
+
+
+def _watched_and_killed(service: Served, run_id: str) -> int:
+    """Follow a run, kill the service at its first step, and give the last event's number."""
+    last = 0
+    with (
+        contextlib.suppress(httpx.HTTPError),
+        service.client.stream("GET", f"/v1/runs/{run_id}/events") as response,
+    ):
+        for name, number, _ in events(response):
+            last = number
+            if name == "step":
+                service.kill()
+    return last
+
+
+def test_a_client_watches_so_many_runs_and_no_more(serve: Serve) -> None:
+    service = serve("--streams", "2")
+    run_id = service.start("asking", "many")["run_id"]
+    address = f"/v1/runs/{run_id}/events"
+    with service.client.stream("GET", address) as one, service.client.stream("GET", address) as two:
+        assert (one.status_code, two.status_code) == (200, 200)
+        seen = [events(one), events(two)]
+        assert all(next(each) for each in seen)
+        got = service.client.get(address)
+        assert (got.status_code, got.headers["retry-after"]) == (429, "5")
+    until(lambda: _can_watch(service, address), "a place is free again")
+
+
+def _can_watch(service: Served, address: str) -> bool:
+    with service.client.stream("GET", address, timeout=LIMIT) as again:
+        return again.status_code == 200
+
+
+def test_waiting_for_a_run_ends_with_it_or_after_so_long(service: Served) -> None:
+    (service.folder / "hold wait").touch()
+    run_id = service.start(topic="wait for it")["run_id"]
+    assert service.run(run_id, wait=0.1)["status"] in ("queued", "running")
+    (service.folder / "hold wait").unlink()
+    assert service.run(run_id, wait=60)["status"] == "completed"
