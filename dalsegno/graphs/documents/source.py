@@ -252,7 +252,10 @@ def _explained(error: Any, text: str) -> tuple[str, Any]:
     if "did not find expected ',' or" in said:
         begun = "The bracket that begins here is not closed, or a comma is missing"
         where = f" before line {mark.line + 1}, column {mark.column + 1}." if mark is not None else "."
-        return begun + where, error.context_mark or mark
+        quotes = (
+            " Inside brackets a reference with `[0]` or `${…}` is written in quotes." if "$" in here else ""
+        )
+        return begun + where + quotes, error.context_mark or mark
     for yaml_says, means in _MEANS:
         if yaml_says in said:
             return means, mark

@@ -1,0 +1,131 @@
+"""Which results are there where a step begins: on every way to it, and on some way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from dalsegno.graphs.definition import Goto, Path_, Step
+
+OF_INPUT = "the input"
+ANYTHING = "anything"
+
+_MOST_CURRENT = 8
+
+
+@dataclass(frozen=True)
+class Here:
+    """What is there at a place: results for sure (`must`) and perhaps (`may`), as bits of steps.
+
+    `current` says whose result `$current` is: names of steps, `OF_INPUT`, or `ANYTHING`.
+    """
+
+    must: int = 0
+    may: int = 0
+    current: frozenset[str] = frozenset({OF_INPUT})
+
+    def joined(self, other: Here | None) -> Here:
+        """What is there where both ways meet."""
+        if other is None or other == self:
+            return self
+        current = self.current | other.current
+        if len(current) > _MOST_CURRENT:
+            current = frozenset({ANYTHING})
+        return Here(self.must & other.must, self.may | other.may, current)
+
+    def after(self, bit: int, name: str) -> Here:
+        """What is there when a step has its result."""
+        return Here(self.must | bit, self.may | bit, frozenset({name}))
+
+
+@dataclass
+class Arrivals:
+    """The places of a document: where each step begins (`before`), and what its calls see (`inside`); of a loop also
+    what `until` sees (`after_round`); and the end."""
+
+    bits: dict[str, int]
+    before: dict[Path_, Here] = field(default_factory=dict)
+    inside: dict[Path_, Here] = field(default_factory=dict)
+    after_round: dict[Path_, Here] = field(default_factory=dict)
+    end: Here = field(default_factory=Here)
+
+
+Holds = Callable[[Step], bool]
+"""Whether the condition of a step is taken to hold."""
+
+
+def arrivals(steps: Sequence[Step], bits: dict[str, int], holds: Holds | None = None) -> Arrivals:
+    """What is there at every place of a document.
+
+    A step's result is there for sure where every way leads through the step, and it was neither skipped nor failed.
+    `holds` says which conditions are taken to hold, as far as something is asked that is behind another condition.
+    """
+    found = Arrivals(bits)
+    found.end = _Level(found, holds or (lambda step: False)).through(steps, ("steps",), Here())
+    return found
+
+
+@dataclass
+class _Level:
+    found: Arrivals
+    holds: Holds
+
+    def through(self, steps: Sequence[Step], at: Path_, entry: Here) -> Here:
+        """What is there behind a list of steps, when what is there before it is known."""
+        places = {step.name: place for place, step in enumerate(steps)}
+        arriving: list[Here | None] = [entry, *([None] * len(steps))]
+        again = True
+        while again:  # once, and again after what goes back has brought something new
+            again = False
+            for place, step in enumerate(steps):
+                here = arriving[place]
+                if here is None:
+                    continue
+                for target, there in self._ways(step, (*at, place), place, here, places):
+                    joined = there.joined(arriving[target])
+                    if joined != arriving[target]:
+                        arriving[target] = joined
+                        again = again or target <= place
+        return arriving[-1] or entry
+
+    def _ways(
+        self, step: Step, at: Path_, place: int, here: Here, places: dict[str, int]
+    ) -> list[tuple[int, Here]]:
+        """Where it goes on from a step, and with what."""
+        self.found.before[at] = self.found.inside[at] = here
+        ways: list[tuple[int, Here]] = []
+        if step.condition is not None and not self.holds(step):
+            ways.append((place + 1, here))
+        done, failed = here, here
+        if step.strategy == "loop":
+            done, failed = self._rounds(step, at, here)
+        bit = self.found.bits.get(step.name, 0)
+        ways.append((place + 1, done.after(bit, step.name)))
+        if step.strategy == "conditional" and all(call.when is not None for call in step.agent_calls):
+            ways.append((place + 1, here))
+        word = step.on_failure
+        if word == "skip" and step.strategy not in (
+            "parallel",
+            "map_reduce",
+        ):  # those have null for what failed
+            ways.append((place + 1, failed))
+        elif isinstance(word, Goto) and word.goto in places:
+            ways.append((places[word.goto], failed))
+        return ways
+
+    def _rounds(self, step: Step, at: Path_, here: Here) -> tuple[Here, Here]:
+        """What is there behind a loop, and where it failed. Each round begins without the results of the one before."""
+        current = here.current | ({step.steps[-1].name} if step.steps else {step.name})
+        entry = Here(here.must, here.may, current if len(current) <= _MOST_CURRENT else frozenset({ANYTHING}))
+        self.found.inside[at] = entry
+        if not step.steps:
+            self.found.after_round[at] = Here(here.must, here.may, frozenset({step.name}))
+            return here, here
+        end = self.through(step.steps, (*at, "steps"), entry)
+        if not end.current <= entry.current:  # what is left by the round before is found by the next one
+            entry = Here(entry.must, entry.may, frozenset({ANYTHING}))
+            self.found.inside[at] = entry
+            end = self.through(step.steps, (*at, "steps"), entry)
+        self.found.after_round[at] = end
+        inner = end.may & ~here.may
+        return end, Here(here.must, here.may | inner, here.current)
