@@ -19,7 +19,7 @@ from dalsegno.graphs.documents import shapes
 from dalsegno.graphs.documents.arriving import ANYTHING, OF_INPUT, Arrivals, Here, arrivals
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
 from dalsegno.graphs.documents.expecting import check_kinds
-from dalsegno.graphs.documents.expressions import Node
+from dalsegno.graphs.documents.expressions import Constant, Length, Node
 from dalsegno.graphs.documents.grammar import Unreadable
 from dalsegno.graphs.documents.kinds import Kind, in_words
 from dalsegno.graphs.documents.parts import Part, parts_of_call
@@ -102,14 +102,10 @@ class _Flow:
         return any(self.order.get(to, 0) <= self.order[name] for name, to in goes)
 
     def problems(self) -> Iterator[Problem]:
-        try:
-            places = self.arrivals
-        except DocumentInvalid:  # a condition that cannot be read
-            return
         yield from self._of_steps(self.definition.steps, ("steps",), _Scene(Here()))
         if self.definition.output is not None:
             end = Part("value", self.definition.output, ("output",))
-            yield from self._of_part(end, _Scene(places.end))
+            yield from self._of_part(end, _Scene(self.arrivals.end))
 
     # -- the parts of a document ---------------------------------------------------------------
 
@@ -120,7 +116,7 @@ class _Flow:
             inside = replace(begin, here=self.arrivals.inside[here])
             if step.condition is not None:
                 yield from self._of_part(Part("condition", step.condition, (*here, "condition")), begin)
-                tree = parse_condition(step.condition).tree
+                tree = _tree(step.condition)
                 holding = inside.holding | parts_that_hold(tree)
                 inside = replace(inside, asked=inside.asked | ways_where(tree, True), holding=holding)
                 begin = replace(begin, asked=inside.asked, holding=inside.holding)
@@ -172,8 +168,7 @@ class _Flow:
         if isinstance(call, AgentCall):
             if call.when is not None:
                 yield from self._of_part(Part("condition", call.when, (*at, "when")), scene)
-                tree = parse_condition(call.when).tree
-                scene = replace(scene, asked=scene.asked | ways_where(tree, True))
+                scene = replace(scene, asked=scene.asked | ways_where(_tree(call.when), True))
             undoing = replace(scene, result=shapes.of_call(call))
             if call.compensation is not None:
                 for part in parts_of_call(call.compensation, (*at, "compensation")):
@@ -318,7 +313,7 @@ class _Flow:
 
     def _is_held(self, step: Step, holding: frozenset[Node]) -> bool:
         """Whether a step is not skipped where these conditions hold later on."""
-        tree = parse_condition(step.condition or "").tree
+        tree = _tree(step.condition or "")
         return parts_that_hold(tree) <= holding and all(
             self._is_settled(way_of(r), step) for r in _references(tree)
         )
@@ -364,6 +359,14 @@ class _Flow:
         return shapes.any_of(
             [self.input if n == OF_INPUT else shapes.of_step(self.steps[n]) for n in sorted(names)]
         )
+
+
+def _tree(text: str) -> Node:
+    """A condition; of one that cannot be read nothing is known, and it is nothing that another one is."""
+    try:
+        return parse_condition(text).tree
+    except DocumentInvalid:
+        return Length(Constant(text))
 
 
 def _references(tree: Node) -> Iterator[Reference]:
