@@ -1,0 +1,172 @@
+"""A document stands wherever a target stands: on the command line, in a resume, in a picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dalsegno import Runner
+from dalsegno.cli import main
+from dalsegno.errors import InputInvalid
+from dalsegno.graphs.definition import read_definition
+from dalsegno.graphs.loading import load_target
+from tests.graphs.documents.conftest import Flow, Write
+
+TEXT = """
+name: sums
+version: 1.10
+input:
+  n: number
+  plus: {type: integer, default: 100, description: What is added.}
+  note: string?
+steps:
+  - name: a
+    agent_calls: [{function: "work.py:inc", params: $input.n}]
+  - name: b
+    on_error: skip
+    agent_calls: [{function: "work.py:boom_over", params: $current}]
+  - name: c
+    agent_calls: [{function: "work.py:total", params: [$current, $input.plus]}]
+"""
+
+
+@pytest.fixture
+def sums(write: Write) -> Path:
+    return write(TEXT)
+
+
+def test_two_loads_are_equal_and_have_one_fingerprint(sums: Path, tmp_path: Path) -> None:
+    one, other = (load_target(str(sums)).graph for _ in range(2))
+    assert one.spec.fingerprint() == other.spec.fingerprint()
+    assert one.spec.shape() == other.spec.shape()
+    assert {n.name: (n.code, n.where) for n in one.spec.nodes.values()} == {
+        n.name: (n.code, n.where) for n in other.spec.nodes.values()
+    }
+    assert read_definition(sums) == read_definition(sums)
+    assert (one.name, one.version) == ("sums", "1.10")
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for name in ("flow.yaml", "work.py"):
+        (moved / name).write_text((tmp_path / name).read_text())
+    assert load_target(str(moved / "flow.yaml")).graph.spec.fingerprint() == one.spec.fingerprint()
+
+
+def test_the_target_is_found_again_from_any_folder(sums: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load_target("flow.yaml")
+    assert loaded.target == str(sums)
+    monkeypatch.chdir("/")
+    assert load_target(loaded.target).graph.spec.shape() == loaded.graph.spec.shape()
+
+
+def test_findings_are_at_the_lines_of_the_document(write: Write) -> None:
+    write(
+        """
+        name: endless
+        budget: {supersteps: 2}
+        steps:
+          - name: a
+            agent_calls:
+              - {agent_url: "https://agents.example.org/", method: work, retry: {max_attempts: 3}, effect: true}
+        """
+    )
+    report = load_target("flow.yaml").graph.validate()
+    assert {(f.code, f.where) for f in report.findings} == {("T105", "flow.yaml:1"), ("R403", "flow.yaml:6")}
+
+
+def test_every_node_and_edge_is_at_a_line_of_the_document(flow: Flow) -> None:
+    spec = flow(TEXT).spec
+    places = [node.where for node in spec.nodes.values()] + [edge.where for edge in spec.edges]
+    assert {place.file.rpartition("/")[2] for place in places if place is not None} == {"flow.yaml"}
+    assert spec.nodes["c"].where is not None
+    assert spec.nodes["c"].where.line == 14
+
+
+def test_the_input_is_what_is_declared(sums: Path, folder: Path) -> None:
+    with Runner(load_target("flow.yaml").graph, db=folder / "runs.db") as runner:
+        assert runner.run({"n": 1}).output == {
+            "output": 102,
+            "results": {"a": 2, "b": 2, "c": 102},
+            "failures": [],
+        }
+        assert runner.run({"n": 20.5, "plus": 1, "note": "x"}).output["results"] == {"a": 21.5, "c": 22.5}
+        for given, said in [
+            ({}, "lacks the key `n`"),
+            ({"n": "1"}, "`n` does not fit"),
+            ({"n": True}, "`n` does not fit"),
+            ({"n": 1, "plus": 1.5}, "`plus` does not fit"),
+            ({"n": 1, "pluss": 1}, "did you mean `plus`"),
+            ({"n": 1, "results": {}}, "does not have"),
+        ]:
+            with pytest.raises(InputInvalid, match=said):
+                runner.run(given)
+
+
+def test_an_input_that_is_not_declared_has_the_keys_that_are_referred_to(flow: Flow, folder: Path) -> None:
+    made = flow(
+        """
+        name: a
+        steps:
+          - {name: s, agent_calls: [{function: "work.py:total", params: [$current.x, $input.y, "${input.z?}"]}]}
+          - {name: t, condition: $input.more, agent_calls: [{function: "work.py:inc", params: $current}]}
+        """
+    )
+    assert made.spec.inputs == {"x", "y", "z", "more"}
+    with Runner(made, db=folder / "runs.db") as runner:
+        assert runner.run({"x": 1, "y": 2}).output["results"] == {"s": 3}
+        assert runner.run({"x": 1, "y": 2, "z": 3, "more": True}).output["results"] == {"s": 6, "t": 7}
+        with pytest.raises(InputInvalid, match="lacks the key `y`"):
+            runner.run({"x": 1})
+
+
+def test_a_document_is_checked_run_drawn_and_resumed_on_the_command_line(
+    sums: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["check", "flow.yaml"]) == 0
+    assert "every run ends within 5 supersteps" in capsys.readouterr().out
+    assert main(["draw", "flow.yaml", "-o", "flow.svg"]) == 0
+    assert "<title>c</title>" in (folder / "flow.svg").read_text() or "c" in (folder / "flow.svg").read_text()
+    sums.write_text(TEXT.replace("on_error: skip", "on_error: fail"))
+    assert main(["run", "flow.yaml", "--input", '{"n": 20}', "--thread", "t", "--db", "runs.db", "-q"]) == 1
+    (folder / "work.py").write_text((folder / "work.py").read_text().replace("x > 10", "x > 100"))
+    db = str(folder / "runs.db")
+    monkeypatch.chdir("/")
+    __import__("sys").modules.pop("work")
+    capsys.readouterr()
+    assert main(["resume", "t", "--db", db, "--json", "-q"]) == 0
+    assert json.loads(capsys.readouterr().out)["output"]["output"] == 121
+
+
+def test_a_changed_document_is_told_at_the_resume(
+    sums: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sums.write_text(TEXT.replace("on_error: skip", "on_error: fail"))
+    assert main(["run", "flow.yaml", "--input", '{"n": 20}', "--thread", "t", "--db", "runs.db", "-q"]) == 1
+    sums.write_text(sums.read_text().replace("name: b\n", "name: bb\n"))
+    capsys.readouterr()
+    assert main(["diff", "flow.yaml", "t", "--db", "runs.db"]) in (0, 1)
+    assert "bb" in capsys.readouterr().out
+    assert main(["resume", "t", "--db", "runs.db", "-q"]) == 1
+    assert "--rename b=bb" in capsys.readouterr().err
+
+
+def test_a_bad_document_is_told_without_a_traceback(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write("name: a\nstep: []\n")
+    for command in (["check", "flow.yaml"], ["run", "flow.yaml"], ["draw", "flow.yaml", "-o", "x.svg"]):
+        assert main(command) == 2
+        said = capsys.readouterr().err
+        assert "flow.yaml:2:1: step: There is no field `step` here; did you mean `steps`?" in said
+        assert "Traceback" not in said
+    write(
+        "name: b\nsteps: [{name: s, agent_calls: [{function: 'work.py:inc', params: $input.n}]}]", "good.yaml"
+    )
+    assert main(["check", "flow.yaml", "good.yaml"]) == 2
+    printed = capsys.readouterr()
+    assert "did you mean `steps`" in printed.err
+    assert "b: every run ends within 3 supersteps" in printed.out
+
+
+def test_a_document_holds_one_workflow(sums: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "flow.yaml:sums"]) == 2
+    assert "leave out `:sums`" in capsys.readouterr().err
