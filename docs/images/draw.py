@@ -1,7 +1,8 @@
 """Draws the pictures of the README and the docs: `python docs/images/draw.py`.
 
-`demo-run.json` is what one run of `dalsegno demo` left in its ledger. A test draws everything again and
-compares; the screenshot of the page needs a Chromium, and tells which page it was taken of.
+`demo-run.json` is what one run of `dalsegno demo` left in its ledger, `loan-run.json` one of a loan of
+`examples/domains` that could not be paid out. A test draws everything again and compares; the screenshot of the page
+needs a Chromium, and tells which page it was taken of.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from dalsegno import viz
 from dalsegno.demo.workflow import flow
+from dalsegno.graphs.definition import read_definition
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec, counter_name
 from dalsegno.graphs.validation import check
 from dalsegno.viz.overlay import Execution, NodeRun, RunView, StateAt, Used
@@ -24,9 +26,9 @@ from dalsegno.viz.page import page
 HERE = Path(__file__).parent
 
 
-def demo_run() -> RunView:
-    """The demo's run, as the ledger told it."""
-    kept = json.loads((HERE / "demo-run.json").read_text(encoding="utf-8"))
+def kept_run(name: str) -> RunView:
+    """A run, as its ledger told it."""
+    kept = json.loads((HERE / f"{name}-run.json").read_text(encoding="utf-8"))
     return RunView(
         **{
             **kept,
@@ -126,21 +128,32 @@ def failed() -> RunView:
     )
 
 
+def domain(name: str) -> WorkflowSpec:
+    """A document of `examples/domains`."""
+    return read_definition(HERE.parents[1] / "examples" / "domains" / f"{name}.yaml").workflow().spec
+
+
 def draw(folder: Path) -> list[Path]:
     """Draws every picture into a folder; what needs Chromium only where there is one."""
     spec = flow().spec
+    domains = {name: domain(name) for name in ("loan", "diagnosis", "content")}
     return [
-        viz.draw(spec, folder / "run.svg", run=demo_run(), report=check(spec)),
+        viz.draw(spec, folder / "run.svg", run=kept_run("demo"), report=check(spec)),
         viz.draw(signs(), folder / "signs.svg"),
         viz.draw(article("2"), folder / "failed.svg", run=failed()),
         viz.draw(article("2"), folder / "difference.svg", against=article("1")),
+        viz.draw(domains["loan"], folder / "loan.svg", run=kept_run("loan"), report=check(domains["loan"])),
+        *(
+            viz.draw(domains[name], folder / f"{name}.svg", report=check(domains[name]))
+            for name in ("diagnosis", "content")
+        ),
     ]
 
 
 def demo_page() -> str:
     """The page of the demo's run."""
     spec = flow().spec
-    return page(viz.picture_of(spec, report=check(spec)), demo_run(), report=check(spec))
+    return page(viz.picture_of(spec, report=check(spec)), kept_run("demo"), report=check(spec))
 
 
 def taken_of(html: str) -> str:

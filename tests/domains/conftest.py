@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -25,7 +26,7 @@ from dalsegno.testing import LocalAgents
 
 ROOT = Path(__file__).parents[2]
 DOMAINS = ROOT / "examples" / "domains"
-RETRY = "{max_attempts: 3, initial_interval: 0.2}"
+RETRY = "{max_attempts: 3, initial_interval: 0.2, max_interval: 2}"
 QUICK = "{max_attempts: 3, initial_interval: 0.01, jitter: false}"
 
 
@@ -60,6 +61,7 @@ class Stage:
         for old, new in ((RETRY, QUICK), *changes) if quick else changes:
             assert old in text, old
             text = text.replace(old, new)
+        text = re.sub(r"(budget: .*), seconds: \d+", r"\1", text)  # which other policies would not keep to
         made = self.folder / f"{name.partition('.')[0]}-{len(list(self.folder.iterdir()))}.yaml"
         made.write_text(text)
         return made

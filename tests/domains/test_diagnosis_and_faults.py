@@ -16,7 +16,7 @@ from tests.domains.conftest import Stage, until
 AGENTS = ("phantoms", "xray-analyzer", "mri-analyzer", "diagnosis-agent", "treatment-planner")
 
 CASE = {"case": 4}
-QUICK_TIMEOUT = ("timeout: 20", "timeout: 0.4")
+QUICK_TIMEOUT = ("timeout: 10", "timeout: 0.4")
 
 
 def error_of(result: RunResult) -> str | None:

@@ -76,10 +76,10 @@ def test_a_compensation_that_fails_does_not_stop_the_others(stage: Stage) -> Non
 def test_an_answer_that_is_lost_books_no_second_loan(stage: Stage) -> None:
     """The processor dies once the loan is in its book, and comes back before the last attempt."""
     before = stage.mark()
-    document = stage.document("loan.yaml", ("initial_interval: 0.01", "initial_interval: 0.2"))
+    document = stage.document("loan.yaml", ("initial_interval: 0.01", "initial_interval: 0.2, max_interval: 0.5"))
     stage.fail("approve_loan", {"method": "approve_loan", "die": "after"})
     retry = document.read_text().replace("max_attempts: 3", "max_attempts: 20")
-    document.write_text(retry.replace("initial_interval: 0.2", "initial_interval: 0.2, max_interval: 0.5"))
+    document.write_text(retry)
 
     def come_back() -> None:
         until(stage.agents.ended)
