@@ -72,6 +72,7 @@ async def draw_workflow(request: Request) -> Response:
 
 # --- runs ---
 
+_NUMBER = re.compile(r"[0-9]{1,16}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -162,7 +163,9 @@ async def follow_run(request: Request) -> Response:
     service, run_id = _service(request), request.path_params["run_id"]
     run = await asyncio.to_thread(service.run, run_id)
     last = request.headers.get("last-event-id", "").strip()
-    after = int(last) if last.isdecimal() and last.isascii() and len(last) < 17 else asked.after
+    if last and not _NUMBER.fullmatch(last):
+        raise refused(422, "does-not-fit", "It is the number of an event.", field="header.Last-Event-ID")
+    after = int(last) if last else asked.after
     streams = _streams(request)
 
     async def told() -> Any:

@@ -10,12 +10,23 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from dalsegno import __version__
-from dalsegno.service.models import Problem, RunId, Text
+from dalsegno.service.models import Problem, Run, RunId, Text
 from dalsegno.service.problems import MEDIA_TYPE, TITLES
 from dalsegno.service.routes import ROUTES, Route
 
 _TEMPLATE = "#/components/schemas/{model}"
 _PATHS: Mapping[str, Any] = {"run_id": RunId, "workflow": Text}
+_SCHEMAS: Mapping[str, Any] = {
+    "application/json": {"type": "object"},
+    "text/event-stream": {  # each event
+        "type": "object",
+        "properties": {
+            "event": {"enum": ["run", "step", "end"]},
+            "id": {"type": "string", "pattern": r"^\d+$"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    },
+}
 _DESCRIPTION = """Starts, resumes, cancels and shows runs of agent workflows. A run that was accepted (202) is in the
 database before the answer is sent. Problems are those of RFC 9457."""
 
@@ -82,13 +93,16 @@ def _answer(status: int, model: type[BaseModel] | str, refs: Mapping[Any, Any]) 
     said: dict[str, Any] = {"description": {202: "Accepted", 204: "Nothing more comes"}.get(status, "Done")}
     if isinstance(model, str):
         if model:
-            said["content"] = {
-                model.partition(";")[0]: {"schema": {"type": "object" if "json" in model else "string"}}
-            }
+            kind = model.partition(";")[0]
+            said["content"] = {kind: {"schema": _SCHEMAS.get(kind, {"type": "string"})}}
         return said
     said["content"] = {"application/json": {"schema": refs[model, "serialization"]}}
-    if status == 202 and model.__name__ == "Run":
+    if status == 202 and model is Run:
         said["headers"] = {"Location": {"description": "The run.", "schema": {"type": "string"}}}
+        said["links"] = {
+            name: {"operationId": name, "parameters": {"run_id": "$response.body#/run_id"}}
+            for name in ("get_run", "follow_run", "resume_run", "cancel_run")
+        }
     return said
 
 
@@ -117,7 +131,7 @@ def _in_query(model: type[BaseModel]) -> Iterator[dict[str, Any]]:
 
 def _in_headers(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for name, words in headers.items():
-        pattern = r"^[\x21-\x7e]{1,255}$" if name == "Idempotency-Key" else r"^\d{1,16}$"
+        pattern = r"^[\x21-\x7e]{1,255}$" if name == "Idempotency-Key" else r"^[0-9]{1,16}$"
         yield {
             "name": name,
             "in": "header",
