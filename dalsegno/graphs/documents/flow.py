@@ -208,7 +208,7 @@ class _Flow:
             said = self._wrong_step(reference, reference.step, scene, asks=asks)
             if said is not None:
                 return said
-        may_miss = asks or reference.optional or is_there(reference, scene.asked)
+        may_miss = asks or reference.optional or leads_through(scene.asked, "input", path[:1])
         if root == "input" and path and not may_miss and self._is_optional(path[0]):
             return (
                 f"`{path[0]}` may be missing in the input. Write `{_optional(reference)}`, which is null then; give "
@@ -230,7 +230,12 @@ class _Flow:
         bit = self.bits[name]
         if not scene.here.may & bit:
             return self._never(name, scene)
-        if asks or reference.optional or scene.here.must & bit or leads_through(scene.asked, name):
+        if (
+            asks
+            or reference.optional
+            or scene.here.must & bit
+            or leads_through(scene.asked, "context", ("results", name))
+        ):
             return None
         if self._surely_if(name, scene):
             return None

@@ -21,15 +21,9 @@ def way_of(reference: Reference) -> Way:
     return reference.root, reference.path
 
 
-def is_there(reference: Reference, ways: Iterable[Way]) -> bool:
-    """Whether one of these ways goes through what the reference leads to."""
-    root, path = way_of(reference)
-    return any(root == other and path == longer[: len(path)] for other, longer in ways)
-
-
-def leads_through(ways: Iterable[Way], step: str) -> bool:
-    """Whether one of these ways goes into the result of a step."""
-    return any(root == "context" and path[:2] == ("results", step) for root, path in ways)
+def leads_through(ways: Iterable[Way], root: str, path: FieldPath) -> bool:
+    """Whether one of these ways leads through a path, so that there is something."""
+    return any(root == other and longer[: len(path)] == path for other, longer in ways)
 
 
 def ways_where(node: Node, holds: bool) -> Ways:
