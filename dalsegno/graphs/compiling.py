@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
@@ -23,6 +24,7 @@ from dalsegno.graphs.routing import Decision, Router
 from dalsegno.graphs.subworkflows import SubworkflowCaller
 from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
 from dalsegno.graphs.wrapping import acall_node, call_node, wrapped
+from dalsegno.nodes.policies.metering import WATCH
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
@@ -244,11 +246,26 @@ class _Assembly:
             return decision.goto
 
         def route(state: Any, config: RunnableConfig) -> Any:
-            return decided(state, config, caller.call(view(state), config))
+            with _heard(config):
+                answer = caller.call(view(state), config)
+            return decided(state, config, answer)
 
         async def aroute(state: Any, config: RunnableConfig) -> Any:
-            return decided(state, config, await caller.acall(view(state), config))
+            with _heard(config):
+                answer = await caller.acall(view(state), config)
+            return decided(state, config, answer)
 
         chosen: Callable[..., Any] = aroute if caller.is_async else route
         chosen.__name__ = definition.name
         return chosen
+
+
+@contextmanager
+def _heard(config: Config) -> Iterator[None]:
+    """The run's listeners hear of the models that a router calls in here."""
+    context = config["configurable"].get(CONTEXT)
+    token = WATCH.set(context.watch if context is not None else WATCH.get())
+    try:
+        yield
+    finally:
+        WATCH.reset(token)

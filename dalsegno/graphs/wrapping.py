@@ -11,7 +11,7 @@ from langgraph.types import Command
 from dalsegno.graphs.calling import Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
-from dalsegno.nodes.policies.metering import METER, THE_METER
+from dalsegno.nodes.policies.metering import METER, THE_METER, WATCH
 
 
 class Inner:
@@ -35,6 +35,7 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
         _place(kernel, entry, context)
     token = CURRENT.set(entry.execution)
     meter = METER.set(THE_METER) if context is not None else None
+    watch = WATCH.set(context.watch) if context is not None and context.watch is not None else None
     try:
         if context is not None:
             context.started(entry.execution, entry.superstep)
@@ -52,6 +53,8 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
         CURRENT.reset(token)
         if meter is not None:
             METER.reset(meter)
+        if watch is not None:
+            WATCH.reset(watch)
     if context is not None:
         _tell(context, kernel, entry, parts)
     return result
@@ -65,6 +68,7 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
         _place(kernel, entry, context)
     token = CURRENT.set(entry.execution)
     meter = METER.set(THE_METER) if context is not None else None
+    watch = WATCH.set(context.watch) if context is not None and context.watch is not None else None
     try:
         if context is not None:
             context.started(entry.execution, entry.superstep)
@@ -82,6 +86,8 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
         CURRENT.reset(token)
         if meter is not None:
             METER.reset(meter)
+        if watch is not None:
+            WATCH.reset(watch)
     if context is not None:
         _tell(context, kernel, entry, parts)
     return result

@@ -50,6 +50,9 @@ class RunContext(Protocol):
 
     run_id: str
     thread: str
+    watch: Any
+    """LangChain's callback handler that tells the run's listeners of calls of models and tools; None where nobody
+    listens."""
     executed: Mapping[tuple[str, str], int]
     """How often nodes were executed before this process went on in a changed graph, by their path and the numbers of
     the executions around them; empty where the graph is the same."""
@@ -154,7 +157,9 @@ class Execution:
     @property
     def node(self) -> str:
         """The node's path in words: ``"sub/write"``."""
-        return "/".join(part.split("#")[0] for part in self.path)
+        if len(self.path) == 1:  # as most are, and every attempt is asked for it several times
+            return self.path[0].partition("#")[0]
+        return "/".join(part.partition("#")[0] for part in self.path)
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from collections.abc import Callable
 from typing import Any
 
 from dalsegno.observe import conventions as names
@@ -48,33 +48,34 @@ class Traces:
     def __init__(self, tracer_provider: Any = None, *, content: bool = False) -> None:
         self._trace = wanted("opentelemetry.trace", by="Traces", extra="otel")
         self._context = wanted("opentelemetry.context", by="Traces", extra="otel")
-        wanted("opentelemetry.propagate", by="Traces", extra="otel")  # remote nodes pass the trace on where it is
+        # Remote nodes pass the trace on where it is.
+        wanted("opentelemetry.propagate", by="Traces", extra="otel")
         self._tracer = self._trace.get_tracer("dalsegno", tracer_provider=tracer_provider)
         self._content = content
-        self._lock = threading.Lock()
-        self._runs: dict[str, Any] = {}
+        # Each of these is changed in one step, which no other thread can come into.
+        self._runs: dict[str, tuple[Any, Any]] = {}
+        """The spans of the runs that go on, each with a context that it is current in."""
         self._nodes: dict[Key, tuple[Any, Any]] = {}
         """The spans of the nodes that run, each with the context around it."""
         self._current: dict[int, str] = {}
         """Of which run a node's span is, by its identity."""
         self._calls: dict[str, Any] = {}
+        self._what: dict[type[Event], Callable[[Any], None]] = {
+            RunStarted: self._run_started,
+            RunFinished: self._run_finished,
+            NodeStarted: self._node_started,
+            NodeFinished: self._node_ended,
+            NodeFailed: self._node_ended,
+            NodeInterrupted: self._node_ended,
+            CallStarted: self._call_started,
+            CallFinished: self._call_finished,
+            PolicyActed: self._policy_acted,
+        }
 
     def __call__(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._run_started(event)
-            case RunFinished():
-                self._run_finished(event)
-            case NodeFinished() | NodeFailed() | NodeInterrupted():
-                self._node_ended(event)
-            case NodeStarted():
-                self._node_started(event)
-            case CallFinished():
-                self._call_finished(event)
-            case CallStarted():
-                self._call_started(event)
-            case PolicyActed():
-                self._policy_acted(event)
+        what = self._what.get(type(event))
+        if what is not None:
+            what(event)
 
     def _run_started(self, event: RunStarted) -> None:
         span = self._tracer.start_span(
@@ -87,18 +88,16 @@ class Traces:
                 names.RESUMED: event.resumed,
             },
         )
-        with self._lock:
-            self._runs[event.run_id] = span
+        self._runs[event.run_id] = span, self._trace.set_span_in_context(span)
 
     def _run_finished(self, event: RunFinished) -> None:
-        with self._lock:
-            span = self._runs.pop(event.run_id, None)
-            left = [key for key in self._nodes if key[0] == event.run_id]
-            nodes = [self._nodes.pop(key)[0] for key in left]
-            for node in nodes:
+        span, _ = self._runs.pop(event.run_id, (None, None))
+        for key in list(self._nodes):
+            if key[0] == event.run_id:  # given up: an abandoned thread, or a sibling of what failed
+                node, _ = self._nodes.pop(key, (None, None))
                 self._current.pop(id(node), None)
-        for node in nodes:  # given up: an abandoned thread, or a sibling of what failed
-            node.end()
+                if node is not None:
+                    node.end()
         if span is None:
             return
         span.set_attribute(names.STATUS, event.status)
@@ -121,22 +120,20 @@ class Traces:
         if event.kind in names.OPERATIONS:
             attributes[names.OPERATION] = names.OPERATIONS[event.kind]
             attributes[names.TOOL if event.kind == "tool" else names.AGENT] = name
+        before = self._context.get_current()
         span = self._tracer.start_span(
             names.span_name(event.kind, name),
-            context=self._around(event.run_id),
+            context=self._around(event.run_id, before),
             start_time=_nanoseconds(event.at),
             attributes=attributes,
         )
-        before = self._context.get_current()
-        with self._lock:
-            self._nodes[_key(event)] = span, before
-            self._current[id(span)] = event.run_id
+        self._nodes[_key(event)] = span, before
+        self._current[id(span)] = event.run_id
         self._context.attach(self._trace.set_span_in_context(span, before))
 
     def _node_ended(self, event: NodeFinished | NodeFailed | NodeInterrupted) -> None:
-        with self._lock:
-            span, before = self._nodes.pop(_key(event), (None, None))
-            self._current.pop(id(span), None)
+        span, before = self._nodes.pop(_key(event), (None, None))
+        self._current.pop(id(span), None)
         if span is None:
             return
         if self._trace.get_current_span() is span:
@@ -146,8 +143,7 @@ class Traces:
         elif isinstance(event, NodeInterrupted):
             span.add_event("waits for a human")
         else:
-            targets = [taken.target for taken in event.taken]
-            span.set_attribute("dalsegno.taken", targets)
+            span.set_attribute(names.TAKEN, [taken.target for taken in event.taken])
         span.end(_nanoseconds(event.at))
 
     def _call_started(self, event: CallStarted) -> None:
@@ -160,17 +156,15 @@ class Traces:
             attributes[key] = json.dumps(event.content(), ensure_ascii=False, default=str)
         span = self._tracer.start_span(
             names.span_name(event.kind, event.name),
-            context=self._around(event.run_id),
+            context=self._around(event.run_id, self._context.get_current()),
             kind=self._trace.SpanKind.CLIENT if event.kind == "model" else self._trace.SpanKind.INTERNAL,
             start_time=_nanoseconds(event.at),
             attributes=attributes,
         )
-        with self._lock:
-            self._calls[event.call_id] = span
+        self._calls[event.call_id] = span
 
     def _call_finished(self, event: CallFinished) -> None:
-        with self._lock:
-            span = self._calls.pop(event.call_id, None)
+        span = self._calls.pop(event.call_id, None)
         if span is None:
             return
         if event.kind == "model":
@@ -186,8 +180,7 @@ class Traces:
         span.end(_nanoseconds(event.at))
 
     def _policy_acted(self, event: PolicyActed) -> None:
-        with self._lock:
-            span, _ = self._nodes.get(_key(event), (None, None))
+        span, _ = self._nodes.get(_key(event), (None, None))
         if span is not None:
             detail = {f"{names.POLICY}.{key}": _simple(value) for key, value in event.detail.items()}
             span.add_event(
@@ -196,12 +189,11 @@ class Traces:
                 _nanoseconds(event.at),
             )
 
-    def _around(self, run_id: str) -> Any:
-        """The context of a new span: within the node that is running here, else within the run."""
-        if self._current.get(id(self._trace.get_current_span())) == run_id:
-            return None
-        run = self._runs.get(run_id)
-        return None if run is None else self._trace.set_span_in_context(run)
+    def _around(self, run_id: str, here: Any) -> Any:
+        """The context of a new span: within the node that is running `here`, else within the run."""
+        if self._current.get(id(self._trace.get_current_span(here))) == run_id:
+            return here
+        return self._runs.get(run_id, (None, here))[1]
 
     def _failed(self, span: Any, kind: str, message: str | None) -> None:
         span.set_attribute(names.ERROR, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.runtime import RunControl
@@ -31,6 +31,9 @@ from dalsegno.runtime.events import (
     PolicyActed,
     RunFinished,
 )
+
+if TYPE_CHECKING:
+    from dalsegno.runtime.calls import CallWatch
 
 LOOK = 0.02
 """Seconds between two looks at whether the run was cancelled, when a node begins or ends: a look is a read."""
@@ -66,6 +69,7 @@ class Session:
         self.lease = lease
         self.names = names or {}
         self.executed = executed or {}
+        self.watch: CallWatch | None = None
         self.first_step = first_step
         """LangGraph's step number before the first superstep of a run without our kernel."""
         self.open: dict[str, tuple[Execution, int]] = {}
@@ -120,7 +124,7 @@ class Session:
             self._started[execution] = now
         self._look()
         if self._listeners:
-            self.tell(NodeStarted(**self._common(execution, superstep, now)))
+            self.tell(NodeStarted.made(self._common(execution, superstep, now)))
         try:
             self._account.begin(execution.node, execution.before + 1 if execution.superstep else superstep)
         except BudgetExceeded as error:
@@ -132,8 +136,9 @@ class Session:
         self._journal(execution, superstep, "done", began, seconds, taken)
         self._look()
         if self._listeners:
-            common = self._common(execution, superstep, began + seconds)
-            self.tell(NodeFinished(**common, seconds=seconds, taken=tuple(taken)))
+            told = self._common(execution, superstep, began + seconds)
+            told["seconds"], told["taken"] = seconds, tuple(taken)
+            self.tell(NodeFinished.made(told))
 
     def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
         began, seconds = self._ended(execution)

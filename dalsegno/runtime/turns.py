@@ -212,10 +212,11 @@ def _turn(
             FENCE: Fence(runner.ledger.database, lease.thread, lease.token),
         }
     }
-    heard = [CallWatch(session)] if session.is_heard else []
-    callbacks = heard if runner.is_ours else [THE_METER, *heard]  # a workflow's own nodes bring the meter
-    if callbacks:
-        config["callbacks"] = callbacks
+    watch = CallWatch(session) if session.is_heard else None
+    if runner.is_ours:  # a workflow's own nodes bring the meter, and the watch
+        session.watch = watch
+    else:
+        config["callbacks"] = [THE_METER, watch] if watch is not None else [THE_METER]
     runner.sessions.append(session)
     now = session.clock()
     session.tell(

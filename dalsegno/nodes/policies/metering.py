@@ -176,8 +176,15 @@ def _abandoned(execution: Execution) -> AttemptAbandoned:
 METER: ContextVar[Meter | None] = ContextVar("dalsegno_meter", default=None)
 """Holds the meter while a node runs whose calls are counted."""
 
+WATCH: ContextVar[BaseCallbackHandler | None] = ContextVar("dalsegno_watch", default=None)
+"""Holds what tells a run's listeners of calls, while one of its nodes runs. Not among the run's own callbacks: there
+LangGraph would ask it about every node, which costs as much as the listeners."""
+
 THE_METER = Meter()
 
+# The watch first: LangChain makes the coroutines of all handlers, and when the meter refuses a call, those of the
+# handlers behind it are never awaited.
+register_configure_hook(WATCH, inheritable=True)
 register_configure_hook(METER, inheritable=True)
 
 _MEANT = (AttemptAbandoned, BoundExceeded, BudgetExceeded)
