@@ -26,7 +26,6 @@ from dalsegno.graphs.documents.parts import Part, parts_of_call
 from dalsegno.graphs.documents.presence import (
     Way,
     Ways,
-    is_there,
     leads_through,
     parts_that_hold,
     way_of,

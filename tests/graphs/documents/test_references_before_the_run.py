@@ -39,6 +39,7 @@ def told(says: str, *steps: dict[str, Any], **more: Any) -> None:
 
 FAILS = {"on_error": "skip"}
 GATED = {"condition": "$input.n > 5"}
+MAYBE = {"strategy": "conditional", "agent_calls": [call(when="$current.n > 1")]}
 BOTH = [call("$current", when="$current.n > 1"), call("$current")]
 
 
@@ -81,9 +82,9 @@ def test_a_reference_to_what_is_never_there_is_told(reference: str, says: str, w
         (GATED, "it is skipped where `$input.n > 5` does not hold"),
         (FAILS, "it is skipped where it fails"),
         ({"on_error": {"goto": "end"}}, "it goes on to `end` where it fails"),
-        ({"strategy": "conditional", "agent_calls": [call(when="$current.n > 1")]}, "skipped where none of its calls is the one"),
+        (MAYBE, "skipped where none of its calls is the one"),
     ],
-)  # fmt: skip
+)
 def test_a_result_that_may_be_missing_is_asked_for_or_marked(more: dict[str, Any], why: str) -> None:
     may = {**step("may"), **more}
     told(why, may, step("end", "$context.results.may.x"))
