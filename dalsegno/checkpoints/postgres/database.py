@@ -273,12 +273,13 @@ class PostgresDatabase:
                 said = session.send("COMMIT")
                 session.sync()
                 if said.statusmessage != "COMMIT":  # of a transaction in which something has failed
+                    connection.close()  # see `_roll_back`
                     raise CheckpointError(
                         f"`{self.path}`: nothing was committed, for a statement had failed."
                     )
-        except BaseException:
+        except BaseException as error:
             self._queue.put_back(due)
-            _roll_back(connection)
+            _roll_back(connection, error)
             raise
         with self._counting:
             self.commits += 1
@@ -302,8 +303,8 @@ class PostgresDatabase:
                     finally:
                         self._here.session = None
                     session.send("COMMIT")
-            except BaseException:
-                _roll_back(connection)
+            except BaseException as error:
+                _roll_back(connection, error)
                 raise
 
     def lock(self, thread: str) -> None:
@@ -385,7 +386,11 @@ def _piped(connection: Connection, *, is_view: bool) -> Iterator[Session]:
         yield Session(connection, pipeline, is_view)
 
 
-def _roll_back(connection: Connection) -> None:
+def _roll_back(connection: Connection, error: BaseException) -> None:
+    if isinstance(error, psycopg.Error):
+        # What came behind the failed statement was never prepared, and psycopg takes it for prepared from now on.
+        connection.close()
+        return
     with contextlib.suppress(psycopg.Error):
         if not connection.closed:
             connection.execute("ROLLBACK")
