@@ -8,10 +8,38 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer, Ledger, open_checkpointer, open_database
+
+BOTH = {
+    "test_checkpoint_model", "test_delta_channels", "test_ledger", "test_leases", "test_maintenance", "test_resume",
+    "test_same_as_in_memory", "test_search", "test_strict_types", "test_transactions",
+}  # fmt: skip
+"""What is tried on a file and on a server, where it takes `url`, `saver` or `ledger`."""
+
+FILE_ONLY = {
+    "test_a_forked_child_opens_a_connection_of_its_own",
+    "test_a_process_whose_checkpoints_were_pruned_by_another_goes_on",
+    "test_a_superstep_stores_what_it_wrote_and_not_the_state", "test_damage_is_named",
+    "test_a_crafted_row_runs_no_code", "test_a_row_of_another_notation_is_refused",
+    "test_a_type_that_is_gone_is_an_error_and_not_its_raw_data",
+    "test_pruning_keeps_what_a_delta_channel_is_rebuilt_from", "test_room_is_given_back",
+    "test_the_segments_of_pruned_checkpoints_are_gone", "test_a_run_that_a_later_one_is_rebuilt_from_is_not_deleted",
+}  # fmt: skip
+"""What is SQLite's own: its file, its segments, its connection."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    is_ours = {"url", "saver", "ledger"} & set(metafunc.fixturenames)
+    if (
+        is_ours
+        and Path(str(metafunc.module.__file__)).stem in BOTH
+        and metafunc.function.__name__ not in FILE_ONLY
+    ):
+        metafunc.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
 
 
 class Child:
@@ -65,6 +93,33 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def saver(path: Path) -> Iterator[SqliteCheckpointer]:
-    with SqliteCheckpointer(path) as saver:
+def backend(request: pytest.FixtureRequest) -> str:
+    """Which database it is."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture
+def url(backend: str, path: Path, request: pytest.FixtureRequest) -> str:
+    """A new database."""
+    return str(request.getfixturevalue("postgres_url")) if backend == "postgresql" else f"sqlite:///{path}"
+
+
+@pytest.fixture
+def saver(url: str) -> Iterator[Checkpointer]:
+    with open_checkpointer(url) as saver:
         yield saver
+
+
+@pytest.fixture
+def ledger_of() -> Iterator[Callable[..., Ledger]]:
+    """Makes ledgers of a database, each with connections and a heart of its own."""
+    made: list[Ledger] = []
+
+    def make(url: str, **options: Any) -> Ledger:
+        made.append(Ledger(open_database(url), **options))
+        return made[-1]
+
+    yield make
+    for ledger in made:
+        ledger._heartbeat.stop()
+        ledger.database.close()

@@ -14,7 +14,7 @@ from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from langgraph.graph import START, StateGraph
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer, SqliteCheckpointer, open_checkpointer
 from dalsegno.errors import CheckpointError
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -29,7 +29,7 @@ class State(TypedDict):
     plain: Annotated[list[int], operator.add]
 
 
-def build(saver: SqliteCheckpointer) -> Any:
+def build(saver: Checkpointer) -> Any:
     def count(state: State) -> Any:
         return {"items": [len(state["items"])], "plain": [len(state["plain"])]}
 
@@ -39,7 +39,7 @@ def build(saver: SqliteCheckpointer) -> Any:
     return graph.compile(checkpointer=saver)
 
 
-def run(saver: SqliteCheckpointer, times: int, run_id: str = "r") -> list[int]:
+def run(saver: Checkpointer, times: int, run_id: str = "r") -> list[int]:
     app = build(saver)
     result: dict[str, list[int]] = {}
     for n in range(times):
@@ -50,11 +50,11 @@ def run(saver: SqliteCheckpointer, times: int, run_id: str = "r") -> list[int]:
     return result["items"]
 
 
-def test_a_delta_channel_is_rebuilt_after_reopening(path: Path) -> None:
+def test_a_delta_channel_is_rebuilt_after_reopening(url: str) -> None:
     for times in (1, 2, 3):
-        with SqliteCheckpointer(path) as saver:
+        with open_checkpointer(url) as saver:
             run(saver, times)
-    with SqliteCheckpointer(path) as saver:
+    with open_checkpointer(url) as saver:
         state = build(saver).get_state(THREAD).values
         assert state["items"] == state["plain"] != []
 
@@ -72,7 +72,7 @@ def test_pruning_keeps_what_a_delta_channel_is_rebuilt_from(path: Path, times: i
         assert run(saver, 1, "again") == [*expected, -1, len(expected) + 1]
 
 
-def test_a_copied_thread_is_rebuilt_alone(saver: SqliteCheckpointer) -> None:
+def test_a_copied_thread_is_rebuilt_alone(saver: Checkpointer) -> None:
     expected = run(saver, 3)
     saver.copy_thread("t", "copy")
     saver.delete_thread("t")
@@ -80,7 +80,7 @@ def test_a_copied_thread_is_rebuilt_alone(saver: SqliteCheckpointer) -> None:
     assert build(saver).get_state(copy).values == {"items": expected, "plain": expected}
 
 
-def test_a_run_that_a_later_one_is_rebuilt_from_is_not_deleted(saver: SqliteCheckpointer) -> None:
+def test_a_run_that_a_later_one_is_rebuilt_from_is_not_deleted(saver: Checkpointer) -> None:
     expected = run(saver, 2)
     with pytest.raises(CheckpointError, match="DeltaChannel"):
         saver.delete_for_runs(["r0"])
@@ -91,7 +91,7 @@ def test_a_run_that_a_later_one_is_rebuilt_from_is_not_deleted(saver: SqliteChec
     assert list(saver.list(THREAD)) == []
 
 
-def test_forks_of_a_delta_channel_keep_apart(saver: SqliteCheckpointer) -> None:
+def test_forks_of_a_delta_channel_keep_apart(saver: Checkpointer) -> None:
     run(saver, 2)
     app = build(saver)
     history = list(app.get_state_history(THREAD))
@@ -105,7 +105,7 @@ def test_forks_of_a_delta_channel_keep_apart(saver: SqliteCheckpointer) -> None:
         assert again == snapshot.values
 
 
-def test_the_segments_of_pruned_checkpoints_are_gone(saver: SqliteCheckpointer) -> None:
+def test_the_segments_of_pruned_checkpoints_are_gone(saver: Checkpointer) -> None:
     run(saver, 5)
     saver.prune(["t"])
     kept = len(list(saver.list(THREAD)))
@@ -142,7 +142,7 @@ def histories(saver: Any, config: Any, channels: list[str]) -> tuple[Any, Any, A
     return ours, awaited, walked
 
 
-def test_a_history_is_what_was_written_since_the_last_value(saver: SqliteCheckpointer) -> None:
+def test_a_history_is_what_was_written_since_the_last_value(saver: Checkpointer) -> None:
     root = put(saver, None, {"a": ["seed"], "b": _DeltaSnapshot([0])}, 1)
     saver.put_writes(root, [("a", ["root"]), ("other", 1), ("a", ["root again"])], "task 1", "path 2")
     saver.put_writes(root, [("a", ["first by its path"])], "task 2", "path 1")
@@ -167,7 +167,7 @@ def test_a_history_is_what_was_written_since_the_last_value(saver: SqliteCheckpo
     }
 
 
-def test_a_history_follows_parents_and_not_time(saver: SqliteCheckpointer) -> None:
+def test_a_history_follows_parents_and_not_time(saver: Checkpointer) -> None:
     root = put(saver, None, {"a": ["seed"]}, 1)
     saver.put_writes(root, [("a", ["shared"])], "task", "")
     left = put(saver, root, {}, 2)
@@ -180,7 +180,7 @@ def test_a_history_follows_parents_and_not_time(saver: SqliteCheckpointer) -> No
         assert [value for _, _, value in ours["a"]["writes"]] == [["shared"], [name]]
 
 
-def test_a_long_history_is_read_to_its_seed(saver: SqliteCheckpointer) -> None:
+def test_a_long_history_is_read_to_its_seed(saver: Checkpointer) -> None:
     config = put(saver, None, {"a": ["seed"]}, 1)
     for number in range(200):
         saver.put_writes(config, [("a", [number])], "task", "")
@@ -191,7 +191,7 @@ def test_a_long_history_is_read_to_its_seed(saver: SqliteCheckpointer) -> None:
     assert [value for _, _, value in ours["a"]["writes"]] == [[number] for number in range(200)]
 
 
-def test_no_checkpoint_has_no_history(saver: SqliteCheckpointer) -> None:
+def test_no_checkpoint_has_no_history(saver: Checkpointer) -> None:
     assert saver.get_delta_channel_history(config=THREAD, channels=["a"]) == {"a": {"writes": []}}
     config = put(saver, None, {"a": [1]}, 1)
     assert saver.get_delta_channel_history(config=config, channels=[]) == {}

@@ -7,19 +7,19 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dalsegno.checkpoints import Database, Ledger
+from dalsegno.checkpoints import Ledger, open_database
 from dalsegno.checkpoints.lease import Heartbeat, Holder, Process, start_time, this_process
 from dalsegno.errors import ThreadBusy, UnknownRun
 
 
 @pytest.fixture
-def ledger(path: Path) -> Ledger:
-    return Ledger(Database(path))
+def ledger(url: str, ledger_of: Any) -> Ledger:
+    made: Ledger = ledger_of(url)
+    return made
 
 
 def held_by(ledger: Ledger, **changes: Any) -> None:
@@ -31,12 +31,12 @@ def held_by(ledger: Ledger, **changes: Any) -> None:
         )
 
 
-def test_a_thread_that_runs_in_this_process_is_busy(ledger: Ledger) -> None:
+def test_a_thread_that_runs_in_this_process_is_busy(ledger: Ledger, ledger_of: Any) -> None:
     lease = ledger.begin(run_id="r1", thread="t", workflow="w")
     for attempt in (
         lambda: ledger.begin(run_id="r2", thread="t", workflow="w"),
         lambda: ledger.acquire("t", "r1"),
-        lambda: Ledger(Database(ledger.database.path)).acquire("t", "r1"),
+        lambda: ledger_of(ledger.database.url).acquire("t", "r1"),
         lambda: ledger.delete_thread("t"),
     ):
         with pytest.raises(ThreadBusy, match=f"process {os.getpid()} on .* since ") as raised:
@@ -63,7 +63,9 @@ def test_a_lease_that_this_process_left_behind_is_taken_over(ledger: Ledger) -> 
 
 def test_the_thread_of_a_killed_process_is_taken_over_at_once(ledger: Ledger, child: Any) -> None:
     def body(tell: Callable[[str], None]) -> None:
-        Ledger(Database(ledger.database.path)).begin(run_id="r1", thread="t", workflow="w", input={"a": 1})
+        Ledger(open_database(ledger.database.url)).begin(
+            run_id="r1", thread="t", workflow="w", input={"a": 1}
+        )
         tell("running")
         signal.pause()
 
@@ -85,22 +87,21 @@ def test_the_thread_of_a_killed_process_is_taken_over_at_once(ledger: Ledger, ch
     ledger.finish(lease, "completed")
 
 
-def test_of_two_processes_that_resume_exactly_one_runs(tmp_path: Path, child: Any) -> None:
-    for attempt in range(10):
-        path = tmp_path / f"{attempt}.db"
-        ledger = Ledger(Database(path))
-        ledger.finish(ledger.begin(run_id="r", thread="t", workflow="w"), "failed")
+def test_of_two_processes_that_resume_exactly_one_runs(url: str, ledger_of: Any, child: Any) -> None:
+    for attempt in map(str, range(10)):
+        ledger = ledger_of(url)
+        ledger.finish(ledger.begin(run_id=attempt, thread=attempt, workflow="w"), "failed")
         ledger.database.close()
         gate, opener = os.pipe()
 
         def body(
-            tell: Callable[[str], None], path: Path = path, gate: int = gate, opener: int = opener
+            tell: Callable[[str], None], attempt: str = attempt, gate: int = gate, opener: int = opener
         ) -> None:
             os.close(opener)
             tell("ready")
             os.read(gate, 1)
             try:
-                Ledger(Database(path)).acquire("t", "r")
+                Ledger(open_database(url)).acquire(attempt, attempt)
             except ThreadBusy as error:
                 tell(f"busy {error.holder.pid}")
             else:
@@ -134,9 +135,11 @@ def test_a_holder_from_before_the_reboot_is_dead(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [{"host": "another"}, {"namespace": "pid:[1]"}])
-def test_a_holder_elsewhere_is_dead_when_its_lease_has_expired(path: Path, elsewhere: Any) -> None:
+def test_a_holder_elsewhere_is_dead_when_its_lease_has_expired(
+    url: str, ledger_of: Any, elsewhere: Any
+) -> None:
     now = [1000.0]
-    ledger = Ledger(Database(path), clock=lambda: now[0], expiry=60)
+    ledger = ledger_of(url, clock=lambda: now[0], expiry=60)
     ledger.begin(run_id="r1", thread="t", workflow="w")
     held_by(ledger, **elsewhere)
     now[0] = 1059
@@ -147,9 +150,9 @@ def test_a_holder_elsewhere_is_dead_when_its_lease_has_expired(path: Path, elsew
     ledger.acquire("t", "r1")
 
 
-def test_an_active_run_gives_signs_of_life_and_a_finished_one_does_not(path: Path) -> None:
+def test_an_active_run_gives_signs_of_life_and_a_finished_one_does_not(url: str, ledger_of: Any) -> None:
     now = [1000.0]
-    ledger = Ledger(Database(path), clock=lambda: now[0], expiry=60)
+    ledger = ledger_of(url, clock=lambda: now[0], expiry=60)
     assert not ledger.renew()
     lease = ledger.begin(run_id="r1", thread="t", workflow="w")
     now[0] = 1050
@@ -179,20 +182,21 @@ def test_the_heartbeat_beats_until_there_is_nothing_to_renew() -> None:
     assert len(beats) == 3
 
 
-def test_the_heart_beats_while_a_run_is_active(path: Path) -> None:
+def test_the_heart_beats_while_a_run_is_active(url: str, ledger_of: Any) -> None:
     renewed = threading.Event()
-    database = Database(path)
-    ledger = Ledger(database, heartbeat=0.001)
+    ledger = ledger_of(url, heartbeat=0.001)
     lease = ledger.begin(run_id="r1", thread="t", workflow="w")
-    database.on_commit.append(lambda number: renewed.set())
+    ledger.database.on_commit.append(lambda number: renewed.set())
     assert renewed.wait(10)
     ledger.finish(lease, "completed")
 
 
-def test_a_run_that_was_taken_over_cannot_be_finished_by_its_first_holder(ledger: Ledger) -> None:
+def test_a_run_that_was_taken_over_cannot_be_finished_by_its_first_holder(
+    ledger: Ledger, ledger_of: Any
+) -> None:
     lease = ledger.begin(run_id="r1", thread="t", workflow="w")
     held_by(ledger, boot="an earlier boot")
-    other = Ledger(Database(ledger.database.path))
+    other = ledger_of(ledger.database.url)
     second = other.acquire("t", "r1")
     ledger.renew()
     assert lease.lost

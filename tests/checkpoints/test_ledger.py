@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from dalsegno.checkpoints import Database, ExecutionRecord, Ledger, SqliteCheckpointer
+from dalsegno.checkpoints import ExecutionRecord, Ledger, open_checkpointer, open_database
 from dalsegno.errors import CheckpointError, NotSerializable, TypeNotAllowed, UnknownRun
 
 
@@ -30,8 +29,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(path: Path, clock: Clock) -> Ledger:
-    return Ledger(Database(path), clock=clock)
+def ledger(url: str, clock: Clock, ledger_of: Any) -> Ledger:
+    made: Ledger = ledger_of(url, clock=clock)
+    return made
 
 
 def finished(
@@ -91,13 +91,13 @@ def test_beginning_and_finishing_a_run_cost_one_commit_each(ledger: Ledger) -> N
     assert ledger.database.commits == 2
 
 
-def test_a_kill_before_the_first_checkpoint_loses_nothing(path: Path, child: Any) -> None:
+def test_a_kill_before_the_first_checkpoint_loses_nothing(url: str, ledger_of: Any, child: Any) -> None:
     def body(tell: Callable[[str], None]) -> None:
-        Ledger(Database(path)).begin(run_id="r1", thread="t", workflow="w", input={"topic": "rain"})
+        Ledger(open_database(url)).begin(run_id="r1", thread="t", workflow="w", input={"topic": "rain"})
         os.kill(os.getpid(), signal.SIGKILL)
 
     assert child(body).wait() == -signal.SIGKILL
-    record = Ledger(Database(path)).latest("t")
+    record = ledger_of(url).latest("t")
     assert record is not None
     assert (record.run_id, record.status, record.input) == ("r1", "stopped", {"topic": "rain"})
 
@@ -178,8 +178,8 @@ def test_an_effect_is_recorded_once_and_the_first_result_stands(ledger: Ledger) 
         ledger.effect_put("r1", "t", "key", "post", open)
 
 
-def test_executions_are_journalled_with_the_next_checkpoint(path: Path) -> None:
-    with SqliteCheckpointer(path) as saver:
+def test_executions_are_journalled_with_the_next_checkpoint(url: str) -> None:
+    with open_checkpointer(url) as saver:
         ledger = Ledger(saver.database, saver.serde)
         records = [
             ExecutionRecord("r1", 1, "a", 0, None, 1, "failed", 1.5, 0.25, (), {"type": "X"}),

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer, maintenance
+from dalsegno.checkpoints import Checkpointer, Ledger, SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.exporting import export
 from dalsegno.errors import CheckpointError, ThreadBusy
 
@@ -22,7 +22,7 @@ class State(TypedDict):
     messages: Annotated[list[AIMessage], add_messages]
 
 
-def build(saver: SqliteCheckpointer, rounds: int = 20) -> Any:
+def build(saver: Checkpointer, rounds: int = 20) -> Any:
     def work(state: State) -> Any:
         number = len(state["log"])
         return {"log": [f"{number:03}" * 300], "messages": [AIMessage("said " * 50, id=str(number))]}
@@ -34,21 +34,21 @@ def build(saver: SqliteCheckpointer, rounds: int = 20) -> Any:
     return graph.compile(checkpointer=saver)
 
 
-def run(saver: SqliteCheckpointer, thread: str, rounds: int = 20) -> Any:
+def run(saver: Checkpointer, thread: str, rounds: int = 20) -> Any:
     config: Any = {"configurable": {"thread_id": thread}}
     return build(saver, rounds).invoke({"log": [], "messages": []}, config, durability="sync")
 
 
-def values(saver: SqliteCheckpointer, thread: str) -> Any:
+def values(saver: Checkpointer, thread: str) -> Any:
     found = saver.get_tuple({"configurable": {"thread_id": thread}})
     return None if found is None else {k: found.checkpoint["channel_values"][k] for k in ("log", "messages")}
 
 
-def history(saver: SqliteCheckpointer, thread: str) -> list[Any]:
+def history(saver: Checkpointer, thread: str) -> list[Any]:
     return list(saver.list({"configurable": {"thread_id": thread}}))
 
 
-def test_a_superstep_stores_what_it_wrote_and_not_the_state(saver: SqliteCheckpointer) -> None:
+def test_a_superstep_stores_what_it_wrote_and_not_the_state(saver: Checkpointer) -> None:
     run(saver, "t", rounds=100)
     statistics = maintenance.statistics(saver.database)
     written = 100 * (900 + 250)
@@ -58,7 +58,7 @@ def test_a_superstep_stores_what_it_wrote_and_not_the_state(saver: SqliteCheckpo
     assert statistics.file >= statistics.stored - statistics.free
 
 
-def test_each_thread_is_counted(saver: SqliteCheckpointer) -> None:
+def test_each_thread_is_counted(saver: Checkpointer) -> None:
     run(saver, "small", rounds=2)
     run(saver, "large", rounds=10)
     large, small = maintenance.thread_statistics(saver.database)
@@ -68,7 +68,7 @@ def test_each_thread_is_counted(saver: SqliteCheckpointer) -> None:
 
 
 @pytest.mark.parametrize("keep", [1, 3, 100])
-def test_the_newest_checkpoints_are_kept_with_what_they_share(saver: SqliteCheckpointer, keep: int) -> None:
+def test_the_newest_checkpoints_are_kept_with_what_they_share(saver: Checkpointer, keep: int) -> None:
     expected = run(saver, "t")
     run(saver, "other")
     before = history(saver, "t")
@@ -83,7 +83,7 @@ def test_the_newest_checkpoints_are_kept_with_what_they_share(saver: SqliteCheck
     assert more["log"][: len(expected["log"])] == expected["log"]
 
 
-def test_only_what_is_older_is_pruned(saver: SqliteCheckpointer) -> None:
+def test_only_what_is_older_is_pruned(saver: Checkpointer) -> None:
     from datetime import datetime
 
     run(saver, "t")
@@ -96,7 +96,7 @@ def test_only_what_is_older_is_pruned(saver: SqliteCheckpointer) -> None:
     assert history(saver, "t") == before[:1]
 
 
-def test_the_latest_cannot_be_pruned(saver: SqliteCheckpointer) -> None:
+def test_the_latest_cannot_be_pruned(saver: Checkpointer) -> None:
     with pytest.raises(CheckpointError, match="resumes from"):
         maintenance.prune(saver.database, keep=0)
 
@@ -116,7 +116,7 @@ def test_a_process_whose_checkpoints_were_pruned_by_another_goes_on(path: Path) 
         assert found.checkpoint["channel_values"]["log"] == fork.checkpoint["channel_values"]["log"]
 
 
-def test_a_fork_is_a_thread_of_its_own(saver: SqliteCheckpointer) -> None:
+def test_a_fork_is_a_thread_of_its_own(saver: Checkpointer) -> None:
     run(saver, "t")
     past = history(saver, "t")[8]
     maintenance.fork(saver.database, "t", past.checkpoint["id"], "u")
@@ -132,7 +132,7 @@ def test_a_fork_is_a_thread_of_its_own(saver: SqliteCheckpointer) -> None:
     assert history(saver, "v") == []
 
 
-def test_damage_is_named(saver: SqliteCheckpointer) -> None:
+def test_damage_is_named(saver: Checkpointer) -> None:
     run(saver, "t")
     assert maintenance.check(saver.database) == []
     with saver.database.transaction() as connection:
@@ -145,7 +145,7 @@ def test_damage_is_named(saver: SqliteCheckpointer) -> None:
     assert any("body" in problem for problem in maintenance.check(saver.database))
 
 
-def test_room_is_given_back(saver: SqliteCheckpointer) -> None:
+def test_room_is_given_back(saver: Checkpointer) -> None:
     run(saver, "t", rounds=100)
     kept = values(saver, "t")
     maintenance.prune(saver.database)
@@ -156,7 +156,7 @@ def test_room_is_given_back(saver: SqliteCheckpointer) -> None:
     assert values(saver, "t") == kept
 
 
-def test_a_thread_is_deleted_everywhere_or_not_at_all(saver: SqliteCheckpointer) -> None:
+def test_a_thread_is_deleted_everywhere_or_not_at_all(saver: Checkpointer) -> None:
     ledger = Ledger(saver.database)
     lease = ledger.begin(run_id="r", thread="t", workflow="w")
     run(saver, "t")
@@ -170,7 +170,7 @@ def test_a_thread_is_deleted_everywhere_or_not_at_all(saver: SqliteCheckpointer)
     assert (statistics.writes, statistics.runs) == (0, 0)
 
 
-def test_everything_is_exported_as_lines_of_json(saver: SqliteCheckpointer) -> None:
+def test_everything_is_exported_as_lines_of_json(saver: Checkpointer) -> None:
     Ledger(saver.database).begin(run_id="r", thread="t", workflow="w", input={"b": b"x"})
     run(saver, "t", rounds=3)
     run(saver, "other", rounds=1)

@@ -13,7 +13,7 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer, SqliteCheckpointer, open_checkpointer
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -41,7 +41,7 @@ def fails_once() -> Callable[[Log], str]:
     return router
 
 
-def test_a_run_whose_router_raised_routes_when_it_is_resumed(saver: SqliteCheckpointer) -> None:
+def test_a_run_whose_router_raised_routes_when_it_is_resumed(saver: Checkpointer) -> None:
     """LangGraph stores the node's writes beside the error, and would take the node for done."""
     graph = StateGraph(Log)
     graph.add_node("a", say("a"))
@@ -57,7 +57,7 @@ def test_a_run_whose_router_raised_routes_when_it_is_resumed(saver: SqliteCheckp
     assert app.invoke(None, THREAD, durability="sync") == {"log": ["a", "b"]}
 
 
-def test_a_sibling_that_was_done_is_kept_when_another_branch_fails(saver: SqliteCheckpointer) -> None:
+def test_a_sibling_that_was_done_is_kept_when_another_branch_fails(saver: Checkpointer) -> None:
     ran: list[str] = []
 
     def note(name: str, fail: list[bool]) -> Callable[[Log], Log]:
@@ -82,7 +82,7 @@ def test_a_sibling_that_was_done_is_kept_when_another_branch_fails(saver: Sqlite
     assert ran.count("good") == max(first, 1)
 
 
-def handled_graph(saver: SqliteCheckpointer, ran: Path, kill: Callable[[], None]) -> Any:
+def handled_graph(saver: Checkpointer, ran: Path, kill: Callable[[], None]) -> Any:
     def a(state: Log) -> Log:
         with open(ran, "a") as file:
             file.write("a")
@@ -105,7 +105,7 @@ def handled_graph(saver: SqliteCheckpointer, ran: Path, kill: Callable[[], None]
 
 
 def test_a_kill_in_an_error_handler_ends_like_the_undisturbed_run(
-    path: Path, tmp_path: Path, child: Any
+    url: str, tmp_path: Path, child: Any
 ) -> None:
     """A handled failure goes on with what the node wrote, so those writes are kept for the resume."""
     ran = tmp_path / "ran"
@@ -114,18 +114,18 @@ def test_a_kill_in_an_error_handler_ends_like_the_undisturbed_run(
         undisturbed = app.invoke({"log": []}, THREAD, durability="sync")
 
     def body(tell: Callable[[str], None]) -> None:
-        with SqliteCheckpointer(path) as saver:
+        with open_checkpointer(url) as saver:
             app = handled_graph(saver, ran, lambda: os.kill(os.getpid(), signal.SIGKILL))
             app.invoke({"log": []}, THREAD, durability="sync")
 
     assert child(body).wait() == -signal.SIGKILL
-    with SqliteCheckpointer(path) as saver:
+    with open_checkpointer(url) as saver:
         resumed = handled_graph(saver, ran, lambda: None).invoke(None, THREAD, durability="sync")
     assert resumed == undisturbed == {"log": ["a", "handled", "b"]}
     assert ran.read_text() == "a"
 
 
-def fan_out(saver: SqliteCheckpointer, ran: Path) -> Any:
+def fan_out(saver: Checkpointer, ran: Path) -> Any:
     """a, then three sends to w, then a loop of two rounds, each execution noted in a file."""
 
     def note(name: str) -> None:
@@ -185,8 +185,8 @@ def test_killed_at_every_commit_a_run_resumes_to_the_same_end(
         assert len(ran.read_text().split()) <= executions + 3
 
 
-def test_an_interrupt_is_answered_in_another_process(path: Path, child: Any) -> None:
-    def build(saver: SqliteCheckpointer) -> Any:
+def test_an_interrupt_is_answered_in_another_process(url: str, child: Any) -> None:
+    def build(saver: Checkpointer) -> Any:
         def ask(state: Log) -> Log:
             return {"log": [interrupt("how?")]}
 
@@ -196,11 +196,11 @@ def test_an_interrupt_is_answered_in_another_process(path: Path, child: Any) -> 
         return graph.compile(checkpointer=saver)
 
     def body(tell: Callable[[str], None]) -> None:
-        with SqliteCheckpointer(path) as saver:
+        with open_checkpointer(url) as saver:
             build(saver).invoke({"log": []}, THREAD, durability="sync")
 
     assert child(body).wait() == 0
-    with SqliteCheckpointer(path) as saver:
+    with open_checkpointer(url) as saver:
         app = build(saver)
         assert [i.value for i in app.get_state(THREAD).interrupts] == ["how?"]
         assert app.invoke(Command(resume="so"), THREAD, durability="sync") == {"log": ["so"]}

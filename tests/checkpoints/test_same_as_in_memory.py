@@ -13,7 +13,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.types import Command, Send, interrupt
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -82,7 +82,5 @@ def play(saver: Any, durability: Any, colour: str) -> list[Any]:
 
 @pytest.mark.parametrize("colour", ["sync", "async"])
 @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
-def test_a_run_a_resume_and_a_fork_read_the_same(
-    saver: SqliteCheckpointer, durability: str, colour: str
-) -> None:
+def test_a_run_a_resume_and_a_fork_read_the_same(saver: Checkpointer, durability: str, colour: str) -> None:
     assert play(saver, durability, colour) == play(InMemorySaver(), durability, colour)

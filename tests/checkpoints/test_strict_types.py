@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, Send
 
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints import Checkpointer, Ledger, open_checkpointer
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.strict import StrictSerializer
 from dalsegno.errors import NotSerializable, TypeNotAllowed
@@ -48,7 +48,7 @@ class Point(NamedTuple):
     y: int
 
 
-def put(saver: SqliteCheckpointer, key: str, value: Any, version: int = 1) -> Any:
+def put(saver: Checkpointer, key: str, value: Any, version: int = 1) -> Any:
     checkpoint = {**empty_checkpoint(), "channel_values": {key: value}, "channel_versions": {key: version}}
     return saver.put(THREAD, checkpoint, {}, {key: version})  # type: ignore[arg-type]
 
@@ -71,7 +71,7 @@ def put(saver: SqliteCheckpointer, key: str, value: Any, version: int = 1) -> An
         2**63,
     ],
 )
-def test_an_allowed_value_is_read_as_it_was_put(saver: SqliteCheckpointer, value: Any) -> None:
+def test_an_allowed_value_is_read_as_it_was_put(saver: Checkpointer, value: Any) -> None:
     saver.allow_types([Draft, Colour, Point, (Review.__module__, "Review")])
     put(saver, "k", value)
     found = saver.get_tuple(THREAD)
@@ -85,7 +85,7 @@ def test_bytes_are_those_of_langgraph() -> None:
     assert ours.dumps_typed(value) == theirs.dumps_typed(value)
 
 
-def test_a_type_that_is_not_allowed_is_refused_when_it_is_written(saver: SqliteCheckpointer) -> None:
+def test_a_type_that_is_not_allowed_is_refused_when_it_is_written(saver: Checkpointer) -> None:
     put(saver, "draft", "first")
     with pytest.raises(TypeNotAllowed) as raised:
         put(saver, "draft", {"inner": [Draft("a")]}, 2)
@@ -97,10 +97,10 @@ def test_a_type_that_is_not_allowed_is_refused_when_it_is_written(saver: SqliteC
     assert found.checkpoint["channel_values"] == {"draft": "first"}
 
 
-def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(path: Path) -> None:
-    with SqliteCheckpointer(path, allow=[Draft, Colour]) as saver:
+def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(url: str) -> None:
+    with open_checkpointer(url, allow=[Draft, Colour]) as saver:
         put(saver, "draft", Draft("a"))
-    with SqliteCheckpointer(path, allow=[Draft]) as saver:
+    with open_checkpointer(url, allow=[Draft]) as saver:
         with pytest.raises(TypeNotAllowed) as raised:
             saver.get_tuple(THREAD)
         assert (raised.value.thread, raised.value.key) == ("t", "draft")
@@ -113,7 +113,7 @@ def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(path: Path) -> No
         assert found.checkpoint["channel_values"] == {"draft": Draft("a")}
 
 
-def forge(saver: SqliteCheckpointer, table: str, forged: Callable[[Any], Any]) -> None:
+def forge(saver: Checkpointer, table: str, forged: Callable[[Any], Any]) -> None:
     """Replace the unpacked body of the one row of a table."""
     with saver.database.transaction() as connection:
         (body,) = connection.execute(f"SELECT body FROM {table}").fetchone()
@@ -127,7 +127,7 @@ def put_in_index(kind: Any, packed: bytes) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("where", ["value", "segment", "write", "writes", "rest", "checkpoint"])
-def test_a_crafted_row_runs_no_code(saver: SqliteCheckpointer, tmp_path: Path, code: int, where: str) -> None:
+def test_a_crafted_row_runs_no_code(saver: Checkpointer, tmp_path: Path, code: int, where: str) -> None:
     target = tmp_path / "ran"
     argument: Any = {0: str(target), 1: [str(target)], 2: {"name": str(target)}, 3: str(target)}.get(
         code, {"name": str(target)}
@@ -159,14 +159,14 @@ def test_a_crafted_row_runs_no_code(saver: SqliteCheckpointer, tmp_path: Path, c
 
 
 @pytest.mark.parametrize("kind", ["pickle", "json", "anything"])
-def test_a_row_of_another_notation_is_refused(saver: SqliteCheckpointer, kind: str) -> None:
+def test_a_row_of_another_notation_is_refused(saver: Checkpointer, kind: str) -> None:
     put(saver, "k", "v")
     forge(saver, "checkpoints", put_in_index(kind, b'{"lc": 2}'))
     with pytest.raises(TypeNotAllowed, match=kind):
         saver.get_tuple(THREAD)
 
 
-def test_a_type_that_is_gone_is_an_error_and_not_its_raw_data(saver: SqliteCheckpointer) -> None:
+def test_a_type_that_is_gone_is_an_error_and_not_its_raw_data(saver: Checkpointer) -> None:
     saver.allow_types([Draft, Colour, (__name__, "Gone")])
     put(saver, "k", Draft("a"))
 
@@ -198,7 +198,7 @@ class Holder_:
     ],
 )
 def test_a_value_that_cannot_be_kept_is_named_and_the_last_checkpoint_stands(
-    saver: SqliteCheckpointer, value: Any, where: str, kind: str
+    saver: Checkpointer, value: Any, where: str, kind: str
 ) -> None:
     saver.allow_types([Holder_])
     put(saver, "k", "first")
@@ -212,7 +212,7 @@ def test_a_value_that_cannot_be_kept_is_named_and_the_last_checkpoint_stands(
     assert found.checkpoint["channel_values"] == {"k": "first"}
 
 
-def test_a_local_class_cannot_be_kept_because_nobody_could_find_it_again(saver: SqliteCheckpointer) -> None:
+def test_a_local_class_cannot_be_kept_because_nobody_could_find_it_again(saver: Checkpointer) -> None:
     @dataclasses.dataclass
     class Local:
         x: int
@@ -222,7 +222,7 @@ def test_a_local_class_cannot_be_kept_because_nobody_could_find_it_again(saver: 
         put(saver, "k", Local(1))
 
 
-def test_a_node_that_writes_what_cannot_be_kept_fails_its_run_and_resumes(saver: SqliteCheckpointer) -> None:
+def test_a_node_that_writes_what_cannot_be_kept_fails_its_run_and_resumes(saver: Checkpointer) -> None:
     class Single(TypedDict):
         value: Any
 
@@ -243,15 +243,15 @@ def test_a_node_that_writes_what_cannot_be_kept_fails_its_run_and_resumes(saver:
     assert app.invoke(None, thread, durability="sync") == {"value": "fine"}
 
 
-def test_an_error_is_kept_as_its_text(saver: SqliteCheckpointer) -> None:
+def test_an_error_is_kept_as_its_text(saver: Checkpointer) -> None:
     saver.put_writes(put(saver, "k", 1), [("__error__", ValueError("no"))], "task")
     found = saver.get_tuple(THREAD)
     assert found is not None
     assert found.pending_writes == [("task", "__error__", "ValueError('no')")]
 
 
-def test_a_serializer_of_the_users_replaces_the_strict_one(path: Path) -> None:
-    with SqliteCheckpointer(path, serde=JsonPlusSerializer(allowed_msgpack_modules=True)) as saver:
+def test_a_serializer_of_the_users_replaces_the_strict_one(url: str) -> None:
+    with open_checkpointer(url, serde=JsonPlusSerializer(allowed_msgpack_modules=True)) as saver:
         saver.allow_types([int])
         put(saver, "k", Draft("a"))
         found = saver.get_tuple(THREAD)
@@ -259,8 +259,8 @@ def test_a_serializer_of_the_users_replaces_the_strict_one(path: Path) -> None:
     assert found.checkpoint["channel_values"] == {"k": Draft("a")}
 
 
-def test_the_ledger_shows_plain_data_of_a_type_it_may_not_build(path: Path) -> None:
-    with SqliteCheckpointer(path, allow=[Draft, Colour]) as saver:
+def test_the_ledger_shows_plain_data_of_a_type_it_may_not_build(url: str) -> None:
+    with open_checkpointer(url, allow=[Draft, Colour]) as saver:
         ledger = Ledger(saver.database, saver.serde)
         ledger.finish(ledger.begin(run_id="r1", thread="t", workflow="w", input=Draft("a")), "completed")
         assert ledger.get("r1").input == Draft("a")
@@ -301,24 +301,24 @@ def test_the_types_of_a_schema_are_those_it_names_however_deep() -> None:
     assert types_in(None) == set()
 
 
-def test_a_schema_is_enough_to_keep_its_values(saver: SqliteCheckpointer) -> None:
+def test_a_schema_is_enough_to_keep_its_values(saver: Checkpointer) -> None:
     saver.allow_schema(State)
     put(saver, "k", Review(verdict="good", draft=Draft("a")))
     assert saver.get_tuple(THREAD) is not None
 
 
-def test_langgraphs_strict_mode_passes_its_types_on(saver: SqliteCheckpointer) -> None:
+def test_langgraphs_strict_mode_passes_its_types_on(saver: Checkpointer) -> None:
     assert saver.with_allowlist({(__name__, "Draft"), (__name__, "Colour")}) is saver
     put(saver, "k", Draft("a"))
     assert saver.get_tuple(THREAD) is not None
 
 
-def test_an_error_of_the_users_own_serializer_is_named(path: Path) -> None:
+def test_an_error_of_the_users_own_serializer_is_named(url: str) -> None:
     class Broken(JsonPlusSerializer):
         def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
             if obj == "bad":
                 raise LookupError("no key")
             return super().dumps_typed(obj)
 
-    with SqliteCheckpointer(path, serde=Broken()) as saver, pytest.raises(NotSerializable, match="no key"):
+    with open_checkpointer(url, serde=Broken()) as saver, pytest.raises(NotSerializable, match="no key"):
         put(saver, "k", "bad")

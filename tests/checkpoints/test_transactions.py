@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,34 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from dalsegno.checkpoints import Database, SqliteCheckpointer
+from dalsegno.checkpoints import AnyDatabase, Checkpointer, Database, open_checkpointer, open_database
 from dalsegno.checkpoints.driver import sqlite3
 
-EFFECT = "INSERT INTO effects VALUES (?, 'n', 'r', 't', 'null', '', 0)"
+EFFECT = "INSERT INTO effects VALUES (?, 'n', 'r', 't', 'null', '', (SELECT count(*) FROM effects))"
 
 
-def keys(database: Database) -> list[str]:
+def keys(database: AnyDatabase) -> list[str]:
     with database.read() as connection:
-        return [key for (key,) in connection.execute("SELECT key FROM effects ORDER BY rowid")]
+        return [
+            key for (key,) in connection.execute("SELECT key FROM effects ORDER BY recorded_at").fetchall()
+        ]
 
 
-def put(saver: SqliteCheckpointer, thread: str, value: Any) -> Any:
-    checkpoint = {**empty_checkpoint(), "channel_values": {"k": value}, "channel_versions": {"k": 1}}
+@pytest.fixture
+def database(url: str) -> Iterator[AnyDatabase]:
+    opened = open_database(url)
+    yield opened
+    opened.close()
+
+
+def put(saver: Checkpointer, thread: str, value: Any) -> Any:
+    version = saver.get_next_version(None, None)
+    checkpoint = {**empty_checkpoint(), "channel_values": {"k": value}, "channel_versions": {"k": version}}
     place: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-    return saver.put(place, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+    return saver.put(place, checkpoint, {}, {"k": version})  # type: ignore[arg-type]
 
 
-def test_what_is_enlisted_is_written_with_the_next_commit(path: Path) -> None:
-    database = Database(path)
+def test_what_is_enlisted_is_written_with_the_next_commit(database: AnyDatabase) -> None:
     numbers: list[int] = []
     database.on_commit.append(numbers.append)
     database.enlist(EFFECT, ("enlisted",))
@@ -51,8 +60,7 @@ def test_what_is_enlisted_is_written_with_the_next_commit(path: Path) -> None:
     assert numbers == [1, 2, 3]
 
 
-def test_an_error_undoes_everything_and_keeps_what_was_enlisted(path: Path) -> None:
-    database = Database(path)
+def test_an_error_undoes_everything_and_keeps_what_was_enlisted(database: AnyDatabase) -> None:
     database.enlist(EFFECT, ("enlisted",))
 
     def fail() -> None:
@@ -68,8 +76,7 @@ def test_an_error_undoes_everything_and_keeps_what_was_enlisted(path: Path) -> N
     assert keys(database) == ["enlisted"]
 
 
-def test_a_transaction_inside_another_joins_it(path: Path) -> None:
-    database = Database(path)
+def test_a_transaction_inside_another_joins_it(database: AnyDatabase) -> None:
     with database.transaction() as connection:
         connection.execute(EFFECT, ("outer",))
         with database.transaction() as same:
@@ -81,8 +88,7 @@ def test_a_transaction_inside_another_joins_it(path: Path) -> None:
     assert keys(database) == ["outer", "inner"]
 
 
-def test_a_joined_transaction_that_failed_cannot_be_half_committed(path: Path) -> None:
-    database = Database(path)
+def test_a_joined_transaction_that_failed_cannot_be_half_committed(database: AnyDatabase) -> None:
 
     def fail_inside() -> None:
         with database.transaction() as connection:
@@ -100,7 +106,7 @@ def test_a_wrong_statement_is_not_taken_for_a_broken_database(path: Path) -> Non
         connection.execute("SELEKT 1")
 
 
-def test_many_threads_put_and_read_at_once(saver: SqliteCheckpointer) -> None:
+def test_many_threads_put_and_read_at_once(saver: Checkpointer) -> None:
     def work(n: int) -> None:
         for step in range(5):
             config = put(saver, f"thread-{n}", [n, step])
@@ -114,12 +120,17 @@ def test_many_threads_put_and_read_at_once(saver: SqliteCheckpointer) -> None:
     assert len(list(saver.list(None))) == 80
 
 
-def test_one_checkpointer_serves_several_event_loops_at_once(saver: SqliteCheckpointer) -> None:
+def test_one_checkpointer_serves_several_event_loops_at_once(saver: Checkpointer) -> None:
     async def work(n: int) -> int:
         async def one(step: int) -> None:
             place: Any = {"configurable": {"thread_id": f"{n}", "checkpoint_ns": ""}}
-            checkpoint = {**empty_checkpoint(), "channel_values": {"k": step}, "channel_versions": {"k": 1}}
-            config = await saver.aput(place, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+            version = saver.get_next_version(None, None)
+            checkpoint = {
+                **empty_checkpoint(),
+                "channel_values": {"k": step},
+                "channel_versions": {"k": version},
+            }
+            config = await saver.aput(place, checkpoint, {}, {"k": version})  # type: ignore[arg-type]
             await saver.aput_writes(config, [("k", 1)], "task")
             found = await saver.aget_tuple(config)
             assert found is not None
@@ -133,7 +144,7 @@ def test_one_checkpointer_serves_several_event_loops_at_once(saver: SqliteCheckp
         assert list(pool.map(lambda n: asyncio.run(work(n)), range(4))) == [10] * 4
 
 
-def test_a_list_that_is_being_read_locks_nobody_out(saver: SqliteCheckpointer) -> None:
+def test_a_list_that_is_being_read_locks_nobody_out(saver: Checkpointer) -> None:
     for step in range(100):
         put(saver, "t", step)
     place: Any = {"configurable": {"thread_id": "t"}}
@@ -143,7 +154,8 @@ def test_a_list_that_is_being_read_locks_nobody_out(saver: SqliteCheckpointer) -
 
     def write() -> None:
         put(saver, "t", "meanwhile")
-        SqliteCheckpointer(saver.database.path).delete_thread("other")
+        with open_checkpointer(saver.database.url) as another:
+            another.delete_thread("other")
         done.append(True)
 
     thread = threading.Thread(target=write)
@@ -153,18 +165,18 @@ def test_a_list_that_is_being_read_locks_nobody_out(saver: SqliteCheckpointer) -
     assert [first, *reading][-1].checkpoint["channel_values"] == {"k": 0}
 
 
-def test_processes_write_one_file_and_nothing_is_lost(path: Path, child: Any) -> None:
+def test_processes_write_one_database_and_nothing_is_lost(url: str, child: Any) -> None:
     def body(tell: Callable[[str], None]) -> None:
-        with SqliteCheckpointer(path) as saver:
+        with open_checkpointer(url) as saver:
             for step in range(25):
                 put(saver, str(os.getpid()), step)
 
     assert [process.wait() for process in [child(body) for _ in range(4)]] == [0] * 4
-    with SqliteCheckpointer(path) as saver:
+    with open_checkpointer(url) as saver:
         assert len(list(saver.list(None))) == 100
 
 
-def test_a_forked_child_opens_a_connection_of_its_own(saver: SqliteCheckpointer, child: Any) -> None:
+def test_a_forked_child_opens_a_connection_of_its_own(saver: Checkpointer, child: Any) -> None:
     """SQLite keeps its locks in memory that a child inherits: the parent's connection is closed first."""
     put(saver, "parent", 1)
     saver.database.enlist(EFFECT, ("the parent's",))
@@ -181,8 +193,7 @@ def test_a_forked_child_opens_a_connection_of_its_own(saver: SqliteCheckpointer,
     assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3, 2, 1]
 
 
-def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(path: Path, child: Any) -> None:
-    database = Database(path)
+def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(database: AnyDatabase, child: Any) -> None:
 
     def body(tell: Callable[[str], None]) -> None:
         tell(str(keys(database)))

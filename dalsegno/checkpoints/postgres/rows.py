@@ -17,7 +17,6 @@ from langgraph.checkpoint.serde.types import TASKS, _DeltaSnapshot
 
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.strict import StrictSerializer
-from dalsegno.errors import CheckpointError
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -216,14 +215,9 @@ def search(
     filter: Mapping[str, Any],
     before: RunnableConfig | None,
     limit: int | None,
-) -> tuple[str, list[Any]]:
-    """The statement, and its parameters, that finds the places of checkpoints, newest first.
-
-    Raises
-    ------
-    CheckpointError
-        A value of the filter is none that metadata can be searched for.
-    """
+) -> tuple[str, list[Any], Mapping[str, Any]]:
+    """The statement, and its parameters, that finds the places of checkpoints, newest first; and what of the filter
+    it cannot ask, so that more are found than are wanted."""
     conditions: list[str] = []
     parameters: list[Any] = []
 
@@ -241,15 +235,14 @@ def search(
         demand("checkpoint_id = {}", place["checkpoint_id"])
     if before is not None and before["configurable"].get("checkpoint_id"):
         demand("checkpoint_id < {}", before["configurable"]["checkpoint_id"])
-    for key, value in filter.items():
-        if not (_is_json(key) and _is_json(value)):
-            raise CheckpointError(f"filter={{{key!r}: {value!r}}}: metadata are searched for what JSON has.")
-        demand("coalesce(metadata -> {}, 'null') = {}::jsonb", key, json.dumps(value))
+    rest = {key: value for key, value in filter.items() if not (_is_json(key) and _is_json(value))}
+    for key in filter.keys() - rest.keys():
+        demand("coalesce(metadata -> {}, 'null') = {}::jsonb", key, json.dumps(filter[key]))
     sql = f"SELECT {_PLACE} FROM checkpoints"
     if conditions:
         sql += " WHERE " + " AND ".join(conditions)
     sql += " ORDER BY checkpoint_id DESC, thread_id DESC, checkpoint_ns DESC"
-    if limit is not None:
-        parameters.append(max(limit, 0))
+    if limit is not None and not rest:
+        parameters.append(min(max(limit, 0), 2**62))
         sql += f" LIMIT ${len(parameters)}"
-    return sql, parameters
+    return sql, parameters, rest

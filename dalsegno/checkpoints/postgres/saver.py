@@ -194,16 +194,22 @@ class PostgresCheckpointer(Checkpointer):
             raise CheckpointError(
                 f"limit={limit!r}: a whole number of checkpoints is needed, or None for all."
             )
-        sql, parameters = rows.search(config, filter or {}, before, limit)
+        sql, parameters, rest = rows.search(config, filter or {}, before, limit)
         with self.database.read() as session:
             places: Places = session.send(sql, parameters).fetchall()
+        wanted = len(places) if limit is None else limit
         for start in range(0, len(places), _GROUP):
             group = places[start : start + _GROUP]
             with self.database.read() as session:
                 each = session.send(rows.MANY, rows.columns_of(group), binary=True).fetchall()
                 each = [rows.whole(session, row) for row in each]
             for row in each:
-                yield rows.built(self.serde, row)
+                found = rows.built(self.serde, row)
+                if all(found.metadata.get(key) == value for key, value in rest.items()):
+                    if wanted <= 0:
+                        return
+                    wanted -= 1
+                    yield found
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

@@ -45,11 +45,6 @@ _UNREFERENCED = (
     "CROSS JOIN LATERAL jsonb_each_text(c.checkpoint -> 'channel_versions') v WHERE c.thread_id = $1) AS kept "
     "WHERE kept.checkpoint_ns = b.checkpoint_ns AND kept.key = b.channel AND kept.value = b.version)"
 )
-_ORPHANED = (
-    "UPDATE checkpoints c SET parent_checkpoint_id = NULL WHERE thread_id = $1 AND parent_checkpoint_id IS NOT NULL "
-    "AND NOT EXISTS (SELECT 1 FROM checkpoints p WHERE p.thread_id = c.thread_id "
-    "AND p.checkpoint_ns = c.checkpoint_ns AND p.checkpoint_id = c.parent_checkpoint_id)"
-)
 _LOST = (
     "SELECT DISTINCT x.thread_id, x.checkpoint_ns FROM {table} x WHERE NOT EXISTS (SELECT 1 FROM checkpoints c "
     "WHERE c.thread_id = x.thread_id AND c.checkpoint_ns = x.checkpoint_ns) ORDER BY 1, 2 LIMIT 100"
@@ -121,7 +116,6 @@ class PostgresUpkeep:
             where = f"WHERE thread_id = $1 AND (checkpoint_ns, checkpoint_id) IN {_GONE}"
             self._session.send(f"DELETE FROM {table} {where}", places)
         self._session.send(_UNREFERENCED, (thread,))
-        self._session.send(_ORPHANED, (thread,))
 
     # --- copying ---
 
