@@ -10,8 +10,7 @@ from dalsegno.viz.metrics import fitted
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import SIGNS
 from dalsegno.viz.panel import said
-from dalsegno.viz.text import plain
-from dalsegno.viz.timeline import ROW, score
+from dalsegno.viz.timeline import ROW, row_name, score
 
 _BAR, _LEFT = 120.0, 104.0
 _NAMES = 150.0
@@ -45,7 +44,13 @@ def _score(run: RunView, top: float, room: float, text: Text) -> Iterator[str]:
         if label and i % every == 0:
             yield text(f"step{i}", (_LEFT + column * (i + 0.3), top), label, 10, p.MUTED)
     for i, (row, y) in enumerate(rows.items()):
-        yield text(f"row{i}", (0.0, y), fitted(plain(row), min(_NAMES, _LEFT - 8), 10), 10, p.MUTED)
+        yield text(
+            f"row{i}",
+            (0.0, y),
+            row_name(row, lambda text: fitted(text, min(_NAMES, _LEFT - 8), 10)),
+            10,
+            p.MUTED,
+        )
         yield _box(f"rule{i}", _LEFT + column * count / 2, y, column * count, 0.6, p.HAIR, p.HAIR)
     for i, note in enumerate(placed.notes):
         paint, many = p.STATUSES[note.status], len(note.executions)

@@ -16,7 +16,7 @@ from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import SIGNS
 from dalsegno.viz.text import plain
-from dalsegno.viz.timeline import Note, score
+from dalsegno.viz.timeline import Note, row_name, score
 
 _SHAPES = {
     "start": "●", "end": "◎", "join": "━", "unknown": "?", "function": "▢", "agent": "⬡", "tool": "▣",
@@ -202,7 +202,7 @@ def _lead(row: Row, start: int, touched: bool) -> str:
 def timeline_rows(run: RunView, *, width: int = 100) -> list[list[Part]]:
     """The timeline of a run: a line a node, two cells a superstep; the last supersteps where all are too many."""
     placed = score(run.executions)
-    names = {row: _cells(plain(row), 28) for row in placed.rows}
+    names = {row: row_name(row, lambda text: _cells(text, 28)) for row in placed.rows}
     left = max((cells(name) for name in names.values()), default=0) + 2
     first = max(0, len(placed.columns) - max(4, (width - left - 2) // 2))
     shown = range(first, len(placed.columns))

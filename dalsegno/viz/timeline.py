@@ -7,7 +7,7 @@ executed within a subworkflow has columns of its own, under the note of the subw
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
@@ -110,6 +110,17 @@ class Timeline:
     column: float
 
 
+def row_name(row: str, fit: Callable[[str], str]) -> str:
+    """A row's name: of a node in a subworkflow, where not all of it fits, what tells it from its neighbours.
+
+    >>> row_name("loan_processing/undo check", lambda text: text[:16])
+    '…/undo check'
+    """
+    name = plain(row)
+    own = name.rpartition("/")[2]
+    return fit(name if own == name or fit(name) == name else f"…/{own}")
+
+
 def timeline(
     run: RunView,
     *,
@@ -122,7 +133,7 @@ def timeline(
     (``data-n``), and has every column and note say which it is.
     """
     placed = score(run.executions)
-    labels = {row: fitted(plain(row), _NAMES, QUIET) for row in placed.rows}
+    labels = {row: row_name(row, lambda text: fitted(text, _NAMES, QUIET)) for row in placed.rows}
     left = round(max((width(text, QUIET) for text in labels.values()), default=0.0) + 12)
     count = max(1, len(placed.columns))
     column = _WIDEST if room is None else max(_LEAST, min(_WIDEST, (room - left) / count))
