@@ -6,7 +6,7 @@ remains; the tasks are still there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from dalsegno.runtime.answering import schema_json
 class Pending:
     """The state of a thread between two of its processes.
 
-    `tasks` are the pending nodes; `interrupts` the questions that wait (id, node, value, schema);
+    `tasks` are the pending nodes; `interrupts` the questions that wait (id, node, value, schema), with the
+    path of the node that asks, also inside of subworkflows (``"sub/ask"``);
     `run_id` whose checkpoint it is; `checkpoint_id` its id, None where the thread has none; `values`
     the state with the kernel's key.
     """
@@ -32,19 +33,22 @@ class Pending:
     step: int
 
     @staticmethod
-    def of(snapshot: Any, names: Mapping[str, str] | None = None) -> Pending:
-        """Read LangGraph's `StateSnapshot`; `names` maps node names in it to those to tell."""
+    def on(graph: Any, thread: str, names: Mapping[str, str] | None = None) -> Pending:
+        """Read a thread in a compiled graph; `names` maps node names in it to those to tell."""
+        config = {"configurable": {"thread_id": thread}}
+        snapshot = graph.get_state(config)
+        if any(task.interrupts and task.state is not None for task in snapshot.tasks):
+            snapshot = graph.get_state(config, subgraphs=True)  # which of the nodes inside it is
         metadata = snapshot.metadata or {}
         names = names or {}
         interrupts = tuple(
             {
                 "id": i.id,
-                "node": today(task.name, names),
+                "node": today(path, names),
                 "value": i.value,
                 "schema": schema_json(getattr(i, "response_schema", None)),
             }
-            for task in snapshot.tasks
-            for i in task.interrupts
+            for path, i in _asked(snapshot)
         )
         return Pending(
             tasks=tuple(today(task.name, names) for task in snapshot.tasks),
@@ -55,3 +59,13 @@ class Pending:
             values=snapshot.values if isinstance(snapshot.values, Mapping) else {},
             step=metadata.get("step", -2),
         )
+
+
+def _asked(snapshot: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each interrupt that waits, with the path of the node that it is in."""
+    for task in snapshot.tasks:
+        inner = dict[str, str]()
+        if getattr(task.state, "tasks", None):
+            inner = {i.id: path for path, i in _asked(task.state, f"{prefix}{task.name}/")}
+        for interrupt in task.interrupts:
+            yield inner.get(interrupt.id, prefix + task.name), interrupt

@@ -321,7 +321,7 @@ class Runner:
 
     def pending(self, thread: str) -> Pending:
         """What is pending on a thread."""
-        return Pending.of(self.graph.get_state({"configurable": {"thread_id": thread}}))
+        return Pending.on(self.graph, thread)
 
     def difference(self, thread: str, *, rename: Mapping[str, str] | None = None) -> Difference:
         """How the graph differs from the one that a thread's last run was checkpointed in.

@@ -49,8 +49,7 @@ class Turn:
 
     def pending(self) -> Pending:
         """What is pending on its thread, in today's names."""
-        config = {"configurable": {"thread_id": self.session.thread}}
-        return Pending.of(self.drive.graph.get_state(config), self.session.names)
+        return Pending.on(self.drive.graph, self.session.thread, self.session.names)
 
 
 def begin(
@@ -167,7 +166,7 @@ def _mark(
             given = fitting(given, runner.input_schema, present=state_in(kept) if kept is not None else ())
         return Carried(runner.graph), given, None, first
     carried = carry(runner, run, rename, accept_changes)
-    pending = Pending.of(carried.graph.get_state(config), carried.names)
+    pending = Pending.on(carried.graph, run.thread, carried.names)
     first = 0 if runner.is_ours else input_step(runner, run.run_id, run.thread) + 1
     if value is None:
         return carried, None, pending.checkpoint_id, first

@@ -121,6 +121,20 @@ def test_a_question_in_a_subworkflow_waits_too_and_may_be_asked_again(tmp_path: 
         assert drive(runner, "resume", "t", {"approved": True}).status == "completed"
 
 
+def test_each_question_in_subworkflows_names_the_path_of_its_node(tmp_path: Path, drive: Drive) -> None:
+    child, deep = asking(human("A?", answer=bool, writes="answer")), Workflow("deep", State)
+    deep.add_node("mid", asking(human("B?", answer=Approval, writes="approval")))
+    deep.add_edge(START, "mid").add_edge("mid", END)
+    flow = Workflow("outer", State).add_node("one", child, outputs={"answer": "answer"})
+    flow.add_node("two", deep, outputs={"approval": "approval"})
+    flow.add_edge(START, "one").add_edge(START, "two").add_edge("one", END).add_edge("two", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        asked = {i["node"]: i["id"] for i in drive(runner, "run", {}, thread="t").interrupts}
+        assert sorted(asked) == ["one/ask", "two/mid/ask"]
+        answers = {asked["one/ask"]: True, asked["two/mid/ask"]: {"approved": False}}
+        assert drive(runner, "resume", "t", answers).output["answer"] is True
+
+
 # -- deadlines ---------------------------------------------------------------------------------------
 
 
