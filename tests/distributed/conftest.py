@@ -5,21 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fleets import Fleet, Postgres, made_fleet
+from fleets import Databases, Fleet, made_fleet
 
 from dalsegno.distributed import DevEngine
 
 
-@pytest.fixture(scope="package")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.close()
+@pytest.fixture(scope="module")
+def databases(postgres_server: Any) -> Iterator[Databases]:
+    taken = Databases(postgres_server)
+    yield taken
+    taken.close()
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevEngine]:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory, engine: DevEngine, postgres: Postgres) -> Iterator[Fleet]:
-    with made_fleet(tmp_path_factory.mktemp("fleet"), engine, postgres) as fleet:
+def fleet(
+    tmp_path_factory: pytest.TempPathFactory, engine: DevEngine, databases: Databases
+) -> Iterator[Fleet]:
+    with made_fleet(tmp_path_factory.mktemp("fleet"), engine, databases) as fleet:
         yield fleet

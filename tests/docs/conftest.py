@@ -5,29 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "distributed"))
-
 
 @pytest.fixture
-def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Iterator[None]:
     """An engine and a PostgreSQL; a worker that the page started is ended with them."""
-    from fleets import Postgres
-
     from dalsegno.distributed import DevEngine
 
-    postgres = Postgres()
-    try:
-        with DevEngine() as engine:
-            monkeypatch.setenv("DALSEGNO_ENGINE", engine.address)
-            monkeypatch.setenv("DALSEGNO_DB", postgres.database())
-            yield
-            with contextlib.suppress(OSError, ValueError):
-                os.kill(int((tmp_path / "worker.pid").read_text()), signal.SIGKILL)
-    finally:
-        postgres.close()
+    with DevEngine() as engine:
+        monkeypatch.setenv("DALSEGNO_ENGINE", engine.address)
+        monkeypatch.setenv("DALSEGNO_DB", postgres_url)
+        yield
+        with contextlib.suppress(OSError, ValueError):
+            os.kill(int((tmp_path / "worker.pid").read_text()), signal.SIGKILL)
