@@ -33,10 +33,10 @@ _AUTOCHECKPOINT = 800
 
 _FRAME = 4096 + 24
 _FIRST, _LOG = 200 * _FRAME, _AUTOCHECKPOINT * _FRAME + 32
-_SETTLED = 8
-"""Commits between two looks at whether the log is longer than it was made: then it is made twice as long, up to
-what it will be. A commit that makes a file longer takes half as long again, since the file system has to write the
-new length too."""
+_SETTLED, _FIRST_LOOK = 8, 2
+"""Commits between two looks at whether the log is longer than it was made, and before the first one, since a process
+may make no more. Then it is made twice as long, up to what it will be: a commit that makes a file longer takes half
+as long again, since the file system has to write the new length too."""
 
 
 class Database:
@@ -131,7 +131,7 @@ class Database:
                 self._depth, self._doomed = 1, None
                 if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
                     self._warn_of_other_writers(connection)
-                if self._commits_here % _SETTLED == _SETTLED - 1 and self._log_length < _LOG:
+                if self._commits_here % _SETTLED == _FIRST_LOOK and self._log_length < _LOG:
                     self._lengthen_log()
                 try:
                     yield connection
