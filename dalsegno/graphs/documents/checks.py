@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dalsegno.errors import DalsegnoError, DefinitionError, DocumentInvalid
+from dalsegno.errors import AddressRefused, DalsegnoError, DefinitionError, DocumentInvalid
 from dalsegno.graphs.definition import (
     RESERVED_CALLS,
     RESERVED_KEYS,
@@ -15,12 +15,15 @@ from dalsegno.graphs.definition import (
     walk,
 )
 from dalsegno.graphs.documents.calls import Settings
+from dalsegno.graphs.documents.flow import flow_problems
 from dalsegno.graphs.documents.parts import calls_of, parts_of
 from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.strategies import strategy_problems
 from dalsegno.graphs.documents.subworkflows import child_problems
 from dalsegno.graphs.loading import load_function
+from dalsegno.nodes.remote import remote
+from dalsegno.nodes.remote.addresses import guard_of
 
 
 def check(definition: WorkflowDefinition, settings: Settings) -> None:
@@ -46,10 +49,8 @@ def problems_of(definition: WorkflowDefinition) -> Iterator[Problem]:
     yield from strategy_problems(definition)
     for call, at in calls_of(definition):
         yield from _of_call(call, at, definition)
-    unreadable = list(_unreadable(definition))
-    yield from unreadable
-    if not unreadable:
-        pass
+    yield from _unreadable(definition)
+    yield from flow_problems(definition)
 
 
 def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
@@ -144,17 +145,50 @@ def _unreadable(definition: WorkflowDefinition) -> Iterator[Problem]:
 
 
 def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[Problem]:
-    """Functions that are not there; registries that lack a skill."""
-    known: dict[str, str | None] = {}
+    """Functions that are not there, and agents at addresses that cannot be, or are not allowed."""
+    known: dict[tuple[str | None, ...], str | None] = {}
+    try:
+        guard_of(definition.allow_private)
+    except DefinitionError as error:
+        yield Problem(str(error), ("allow_private",))
+        return
+    if definition.registry is not None:
+        try:
+            remote("skill:any", registry=settings.registry, allow_private=definition.allow_private)
+        except DalsegnoError as error:
+            yield Problem(str(error), ("registry",))
     for call, at in calls_of(definition):
-        if call.function is None:
+        if call.skill is not None:
             continue
-        if call.function not in known:
+        who = (call.function, call.agent_url, call.method, call.protocol)
+        if who not in known:
             try:
-                load_function(call.function, settings.folder)
-                known[call.function] = None
+                if call.function is not None:
+                    load_function(call.function, settings.folder)
+                elif call.agent_url is not None:
+                    known[who] = _unreachable(call, definition)
+                known.setdefault(who, None)
             except DalsegnoError as error:
-                known[call.function] = str(error)
-        said = known[call.function]
+                known[who] = str(error)
+        said = known[who]
         if said is not None:
-            yield Problem(said, (*at, "function"))
+            yield Problem(said, (*at, "function" if call.function is not None else "agent_url"))
+
+
+def _unreachable(call: CallOfAgent, definition: WorkflowDefinition) -> str | None:
+    """Why nobody can be at that URL, or may be."""
+    a2a = call.protocol == "a2a"
+    if not a2a and call.method is None:
+        return None  # told already
+    url = str(call.agent_url)
+    try:
+        remote(
+            url,
+            None if a2a else call.method,
+            prompt="?" if a2a else None,
+            protocol=call.protocol,
+            allow_private=definition.allow_private,
+        )
+    except AddressRefused as error:
+        return f"{str(error).partition(', so that')[0]}. If it is meant, say `allow_private: true`, or name it there."
+    return None
