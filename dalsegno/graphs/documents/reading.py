@@ -43,7 +43,7 @@ def understood(data: Any) -> tuple[WorkflowDefinition | None, list[Problem], set
         return WorkflowDefinition.model_validate(data), [], set()
     except ValidationError as error:
         errors = error.errors(include_url=False)
-    problems = [_problem(each, data) for each in errors]
+    problems = _told(errors, data)
     wrong = {_path(each["loc"], data) for each in errors if each["type"] != "missing"}
     rest = copy.deepcopy(data)
     for _ in range(4):
@@ -95,6 +95,17 @@ def _path(loc: tuple[int | str, ...], data: Any) -> Path_:
     return tuple(path)
 
 
+def _told(errors: list[Any], data: Any) -> list[Problem]:
+    """The problem of each place, once; what is missing is not told where a misspelt field beside it means it."""
+    problems: dict[tuple[Path_, str], Problem] = {}
+    for error in errors:
+        problem = _problem(error, data)
+        missing = str(error["loc"][-1]) if error["type"] == "missing" else ""
+        problems.setdefault((problem.path, missing), problem)
+    meant = {(p.path[:-1], p.message.partition("did you mean `")[2][:-2]) for p in problems.values() if p.key}
+    return [problem for where, problem in problems.items() if where not in meant]
+
+
 _TAGS = {"short", "options", "call", "value", "word", "goto", "[key]"}
 
 
@@ -119,10 +130,19 @@ def _problem(error: Any, data: Any) -> Problem:
         return Problem(
             f'A text is needed, and this is {_what(error["input"])}: write it in quotes, "{shown}".', path
         )
+    if kind == "bool_type" and (word := str(error["input"]).casefold()) in _TRUTHS:
+        return Problem(f"`{error['input']}` is a text here: write `{_TRUTHS[word]}`.", path)
+    if kind in ("too_short", "string_too_short") or (
+        kind == "string_pattern_mismatch" and not error["input"]
+    ):
+        return Problem(_SAID.get(kind, "It is empty."), path)
     if error["loc"][-1:] == ("[key]",):
         return Problem(f"`{_shown(error['input'])}` is no name: {_said(error)}", path, key=True)
     return Problem(f"{_said(error)} This is {_what(error['input'])}.", path)
 
+
+_TRUTHS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+"""What YAML 1.1 took for true and false."""
 
 _SAID = {
     "string_type": "A text is needed.",
@@ -141,13 +161,15 @@ _SAID = {
 def _said(error: Any) -> str:
     if error["type"] in _SAID:
         return _SAID[error["type"]]
+    if error["type"] == "string_too_long":
+        return f"It is too long: a name has {error['ctx']['max_length']} letters at most."
     if error["type"] == "string_pattern_mismatch":
         if "boolean" in error["ctx"]["pattern"]:
             return (
                 "A type is `string`, `integer`, `number`, `boolean`, `object`, `array` or `any`, with a `?` where it "
                 "may be missing."
             )
-        return "A name is made of letters, digits, `_` and `-`, and begins with a letter."
+        return "A name is made of the letters a to z, digits, `_` and `-`, and begins with a letter."
     said = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "It should")
     return said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")
 
