@@ -18,7 +18,9 @@ def command(
     at: Annotated[
         str,
         typer.Option(
-            "--at", metavar="CHECKPOINT", help="Where to go back to; `dalsegno history` lists them."
+            "--at",
+            metavar="CHECKPOINT",
+            help="Where to go back to, or the beginning of its id; `dalsegno history` lists them.",
         ),
     ],
     into: Annotated[
@@ -57,7 +59,7 @@ def command(
             print_json(forked.to_dict(), out)
         else:
             screen = Screen(sys.stdout)
-            screen.line(f"{screen.paint('✓', 'bold green')} thread {thread} forked at {at}")
+            screen.line(f"{screen.paint('✓', 'bold green')} thread {thread} forked at {forked.resumed_from}")
             way = (
                 again(forked.thread, db)
                 if forked.status == "stopped"

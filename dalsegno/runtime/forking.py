@@ -28,6 +28,7 @@ def fork(
     saver, ledger = runner.checkpointer, runner.ledger
     target = into if into is not None else f"{thread}-{uuid.uuid4().hex[:6]}"
     mark = _mark(runner, thread, at)
+    at = mark.checkpoint["id"]
     run = _run_of(runner, thread, mark)
     state = fitting(values, runner.state_schema, present=mark.checkpoint["channel_values"]) if values else {}
     run_id = uuid.uuid4().hex
@@ -68,10 +69,21 @@ def fork(
 
 
 def _mark(runner: Runner, thread: str, at: str) -> CheckpointTuple:
+    """The checkpoint of that id, or of the one id that begins so."""
     found = runner.checkpointer.get_tuple(_place(thread, at))
     if found is not None:
         return found
-    known = [kept.checkpoint["id"] for kept in runner.checkpointer.list(_place(thread), limit=200)]
+    known = [kept.checkpoint["id"] for kept in runner.checkpointer.list(_place(thread), limit=1000)]
+    meant = [id for id in known if at and id.startswith(at)]
+    if len(meant) == 1 and (found := runner.checkpointer.get_tuple(_place(thread, meant[0]))) is not None:
+        return found
+    if len(meant) > 1:
+        raise InputInvalid(
+            f"{len(meant)} checkpoints of thread {thread!r} begin with `{at}`: {', '.join(meant[:4])}"
+            f"{', …' if len(meant) > 4 else ''}. Give more of the id.",
+            key="at",
+            expected="a checkpoint's id",
+        )
     if not known:
         raise UnknownThread(
             f"There is no checkpoint of thread {thread!r} in `{runner.checkpointer.database.path}`.",

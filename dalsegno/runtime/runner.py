@@ -279,7 +279,7 @@ class Runner:
         Parameters
         ----------
         at
-            The checkpoint's id; `dalsegno history THREAD` lists them.
+            The checkpoint's id, or enough of its beginning; `dalsegno history THREAD` lists them.
         into
             The new thread; made up when left out. It is in the result.
         values

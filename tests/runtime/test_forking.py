@@ -122,6 +122,19 @@ def test_a_sibling_that_had_finished_is_executed_again_by_the_fork(world: Any, d
         assert sorted(world.seen) == ["one", "two"]
 
 
+def test_the_beginning_of_a_checkpoints_id_is_enough_where_no_other_begins_so(world: Any, db: Path) -> None:
+    with Runner(world.chain("a", "b"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        known = checkpoints(runner, "t1")
+        for mark in known:
+            short = next(
+                mark[:n] for n in range(1, 37) if sum(each.startswith(mark[:n]) for each in known) == 1
+            )
+            assert runner.fork("t1", short).resumed_from == mark
+        with pytest.raises(InputInvalid, match=rf"{len(known)} checkpoints .* begin with `1`: .* Give more"):
+            runner.fork("t1", "1")
+
+
 def test_what_cannot_be_forked_is_said(world: Any, db: Path) -> None:
     with Runner(world.chain("a"), db=db) as runner:
         runner.run({"topic": "x"}, thread="t1")

@@ -240,7 +240,7 @@ class Account:
         where = ", ".join(f"`{n}` {v:.6g}" for n, v in sorted(by_node.items(), key=lambda i: -i[1])[:5])
         how = f"Give more: raise the budget of {owner}, and resume."
         if owner == "the run":
-            how = f"Resume with more: Runner.resume(thread, budget=Budget({what}=...))."
+            how = f"Resume with more: a budget whose `{what}` is larger."
         whose = owner[0].upper() + owner[1:]
         more = f"up to {needed:.6g} more" if needed and what != "model_calls" else "more"
         waits = f"; {held:.6g} are held back for model calls under way" if held else ""
