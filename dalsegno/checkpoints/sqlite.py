@@ -24,7 +24,7 @@ from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.checkpointer import Checkpointer
 from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.failures import damage_named
-from dalsegno.checkpoints.fencing import token_of
+from dalsegno.checkpoints.fencing import in_the_way, token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
@@ -221,8 +221,15 @@ class SqliteCheckpointer(Checkpointer):
     # --- deleting and copying ---
 
     def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread's checkpoints, values and writes."""
+        """Delete a thread's checkpoints, values and writes.
+
+        Raises
+        ------
+        ThreadBusy
+            A run of a living process has it.
+        """
         with self.database.transaction() as connection:
+            in_the_way(connection, str(thread_id), mine=True)
             threads.delete_thread(connection, str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from dalsegno.checkpoints.differences import Change, Kept, change
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
-from dalsegno.checkpoints.fencing import holder_of, taken_over
+from dalsegno.checkpoints.fencing import holder_of, in_the_way, taken_over
 from dalsegno.checkpoints.group_commit import Company, Job
 from dalsegno.checkpoints.identities import shorten
 from dalsegno.checkpoints.segments import Segments, Stored
@@ -215,12 +215,10 @@ def place_of(connection: sqlite3.Connection, place: Place, company: Company) -> 
 
 
 _ARRIVE = (
-    "SELECT p.id, c.body, {} FROM places p "
+    "SELECT p.id, c.body, (SELECT token FROM leases l WHERE l.thread_id = ?1) FROM places p "
     "LEFT JOIN checkpoints c ON c.place = p.id AND c.checkpoint_id = ?3 "
     "WHERE p.thread_id = ?1 AND p.checkpoint_ns = ?2"
 )
-_UNLEASED = _ARRIVE.format("NULL")
-_LEASED = _ARRIVE.format("(SELECT token FROM leases l WHERE l.thread_id = ?1)")
 
 
 def _arrive(
@@ -234,19 +232,21 @@ def _arrive(
 
     Raises
     ------
-    ThreadBusy
+    Fenced
         Another process has taken the thread over.
+    ThreadBusy
+        Nobody's run writes, and a run of another living process has the thread.
     """
-    row = connection.execute(
-        _UNLEASED if token is None else _LEASED, (*place, checkpoint_id and shorten(checkpoint_id))
-    ).fetchone()
+    row = connection.execute(_ARRIVE, (*place, checkpoint_id and shorten(checkpoint_id))).fetchone()
     if row is None:  # nothing was put there yet
         number, body = place_of(connection, place, company), None
-        holder = holder_of(connection, place[0]) if token is not None else None
+        holder = holder_of(connection, place[0])
         held = holder.token if holder is not None else None
     else:
         number, body, held = row
-    if token != held:
+    if token is None and held is not None:
+        in_the_way(connection, place[0])
+    elif token != held:
         raise taken_over(connection, place[0], "what it had still to write is not kept")
     company[place] = company["held", place, token] = number
     return number, body

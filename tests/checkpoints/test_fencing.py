@@ -1,0 +1,128 @@
+"""Who has lost a thread writes nothing more to it, on every database."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+
+from dalsegno.checkpoints import Checkpointer, Claim, Ledger, open_checkpointer
+from dalsegno.checkpoints.fencing import FENCE, Fence
+from dalsegno.checkpoints.lease import Lease, start_time, this_process
+from dalsegno.errors import Fenced, ThreadBusy
+
+FIRST, SECOND = Claim("worker 1", (100.0, 1)), Claim("worker 2", (100.0, 2))
+
+
+@pytest.fixture
+def worker(url: str, ledger_of: Callable[..., Ledger]) -> Iterator[Callable[[], Ledger]]:
+    """Makes ledgers as different processes have them."""
+    yield lambda: ledger_of(url)
+
+
+def put(saver: Checkpointer, lease: Lease | None = None, value: int = 0) -> Any:
+    version = saver.get_next_version(None, None)
+    checkpoint = {**empty_checkpoint(), "channel_values": {"k": value}, "channel_versions": {"k": version}}
+    return saver.put(place(saver, lease), checkpoint, {}, {"k": version})  # type: ignore[arg-type]
+
+
+def place(saver: Checkpointer, lease: Lease | None) -> Any:
+    fence = {FENCE: Fence(saver.database, lease.thread, lease.token)} if lease else {}
+    return {"configurable": {"thread_id": "t", "checkpoint_ns": "", **fence}}
+
+
+def elsewhere(ledger: Ledger, **changes: Any) -> None:
+    """Make the lease of thread t that of another process."""
+    process = dataclasses.asdict(this_process()) | changes
+    with ledger.database.transaction() as connection:
+        connection.execute(
+            f"UPDATE leases SET {', '.join(f'{name} = ?' for name in process)}, token = 'of another'",
+            tuple(process.values()),
+        )
+
+
+def test_the_later_claim_has_the_thread_and_the_earlier_one_writes_nothing(url: str) -> None:
+    with open_checkpointer(url) as stalled, open_checkpointer(url) as other:
+        first, second = Ledger(stalled.database), Ledger(other.database)
+        lease = first.begin(run_id="r", thread="t", workflow="w", claim=FIRST)
+        written = put(stalled, lease, 1)
+        taken = second.acquire("t", "r", claim=SECOND)
+        with pytest.raises(Fenced, match="taken over by worker 2"):
+            put(stalled, lease, 2)
+        at = {"configurable": {**place(stalled, lease)["configurable"], **written["configurable"]}}
+        with pytest.raises(Fenced):
+            stalled.put_writes(at, [("k", 3), ("__error__", "x")], "task")
+        with pytest.raises(Fenced):
+            first.finish(lease, "completed")
+        assert [kept.checkpoint["channel_values"] for kept in other.list(None)] == [{"k": 1}]
+        assert (first.get("r").status, first.get("r").resumes) == ("running", 1)
+        put(other, taken, 4)
+        second.finish(taken, "completed")
+
+
+def test_an_earlier_claim_comes_too_late_also_after_the_run(worker: Callable[[], Ledger]) -> None:
+    ledger, late = worker(), worker()
+    ledger.finish(ledger.begin(run_id="r", thread="t", workflow="w", claim=SECOND), "failed")
+    with pytest.raises(Fenced, match="attempt 2.* comes too late"):
+        late.acquire("t", "r", claim=FIRST)
+    with pytest.raises(Fenced):
+        late.acquire("t", "r", claim=dataclasses.replace(SECOND, owner="worker 3"))
+    assert ledger.get("r").status == "failed"
+    ledger.finish(ledger.acquire("t", "r", claim=SECOND), "failed")  # the same one may go on
+    later = Claim("worker 1", (200.0, 1))  # the engine's next work begins to count anew
+    ledger.finish(late.acquire("t", "r", claim=later), "completed")
+
+
+def test_a_claim_pushes_nobody_aside_who_has_none(worker: Callable[[], Ledger]) -> None:
+    ledger, engine = worker(), worker()
+    lease = ledger.begin(run_id="r", thread="t", workflow="w")
+    with pytest.raises(ThreadBusy, match=f"process {os.getpid()}"):
+        engine.acquire("t", "r", claim=FIRST)
+    ledger.finish(lease, "failed")
+    taken = engine.acquire("t", "r", claim=FIRST)
+    with pytest.raises(ThreadBusy, match="held by worker 1"):
+        ledger.acquire("t", "r")
+    engine.finish(taken, "completed")
+
+
+def test_a_refused_claim_is_not_kept(worker: Callable[[], Ledger]) -> None:
+    ledger = worker()
+    lease = ledger.begin(run_id="r", thread="t", workflow="w")
+    with pytest.raises(ThreadBusy):
+        ledger.acquire("t", "r", claim=SECOND)
+    ledger.finish(lease, "failed")
+    ledger.finish(ledger.acquire("t", "r", claim=FIRST), "failed")
+
+
+def test_a_deleted_thread_is_not_written_to_by_who_had_it(url: str) -> None:
+    with open_checkpointer(url) as saver:
+        ledger = Ledger(saver.database)
+        lease = ledger.begin(run_id="r", thread="t", workflow="w", claim=FIRST)
+        put(saver, lease)
+        elsewhere(ledger, boot="an earlier boot")  # it counts as dead
+        ledger.delete_thread("t")
+        saver.delete_thread("t")
+        with pytest.raises(Fenced):
+            put(saver, lease)
+        assert list(saver.list(None)) == []
+
+
+def test_nobody_else_changes_the_state_of_a_thread_that_a_living_process_runs_on(url: str) -> None:
+    with open_checkpointer(url) as saver:
+        ledger = Ledger(saver.database)
+        ledger.begin(run_id="r", thread="t", workflow="w")
+        put(saver)  # a node of the run may
+        elsewhere(ledger, pid=os.getppid(), started=start_time(os.getppid()))
+        with pytest.raises(ThreadBusy, match="nobody else changes it"):
+            put(saver)
+        with pytest.raises(ThreadBusy):
+            saver.delete_thread("t")
+        assert len(list(saver.list(None))) == 1
+        elsewhere(ledger, boot="an earlier boot")  # its process died
+        put(saver)
+        saver.delete_thread("t")
+        assert list(saver.list(None)) == []
