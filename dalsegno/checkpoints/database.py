@@ -17,6 +17,7 @@ from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome, Queue, worse
 from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
+from dalsegno.checkpoints.opening import file_of
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Database:
     ) -> None:
         if profile not in _SYNCHRONOUS:
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
-        self.path = os.fspath(path)
+        self.path = file_of(path)
         # The working directory may change between two openings.
         self._file = self.path if self.path == ":memory:" else os.path.abspath(self.path)
         self.profile: Profile = profile

@@ -50,6 +50,12 @@ def file_of(db: Named) -> str:
     named, scheme = os.fspath(db), _scheme(db)
     if scheme is None:
         return named
+    if scheme in _SERVERS:
+        raise CheckpointError(
+            f"`{without_password(db)}` is no file of SQLite. Use open_checkpointer(…) of dalsegno.checkpoints "
+            "for it, or a path.",
+            path=without_password(db),
+        )
     if scheme != "sqlite":
         raise CheckpointError(
             f"`{scheme}://…` names no database we know{did_you_mean(scheme, _SCHEMES) or '.'} "
