@@ -134,7 +134,8 @@ _REQUESTS = (
 )
 
 _BREAKERS = (
-    # Circuit breakers that have opened once: since when (NULL: closed again), and when that came about, in unix seconds.
+    # Circuit breakers that have opened once: since when (NULL: closed again), and when that came about, both in unix
+    # seconds.
     "CREATE TABLE breakers (key TEXT NOT NULL PRIMARY KEY, opened_at REAL, changed_at REAL NOT NULL)",
 )
 
