@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -66,7 +67,6 @@ def asgi(
         DalsegnoError: _ours,
         ValidationError: _unfit,
         HTTPException: _status,
-        Exception: _unknown,
     }
     app = Starlette(routes=list(_routes()), exception_handlers=handlers)
     app.state.service = service
@@ -93,7 +93,15 @@ def _dispatched(path: str, methods: dict[str, Route]) -> Any:
     async def endpoint(request: Request) -> Response:
         request.scope["dalsegno.route"] = path
         asked = "GET" if request.method == "HEAD" else request.method
-        return await methods[asked].handler(request)
+        try:
+            return await methods[asked].handler(request)
+        except (DalsegnoError, ValidationError, HTTPException):
+            raise
+        except Exception as error:
+            # Where, and not with which words: they may hold what nobody is to read.
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("%s %s failed: %s\n%s", request.method, path, type(error).__name__, where)
+            return answer(of_status(500, "The service failed; its log says more."))
 
     return endpoint
 
@@ -136,10 +144,6 @@ async def _status(request: Request, error: HTTPException) -> Response:
         405: f"{request.method} is not known here.",
     }.get(error.status_code, str(error.detail))
     return answer(of_status(error.status_code, words), error.headers)
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    return answer(of_status(500, "The service failed; its log says more."))
 
 
 _BODIES = frozenset(route.body.__name__ for route in ROUTES if route.body is not None)

@@ -17,7 +17,7 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53)]
+Count = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(_whole)]
 Amount = Annotated[float, Field(ge=0, le=1e15)]
 
 

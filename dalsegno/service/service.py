@@ -151,7 +151,7 @@ class Service:
             found = self._requests.of_key(client, key)
             if found is not None and found.digest != digest:
                 raise refused(
-                    422,
+                    409,
                     "key-reused",
                     f"The key {key!r} was used for another request already, which started run {found.run_id}. Use a "
                     "new key for a new request.",
@@ -219,9 +219,10 @@ class Service:
             before = self._requests.of(run_id)
             known = dict(before.wanted) if before is not None and before.wanted else {}
             is_idle = run.status in ("failed", "interrupted")
-            if run.status == "running" or (not is_idle and given is not None):
-                raise refused(409, "in-progress", f"Run {run_id} is {run.status}, and asks nothing now.")
-            found = answers(runner.pending(run.thread).interrupts, given) if given is not None else None
+            waiting = runner.pending(run.thread).interrupts if given is not None else ()
+            if run.status == "running" or (given is not None and not (is_idle and waiting)):
+                raise refused(409, "asks-nothing", f"Run {run_id} is {run.status}, and asks nothing now.")
+            found = answers(waiting, given) if given is not None else None
             wanted = {
                 "resumes": run.resumes,
                 "answers": found,

@@ -151,7 +151,8 @@ def _by_column(placed: Score) -> tuple[dict[int, list[Note]], dict[int, list[Not
 def _fitted(box: DiagramNode | Cluster, line: str) -> str:
     """The line as it stands in the box."""
     shown = replace(box, lines=(line,))
-    return card(shown).quiet[0] if isinstance(shown, DiagramNode) else progress(shown, 216)[0]
+    lines = card(shown).quiet if isinstance(shown, DiagramNode) else progress(shown, 216)
+    return next(iter(lines), "")  # of a node that has just begun there is nothing to say
 
 
 def states(run: RunView) -> list[dict[str, Any]]:

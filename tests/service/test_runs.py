@@ -57,7 +57,7 @@ def test_the_same_request_under_a_key_is_one_run_also_at_the_same_time(service: 
         json={"workflow": "article", "input": {"topic": "another"}},
         headers={"idempotency-key": "order-1"},
     )
-    assert other.status_code == 422
+    assert other.status_code == 409
     assert other.json()["errors"][0]["field"] == "header.Idempotency-Key"
 
 
