@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -17,13 +17,20 @@ from dalsegno.graphs.views import KERNEL
 
 T = TypeVar("T")
 
+LOOK = 1.0
+"""Seconds between two looks at whether a run in an event loop was cancelled, while no node begins or ends."""
+
+GRACE = 5.0
+"""Seconds that a superstep has to end by itself when its run was cancelled. Then its coroutines are cancelled."""
+
 
 @dataclass
 class Drive:
     """One process's turn at a run: what goes into LangGraph, and what came of it.
 
     `error` is what a node raised; `drained` that it stopped when told to; `left` an exception that is
-    not the run's (Ctrl-C, a cancelled task), to be raised again when the run is recorded.
+    not the run's (Ctrl-C, a cancelled task), to be raised again when the run is recorded. `is_cancelled` tells
+    whether somebody has asked to cancel the run.
     """
 
     graph: Any
@@ -31,9 +38,12 @@ class Drive:
     config: Any
     context: Any
     control: RunControl
+    is_cancelled: Callable[[], bool]
     error: Exception | None = None
     drained: bool = False
     left: BaseException | None = None
+    _looks_at: float | None = None
+    _ends_at: float | None = None
 
     def _options(self) -> dict[str, Any]:
         return {"context": self.context, "durability": "sync", "control": self.control}
@@ -46,7 +56,8 @@ class Drive:
     async def arun(self) -> None:
         """Run it in this event loop."""
         with self._ending():
-            await self.graph.ainvoke(self.payload, self.config, **self._options())
+            async with self._cancellable():
+                await self.graph.ainvoke(self.payload, self.config, **self._options())
 
     def stream(self, mode: Any, subgraphs: bool) -> Iterator[Any]:
         """Run it in this thread, giving LangGraph's chunks without the kernel's keys."""
@@ -59,8 +70,43 @@ class Drive:
         """Run it in this event loop, giving LangGraph's chunks without the kernel's keys."""
         options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
         with self._ending():
-            async for chunk in self.graph.astream(self.payload, self.config, **options):
+            chunks = self.graph.astream(self.payload, self.config, **options)
+            while True:
+                try:
+                    async with self._cancellable():  # never while whoever reads the chunks has the word
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
                 yield without_kernel(chunk)
+
+    @asynccontextmanager
+    async def _cancellable(self) -> AsyncIterator[None]:
+        """Cancel what is inside when the run was cancelled and its superstep has not ended within `GRACE`."""
+        loop = asyncio.get_running_loop()
+        waiting: list[asyncio.TimerHandle] = []
+
+        def look() -> None:
+            self._looks_at = loop.time() + LOOK
+            if self.is_cancelled():
+                self._ends_at = loop.time() + GRACE
+                limit.reschedule(self._ends_at)
+            else:
+                waiting[:] = [loop.call_at(self._looks_at, look)]
+
+        if self._looks_at is None:
+            self._looks_at = loop.time() + LOOK
+        if self._ends_at is None:
+            waiting.append(loop.call_at(self._looks_at, look))
+        try:
+            async with asyncio.timeout_at(self._ends_at) as limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise  # a node's own
+            raise GraphDrained("cancelled") from None
+        finally:
+            for next_look in waiting:
+                next_look.cancel()
 
     @contextmanager
     def _ending(self) -> Iterator[None]:

@@ -246,8 +246,10 @@ class Runner:
     def cancel(self, thread: str) -> Literal["asked", "cancelled"]:
         """Cancel the last run of a thread, whichever process runs it.
 
-        Where nobody runs it, it is ``"cancelled"`` at once. Else its process is ``"asked"``: it sees that between
-        two nodes, lets the superstep end, and the run is `cancelled` then. A cancelled run is not resumed.
+        Where nobody runs it, it is ``"cancelled"`` at once. Else its process is ``"asked"``: it sees that when a node
+        begins or ends, and lets the superstep end. Coroutines that are not done 5 seconds after it has seen it, which
+        takes a second at most, are cancelled; a sync function cannot be, and ends by itself or by its `timeout`. A
+        cancelled run is not resumed.
 
         Raises
         ------

@@ -228,7 +228,7 @@ def _turn(
             changes=carried.changes,
         )
     )
-    drive = Drive(carried.graph, payload, config, context, session.control)
+    drive = Drive(carried.graph, payload, config, context, session.control, session.is_cancelled)
     return Turn(drive, session, now, resumed_from)
 
 

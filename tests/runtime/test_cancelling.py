@@ -89,6 +89,98 @@ def test_a_run_that_is_going_on_lets_its_superstep_end(
             result.raise_for_status()
 
 
+def hanging(entered: threading.Event) -> Workflow:
+    """A coroutine that never ends, one beside it that does, and one that would follow."""
+
+    async def hang(state: State) -> dict[str, Any]:
+        entered.set()
+        await asyncio.Event().wait()
+        return {"path": ["hung"]}
+
+    async def quick(state: State) -> dict[str, Any]:
+        return {"path": ["quick"]}
+
+    flow = Workflow("hanging", State)
+    flow.add_node("hang", hang).add_node("quick", quick).add_node("next", quick)
+    return (
+        flow.add_edge(START, "hang")
+        .add_edge(START, "quick")
+        .add_edge(["hang", "quick"], "next")
+        .add_edge("next", END)
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dalsegno.runtime.driving.LOOK", 0.01)
+    monkeypatch.setattr("dalsegno.runtime.driving.GRACE", 0.05)
+
+
+@pytest.mark.parametrize("way", ["run", "arun", "astream"])
+@pytest.mark.usefixtures("impatient")
+def test_a_coroutine_that_hangs_is_given_up(db: Path, way: str) -> None:
+    entered = threading.Event()
+    results: list[Any] = []
+
+    async def streamed(runner: Runner) -> Any:
+        stream = runner.astream({"topic": "x"}, "t1")
+        assert [chunk async for chunk in stream] == [{"quick": {"path": ["quick"]}}]
+        return stream.result
+
+    def play() -> None:
+        if way == "run":
+            results.append(running.run({"topic": "x"}, thread="t1"))
+        elif way == "arun":
+            results.append(asyncio.run(running.arun({"topic": "x"}, thread="t1")))
+        else:
+            results.append(asyncio.run(streamed(running)))
+
+    with Runner(hanging(entered), db=db) as running, Runner(hanging(entered), db=db) as other:
+        thread = threading.Thread(target=play)
+        thread.start()
+        assert entered.wait(20)
+        assert other.cancel("t1") == "asked"
+        thread.join(60)
+        assert not thread.is_alive()
+        (result,) = results
+        assert result.status == "cancelled"
+        assert other.ledger.get(result.run_id).status == "cancelled"
+        done = [e.node for e in other.ledger.executions(result.run_id) if e.status == "done"]
+        assert done == ["quick"]
+        with pytest.raises(NothingToResume):
+            other.resume("t1")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_reads_a_stream_is_not_cancelled_with_its_run(db: Path) -> None:
+    async def read() -> Any:
+        stream = runner.astream({"topic": "x"}, "t1")
+        async for _ in stream:
+            cancelled_from_elsewhere(db)
+            await asyncio.sleep(0.2)  # longer than the grace
+            break
+        return "read"
+
+    flow = Workflow("two", State)
+    flow.add_sequence([("one", lambda s: {"path": ["one"]}), ("two", lambda s: {"path": ["two"]})])
+    flow.add_edge(START, "one").add_edge("two", END)
+    with Runner(flow, db=db) as runner:
+        assert asyncio.run(read()) == "read"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_timeout_of_a_node_is_no_cancel(db: Path) -> None:
+    async def late(state: State) -> None:
+        raise TimeoutError("the receiver is slow")
+
+    flow = Workflow("late", State).add_node("late", late).add_edge(START, "late").add_edge("late", END)
+    with Runner(flow, db=db) as runner:
+        result = runner.run({"topic": "x"}, thread="t1")
+    assert result.status == "failed"
+    assert result.error is not None
+    assert result.error["message"] == "the receiver is slow"
+
+
 def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path) -> None:
     from langgraph.types import interrupt
 
