@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import http.client
 import os
 import socket
 import sys
@@ -17,11 +15,10 @@ from typing import Literal, Self
 from dalsegno.errors import AgentNotStarted, DefinitionError, did_you_mean
 from dalsegno.nodes.remote.local import Local
 from dalsegno.testing.processes import SLICE, Process, Processes
+from dalsegno.testing.reaching import LOOK, taken, unwell
 from dalsegno.testing.registries import agents_of, moved, registries, written
 
 Ports = Literal["registry", "free"] | int
-_LOOK = 1.0
-"""Seconds that one look at an agent's health may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +155,7 @@ class LocalAgents:
             return
         process.signal(number)
         if number in _ENDING:
-            until = time.monotonic() + _LOOK
+            until = time.monotonic() + LOOK
             while process.ended() is None and time.monotonic() < until:
                 time.sleep(SLICE)
 
@@ -200,7 +197,7 @@ class LocalAgents:
         """Keep every port before anything is started, so that nobody else takes one meanwhile."""
         urls = {}
         for number, place in enumerate(self._places.values()):
-            place.kept = _taken(place.local, self._port(number, place.local))
+            place.kept = taken(place.local, self._port(number, place.local))
             before = place.local.agent.url
             place.local = moved(place.local, place.kept.getsockname()[1])
             urls[before] = place.local.agent.url
@@ -236,7 +233,7 @@ class LocalAgents:
         while waiting:
             for place in tuple(waiting):
                 assert place.process is not None
-                problem = _unwell(place.local)
+                problem = unwell(place.local)
                 code = place.process.ended()
                 if code is not None:
                     raise self._failed(place, f"ended {_end_of(code)} before it was well")
@@ -296,40 +293,6 @@ def _check(
         raise DefinitionError(
             f"`{path}` says of no agent how it is started. Say it beside its URL: command: python desk.py {{port}}"
         )
-
-
-def _taken(local: Local, port: int) -> socket.socket:
-    """The port, bound and not listening: the agent can have it, and nobody who asks for any."""
-    family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
-    kept = socket.socket(family, socket.SOCK_STREAM)
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        kept.bind(("127.0.0.1" if local.host == "localhost" else local.host, port))
-    except (OSError, OverflowError) as error:
-        kept.close()
-        name = local.agent.name
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            message = (
-                f"Port {port}, which the agent `{name}` would have, is taken by another process. End that one, or give "
-                "the agents other ports."
-            )
-        else:
-            message = f"The agent `{name}` cannot have port {port}: {error}."
-        raise AgentNotStarted(message, agent=name, reason="port", output=()) from error
-    return kept
-
-
-def _unwell(local: Local) -> str | None:
-    """Why an agent is not well; None where it is."""
-    connection = http.client.HTTPConnection(local.host, local.port, timeout=_LOOK)
-    try:
-        connection.request("GET", local.health)
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return f"GET {local.health} fails ({error or type(error).__name__})"
-    finally:
-        connection.close()
-    return None if 200 <= status < 300 else f"GET {local.health} answers with status {status}"
 
 
 def _end_of(code: int) -> str:
