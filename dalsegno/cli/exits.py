@@ -16,6 +16,8 @@ from dalsegno.errors import (
     DatabaseInvalid,
     DatabaseUnavailable,
     DefinitionError,
+    DocumentInvalid,
+    EngineUnavailable,
     IncompatibleGraph,
     MissingExtra,
     RenderError,
@@ -45,6 +47,7 @@ _ERRORS: tuple[tuple[type[DalsegnoError], int], ...] = (
     (DatabaseUnavailable, USAGE),
     (RenderError, USAGE),
     (MissingExtra, USAGE),
+    (EngineUnavailable, USAGE),
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -67,8 +70,8 @@ def code_of_error(error: DalsegnoError) -> int:
 def reporting(command: Command) -> Command:
     """Turn a command's errors into a message on stderr and an exit code.
 
-    The message is a sentence, or with `--json` one line `{"error": {"type", "message"}}`; stdout stays
-    empty. What a command returns is its exit code.
+    The message is a sentence, or with `--json` one line `{"error": {"type", "message"}}`, for a document also
+    its `"problems"`; stdout stays empty. What a command returns is its exit code.
     """
 
     @wraps(command)
@@ -86,11 +89,10 @@ def reporting(command: Command) -> Command:
 def tell(error: DalsegnoError, *, as_json: bool = False, full: bool = False) -> None:
     """Print an error to stderr; for code of the user's that failed, with the user's own frames."""
     if as_json:
-        print(
-            json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}),
-            file=sys.stderr,
-            flush=True,
-        )
+        told: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+        if isinstance(error, DocumentInvalid):
+            told["problems"] = [_problem(each) for each in error.problems]
+        print(json.dumps({"error": told}), file=sys.stderr, flush=True)
         return
     from dalsegno.cli.screen import Screen, readable
 
@@ -104,6 +106,18 @@ def tell(error: DalsegnoError, *, as_json: bool = False, full: bool = False) -> 
             screen.line(f"{text}\n")
     notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
     screen.line(screen.paint("error:", "bold red") + f" {readable(str(error) + notes)}")
+
+
+def _problem(problem: Any) -> dict[str, Any]:
+    """One problem of a document, for programs that point at it."""
+    place = problem.place
+    return {
+        "file": place and place.file,
+        "line": place and place.line,
+        "column": place and place.column,
+        "field": problem.field,
+        "message": problem.message,
+    }
 
 
 def wants_traceback() -> bool:
