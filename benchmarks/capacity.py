@@ -1,7 +1,7 @@
 """Plans past the machines at hand: how many workers, connections and writes so many runs a day take.
 
-What was measured (`MEASURED`, by `python -m benchmarks.distributed`) and a day that is simulated: runs arrive at random,
-more of them at the busy hours, wait for a place on a worker, and hold it for as long as their nodes take.
+From what was measured (`MEASURED`, by `python -m benchmarks.distributed`) and a busy hour that is simulated: runs
+arrive at random, wait for a place on a worker, and hold it for as long as their nodes take.
 
     python -m benchmarks.capacity                       # the tables of docs/capacity.md
     python -m benchmarks.capacity --runs 250000 --supersteps 12 --seconds 2.5
@@ -25,10 +25,9 @@ BUSY = 2.5
 class Measured:
     """Of a run with nodes that do nothing, on the machine that docs/capacity.md names.
 
-    `cpu` are seconds of a worker's processor a superstep, `run_cpu` a run beside; `commits` and `wal` (bytes) are
-    PostgreSQL's a superstep, `run_commits` and `run_wal` a run beside; `server_cpu` seconds of PostgreSQL's processor a
-    superstep; `events` and `history` (bytes) are what Temporal keeps a run, `engine_cpu` its seconds a run; `memory` (MB)
-    is a worker's, and `run_memory` that of each run it has.
+    Of a superstep, and (`run_…`) of a run beside: `cpu` seconds of a worker's processor, `server_cpu` of PostgreSQL's,
+    its `commits` and `wal` (bytes). Of a run: `events` and `history` (bytes) that Temporal keeps, `engine_cpu` seconds
+    of its processor. `memory` (MB) is a worker's, and `run_memory` that of each run it has.
     """
 
     cpu: float
@@ -38,6 +37,7 @@ class Measured:
     wal: float
     run_wal: float
     server_cpu: float
+    run_server_cpu: float
     events: float
     history: float
     engine_cpu: float
@@ -53,6 +53,7 @@ MEASURED = Measured(
     wal=2000.0,
     run_wal=6000.0,
     server_cpu=0.002,
+    run_server_cpu=0.01,
     events=11.0,
     history=4000.0,
     engine_cpu=0.01,
@@ -93,9 +94,10 @@ class Plan:
     commits: float
     wal: float
     server_cores: float
-    events: float
+    engine_cores: float
     history_gb: float
-    rows_gb: float
+    written_gb: float
+    memory_gb: float
 
 
 def plan(load: Load, measured: Measured = MEASURED, *, concurrency: int = 20, patience: float = 1.0) -> Plan:
@@ -118,22 +120,23 @@ def plan(load: Load, measured: Measured = MEASURED, *, concurrency: int = 20, pa
         connections=workers * min(10, concurrency),
         commits=load.peak * commits,
         wal=load.peak * wal / 1e6,
-        server_cores=load.peak * load.supersteps * measured.server_cpu,
-        events=load.peak * measured.events,
+        server_cores=load.peak * (load.supersteps * measured.server_cpu + measured.run_server_cpu),
+        engine_cores=load.peak * measured.engine_cpu,
         history_gb=load.runs * measured.history / 1e9,
-        rows_gb=load.runs * wal / 1e9,
+        written_gb=load.runs * wal / 1e9,
+        memory_gb=workers * (measured.memory + concurrency * measured.run_memory) / 1024,
     )
 
 
 def waited(load: Load, places: int, runs: int = 40_000) -> tuple[float, float]:
-    """Simulate the busiest hour: the wait that 99 of 100 runs stay within, in seconds, and how much of the places is used.
+    """Simulate the busiest hour: the seconds that 99 of 100 runs wait at most, and how much of the places is used.
 
     Arrivals are random (exponential gaps), and so is what a run takes (each superstep exponential about its mean).
     """
     dice = random.Random(7)
     free = [0.0] * places
     heapq.heapify(free)
-    now = held = 0.0
+    now = held = since = 0.0
     waits = []
     first = runs // 5  # until the places have filled up
     for number in range(runs):
@@ -159,24 +162,29 @@ LOADS = tuple(
 
 def rows(loads: tuple[Load, ...] = LOADS) -> Iterator[str]:
     """The table of docs/capacity.md."""
-    yield (
-        "| runs a day | supersteps, seconds each | runs/s at the peak | workers of 20 | places used | 99 % wait, s | cores "
-        "of workers | connections | commits/s | WAL, MB/s | cores of PostgreSQL | engine events/s | engine history, "
-        "GB/day | written, GB/day |"
-    )
-    yield "|" + "--:|" * 14
+    heads = (
+        "runs a day", "supersteps × seconds", "runs/s at the peak", "workers of 20", "places used",
+        "99 % wait at most, s", "cores of workers", "memory of workers, GB", "connections", "commits/s", "WAL, MB/s",
+        "cores of PostgreSQL", "cores of Temporal", "written, GB a day", "history, GB a day",
+    )  # fmt: skip
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'--:|' * len(heads)}"
     for load in loads:
         p = plan(load)
-        yield (
-            f"| {load.runs:,} | {load.supersteps}, {load.seconds:g} | {load.peak:.1f} | {p.workers:,} | {p.busy:.0%} | "
-            f"{p.waits:.2f} | {p.cores:.1f} | {p.connections:,} | {p.commits:,.0f} | {p.wal:.1f} | {p.server_cores:.1f} | "
-            f"{p.events:,.0f} | {p.history_gb:.1f} | {p.rows_gb:.0f} |"
-        )
+        cells = (
+            f"{load.runs:,}", f"{load.supersteps} × {load.seconds:g}", f"{load.peak:.1f}", f"{p.workers:,}",
+            f"{p.busy:.0%}", f"{p.waits:.1f}", f"{p.cores:.1f}", f"{p.memory_gb:.1f}", f"{p.connections:,}",
+            f"{p.commits:,.0f}", f"{p.wal:.1f}", f"{p.server_cores:.1f}", f"{p.engine_cores:.1f}",
+            f"{p.written_gb:.0f}", f"{p.history_gb:.1f}",
+        )  # fmt: skip
+        yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
     """Print the table, or one row of it for a load of your own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, help="a day")
     parser.add_argument("--supersteps", type=int, default=10, help="of a run")
     parser.add_argument("--seconds", type=float, default=3.0, help="of a superstep")

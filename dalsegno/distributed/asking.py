@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,8 @@ CLOSING = 10.0
 
 
 async def start(client: Client, order: Order, letter: Letter, *, replace: bool = False) -> None:
-    """Start the workflow of a run; one of a run that was given up is ended where `replace` is set.
+    """Start the workflow of a run. One of the thread's earlier run is ended, after some time to end by itself where not
+    `replace` is set: the ledger has it that the earlier run has ended, or was given up.
 
     Raises
     ------
@@ -36,13 +39,18 @@ async def start(client: Client, order: Order, letter: Letter, *, replace: bool =
     from temporalio.common import WorkflowIDConflictPolicy as Conflict
     from temporalio.exceptions import WorkflowAlreadyStartedError
 
-    for _ in range(2):
+    try:
+        return await _started(client, order, letter, Conflict.FAIL)
+    except WorkflowAlreadyStartedError:
+        pass
+    if await _is_ours(client, order):
         try:
-            await _started(client, order, letter, Conflict.TERMINATE_EXISTING if replace else Conflict.FAIL)
-            return
+            again = (
+                Conflict.TERMINATE_EXISTING if replace or not await _closes(client, order) else Conflict.FAIL
+            )
+            return await _started(client, order, letter, again)
         except WorkflowAlreadyStartedError:
-            if not await _closes(client, order):
-                break
+            pass
     raise ThreadBusy(
         f"The engine has a run on thread {order.thread!r} that has not ended. Wait until it is done, or "
         f"`dalsegno cancel {order.thread}` first.",
@@ -137,24 +145,38 @@ async def ended(client: Client, run: RunRecord) -> bool:
     return True
 
 
+async def _is_ours(client: Client, order: Order) -> bool:
+    """Whether the thread's earlier workflow is of a run of our ledger, where that run has ended or was given up: the
+    new one was recorded. One of another ledger is left alone."""
+    handle = await _handle(client, order.workflow, order.thread)
+    with _told_as_unavailable(client):
+        earlier = await (await handle.describe()).memo_value(_RUN, default="")
+        return await asyncio.to_thread(_knows, client, earlier)
+
+
 async def _closes(client: Client, order: Order) -> bool:
-    """Whether the thread's earlier workflow is closed before long; one of another ledger is not waited for."""
+    """Whether the thread's earlier workflow is closed before long."""
     from temporalio.client import WorkflowFailureError
-    from temporalio.service import RPCError
 
     handle = await _handle(client, order.workflow, order.thread)
-    try:
-        earlier = await (await handle.describe()).memo_value(_RUN, default="")
-        if not await asyncio.to_thread(_knows, client, earlier):
+    with _told_as_unavailable(client):
+        try:
+            await asyncio.wait_for(handle.result(), CLOSING)
+        except TimeoutError:
             return False
-        await asyncio.wait_for(handle.result(), CLOSING)
-    except TimeoutError:
-        return False
-    except WorkflowFailureError:
-        return True
+        except WorkflowFailureError:
+            return True
+    return True
+
+
+@contextlib.contextmanager
+def _told_as_unavailable(client: Client) -> Iterator[None]:
+    from temporalio.service import RPCError
+
+    try:
+        yield
     except RPCError as error:
         raise unavailable(client.engine, error) from error
-    return True
 
 
 def _knows(client: Client, run_id: str) -> bool:

@@ -96,6 +96,8 @@ class DevEngine:
         EngineUnavailable
             It ended at once (its port is taken, say), or does not answer in a minute.
         """
+        if not _is_free(self.port):
+            raise self._ended(f"port {self.port} is taken")
         self.process = subprocess.Popen(
             self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -148,11 +150,7 @@ class DevEngine:
             process = self.process
             if process is None or process.poll() is not None:
                 code = process.returncode if process is not None else None
-                raise EngineUnavailable(
-                    f"`{' '.join(self.command())}` ended at once, with exit code {code}. Is port {self.port} taken? "
-                    "Choose another one with --port.",
-                    engine=self.address,
-                )
+                raise self._ended(f"it ended at once, with exit code {code}")
             with contextlib.suppress(EngineUnavailable, OSError):
                 with socket.create_connection((HOST, self.port), timeout=1):
                     pass  # asked first: the client's own refusals are logged
@@ -165,6 +163,13 @@ class DevEngine:
                 )
             time.sleep(_POLL)
 
+    def _ended(self, why: str) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"The development server cannot be started at {self.address}: {why}. Choose another port with --port, or "
+            f"see what it says: {' '.join(self.command())}",
+            engine=self.address,
+        )
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -173,6 +178,18 @@ class DevEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # connections of the one before may linger
+        try:
+            tried.bind((HOST, port))
+        except OSError:
+            return False
+        return True
 
 
 def _free_port() -> int:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.distributed.advancing import advance, withdraw
 from dalsegno.distributed.beats import Beats
-from dalsegno.distributed.engine import Loop, address, connect
+from dalsegno.distributed.engine import Loop, address, connect, unavailable
 from dalsegno.distributed.orders import Outcome, Turn, queue_of
 from dalsegno.distributed.sharing import shared_checkpointer
-from dalsegno.errors import CheckpointError, DefinitionError, Fenced, NothingToResume, ThreadBusy
+from dalsegno.errors import CheckpointError, DefinitionError, NothingToResume, ThreadBusy
 from dalsegno.nodes.policies.workers import SLICE
 from dalsegno.observe.extras import wanted
 from dalsegno.runtime import Runner
-from dalsegno.runtime.events import Event, Listener, RunStarted
+from dalsegno.runtime.events import Listener
 
 if TYPE_CHECKING:
     from temporalio.worker import Worker as TemporalWorker
@@ -88,8 +88,7 @@ class Worker:
         self.queue = queue
         self.concurrency = concurrency
         self.namespace = namespace
-        listeners = on_event if isinstance(on_event, tuple) else (on_event,)
-        self.runner = Runner(graph, checkpointer, store, on_event=(self._heard, *listeners), target=target)
+        self.runner = Runner(graph, checkpointer, store, on_event=on_event, target=target)
         self.ready = threading.Event()
         """Set once it takes runs."""
         self._draining = threading.Event()
@@ -115,10 +114,15 @@ class Worker:
             self.ready.set()
             while not self._draining.is_set() and not working.done():
                 self._wake.wait(SLICE)
-            loop.call(temporal.shutdown())
-            while not working.done():  # a signal that comes meanwhile is seen between two slices
-                concurrent.futures.wait((working,), SLICE)
+            ending = loop.submit(temporal.shutdown())
+            while not (
+                working.done() and ending.done()
+            ):  # a signal that comes meanwhile is seen between two slices
+                concurrent.futures.wait((working, ending), SLICE)
+                self.runner.drain("handed over")  # also what was just beginning when it was asked for
             working.result()
+        except RuntimeError as error:
+            raise unavailable(self.engine, error) from error
         finally:
             loop.close()
             threads.shutdown()
@@ -166,36 +170,29 @@ class Worker:
             # How soon a worker learns that a run was cancelled, or is another's by now.
             max_heartbeat_throttle_interval=timedelta(seconds=1),
             default_heartbeat_throttle_interval=timedelta(seconds=1),
-            graceful_shutdown_timeout=timedelta(
-                days=1
-            ),  # `drain` ends what is under way; a node is never cut off
+            # `drain` ends what is under way; a node is never cut off.
+            graceful_shutdown_timeout=timedelta(days=1),
         )
 
     def _advance(self, turn: Turn) -> Outcome:
         outcome = self._attempted(advance, turn)
         if outcome.status in ("stopped", "queued"):
-            from temporalio.exceptions import ApplicationError
-
-            raise ApplicationError("handed over", type="HandedOver", next_retry_delay=HANDED_OVER)
+            raise _again("handed over", HANDED_OVER)
         return outcome
 
     def _attempted(self, what: Callable[[Runner, Turn, int], Outcome], turn: Turn) -> Outcome:
         from temporalio import activity
-        from temporalio.exceptions import ApplicationError
 
         attempt = activity.info().attempt
         if self._draining.is_set():
-            return Outcome("stopped")
+            raise _again("this worker takes no more", HANDED_OVER)
         try:
             with self._beats.of(_beat(), lambda why: self._stop(turn, why)):
                 return what(self.runner, turn, attempt)
-        except Fenced as error:
-            _LOG.warning("run %s: %s", turn.order.run_id, error)
-            raise ApplicationError(str(error), type="Fenced") from None
         except (CheckpointError, ThreadBusy) as error:
             _LOG.warning("run %s, attempt %d: %s", turn.order.run_id, attempt, error)
-            pause = timedelta(seconds=random.uniform(0.5, 1.0) * min(2.0 ** min(attempt, 4), 10.0))
-            raise ApplicationError(str(error), type=type(error).__name__, next_retry_delay=pause) from error
+            pause = random.uniform(0.5, 1.0) * min(2.0 ** min(attempt, 4), 10.0)
+            raise _again(f"{type(error).__name__}: {error}", timedelta(seconds=pause)) from error
 
     def _stop(self, turn: Turn, why: str) -> None:
         """The engine wants a run of ours to stop: cancelled by somebody, or another's by now."""
@@ -206,9 +203,12 @@ class Worker:
             if session.run_id == turn.order.run_id:
                 session.control.request_drain(why)
 
-    def _heard(self, event: Event) -> None:
-        if isinstance(event, RunStarted) and self._draining.is_set():
-            self.runner.drain("handed over")
+
+def _again(why: str, pause: timedelta) -> Exception:
+    """What has Temporal make another attempt after that time, without a word in the log: ours says what there is."""
+    from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+    return ApplicationError(why, next_retry_delay=pause, category=ApplicationErrorCategory.BENIGN)
 
 
 def _beat() -> Callable[[], str | None]:

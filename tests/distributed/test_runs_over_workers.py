@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets import Databases, Fleet, until
+from fleets import ROOT, Databases, Fleet, until
 
 from dalsegno import Budget
 from dalsegno.cli import main
-from dalsegno.distributed import Client, Worker
+from dalsegno.distributed import Client, DevEngine, Worker
 from dalsegno.errors import DefinitionError, EngineUnavailable, InputInvalid, NothingToResume, ThreadBusy
 from dalsegno.runtime.events import NodeFinished, RunFinished, RunStarted
 
@@ -236,6 +240,25 @@ def test_an_engine_that_is_not_there(fleet: Fleet) -> None:
             client.submit(fleet.plays.ten, {"trail": []}, thread="nowhere")
         assert client.ledger.latest("nowhere").status == "cancelled"  # type: ignore[union-attr]
     assert fleet.submit("ten", {"trail": []}, "nowhere", queue="nobody's").cancel() == "cancelled"
+
+
+def test_the_development_engine_is_one_command_until_ctrl_c(tmp_path: Path) -> None:
+    port = DevEngine().port
+    told = tmp_path / "told.txt"
+    with told.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dalsegno", "engine", "dev", "--port", str(port)], cwd=ROOT, stderr=out
+        )
+    try:
+        until(lambda: f"engine at 127.0.0.1:{port}" in told.read_text() or process.poll() is not None)
+        second = DevEngine(port=port)
+        with pytest.raises(EngineUnavailable, match="--port"):
+            second.start()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_command_line_submits_waits_answers_and_cancels(
