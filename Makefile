@@ -64,8 +64,11 @@ demo: $(STAMP) ## check a workflow, run it, kill it, resume it, draw it
 test: $(STAMP) ## run the tests, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
+# All of it takes about two hours on two cores: make torture SCALE=0.1 makes a tenth of each.
+SCALE ?= 1
+
 torture: $(STAMP) ## run the tests that take minutes
-	@$(BIN)/python -m pytest -m torture -o faulthandler_timeout=0 $(ARGS)
+	@DALSEGNO_TORTURE=$(SCALE) $(BIN)/python -m pytest -m torture -o faulthandler_timeout=0 $(ARGS)
 
 lint: $(STAMP) ## ruff
 	@$(BIN)/ruff check $(ARGS) .

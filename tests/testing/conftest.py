@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
@@ -11,6 +12,21 @@ import pytest
 from langgraph.types import Send, interrupt
 
 from dalsegno import END, START, Each, Loop, Workflow
+
+TORTURE = float(os.environ.get("DALSEGNO_TORTURE", "1"))
+"""How much of what `make torture` tries is tried: 1 is all of it, as docs/durability.md says."""
+
+
+@pytest.fixture
+def amount() -> Callable[[int], int]:
+    """So many of a thousand kills, say, as are to be made."""
+    return lambda whole: max(1, round(whole * TORTURE))
+
+
+@pytest.fixture
+def points() -> int | None:
+    """How many writes are kill points: every one (None), or so many of the hundreds that there are."""
+    return None if TORTURE >= 1 else max(1, round(700 * TORTURE))
 
 
 class Notes(TypedDict, total=False):

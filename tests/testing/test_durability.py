@@ -94,4 +94,4 @@ def test_a_little_of_each_comes_out_like_the_page(tmp_path: Path) -> None:
 @traced
 @pytest.mark.torture
 def test_all_of_it_comes_out_like_the_page(tmp_path: Path) -> None:
-    assert_nothing_is_wrong(measured(tmp_path))
+    assert_nothing_is_wrong(measured(tmp_path, "--scale", os.environ.get("DALSEGNO_TORTURE", "1")))

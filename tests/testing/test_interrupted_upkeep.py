@@ -113,8 +113,12 @@ def test_an_operation_that_is_not_all_or_nothing_is_found(database: Path) -> Non
 @pytest.mark.parametrize("at", ["every write", "power cuts", "disk full", "io errors"])
 @pytest.mark.parametrize("operation", [maintenance.prune, maintenance.vacuum], ids=lambda one: one.__name__)
 def test_upkeep_is_interrupted_at_every_write(
-    operation: Callable[[Database], Any], at: Mode, database: Path
+    operation: Callable[[Database], Any],
+    at: Mode,
+    database: Path,
+    amount: Callable[[int], int],
+    points: int | None,
 ) -> None:
-    kills = 500 if at == "power cuts" else None
+    kills = amount(500) if at == "power cuts" else points
     done = interrupted(changed(operation), database, content, at=at, kills=kills)
     assert done.wrong == ()

@@ -45,8 +45,12 @@ def test_a_kill_at_a_write_loses_nothing(workflow: Workflow) -> None:
 @traced
 @pytest.mark.torture
 @pytest.mark.parametrize("linger", [0.0, 0.002])
-def test_kills_at_every_write_there_is_lose_nothing(workflow: Workflow, linger: float) -> None:
-    report = crash_test(workflow, INPUT, at="every write", answers=ANSWERS, linger=linger, again=1)
+def test_kills_at_every_write_there_is_lose_nothing(
+    workflow: Workflow, linger: float, points: int | None
+) -> None:
+    report = crash_test(
+        workflow, INPUT, at="every write", kills=points, answers=ANSWERS, linger=linger, again=1
+    )
     print(report.raise_for_failures())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -64,8 +65,9 @@ def test_the_caller_is_left_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.torture
 @pytest.mark.parametrize("profile", ["durable", "fast"])
 def test_a_thousand_random_kills_lose_nothing(
-    workflow: Workflow, profile: Literal["durable", "fast"]
+    workflow: Workflow, profile: Literal["durable", "fast"], amount: Callable[[int], int]
 ) -> None:
-    report = crash_test(workflow, INPUT, answers=ANSWERS, at="random", kills=1000, again=2, profile=profile)
+    kills = amount(1000)
+    report = crash_test(workflow, INPUT, answers=ANSWERS, at="random", kills=kills, again=2, profile=profile)
     print(report.raise_for_failures())
-    assert report.kills >= 1000
+    assert report.kills >= kills

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -109,9 +110,12 @@ def test_nodes_may_do_to_files_of_their_own_what_they_like(tmp_path: Path) -> No
 @traced
 @pytest.mark.torture
 @pytest.mark.parametrize("profile", ["durable", "fast"])
-def test_hundreds_of_power_cuts_do_no_harm(workflow: Workflow, profile: Literal["durable", "fast"]) -> None:
+def test_hundreds_of_power_cuts_do_no_harm(
+    workflow: Workflow, profile: Literal["durable", "fast"], amount: Callable[[int], int]
+) -> None:
+    kills = amount(300)
     report = crash_test(
-        workflow, INPUT, at="power cuts", kills=300, again=1, answers=ANSWERS, profile=profile, linger=0.002
+        workflow, INPUT, at="power cuts", kills=kills, again=1, answers=ANSWERS, profile=profile, linger=0.002
     )
     print(report.raise_for_failures())
 
@@ -151,9 +155,11 @@ def test_the_power_may_go_while_the_log_is_copied_back_into_the_database() -> No
 @traced
 @pytest.mark.torture
 @pytest.mark.parametrize("profile", ["durable", "fast"])
-def test_no_power_cut_while_the_log_is_copied_back_does_harm(profile: Literal["durable", "fast"]) -> None:
+def test_no_power_cut_while_the_log_is_copied_back_does_harm(
+    profile: Literal["durable", "fast"], amount: Callable[[int], int]
+) -> None:
     report = crash_test(
-        filling_its_log, {}, at="power cuts", kills=300, again=1, profile=profile, linger=0.002
+        filling_its_log, {}, at="power cuts", kills=amount(300), again=1, profile=profile, linger=0.002
     )
     print(report.raise_for_failures())
 
