@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import signal
 import threading
+import time
+
+import pytest
 
 from tests.domains.conftest import Stage, until
 
@@ -76,7 +80,9 @@ def test_a_compensation_that_fails_does_not_stop_the_others(stage: Stage) -> Non
 def test_an_answer_that_is_lost_books_no_second_loan(stage: Stage) -> None:
     """The processor dies once the loan is in its book, and comes back before the last attempt."""
     before = stage.mark()
-    document = stage.document("loan.yaml", ("initial_interval: 0.01", "initial_interval: 0.2, max_interval: 0.5"))
+    document = stage.document(
+        "loan.yaml", ("initial_interval: 0.01", "initial_interval: 0.2, max_interval: 0.5")
+    )
     stage.fail("approve_loan", {"method": "approve_loan", "die": "after"})
     retry = document.read_text().replace("max_attempts: 3", "max_attempts: 20")
     document.write_text(retry)
@@ -128,3 +134,44 @@ def test_killed_while_the_loan_is_booked_it_is_booked_once(stage: Stage) -> None
     assert stage.said("resume", "booking")["output"]["outcome"] == "done"
     assert stage.heard("approve_loan") == [key]
     assert stage.since(before)["loan-processor"] == ["approve_loan", "pay_out"]
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("given", [GOOD, LARGE], ids=["done", "undone"])
+def test_killed_at_any_time_and_again_while_it_goes_on_each_entry_is_there_once(
+    stage: Stage, given: dict[str, object]
+) -> None:
+    """Twelve runs, each killed up to three times; agents answer a little late, so that there is time to be killed."""
+    chance = random.Random(9)
+    kills = 0
+    for number in range(12):
+        before, thread = stage.mark(), f"torture-{given['amount']}-{number}"
+        for skill in ("check_credit", "assess_risk", "approve_loan"):
+            stage.fail(skill, *({"delay_answer": 0.1} for _ in range(30)))
+        process = stage.command(
+            "run", "loan.yaml", "--thread", thread, "--input", json.dumps(given), "--json"
+        )
+        for _ in range(3):
+            time.sleep(chance.uniform(0.7, 1.6))
+            if process.poll() is not None:
+                break
+            process.kill()
+            process.communicate()
+            kills += 1
+            known = any(run["thread"] == thread for run in stage.said("runs"))
+            command = (
+                ("resume", thread)
+                if known
+                else ("run", "loan.yaml", "--thread", thread, "--input", json.dumps(given))
+            )
+            process = stage.command(*command, "--json")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert json.loads(out)["output"]["outcome"] == ("done" if given is GOOD else "undone")
+        taken_back = [] if given is GOOD else ["release_credit_check", "cancel_assessment", "cancel_loan"]
+        assert stage.since(before) == {
+            "credit-check": ["check_credit", *taken_back[:1]],
+            "risk-assessment": ["assess_risk", *taken_back[1:2]],
+            "loan-processor": ["approve_loan", *(taken_back[2:] or ["pay_out"])],
+        }
+    assert kills > 5
