@@ -78,10 +78,15 @@ class Orchestra:
         told = self.folder / f"worker-{len(self.workers)}.txt"
         with told.open("wb") as out:
             made = subprocess.Popen(
-                [sys.executable, "-m", "dalsegno", *words], cwd=self.folder, stdout=out, stderr=out
+                [sys.executable, "-m", "dalsegno", *words],
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+                stdout=out,
+                stderr=out,
             )
         self.workers.append(made)
         until(lambda: "takes runs" in told.read_text() or made.poll() is not None)
+        assert made.poll() is None, told.read_text()
         return made
 
     def submit(self, thread: str, queue: str = "default", **input: Any) -> Any:
