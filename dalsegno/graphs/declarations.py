@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from weakref import WeakKeyDictionary
 
 from dalsegno.errors import DefinitionError
 
@@ -55,10 +56,24 @@ def first_parameter(action: Any) -> Any:
     return hints_of(action).get(names[0]) if names else None
 
 
+_KEYS: WeakKeyDictionary[type, dict[str, Any]] = WeakKeyDictionary()
+"""What `schema_keys` found, by class: a workflow asks for the same few classes at every node."""
+
+
 def schema_keys(schema: Any) -> dict[str, Any] | None:
     """Key names and annotations of a TypedDict, dataclass or pydantic class; None for anything else."""
     if not isinstance(schema, type):
         return None
+    found = _KEYS.get(schema)
+    if found is None:
+        found = _keys_of(schema)
+        if found is None:
+            return None
+        _KEYS[schema] = found
+    return dict(found)
+
+
+def _keys_of(schema: Any) -> dict[str, Any] | None:
     fields = getattr(schema, "model_fields", None)
     is_typed_dict = typing.is_typeddict(schema) or _is_extension_typeddict(schema)
     if fields is None and not dataclasses.is_dataclass(schema) and not is_typed_dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import threading
 import types
 import typing
@@ -148,16 +149,28 @@ def input_shown(given: Any, shape: Mapping[str, Any] | None) -> Any:
     return {key: MASK if "secret" in state.get(key, ())[2:] else part for key, part in given.items()}
 
 
-def holds_secret(annotation: Any, _seen: frozenset[Any] = frozenset()) -> bool:
+def holds_secret(annotation: Any) -> bool:
     """Whether a value of that type is a secret, or has one in it."""
+    try:
+        return _known_to_hold(annotation)
+    except TypeError:  # it has no hash
+        return _holds(annotation, frozenset())
+
+
+@functools.lru_cache(maxsize=4096)
+def _known_to_hold(annotation: Any) -> bool:
+    return _holds(annotation, frozenset())
+
+
+def _holds(annotation: Any, seen: frozenset[Any]) -> bool:
     if is_secret(annotation):
         return True
     bare = _bare(annotation)
-    if isinstance(bare, type) and bare in _seen:
+    if isinstance(bare, type) and bare in seen:
         return False
-    seen = _seen | {bare} if isinstance(bare, type) else _seen
+    seen = seen | {bare} if isinstance(bare, type) else seen
     parts = (*get_args(annotation), *_hints(bare).values())
-    return any(holds_secret(part, seen) for part in parts if not isinstance(part, str))
+    return any(_holds(part, seen) for part in parts if not isinstance(part, str))
 
 
 def _plain(value: Any, annotation: Any) -> Iterable[str]:
