@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,9 +19,9 @@ FIRST, SECOND = Claim("worker 1", (100.0, 1)), Claim("worker 2", (100.0, 2))
 
 
 @pytest.fixture
-def worker(url: str, ledger_of: Callable[..., Ledger]) -> Iterator[Callable[[], Ledger]]:
+def worker(url: str, ledger_of: Callable[..., Ledger]) -> Callable[[], Ledger]:
     """Makes ledgers as different processes have them."""
-    yield lambda: ledger_of(url)
+    return lambda: ledger_of(url)
 
 
 def put(saver: Checkpointer, lease: Lease | None = None, value: int = 0) -> Any:
@@ -67,7 +67,7 @@ def test_the_later_claim_has_the_thread_and_the_earlier_one_writes_nothing(url: 
 def test_an_earlier_claim_comes_too_late_also_after_the_run(worker: Callable[[], Ledger]) -> None:
     ledger, late = worker(), worker()
     ledger.finish(ledger.begin(run_id="r", thread="t", workflow="w", claim=SECOND), "failed")
-    with pytest.raises(Fenced, match="attempt 2.* comes too late"):
+    with pytest.raises(Fenced, match=r"attempt 2.* comes too late"):
         late.acquire("t", "r", claim=FIRST)
     with pytest.raises(Fenced):
         late.acquire("t", "r", claim=dataclasses.replace(SECOND, owner="worker 3"))

@@ -103,10 +103,14 @@ class Session:
             self._pipeline.sync()
 
 
+Due = list[tuple[int, Enlisted]]
+"""Statements that go with a commit, in their order."""
+
+
 class _Due(Queue):
     """A queue whose statements several connections take from at once."""
 
-    def take(self, names: Collection[str]) -> list[tuple[int, Enlisted]]:
+    def take(self, names: Collection[str]) -> Due:
         """What goes with a commit of those names, for this caller alone."""
         with self._lock:
             if not self._numbered:
@@ -119,7 +123,7 @@ class _Due(Queue):
                 self._remove(number)
             return taken
 
-    def put_back(self, taken: Sequence[tuple[int, Enlisted]]) -> None:
+    def put_back(self, taken: Due) -> None:
         """They were not committed."""
         with self._lock:
             for number, one in taken:
@@ -231,31 +235,42 @@ class PostgresDatabase:
             with self.transaction() as session:
                 statements(session)
             return
+        # What was enlisted stays with this transaction until it is known to be made, or not.
+        due: Due = []
         with self.translated():
             for attempt in range(1, _TRIES + 1):
                 with self._connections.one() as connection:
                     try:
-                        with self._session(connection, task) as session:
+                        with self._session(connection, task, due) as session:
                             if attempt == 1 or is_done is None or not is_done(session):
                                 statements(session)
+                            else:
+                                due.clear()
                         return
-                    except (*failures.AGAIN, psycopg.OperationalError) as error:
-                        again = isinstance(error, failures.AGAIN) or (
-                            connection.closed and is_done is not None
-                        )
+                    except psycopg.Error as error:
+                        again = isinstance(error, failures.AGAIN)
+                        again |= is_done is not None and failures.has_ended(error)
                         if attempt == _TRIES or not again:
+                            self._queue.put_back(due)
                             raise
+                    except BaseException:
+                        self._queue.put_back(due)
+                        raise
                 time.sleep(_PAUSE * 2**attempt)
 
     @contextlib.contextmanager
     def _session(
-        self, connection: Connection, task: str | Collection[str] | Mapping[str, Outcome] | None
+        self,
+        connection: Connection,
+        task: str | Collection[str] | Mapping[str, Outcome] | None,
+        due: Due | None = None,
     ) -> Iterator[Session]:
+        """A transaction; `due` gets what was enlisted for it, and is the caller's to put back where it fails."""
         named = (task,) if isinstance(task, str) else task or ()
         outcomes: Mapping[str, Outcome] = (
             named if isinstance(named, Mapping) else dict.fromkeys(named, "done")
         )
-        due: list[tuple[int, Enlisted]] = []
+        mine: Due = [] if due is None else due
         try:
             with _piped(connection, is_view=False) as session:
                 session.send(_BEGIN)
@@ -264,8 +279,8 @@ class PostgresDatabase:
                     yield session
                     if session.doomed is not None:
                         raise session.doomed
-                    due = self._queue.take(outcomes)
-                    for _, one in due:
+                    mine += self._queue.take(outcomes)
+                    for _, one in mine:
                         if (parameters := one.given(outcomes)) is not None:
                             session.execute(one.sql, parameters)
                 finally:
@@ -278,7 +293,8 @@ class PostgresDatabase:
                         f"`{self.path}`: nothing was committed, for a statement had failed."
                     )
         except BaseException as error:
-            self._queue.put_back(due)
+            if due is None:
+                self._queue.put_back(mine)
             _roll_back(connection, error)
             raise
         with self._counting:

@@ -14,6 +14,17 @@ FENCED = "DS001"
 AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 """The server has undone a transaction that is as good as any: the same again goes through."""
 
+_ENDED = ("57P01", "57P02", "57P03")  # the server is shut down, has crashed, is starting
+
+
+def has_ended(error: psycopg.Error) -> bool:
+    """Whether the connection is no more, and with it the answer to what was asked last."""
+    if not isinstance(error, psycopg.OperationalError):
+        return False
+    state = error.sqlstate or "08"
+    return (state.startswith("08") and state != "08P01") or state in _ENDED
+
+
 _UNAVAILABLE: tuple[tuple[type[psycopg.Error], str], ...] = (
     (
         errors.LockNotAvailable,
