@@ -406,6 +406,21 @@ def test_a_map_goes_over_lists_and_sees_their_elements() -> None:
     )
 
 
+def test_a_wrong_list_of_a_map_is_told_once() -> None:
+    mapped = {
+        **step("m", "$current.any", "$current"),
+        "strategy": "map_reduce",
+        "max": 3,
+        "over": "$input.lst",
+    }
+    told("`$input` has no `lst`; did you mean `list`?", mapped, input={"list": "array"})
+    told(
+        "`$current` has no `lst`; did you mean `list`?",
+        {**mapped, "over": "$current.lst"},
+        input={"list": "array"},
+    )
+
+
 def test_until_sees_the_answer_of_the_round() -> None:
     body = {"name": "l", "strategy": "loop", "max": 3, "agent_calls": [call(output=SCORED)]}
     told("`$current` has no `scor`", {**body, "until": "$current.scor > 0.5"})
