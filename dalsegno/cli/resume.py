@@ -73,6 +73,11 @@ def command(
         if letter is not None:
             from dalsegno.cli import handing
 
+            if target is not None:
+                raise UsageError(
+                    f"--target {target}: the run on thread `{thread}` was submitted, and the workers have its "
+                    "workflow. Leave it out."
+                )
             return handing.resumed(
                 thread,
                 letter,

@@ -77,7 +77,9 @@ def advance(runner: Runner, turn: Turn, attempt: int) -> Outcome:
         raise
     except DalsegnoError as error:
         return _refused(runner, turn, attempt, error)
-    return Outcome(result.status, ledger.get(order.run_id, plain=True).resumes, _deadline(result.interrupts))
+    if result.status not in ("interrupted", "failed"):
+        return Outcome(result.status)  # there is no turn after it that would ask
+    return outcome_of(ledger.get(order.run_id, plain=True))
 
 
 def withdraw(runner: Runner, turn: Turn, attempt: int) -> Outcome:
@@ -112,14 +114,14 @@ def outcome_of(run: RunRecord) -> Outcome:
 
 def _run_of(runner: Runner, turn: Turn) -> RunRecord | None:
     """The run, if it is still there and still the last of its thread."""
+    latest = runner.ledger.latest(turn.order.thread, plain=True)
+    if latest is not None and latest.run_id == turn.order.run_id:
+        return latest
     try:
         run = runner.ledger.get(turn.order.run_id, plain=True)
     except UnknownRun:
         return None
-    if run.status in ENDED:
-        return run
-    latest = runner.ledger.latest(turn.order.thread, plain=True)
-    return run if latest is not None and latest.run_id == run.run_id else None
+    return run if run.status in ENDED else None
 
 
 def _only_context(letter: Letter | None) -> Letter | None:

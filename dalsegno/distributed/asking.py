@@ -128,13 +128,13 @@ async def is_open(client: Client, run: RunRecord) -> bool:
     return described.status == WorkflowExecutionStatus.RUNNING
 
 
-async def ended(client: Client, run: RunRecord) -> bool:
-    """Wait until the workflow on a run's thread is closed, or there is none; False where the engine is away."""
+async def ended(client: Client, workflow: str, thread: str) -> bool:
+    """Wait until the workflow on a thread is closed, or there is none; False where the engine is away."""
     from temporalio.client import WorkflowFailureError
     from temporalio.service import RPCError, RPCStatusCode
 
     try:
-        handle = await _handle(client, run.workflow, run.thread)
+        handle = await _handle(client, workflow, thread)
         await handle.result()
     except WorkflowFailureError:
         return True

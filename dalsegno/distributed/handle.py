@@ -88,7 +88,7 @@ class Handle:
         Raises
         ------
         NothingToResume
-            It is completed or cancelled.
+            It is completed or cancelled, or the thread has gone on with another run.
         ThreadBusy
             A worker is at it, or it is in the queue.
         InputInvalid
@@ -96,6 +96,7 @@ class Handle:
         EngineUnavailable
             The engine does not answer.
         """
+        self._is_last()
         client, run = self._client, self.record()
         if run.status in ("completed", "cancelled"):
             raise NothingToResume(
@@ -138,18 +139,19 @@ class Handle:
         Raises
         ------
         NothingToResume
-            It is completed, or cancelled already.
+            It is completed, or cancelled already, or the thread has gone on with another run.
         EngineUnavailable
             The engine does not answer; the run is cancelled all the same.
         """
         client, me = self._client, this_process()
+        self._is_last()
         try:
             done = cancel(client.ledger, self.thread, by=f"process {me.pid} on {me.host}")
         except NothingToResume:
             run = self.record()
-            if run.status != "cancelled" or not client.loop.call(asking.is_open(client, run)):
-                raise
-            done = "cancelled"  # by one that the engine did not hear
+            if run.status == "cancelled":  # while the engine was away, perhaps: let it know
+                client.loop.call(asking.cancelled(client, run, at_once=True))
+            raise
         client.loop.call(asking.cancelled(client, self.record(), at_once=done == "cancelled"))
         return done
 
@@ -180,15 +182,25 @@ class Handle:
                 return
             await asyncio.sleep(following.pause)
 
+    def _is_last(self) -> None:
+        """Raise where the thread has gone on with another run: what is done to a thread is done to its last one."""
+        latest = self._client.ledger.latest(self.thread, plain=True)
+        if latest is not None and latest.run_id != self.run_id:
+            raise NothingToResume(
+                f"Thread {self.thread!r} has gone on with run {latest.run_id}: nothing can be done to run {self.run_id}.",
+                thread=self.thread,
+            )
+
     async def _result(self, timeout: float | None) -> RunResult:
         end = None if timeout is None else time.monotonic() + timeout
-        run = await asyncio.to_thread(self.record)
         looks = closed = 0
-        waiting: asyncio.Task[bool] | None = None
+        waiting: asyncio.Task[bool] | None = asyncio.create_task(self._ended())
         try:
+            run = await asyncio.to_thread(self.record)
+            # A workflow that is closed while the ledger says nothing of it was ended with Temporal's own tools.
             while not is_settled(run, self._resumes) and closed < len(_PAUSES):
                 if waiting is None:
-                    waiting = asyncio.create_task(asking.ended(self._client, run))
+                    waiting = asyncio.create_task(self._ended())
                 pause = _PAUSES[min(looks, len(_PAUSES) - 1)]
                 left = pause if end is None else min(pause, end - time.monotonic())
                 if left <= 0:
@@ -200,9 +212,7 @@ class Handle:
                     await asyncio.wait({waiting}, timeout=left)
                 run = await asyncio.to_thread(self.record)
                 if waiting.done() and waiting.result():
-                    closed += (
-                        1  # the workflow was ended with Temporal's own tools, unless the ledger says more yet
-                    )
+                    closed += 1
                 elif waiting.done():
                     waiting = None
                     await asyncio.sleep(left)
@@ -210,6 +220,9 @@ class Handle:
             if waiting is not None:
                 waiting.cancel()
         return await asyncio.to_thread(self._made, run)
+
+    async def _ended(self) -> bool:
+        return await asking.ended(self._client, self.workflow, self.thread)
 
     def _made(self, run: RunRecord) -> RunResult:
         return RunResult(
