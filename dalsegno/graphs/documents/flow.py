@@ -142,13 +142,13 @@ class _Flow:
 
     def _items_from(self, part: Part, scene: _Scene) -> Schema:
         """What is known of the list that a map goes over."""
-        if (
-            len(part.references) == 1
-            and not part.references[0].where
-            and part.given == part.references[0].text
-        ):
-            return self._known(part.references[0], scene)
-        return UNKNOWN
+        found = part.references
+        if len(found) != 1 or found[0].where or part.given != found[0].text:
+            return UNKNOWN
+        try:
+            return self._known(found[0], scene)
+        except Wrong:  # told where the reference is
+            return UNKNOWN
 
     def _of_calls(self, step: Step, at: Path_, scene: _Scene) -> Iterator[Problem]:
         in_a_row = step.strategy in ("sequential", "saga", "loop")
