@@ -46,19 +46,19 @@ class Measured:
 
 
 MEASURED = Measured(
-    cpu=0.006,
-    run_cpu=0.02,
-    commits=2.0,
-    run_commits=6.0,
-    wal=2000.0,
-    run_wal=6000.0,
-    server_cpu=0.002,
-    run_server_cpu=0.01,
-    events=11.0,
-    history=4000.0,
-    engine_cpu=0.01,
-    memory=130.0,
-    run_memory=1.0,
+    cpu=0.00144,
+    run_cpu=0.01756,
+    commits=2.321,
+    run_commits=17.1,
+    wal=5110,
+    run_wal=8166,
+    server_cpu=0.00075,
+    run_server_cpu=0.0055,
+    events=11,
+    history=1623,
+    engine_cpu=0.0367,
+    memory=145.7,
+    run_memory=0.1291,
 )
 
 

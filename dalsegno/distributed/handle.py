@@ -187,7 +187,8 @@ class Handle:
         latest = self._client.ledger.latest(self.thread, plain=True)
         if latest is not None and latest.run_id != self.run_id:
             raise NothingToResume(
-                f"Thread {self.thread!r} has gone on with run {latest.run_id}: nothing can be done to run {self.run_id}.",
+                f"Thread {self.thread!r} has gone on with run {latest.run_id}: nothing can be done to "
+                f"run {self.run_id}.",
                 thread=self.thread,
             )
 
