@@ -12,6 +12,12 @@ import pytest
 
 
 @pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> None:
+    """A PostgreSQL."""
+    monkeypatch.setenv("DALSEGNO_DB", postgres_url)
+
+
+@pytest.fixture
 def orchestra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str) -> Iterator[None]:
     """An engine and a PostgreSQL; a worker that the page started is ended with them."""
     from dalsegno.distributed import DevEngine

@@ -28,7 +28,7 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SERVERS = {"distributed.md": "orchestra"}
+SERVERS = {"distributed.md": "orchestra", "postgresql.md": "server"}
 """The fixture that starts the servers of a page."""
 _FILE = re.compile(r"^(?:#|//)\s*([\w./-]+\.\w+)\s*$")
 

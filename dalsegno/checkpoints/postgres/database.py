@@ -286,12 +286,9 @@ class PostgresDatabase:
                 finally:
                     self._here.session = None
                 said = session.send("COMMIT")
-                session.sync()
-                if said.statusmessage != "COMMIT":  # of a transaction in which something has failed
-                    connection.close()  # see `_roll_back`
-                    raise CheckpointError(
-                        f"`{self.path}`: nothing was committed, for a statement had failed."
-                    )
+            if said.statusmessage != "COMMIT":  # of a transaction in which something has failed
+                connection.close()  # see `_roll_back`
+                raise CheckpointError(f"`{self.path}`: nothing was committed, for a statement had failed.")
         except BaseException as error:
             if due is None:
                 self._queue.put_back(mine)
