@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import re
 import sys
+import tokenize
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +45,9 @@ def command(
     return COMPLETED
 
 
+_WIDTH = 110
+"""Characters of a line."""
+
 _COMMANDS = (
     "dalsegno check app.py:flow",
     "dalsegno run app.py:flow --input @input.json",
@@ -56,16 +62,44 @@ def project(name: str, entry: Pattern) -> dict[str, str]:
     defined = example.run()
     tree = ast.parse("\n".join(code for code, _ in example.shown))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & defined.keys()
-    shown = "".join(f"    assert {code} == {value}\n" for code, value in example.shown)
+    shown = "".join(_assertion(code, _quoted(value)) for code, value in example.shown)
     return {
         "app.py": f'"""{entry.purpose}"""\n\n{example.setup}',
         "input.json": json.dumps(defined["given"], indent=2, ensure_ascii=False) + "\n",
         "test_app.py": _TEST.format(names=", ".join(sorted(used | {"flow"})), shown=shown),
+        "pyproject.toml": _PYPROJECT.format(
+            name=_distribution(name), purpose=json.dumps(entry.purpose), width=_WIDTH
+        ),
         "README.md": _README.format(
             name=name, pattern=entry.name, purpose=entry.purpose, commands="\n".join(_COMMANDS)
         ),
         ".gitignore": ".dalsegno/\n__pycache__/\n",
     }
+
+
+def _assertion(code: str, value: str) -> str:
+    line = f"    assert {code} == {value}\n"
+    return line if len(line) <= _WIDTH else f"    expected = {value}\n    assert {code} == expected\n"
+
+
+def _quoted(value: str) -> str:
+    """Python code with its texts in double quotes, as formatters write them.
+
+    >>> _quoted("['it', \\"it's\\", 'a \\"word\\"']")
+    '["it", "it\\'s", \\'a "word"\\']'
+    """
+    parts = []
+    for token in tokenize.generate_tokens(io.StringIO(value).readline):
+        text = token.string
+        if token.type == tokenize.STRING and text[0] == "'" and not {'"', "\\"} & set(text):
+            text = f'"{text[1:-1]}"'
+        parts.append(token._replace(string=text))
+    return tokenize.untokenize(parts).strip()
+
+
+def _distribution(folder: str) -> str:
+    """A name that a package may have, made of a folder's."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "app"
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
@@ -101,6 +135,32 @@ def test_it_gives_what_it_should() -> None:
 def test_it_draws_itself(tmp_path: Path) -> None:
     assert flow.draw(tmp_path / "flow.mmd").read_text()
 '''
+
+_PYPROJECT = """[project]
+name = "{name}"
+version = "0.1.0"
+description = {purpose}
+readme = "README.md"
+requires-python = ">=3.11"
+dependencies = ["dalsegno"]
+
+[dependency-groups]
+dev = ["pytest>=8"]
+
+[tool.setuptools]
+py-modules = ["app"]
+
+[build-system]
+requires = ["setuptools>=77"]
+build-backend = "setuptools.build_meta"
+
+[tool.pytest.ini_options]
+testpaths = ["."]
+pythonpath = ["."]
+
+[tool.ruff]
+line-length = {width}
+"""
 
 _README = """# {name}
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,20 @@ def test_the_project_of_every_pattern_passes_its_test(
         assert json.loads(files["input.json"]) == sys.modules["app"].given
     finally:
         sys.modules.pop("app", None)  # other tests have an app of their own
+
+
+def test_the_projects_are_formatted_as_their_own_settings_say(tmp_path: Path) -> None:
+    for entry in catalog().values():
+        (folder := tmp_path / entry.name).mkdir()
+        for file, text in project(f"My {entry.name}!", entry).items():
+            (folder / file).write_text(text)
+        settings = tomllib.loads((folder / "pyproject.toml").read_text())
+        assert settings["project"]["name"] == f"my-{entry.name.replace('_', '-')}"
+        assert settings["project"]["dependencies"] == ["dalsegno"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--diff", "."], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_folder_with_something_in_it_is_left_alone(dalsegno: Any, folder: Path) -> None:

@@ -115,9 +115,9 @@ def approval(
 
     Example
     -------
+    >>> from dalsegno.graphs.patterns import approval
     >>> from langgraph.checkpoint.memory import InMemorySaver
     >>> from langgraph.types import Command
-    >>> from dalsegno.graphs.patterns import approval
     >>> def write(state) -> str:
     ...     return f"Dear {state['request']}"
     >>> def send(state) -> str:

@@ -246,12 +246,16 @@ def _sections(make: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     return "\n".join(head), {name: textwrap.dedent("\n".join(text)).strip() for name, text in found.items()}
 
 
+_IMPORT = ("import ", "from ")
+
+
 def _spaced(parts: list[str]) -> str:
-    """Statements as a module has them, with two empty lines around functions and classes."""
+    """Statements as a module has them: two empty lines around functions and classes, one after the imports."""
     text = ""
     for before, part in zip(["", *parts], parts, strict=False):
         apart = any(one.startswith(("def ", "async def ", "class ", "@")) for one in (before, part))
-        text += ("\n\n" if apart and text else "") + part
+        imports = before.startswith(_IMPORT) and not part.startswith(_IMPORT)
+        text += ("\n\n" if apart and text else "\n" if imports else "") + part
     return text
 
 

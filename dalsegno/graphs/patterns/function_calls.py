@@ -139,11 +139,12 @@ def function_calls(
     ...     return a + b
     >>> def plan(state) -> dict:
     ...     first, second = state["request"].split()
-    ...     return {"calls": [
+    ...     calls = [
     ...         {"id": "one", "function": "length", "arguments": {"text": first}},
     ...         {"id": "two", "function": "length", "arguments": {"text": second}},
     ...         {"id": "sum", "function": "add", "arguments": {"a": "$one", "b": "$two"}},
-    ...     ]}
+    ...     ]
+    ...     return {"calls": calls}
     >>> def respond(state) -> str:
     ...     return f"{state['results']['sum']} letters"
     >>> flow = function_calls(plan, [length, add], respond)
