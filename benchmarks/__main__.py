@@ -9,6 +9,7 @@ import platform
 
 from benchmarks import (
     checkpoints,
+    documents,
     domains,
     observing,
     pairing,
@@ -40,6 +41,7 @@ def main() -> None:
     met = "yes" if took <= startup.GATE else "**no**"
     print(f"| `dalsegno --help` | {took:.2f} | ≤ {startup.GATE} | {met} | {', '.join(modules) or 'none'} |")
     print("\n### Checks\n", *validation_speed.rows(), sep="\n")
+    print("\n### Workflow documents\n", documents.HEADER, *documents.rows(), sep="\n")
     print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
     print("\n### Pictures\n", pictures.HEADER, *pictures.rows(), sep="\n")
     print("\n### A document with agents\n", domains.HEADER, *domains.rows(), sep="\n")
