@@ -131,6 +131,15 @@ def test_all_are_well_and_listed_and_none_is_left(registry: Made) -> None:
     assert agents.running == ()
 
 
+def test_an_agent_without_a_command_is_somebody_elses(registry: Made) -> None:
+    path = registry("well")
+    path.write_text(
+        f"{path.read_text()}- {{name: afar, url: 'https://agents.example.org', skills: [wait]}}\n"
+    )
+    agents = up(path)
+    assert ([agent.name for agent in agents.elsewhere], list(agents._places)) == (["afar"], ["well"])
+
+
 def test_the_registry_that_is_written_leads_to_them(registry: Made) -> None:
     path = registry("well")
     with up(path) as agents:
@@ -174,6 +183,18 @@ def test_a_taken_port_is_named_and_nothing_is_started(registry: Made) -> None:
 def test_an_agent_that_does_not_want_to_end_is_ended(registry: Made) -> None:
     with up(registry("stubborn"), grace=0.2) as agents:
         pid = agents.running[0].pid
+    assert not is_there(pid)
+
+
+def test_waiting_for_an_agent_to_end_can_be_cut_short(registry: Made) -> None:
+    """As a second Ctrl-C does."""
+    agents = up(registry("stubborn"), grace=1000).start()
+    pid = agents.running[0].pid
+    closing = threading.Thread(target=agents.close)
+    closing.start()
+    agents.grace = 0
+    closing.join(60)
+    assert not closing.is_alive()
     assert not is_there(pid)
 
 
