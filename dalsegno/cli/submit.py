@@ -37,7 +37,10 @@ def command(
             min=0.5, metavar="SECONDS", help="Without a sign of life for so long its worker counts as dead."
         ),
     ] = 10.0,
-    context: options.Context = None,
+    context: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="The runtime context of the nodes, kept for all turns of the run."),
+    ] = None,
     budgeted: BudgetOption = None,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Give up pending work of an earlier run on the thread.")

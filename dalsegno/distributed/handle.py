@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dalsegno.runtime import Runner
     from dalsegno.runtime.events import Event
 
-_PAUSES = (0.25, 0.5, 1.0, 2.0)
+_PAUSES = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 """Seconds between two looks at the ledger; the engine itself says at once that a run has ended."""
 
 
