@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import os
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from dalsegno.checkpoints import Ledger, RunRecord, open_checkpointer
 from dalsegno.checkpoints.interventions import cancel
@@ -18,12 +14,11 @@ from dalsegno.checkpoints.opening import open_database
 from dalsegno.checkpoints.requests import Request, Requests
 from dalsegno.errors import DalsegnoError, DefinitionError, NothingToResume, UnknownRun, did_you_mean
 from dalsegno.graphs.loading import LoadedTarget
-from dalsegno.nodes.policies import Budget
-from dalsegno.runtime import Runner, queueing
-from dalsegno.runtime.answering import answers
+from dalsegno.runtime import Runner
 from dalsegno.runtime.events import Listener
+from dalsegno.service.accepting import accept, want
 from dalsegno.service.dispatching import Dispatcher
-from dalsegno.service.models import BudgetOf, ResumeRun, StartRun
+from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import refused
 from dalsegno.service.settings import Settings
 from dalsegno.service.watching import Watchers
@@ -97,7 +92,7 @@ class Service:
         self._ledger = writing
         self.dispatcher = Dispatcher(self.runners, writing, self._requests, self.settings, clock=clock)
 
-    # --- starting ---
+    # --- asking ---
 
     def start(self, asked: StartRun, *, client: str, key: str | None = None) -> tuple[str, bool]:
         """Accept a run: it is in the database when this returns. Gives its id, and whether it is a new one.
@@ -112,79 +107,13 @@ class Service:
             As `Runner.run`.
         """
         runner = self.runner(asked.workflow, field="body.workflow")
-        digest = _digest(asked.model_dump(exclude_none=True))
-        with self._ledger.database.transaction():
-            self._ledger.database.lock(f"requests of {self.settings.name} by {client}")
-            found = self._same(asked, digest, client, key)
-            if found is not None:
-                return found, False
-            self._room(client)
-            latest = self._ledger.latest(asked.thread, plain=True) if asked.thread else None
-            if latest is not None and latest.workflow != runner.spec.name:
-                raise refused(
-                    409,
-                    "other-workflow",
-                    f"Thread {asked.thread!r} is one of workflow `{latest.workflow}`. Name another thread.",
-                    field="body.thread",
-                )
-            thread = asked.thread or uuid.uuid4().hex
-            run_id = queueing.enqueue(
-                runner, asked.input, thread, budget=_budget(asked.budget), abandon=asked.abandon
-            )
-            self._requests.add(
-                Request(
-                    run_id=run_id,
-                    thread=thread,
-                    workflow=runner.spec.name,
-                    client=client,
-                    digest=digest,
-                    key=key,
-                    due=self._clock(),
-                    context=asked.context,
-                )
-            )
+        self._refuse_while_draining()
+        found = accept(
+            runner, self._ledger, self._requests, asked, client=client, key=key, settings=self.settings,
+            now=self._clock(),
+        )  # fmt: skip
         self.dispatcher.poke()
-        return run_id, True
-
-    def _same(self, asked: StartRun, digest: str, client: str, key: str | None) -> str | None:
-        if key is not None:
-            found = self._requests.of_key(client, key)
-            if found is not None and found.digest != digest:
-                raise refused(
-                    409,
-                    "key-reused",
-                    f"The key {key!r} was used for another request already, which started run {found.run_id}. Use a "
-                    "new key for a new request.",
-                    field="header.Idempotency-Key",
-                )
-            return found.run_id if found is not None else None
-        latest = self._ledger.latest(asked.thread, plain=True) if asked.thread else None
-        found = self._requests.of(latest.run_id) if latest is not None else None
-        same = found is not None and (found.digest, found.client, found.key) == (digest, client, None)
-        return found.run_id if same and found is not None else None
-
-    def _room(self, client: str) -> None:
-        if self.is_draining:
-            raise refused(
-                503, "draining", "The service is stopping; ask the one that takes over.", retry_after=5
-            )
-        if self._requests.unfinished(client) >= self.settings.client_runs:
-            raise refused(
-                429,
-                "too-many-runs",
-                f"You have {self.settings.client_runs} runs queued or in progress, and that is the limit. Come back "
-                "when one of them has ended.",
-                retry_after=5,
-            )
-        if self._requests.queued() >= self.settings.queue:
-            raise refused(
-                503,
-                "queue-full",
-                f"{self.settings.queue} runs wait already. Come back later.",
-                retry_after=10,
-            )
-
-    # --- going on ---
+        return found
 
     def resume(self, run_id: str, asked: ResumeRun, *, client: str) -> None:
         """Have a run gone on with: after a failure, or with an answer that was checked to fit.
@@ -194,61 +123,26 @@ class Service:
         UnknownRun, NothingToResume, InputInvalid
             As `Runner.resume`.
         RequestRefused
-            The service stops, the run is in progress, or an answer to it waits already.
+            The service stops, the run asks nothing, or an answer to it waits already.
         """
+        self._refuse_while_draining()
+        run = self.run(run_id)
+        want(
+            self.runner(run.workflow),
+            self._ledger,
+            self._requests,
+            run,
+            asked,
+            client=client,
+            now=self._clock(),
+        )
+        self.dispatcher.poke()
+
+    def _refuse_while_draining(self) -> None:
         if self.is_draining:
             raise refused(
                 503, "draining", "The service is stopping; ask the one that takes over.", retry_after=5
             )
-        with self._ledger.database.transaction():
-            run = self.run(run_id)
-            self._ledger.database.lock(run.thread)
-            run = self._ledger.get(run_id, plain=True)
-            runner = self.runner(run.workflow)
-            latest = self._ledger.latest(run.thread, plain=True)
-            if latest is None or latest.run_id != run_id or run.status in ("completed", "cancelled"):
-                why = (
-                    run.status
-                    if run.status in ("completed", "cancelled")
-                    else "not the last one of its thread"
-                )
-                raise NothingToResume(
-                    f"Run {run_id} is {why}: there is nothing to go on with.", thread=run.thread
-                )
-            given = asked.answers if asked.answers is not None else asked.answer
-            before = self._requests.of(run_id)
-            known = dict(before.wanted) if before is not None and before.wanted else {}
-            is_idle = run.status in ("failed", "interrupted")
-            waiting = runner.pending(run.thread).interrupts if given is not None else ()
-            if run.status == "running" or (given is not None and not (is_idle and waiting)):
-                raise refused(409, "asks-nothing", f"Run {run_id} is {run.status}, and asks nothing now.")
-            found = answers(waiting, given) if given is not None else None
-            wanted = {
-                "resumes": run.resumes,
-                "answers": found,
-                "accept_changes": asked.accept_changes,
-                "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
-            }
-            if known and known.get("resumes") == run.resumes and is_idle:
-                if known == wanted:
-                    return
-                raise refused(
-                    409,
-                    "answered-already",
-                    f"Somebody has resumed run {run_id} already; it is about to go on.",
-                )
-            self._requests.want(
-                Request(
-                    run_id=run_id,
-                    thread=run.thread,
-                    workflow=run.workflow,
-                    client=before.client if before is not None else client,
-                    digest=before.digest if before is not None else "",
-                    due=self._clock(),
-                    wanted=wanted,
-                )
-            )
-        self.dispatcher.poke()
 
     def cancel(self, run_id: str) -> str:
         """Cancel a run: ``"cancelled"``, or ``"asked"`` where a process runs it.
@@ -330,12 +224,3 @@ class Service:
         """Close the database."""
         self._reading.close()
         self._checkpointer.close()
-
-
-def _digest(asked: Mapping[str, Any]) -> str:
-    text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _budget(asked: BudgetOf | None) -> Budget | None:
-    return Budget(**asked.model_dump(exclude_none=True)) if asked is not None else None

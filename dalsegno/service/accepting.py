@@ -1,0 +1,179 @@
+"""What is accepted: a new run, or what one is to go on with; in the database before anybody is told so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from dalsegno.checkpoints import Ledger, RunRecord
+from dalsegno.checkpoints.requests import Request, Requests
+from dalsegno.errors import NothingToResume
+from dalsegno.nodes.policies import Budget
+from dalsegno.runtime import Runner, queueing
+from dalsegno.runtime.answering import answers
+from dalsegno.service.models import ResumeRun, StartRun
+from dalsegno.service.problems import refused
+from dalsegno.service.settings import Settings
+
+
+def accept(
+    runner: Runner,
+    ledger: Ledger,
+    requests: Requests,
+    asked: StartRun,
+    *,
+    client: str,
+    key: str | None,
+    settings: Settings,
+    now: float,
+) -> tuple[str, bool]:
+    """Record a run and its request in one commit; gives the run's id, and whether it is a new one.
+
+    Raises
+    ------
+    RequestRefused
+        There is too much to do already, the key was used for another request, the thread is another workflow's.
+    InputInvalid, ThreadBusy, ThreadUnfinished
+        As `Runner.run`.
+    """
+    digest = _digest(asked.model_dump(exclude_none=True))
+    with ledger.database.transaction():
+        ledger.database.lock(f"requests of {settings.name} by {client}")
+        latest = ledger.latest(asked.thread, plain=True) if asked.thread else None
+        found = (
+            _of_key(requests, digest, client, key) if key else _of_thread(requests, digest, client, latest)
+        )
+        if found is not None:
+            return found, False
+        _room(requests, client, settings)
+        if latest is not None and latest.workflow != runner.spec.name:
+            raise refused(
+                409,
+                "other-workflow",
+                f"Thread {asked.thread!r} is one of workflow `{latest.workflow}`. Name another thread.",
+                field="body.thread",
+            )
+        thread = asked.thread or uuid.uuid4().hex
+        budget = Budget(**asked.budget.model_dump(exclude_none=True)) if asked.budget else None
+        run_id = queueing.enqueue(runner, asked.input, thread, budget=budget, abandon=asked.abandon)
+        requests.add(
+            Request(
+                run_id=run_id,
+                thread=thread,
+                workflow=runner.spec.name,
+                client=client,
+                digest=digest,
+                key=key,
+                due=now,
+                context=asked.context,
+            )
+        )
+    return run_id, True
+
+
+def want(
+    runner: Runner,
+    ledger: Ledger,
+    requests: Requests,
+    run: RunRecord,
+    asked: ResumeRun,
+    *,
+    client: str,
+    now: float,
+) -> None:
+    """Record what a run is to go on with; asked twice for the same it is recorded once.
+
+    Raises
+    ------
+    NothingToResume
+        It is over, or is not the last one of its thread.
+    InputInvalid
+        An answer does not fit its question.
+    RequestRefused
+        It asks nothing now, or somebody has answered it already.
+    """
+    with ledger.database.transaction():
+        ledger.database.lock(run.thread)
+        run = ledger.get(run.run_id, plain=True)
+        latest = ledger.latest(run.thread, plain=True)
+        if latest is None or latest.run_id != run.run_id or run.status in ("completed", "cancelled"):
+            why = run.status if run.status in ("completed", "cancelled") else "not the last one of its thread"
+            raise NothingToResume(
+                f"Run {run.run_id} is {why}: there is nothing to go on with.", thread=run.thread
+            )
+        given = asked.answers if asked.answers is not None else asked.answer
+        is_idle = run.status in ("failed", "interrupted")
+        waiting = runner.pending(run.thread).interrupts if given is not None else ()
+        if run.status == "running" or (given is not None and not (is_idle and waiting)):
+            raise refused(409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now.")
+        wanted = {
+            "resumes": run.resumes,
+            "answers": answers(waiting, given) if given is not None else None,
+            "accept_changes": asked.accept_changes,
+            "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
+        }
+        before = requests.of(run.run_id)
+        known = dict(before.wanted) if before is not None and before.wanted else {}
+        if known and known.get("resumes") == run.resumes and is_idle:
+            if known == wanted:
+                return
+            raise refused(
+                409,
+                "answered-already",
+                f"Somebody has resumed run {run.run_id} already; it is about to go on.",
+            )
+        requests.want(
+            Request(
+                run_id=run.run_id,
+                thread=run.thread,
+                workflow=run.workflow,
+                client=before.client if before is not None else client,
+                digest=before.digest if before is not None else "",
+                due=now,
+                wanted=wanted,
+            )
+        )
+
+
+def _of_key(requests: Requests, digest: str, client: str, key: str) -> str | None:
+    """The run that was started under a key."""
+    found = requests.of_key(client, key)
+    if found is not None and found.digest != digest:
+        raise refused(
+            409,
+            "key-reused",
+            f"The key {key!r} was used for another request already, which started run {found.run_id}. Use a new key "
+            "for a new request.",
+            field="header.Idempotency-Key",
+        )
+    return found.run_id if found is not None else None
+
+
+def _of_thread(requests: Requests, digest: str, client: str, latest: RunRecord | None) -> str | None:
+    """The last run of a thread, if the same request without a key started it."""
+    found = requests.of(latest.run_id) if latest is not None else None
+    is_same = found is not None and (found.digest, found.client, found.key) == (digest, client, None)
+    return found.run_id if is_same and found is not None else None
+
+
+def _room(requests: Requests, client: str, settings: Settings) -> None:
+    if requests.unfinished(client) >= settings.client_runs:
+        raise refused(
+            429,
+            "too-many-runs",
+            f"You have {settings.client_runs} runs queued or in progress, and that is the limit. Come back when one of "
+            "them has ended.",
+            retry_after=5,
+        )
+    if requests.queued() >= settings.queue:
+        raise refused(
+            503, "queue-full", f"{settings.queue} runs wait already. Come back later.", retry_after=10
+        )
+
+
+def _digest(asked: Mapping[str, Any]) -> str:
+    text = json.dumps(asked, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
