@@ -6,8 +6,6 @@ Nothing here runs anything or knows an engine. `graphs/workflow.py` and `graphs/
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -223,31 +221,12 @@ class WorkflowSpec:
 
     def fingerprint(self) -> str:
         """A hash of structure and schema: the same for the same graph, whatever its code."""
-        body = json.dumps(self.shape(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(body.encode()).hexdigest()[:16]
+        from dalsegno.graphs.shaping import fingerprint_of
+
+        return fingerprint_of(self)
 
     def shape(self) -> dict[str, Any]:
         """Structure and schema as JSON: what the fingerprint is made of, kept with each run."""
-        return _shape(self)
+        from dalsegno.graphs.shaping import shape_of
 
-
-def _shape(spec: WorkflowSpec) -> dict[str, Any]:
-    nodes = {
-        n.name: {
-            "kind": n.kind,
-            "defer": n.defer,
-            "child": _shape(n.child) if n.child else None,
-            "inputs": dict(n.inputs) if n.inputs is not None else None,
-            "outputs": dict(n.outputs) if n.outputs is not None else None,
-        }
-        for n in spec.nodes.values()
-    }
-    edges = sorted(
-        (
-            [e.kind, sorted(e.origins), e.target, e.router, e.label, e.loop, e.each, e.many]
-            for e in spec.edges
-        ),
-        key=repr,
-    )
-    state = {k.name: [k.type, k.reducer, *(["secret"] if k.secret else [])] for k in spec.state.values()}
-    return {"name": spec.name, "nodes": nodes, "edges": edges, "state": state}
+        return shape_of(self)

@@ -34,16 +34,31 @@ if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition
 
 
-def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None) -> WorkflowSpec:
-    """The workflow's specification, and its subworkflows' as they are now; `known` are those described before."""
+DEEPEST = 150
+"""Levels of subworkflows that can be described. A check takes a hundred of them."""
+
+
+def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None, level: int = 0) -> WorkflowSpec:
+    """The workflow's specification, and its subworkflows' as they are now; `known` are those described before.
+
+    Raises
+    ------
+    DefinitionError
+        It is nested too deep.
+    """
     from dalsegno.graphs.building import Builder
 
+    if level > DEEPEST:
+        raise DefinitionError(
+            f"workflow {workflow.name!r} lies more than {DEEPEST} levels deep in others. Run the parts one after the "
+            "other, or as nodes of one workflow."
+        )
     known = {} if known is None else known
     edges = list(workflow.edges)
     for node in workflow.nodes.values():
         if isinstance(node.action, Builder):  # it may have grown since it was added
             if id(node.action) not in known:
-                known[id(node.action)] = describe(node.action, known)
+                known[id(node.action)] = describe(node.action, known, level + 1)
             node.child = known[id(node.action)]
         edges += _destination_edges(node, "command")
         if node.handler is not None:

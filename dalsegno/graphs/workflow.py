@@ -99,7 +99,8 @@ class Workflow(Builder):
         if self.used_before is not None:
             bound += self.used_before
         elif certificate:
-            once = [name for name, n in certificate.executions_by_node.items() if n <= 1]
+            most = certificate.executions_by_node
+            once = [name for name in self.nodes if name in most and most[name] <= 1]
         self._allow_types(checkpointer)
         return compile_workflow(self, bound, once, checkpointer=checkpointer, **options)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.validation.by_path import ByPath
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import listed
 from dalsegno.graphs.validation.report import Bound, Certificate
@@ -269,16 +270,12 @@ class _Certifier:
         return tuple(dict.fromkeys((*self.assumptions, *extra)))
 
     def _by_node(self) -> Mapping[str, int]:
-        found: dict[str, int] = {}
         if self.counts.endless_fan_outs:
-            return found
-        for node in self.facts.order:
-            times = found[node.name] = self.counts.of[node.name]
-            part = self.inner.get(node.name)
-            if part is not None:
-                for name, inner in part.executions_by_node.items():
-                    found[f"{node.name}/{name}"] = times * inner
-        return found
+            return {}
+        return ByPath(
+            {node.name: self.counts.of[node.name] for node in self.facts.order},
+            {name: part.executions_by_node for name, part in self.inner.items()},
+        )
 
 
 def _in_seconds(milliseconds: int, witness: tuple[str, ...], assumptions: tuple[str, ...]) -> Bound:

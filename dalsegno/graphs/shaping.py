@@ -1,0 +1,129 @@
+"""Structure and schema of a workflow as JSON, and the hash of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.model import NodeSpec, WorkflowSpec
+
+MOST_TEXT = 4_000_000
+"""Characters that the subworkflows of a workflow have in what its fingerprint is made of. Where they would have more
+(one that stands twice at each of 20 levels stands a million times) each is written as its own fingerprint."""
+
+
+def shape_of(spec: WorkflowSpec) -> dict[str, Any]:
+    """The shape of a workflow: name, nodes with the shapes of their subworkflows, edges, and state.
+
+    A subworkflow that stands in several places is one and the same dictionary in all of them.
+
+    Raises
+    ------
+    DefinitionError
+        It contains itself.
+    """
+    shapes: dict[int, dict[str, Any]] = {}
+    for each in _inside_out(spec):
+        shapes[id(each)] = {
+            "name": each.name,
+            "nodes": {
+                node.name: {
+                    **_plain(node),
+                    "child": shapes[id(node.child)] if node.child is not None else None,
+                }
+                for node in each.nodes.values()
+            },
+            **_rest(each),
+        }
+    return shapes[id(spec)]
+
+
+def fingerprint_of(spec: WorkflowSpec) -> str:
+    """The hash of a workflow's shape: 16 hexadecimal digits.
+
+    It is that of the shape's JSON with sorted keys, which is put together from the texts of its parts here, so that
+    what stands in several places is written once.
+
+    Raises
+    ------
+    DefinitionError
+        It contains itself.
+    """
+    texts: dict[int, str] = {}
+    for each in _inside_out(spec):
+        nodes = {node.name: node for node in each.nodes.values()}
+        inner = {name: texts[id(node.child)] if node.child else "null" for name, node in nodes.items()}
+        if sum(map(len, inner.values())) > MOST_TEXT:
+            short = {text: _dumped({"fingerprint": _hash(text)}) for text in {*inner.values()} - {"null"}}
+            inner = {name: short.get(text, text) for name, text in inner.items()}
+        rest = _rest(each)
+        written = ",".join(
+            f"{_dumped(name)}:{_written(node, inner[name])}" for name, node in sorted(nodes.items())
+        )
+        texts[id(each)] = (
+            f'{{"edges":{_dumped(rest["edges"])},"name":{_dumped(each.name)},"nodes":{{{written}}},'
+            f'"state":{_dumped(rest["state"])}}}'
+        )
+    return _hash(texts[id(spec)])
+
+
+def _written(node: NodeSpec, child: str) -> str:
+    plain = _dumped(_plain(node))
+    return f'{{"child":{child},{plain[1:]}'
+
+
+def _plain(node: NodeSpec) -> dict[str, Any]:
+    """What is kept of a node beside its subworkflow; every key comes after ``"child"``."""
+    return {
+        "kind": node.kind,
+        "defer": node.defer,
+        "inputs": dict(node.inputs) if node.inputs is not None else None,
+        "outputs": dict(node.outputs) if node.outputs is not None else None,
+    }
+
+
+def _rest(spec: WorkflowSpec) -> dict[str, Any]:
+    edges = sorted(
+        (
+            [e.kind, sorted(e.origins), e.target, e.router, e.label, e.loop, e.each, e.many]
+            for e in spec.edges
+        ),
+        key=repr,
+    )
+    state = {k.name: [k.type, k.reducer, *(["secret"] if k.secret else [])] for k in spec.state.values()}
+    return {"edges": edges, "state": state}
+
+
+def _inside_out(spec: WorkflowSpec) -> Iterator[WorkflowSpec]:
+    """A workflow and all in it, each once and after those that it contains; without recursion, for any depth."""
+    done: set[int] = set()
+    open_: dict[int, Iterator[WorkflowSpec]] = {id(spec): _children(spec)}
+    stack = [spec]
+    while stack:
+        child = next(open_[id(stack[-1])], None)
+        if child is None:
+            done.add(id(stack[-1]))
+            del open_[id(stack[-1])]
+            yield stack.pop()
+        elif id(child) in open_:
+            raise DefinitionError(f"workflow {child.name!r} contains itself, so that it would never end.")
+        elif id(child) not in done:
+            open_[id(child)] = _children(child)
+            stack.append(child)
+
+
+def _children(spec: WorkflowSpec) -> Iterator[WorkflowSpec]:
+    return (node.child for node in spec.nodes.values() if node.child is not None)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
