@@ -84,7 +84,7 @@ def test_an_answer_that_is_lost_books_no_second_loan(stage: Stage) -> None:
         "loan.yaml", ("initial_interval: 0.01", "initial_interval: 0.2, max_interval: 0.5")
     )
     stage.fail("approve_loan", {"method": "approve_loan", "die": "after"})
-    retry = document.read_text().replace("max_attempts: 3", "max_attempts: 20")
+    retry = document.read_text().replace("max_attempts: 3", "max_attempts: 200")
     document.write_text(retry)
 
     def come_back() -> None:

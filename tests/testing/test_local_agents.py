@@ -84,7 +84,7 @@ def registry(tmp_path: Path) -> Made:
 
 
 def up(registry: Path, **options: Any) -> LocalAgents:
-    options = {"ports": "free", "write": registry.with_name("moved.yaml"), **options}
+    options = {"ports": "free", "write": registry.with_name("moved.yaml"), "limit": 120, **options}
     return LocalAgents(registry, **options)
 
 
