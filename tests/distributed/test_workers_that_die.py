@@ -11,6 +11,7 @@ import pytest
 from fleets import Databases, Fleet, until
 
 NODES = [f"n{i}" for i in range(10)]
+SCALE = float(os.environ.get("DALSEGNO_TORTURE", "1"))
 
 
 def submitted(fleet: Fleet, count: int, name: str, **input: Any) -> list[Any]:
@@ -122,7 +123,7 @@ def test_forty_runs_over_two_workers_of_which_one_is_killed(fleet: Fleet, pair: 
 
 @pytest.mark.torture
 def test_six_hundred_runs_over_two_workers_of_which_one_is_killed(fleet: Fleet, pair: list[Any]) -> None:
-    many_runs(fleet, pair, 600)
+    many_runs(fleet, pair, max(60, int(600 * SCALE)))
 
 
 def many_runs(fleet: Fleet, pair: list[Any], count: int) -> None:
@@ -137,7 +138,7 @@ def many_runs(fleet: Fleet, pair: list[Any], count: int) -> None:
 def test_a_dead_workers_runs_are_taken_over_within_the_heartbeat_and_two_seconds(
     fleet: Fleet, pair: list[Any]
 ) -> None:
-    for attempt in range(5):
+    for attempt in range(max(1, int(5 * SCALE))):
         name = f"soon{attempt}-"
         runs = submitted(fleet, 20, name, gate=f"n4 {name}")
         until(lambda name=name: len(at(fleet, name, "n4")) == 20, "all are in the middle")
