@@ -217,6 +217,9 @@ class _CheckedPlayer(Player):
         said: Mapping[str, Any] = self.actor.declares()
         return said
 
+    def words(self) -> str:
+        return str(self.actor.words())
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return self._checked(self.actor.invoke(input, config, **kwargs))
 

@@ -151,6 +151,23 @@ def test_a_changed_document_is_told_at_the_resume(
     assert "--rename b=bb" in capsys.readouterr().err
 
 
+def test_what_a_call_is_asked_is_part_of_what_a_resume_compares(flow: Flow) -> None:
+    text = """
+        name: a
+        input: {{n: number}}
+        steps:
+          - name: p
+            strategy: {}
+            agent_calls: [{{function: "work.py:inc", params: {}, effect: false}}]
+        """
+    for strategy in ("sequential", "parallel", "saga"):
+        codes = []
+        for params in ("$input.n", "$input.n", 7):
+            node = flow(text.format(strategy, params)).spec.nodes["p"]
+            codes.append(node.code if node.child is None else node.child.nodes["inc"].code)
+        assert codes[0] == codes[1] != codes[2]
+
+
 def test_a_bad_document_is_told_without_a_traceback(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     write("name: a\nstep: []\n")
     for command in (["check", "flow.yaml"], ["run", "flow.yaml"], ["draw", "flow.yaml", "-o", "x.svg"]):
