@@ -66,6 +66,8 @@ class Database:
         The file is locked, full, read-only or cannot be reached.
     """
 
+    is_shared = False
+
     def __init__(
         self,
         path: str | os.PathLike[str],

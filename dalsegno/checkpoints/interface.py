@@ -58,6 +58,8 @@ class AnyDatabase(Protocol):
 
     path: str
     """How people are told which database it is; it holds no password."""
+    is_shared: bool
+    """Whether processes on other machines reach it too."""
     commits: int
     on_commit: list[Callable[[int], None]]
     """Called after each commit, with the number of commits this object has made."""

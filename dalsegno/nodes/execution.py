@@ -36,6 +36,17 @@ class Breakers(Protocol):
         ...
 
 
+class SharedTurns(Protocol):
+    """Where the processes of one database take their turns under a rate limit."""
+
+    def take(self, name: str, *, calls: int, per: float, now: float, most: float | None) -> float | None:
+        """Take the next turn under a name; unix seconds at which it comes, None where that cannot be said now.
+
+        One that would come more than `most` seconds from `now` is not taken.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """An edge that was taken: to `target`, for the router's answer `label`, counted as `counter`."""
@@ -65,6 +76,11 @@ class RunContext(Protocol):
     @property
     def breakers(self) -> Breakers:
         """Where it is kept which circuit breakers are open."""
+        ...
+
+    @property
+    def turns(self) -> SharedTurns | None:
+        """Where turns under rate limits are taken that other machines share; None where none does."""
         ...
 
     @property

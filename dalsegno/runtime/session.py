@@ -12,12 +12,13 @@ from langgraph.runtime import RunControl
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.breakers import KeptBreakers
+from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import BudgetExceeded, CheckpointError, KernelError, ThreadBusy
 from dalsegno.graphs.renaming import today
-from dalsegno.nodes.execution import Breakers, Effects, Execution, Taken, current_execution
+from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
 from dalsegno.nodes.secrets import Secrets
@@ -78,6 +79,7 @@ class Session:
         self.cancelled = False
         self._effects = _Fenced(self)
         self._breakers = KeptBreakers(ledger)
+        self._turns = KeptTurns(ledger) if ledger.database.is_shared else None
         self.executions = int((spent or {}).get("executions", 0))
         self._account = Account(
             budget, spent, clock=budget.clock if budget is not None else SYSTEM, reserved=self._reserved
@@ -100,6 +102,10 @@ class Session:
     @property
     def breakers(self) -> Breakers:
         return self._breakers
+
+    @property
+    def turns(self) -> SharedTurns | None:
+        return self._turns
 
     @property
     def account(self) -> Account:

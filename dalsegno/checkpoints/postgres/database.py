@@ -157,6 +157,8 @@ class PostgresDatabase:
         The server is away, lets nobody in, or takes too long.
     """
 
+    is_shared = True
+
     def __init__(
         self,
         url: str,

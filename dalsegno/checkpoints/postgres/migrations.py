@@ -86,11 +86,15 @@ _BREAKERS = (
     "changed_at double precision NOT NULL)",
 )
 
+# When the last calls under the name of a rate limit began, as JSON: what only a server's processes share.
+_TURNS = ("CREATE TABLE turns (name text NOT NULL PRIMARY KEY, begun text NOT NULL)",)
+
 _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001_ledger", _LEDGER),
     ("0002_guard", _GUARD),
     ("0003_requests", _REQUESTS),
     ("0004_breakers", _BREAKERS),
+    ("0005_turns", _TURNS),
 )
 
 VERSION = len(_STEPS)

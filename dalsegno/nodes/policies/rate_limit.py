@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DefinitionError, RateLimited
+from dalsegno.nodes.execution import CURRENT, SharedTurns
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock, Elapsed
+from dalsegno.nodes.policies.turns import next_turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,8 @@ class RateLimit:
     """Makes calls wait their turn: first come, first served.
 
     Shared by all runs of a process: by what carries this object, or with a `name` by everything limited
-    under that name (an agent used in several nodes).
+    under that name (an agent used in several nodes). Where the runs' database is a server, `calls` of a name are
+    shared by all its processes, by their machines' clocks; `concurrency` is each process's own.
 
     Parameters
     ----------
@@ -105,7 +108,11 @@ class RateLayer:
             if policy.concurrency is not None:
                 await self._await_place(case)
             try:
-                pause = self._pause(case) if policy.calls is not None else 0.0
+                pause = 0.0
+                if policy.calls is not None and policy.name is not None and _shared_turns() is not None:
+                    pause = await asyncio.to_thread(self._pause, case)
+                elif policy.calls is not None:
+                    pause = self._pause(case)
                 if pause > 0:
                     await clock.asleep(pause)
                 return await inner(case)
@@ -115,28 +122,33 @@ class RateLayer:
         return acall
 
     def _pause(self, case: Case) -> float:
-        """Take the next turn; seconds until it comes.
-
-        A turn is at least `per` seconds after the one that is `calls` turns before it.
-        """
+        """Take the next turn; seconds until it comes."""
         policy, turns = self._policy, self._turns
         assert policy.calls is not None
-        with turns.lock:
-            now = policy.clock.now()
-            begun = turns.begun
-            # A clock that was set back would make everybody wait for its old time to come again.
-            if begun and begun[-1] - now > policy.per * (len(begun) // policy.calls + 1):
-                begun.clear()
-            while begun and begun[0] <= now - policy.per and len(begun) > policy.calls:
-                begun.popleft()
-            at = max(now, begun[-policy.calls] + policy.per) if len(begun) >= policy.calls else now
-            pause = at - now
+        pause = self._shared_pause()
+        if pause is not None:
             if policy.max_wait is not None and pause > policy.max_wait:
                 raise self._refused(case, pause)
-            begun.append(at)
+        else:
+            with turns.lock:
+                now = policy.clock.now()
+                at = next_turn(turns.begun, calls=policy.calls, per=policy.per, now=now)
+                pause = at - now
+                if policy.max_wait is not None and pause > policy.max_wait:
+                    raise self._refused(case, pause)
+                turns.begun.append(at)
         if pause > 0:
             case.acted("rate_limit", "wait", seconds=pause)
         return pause
+
+    def _shared_pause(self) -> float | None:
+        """The same among all processes on the run's database, where others reach it and the limit has a name."""
+        policy, shared = self._policy, _shared_turns()
+        if shared is None or policy.name is None or policy.calls is None:
+            return None
+        now = policy.clock.time()
+        at = shared.take(policy.name, calls=policy.calls, per=policy.per, now=now, most=policy.max_wait)
+        return None if at is None else at - now
 
     def _wait_for_place(self, case: Case) -> None:
         if self._enter():
@@ -221,6 +233,11 @@ class RateLayer:
             node=case.name,
             seconds=seconds,
         )
+
+
+def _shared_turns() -> SharedTurns | None:
+    execution = CURRENT.get()
+    return execution.context.turns if execution is not None and execution.context is not None else None
 
 
 def rate_of(given: Any) -> RateLimit | None:
