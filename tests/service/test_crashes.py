@@ -20,16 +20,16 @@ def counted(service: Served, what: str) -> Counter[str]:
 
 
 def test_after_kill_9_with_ten_runs_going_and_five_waiting_none_is_lost_and_none_runs_twice(
-    serve: Serve,
+    serve: Serve, url: str
 ) -> None:
-    first = serve("--runs", "10")
+    first = serve("--runs", "10", "--db", url)
     (first.folder / "hold kill").touch()
     started = [first.start(topic=f"kill {number}")["run_id"] for number in range(15)]
     until(lambda: len(counted(first, "write")) == 10, "ten are going")
     assert Counter(first.run(run_id)["status"] for run_id in started) == {"running": 10, "queued": 5}
     first.kill()
     (first.folder / "hold kill").unlink()
-    second = serve("--runs", "10")
+    second = serve("--runs", "10", "--db", url)
     runs = [second.ended(run_id) for run_id in started]
     assert sorted(run["resumes"] for run in runs) == [0] * 5 + [1] * 10
     assert counted(second, "write") == {f"write kill {number}": 1 for number in range(15)}
@@ -113,8 +113,8 @@ def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
     assert serve().ended(run_id)["output"]["draft"] == "All about twice told."
 
 
-def test_two_services_on_one_database_share_the_work_and_each_run_is_one_ones(serve: Serve) -> None:
-    one, two = serve("--runs", "3"), serve("--runs", "3")
+def test_two_services_on_one_database_share_the_work_and_each_run_is_one_ones(serve: Serve, url: str) -> None:
+    one, two = serve("--runs", "3", "--db", url), serve("--runs", "3", "--db", url)
     (one.folder / "hold shared").touch()
     started = [(one, two)[number % 2].start(topic=f"shared {number}")["run_id"] for number in range(12)]
     until(lambda: len(counted(one, "write")) == 6, "both are at work")

@@ -37,7 +37,7 @@ def test_what_is_public_asks_for_no_token_and_all_else_does(service: Served) -> 
 
 
 def test_requests_made_up_from_it_are_answered_as_it_says(serve: Serve) -> None:
-    _tried(serve, "--max-examples", "15", "--phases", "examples,coverage,fuzzing")
+    _tried(serve, "--max-examples", "8", "--phases", "examples,coverage,fuzzing")
 
 
 @pytest.mark.torture
