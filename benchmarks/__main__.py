@@ -17,6 +17,7 @@ from benchmarks import (
     pictures,
     policies,
     remote_calls,
+    service,
     startup,
     superstep,
     validation_speed,
@@ -45,6 +46,7 @@ def main() -> None:
     print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
     print("\n### Pictures\n", pictures.HEADER, *pictures.rows(), sep="\n")
     print("\n### A document with agents\n", domains.HEADER, *domains.rows(), sep="\n")
+    print("\n### The service\n", service.HEADER, *service.rows(30.0), sep="\n")
     print("\n### Patterns\n", patterns.HEADER, *patterns.rows(), sep="\n")
 
 

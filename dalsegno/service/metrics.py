@@ -64,8 +64,9 @@ class Metrics:
 
     def watch(self, service: Service) -> None:
         """Tell of a service's runs, each time somebody asks."""
-        if self._registry is not None:
+        if self._runs is not None:
             self._registry.register(_Collector(service))
+            self._runs.watch(service.checkpointer)
 
     def text(self) -> tuple[str, str]:
         """The metrics, and their media type. Raises MissingExtra."""

@@ -64,12 +64,12 @@ class Service:
         self.watchers = Watchers()
         self.is_draining = False
         self._clock = clock
-        self._checkpointer = open_checkpointer(db)
+        self.checkpointer = open_checkpointer(db)
         self.runners: dict[str, Runner] = {}
         self.targets: dict[str, LoadedTarget] = {}
         for loaded in targets:
             runner = Runner(
-                loaded.graph, self._checkpointer, target=loaded.target, on_event=(*on_event, self.watchers)
+                loaded.graph, self.checkpointer, target=loaded.target, on_event=(*on_event, self.watchers)
             )
             name = runner.spec.name
             if name in self.runners:
@@ -85,9 +85,9 @@ class Service:
             self.runners[name], self.targets[name] = runner, loaded
         # What is only read has a connection of its own, which waits for no commit of a run.
         self._reading = open_database(db)
-        self.ledger = Ledger(self._reading, self._checkpointer.serde)
+        self.ledger = Ledger(self._reading, self.checkpointer.serde)
         self._seen = Requests(self.ledger, self.settings.name)
-        writing = Ledger(self._checkpointer.database, self._checkpointer.serde)
+        writing = Ledger(self.checkpointer.database, self.checkpointer.serde)
         self._requests = Requests(writing, self.settings.name)
         self._ledger = writing
         self.dispatcher = Dispatcher(self.runners, writing, self._requests, self.settings, clock=clock)
@@ -223,4 +223,4 @@ class Service:
     def close(self) -> None:
         """Close the database."""
         self._reading.close()
-        self._checkpointer.close()
+        self.checkpointer.close()
