@@ -21,10 +21,11 @@ _SHELL = ("/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh")
 
 
 class Process:
-    """One program, in a process group of its own; a context it shares with others ends it."""
+    """One program, in a process group of its own. `gone` is told its group once it has ended."""
 
-    def __init__(self, child: subprocess.Popen[bytes], output: Output) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], output: Output, gone: Callable[[int], None]) -> None:
         self._child = child
+        self._gone: Callable[[int], None] | None = gone
         self.output = output
 
     @property
@@ -34,11 +35,17 @@ class Process:
 
     def ended(self) -> int | None:
         """Its exit code, negative for a signal; None while it runs."""
-        return self._child.poll()
+        code, gone = self._child.poll(), self._gone
+        if code is not None and gone is not None:
+            self._gone = None
+            told(self.pid, signal.SIGKILL)  # what it left behind; later the number may be somebody else's
+            gone(self.pid)
+        return code
 
     def signal(self, number: int) -> None:
-        """Send a signal to it and to what it has started."""
-        told(self.pid, number)
+        """Send a signal to it and to what it has started, while it runs."""
+        if self.ended() is None:
+            told(self.pid, number)
 
 
 class Processes:
@@ -87,7 +94,7 @@ class Processes:
         assert child.stdin is not None
         with child.stdin as go, contextlib.suppress(BrokenPipeError):
             go.write(b"go\n")
-        return Process(child, output)
+        return Process(child, output, lambda group: self._tell(f"-{group}"))
 
     def stop(self, running: Sequence[Process], grace: Callable[[], float]) -> None:
         """Ask programs to end, and end those that are still there after `grace()` seconds."""
@@ -97,9 +104,9 @@ class Processes:
         while any(process.ended() is None for process in running) and time.monotonic() - began < grace():
             time.sleep(SLICE)
         for process in running:
-            process.signal(signal.SIGKILL)  # also for what it left behind
+            process.signal(signal.SIGKILL)
             process._child.wait()
-            self._tell(f"-{process.pid}")
+            process.ended()
 
     def close(self) -> None:
         """Let the guard go, and stop listening."""
