@@ -1,7 +1,8 @@
 """The graphs below a folder: what `dalsegno check FOLDER` and a pre-commit hook look at.
 
 Importing a file runs it, so a file is imported only where reading it says that it may hold a graph: it
-imports dalsegno, langgraph or langchain's agents, and gives a public name to the result of a call.
+imports dalsegno, langgraph or langchain's agents, and gives a public name to the result of a call. A YAML or JSON file
+is a workflow document where it has `steps` with calls in them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import sys
 import tokenize
 from collections.abc import Iterator
@@ -17,10 +19,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dalsegno.errors import TargetNotLoaded
+from dalsegno.errors import DocumentInvalid, TargetNotLoaded
 from dalsegno.graphs import loading
 
 _MAKERS = ("dalsegno", "langgraph", "langgraph_supervisor", "langgraph_swarm", "langchain.agents")
+_DOCUMENTS = (".yaml", ".yml", ".json")
+_STEPS = re.compile(r"""^(?:steps|\s*"steps")\s*:""", re.MULTILINE)
+_LONGEST = 1_000_000
 _SKIPPED = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 
 
@@ -37,7 +42,7 @@ class FoundGraphs:
     """The graphs of a folder or a file, in the order of files and lines; `failures` are files not loaded."""
 
     graphs: tuple[FoundGraph, ...]
-    failures: tuple[TargetNotLoaded, ...]
+    failures: tuple[TargetNotLoaded | DocumentInvalid, ...]
 
     @property
     def targets(self) -> list[str]:
@@ -46,7 +51,7 @@ class FoundGraphs:
 
 
 def graphs_in(path: str | Path) -> FoundGraphs:
-    """Find the graphs in a Python file, or in the Python files of a folder and the folders below it.
+    """Find the graphs in a Python file, or in the Python files and workflow documents of a folder and those below it.
 
     A graph is a public name of a module that was given to a `Workflow`, a `StateGraph` or a compiled graph
     in this very file; one that was imported is found where it was made. A graph under two names is found
@@ -67,11 +72,11 @@ def graphs_in(path: str | Path) -> FoundGraphs:
             reason="no file",
         )
     graphs: list[FoundGraph] = []
-    failures: list[TargetNotLoaded] = []
+    failures: list[TargetNotLoaded | DocumentInvalid] = []
     for file in _files(place):
         try:
             graphs += _graphs_of(file)
-        except TargetNotLoaded as error:
+        except (TargetNotLoaded, DocumentInvalid) as error:
             failures.append(error)
     return FoundGraphs(tuple(graphs), tuple(failures))
 
@@ -88,10 +93,25 @@ def _files(place: Path) -> Iterator[Path]:
             and name not in _SKIPPED
             and not (Path(folder) / name / "pyvenv.cfg").exists()
         )
-        yield from (Path(folder) / name for name in sorted(files) if name.endswith(".py"))
+        for name in sorted(files):
+            file = Path(folder) / name
+            if name.endswith(".py") or (name.lower().endswith(_DOCUMENTS) and _is_document(file)):
+                yield file
+
+
+def _is_document(file: Path) -> bool:
+    """Whether a YAML or JSON file is a workflow document, by a look at its text."""
+    try:
+        text = file.read_text(encoding="utf-8")[:_LONGEST]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return _STEPS.search(text) is not None and any(word in text for word in ("agent_calls", "strategy"))
 
 
 def _graphs_of(file: Path) -> Iterator[FoundGraph]:
+    if file.suffix.lower() in _DOCUMENTS:
+        yield FoundGraph(str(file), loading.load_target(str(file)).graph)
+        return
     names = _names_of(file)
     if not names:
         return

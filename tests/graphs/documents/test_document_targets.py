@@ -184,6 +184,27 @@ def test_a_bad_document_is_told_without_a_traceback(write: Write, capsys: pytest
     assert "b: every run ends within 3 supersteps" in printed.out
 
 
+def test_a_folder_is_checked_with_the_documents_in_it(
+    sums: Path, write: Write, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "inner").mkdir()
+    bad = {"name": "b", "steps": [{"name": "s", "agent_calls": [{"function": "work.py:inc"}], "unti": 1}]}
+    (folder / "inner" / "bad.json").write_text(json.dumps(bad, indent=1))
+    write("jobs: {a: {steps: []}}", "ci.yaml")
+    write("steps: [{script: ls}]", "pipeline.yml")
+    assert main(["check", "."]) == 2
+    printed = capsys.readouterr()
+    assert "sums: every run ends within 5 supersteps" in printed.out
+    assert (
+        "inner/bad.json:11:4: steps[0].unti: There is no field `unti` here; did you mean `until`?"
+        in printed.err
+    )
+    assert "ci.yaml" not in printed.err + printed.out
+    assert "pipeline" not in printed.err + printed.out
+    (folder / "inner" / "bad.json").unlink()
+    assert main(["check", "."]) == 0
+
+
 def test_a_document_holds_one_workflow(sums: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "flow.yaml:sums"]) == 2
     assert "leave out `:sums`" in capsys.readouterr().err
