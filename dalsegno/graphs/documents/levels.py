@@ -112,6 +112,8 @@ class Level:
             self._in_a_row(step, nodes, calls, at, following, places)
             return
         composite = self.make(step, at)
+        if step.budget is not None:
+            composite.flow.budget = step.budget.policy()
         careful = step.on_failure != "fail"
         failed = _failed(step.name)
         caught = Fallback(FromError(lambda argument, error: Fell(failed(argument, error))))

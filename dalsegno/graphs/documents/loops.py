@@ -21,7 +21,7 @@ from dalsegno.graphs.workflow import Workflow
 
 def loop_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Make) -> Composite:
     """Rounds of calls or of steps, until a condition holds or there were `max` of them."""
-    flow = Workflow(step.name, Inside, budget=None if step.budget is None else step.budget.policy())
+    flow = Workflow(step.name, Inside)
     level = Level(flow, settings, make, END)
     most = step.max or 1
     fails = step.on_exhausted == "error"
@@ -59,7 +59,7 @@ def loop_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Mak
 
 def row_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Make) -> Composite:
     """Calls one after the other that have a budget together."""
-    flow = Workflow(step.name, Inside, budget=None if step.budget is None else step.budget.policy())
+    flow = Workflow(step.name, Inside)
     Level(flow, settings, make, END).calls(
         step.name, step.call_names(), step.agent_calls, at, source=START, end=END
     )

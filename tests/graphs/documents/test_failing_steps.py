@@ -302,3 +302,16 @@ def test_a_budget_of_a_step_and_of_a_document_is_kept(steps: Flow, folder: Path)
     assert "b" in flow.nodes
     tight = steps(A, A | {"name": "b"}, budget={"supersteps": 3})
     assert [found.code for found in tight.validate().findings] == ["T105"]
+    for strategy in ("parallel", "saga", "loop", "map_reduce"):
+        more: dict[str, Any] = {
+            "loop": {"max": 2, "until": "$current > 3"},
+            "map_reduce": {"max": 2, "over": [1]},
+        }.get(strategy, {})
+        step = {
+            "name": "p",
+            "strategy": strategy,
+            "budget": {"supersteps": 1},
+            "agent_calls": [call("inc")],
+            **more,
+        }
+        assert "T105" in {found.code for found in steps(A, step).validate().findings}
