@@ -239,6 +239,12 @@ def test_a_value_that_is_nested_too_deep_is_refused() -> None:
         parse_value(value)
 
 
+def test_a_text_has_so_many_references_at_most() -> None:
+    assert resolved("${input.amount}" * 1000) == "5" * 1000
+    with pytest.raises(DocumentInvalid, match="at most 1,000 dollar signs"):
+        parse_value("$$" * 501)
+
+
 # -- hostile values ------------------------------------------------------------------------------
 
 
