@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.viz.overlay import Execution, NodeStatus
@@ -32,7 +33,7 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
     """
     found: dict[tuple[str, Any, Any], Execution] = {}
     routed: dict[tuple[str, str, int], list[tuple[str, str | None]]] = defaultdict(list)
-    outer: list[ExecutionRecord] = []
+    beside: dict[str, list[ExecutionRecord]] = defaultdict(list)
     began: dict[str, ExecutionRecord] = {}
     for record in records:
         prefix = prefix_of(record.node)
@@ -58,11 +59,11 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
             targets=ways if record.status == "done" else (),
             again=again,
         )
-        outer += [] if entry else [record]
+        beside[entry].append(record)
         if entry:
             began.setdefault(entry, record)
     executed = _with_decisions(list(found.values()), routed)
-    executed += _entered(executed, began, outer)
+    executed += _entered(executed, began, beside)
     last = max((e.superstep for e in executed if not e.entry), default=0)
     known = {e.node for e in executed if e.superstep == last and not e.entry}
     for name in running:
@@ -96,7 +97,9 @@ def _with_decisions(
 
 
 def _entered(
-    executed: list[Execution], began: Mapping[str, ExecutionRecord], outer: list[ExecutionRecord]
+    executed: list[Execution],
+    began: Mapping[str, ExecutionRecord],
+    beside: Mapping[str, list[ExecutionRecord]],
 ) -> list[Execution]:
     """Subworkflows that were entered and have not ended."""
     closed = {e.child for e in executed}
@@ -110,11 +113,44 @@ def _entered(
         level = ""
         if "/" in path:
             level = f"{path.rpartition('/')[0]}#{within.rpartition('/')[0]}"
-        before = [r.superstep for r in outer if r.started_at + r.seconds <= first.started_at]
-        step = max(before, default=0) + 1 if not level else 1
+        before = [r.superstep for r in beside.get(level, ()) if r.started_at + r.seconds <= first.started_at]
+        step = max(before, default=0) + 1
         found.append(Execution(path, step, status, entry=level, child=entry))
     return found
 
 
 def _in_flight(executed: list[Execution], superstep: int) -> bool:
     return any(not e.entry and e.superstep == superstep and e.status != "done" for e in executed)
+
+
+def longest_walk(executions: Iterable[Execution]) -> int:
+    """Supersteps of the longest walk through executions: each follows those that led to it, one superstep before, and
+    a subworkflow weighs one more than the longest walk in it."""
+    levels: dict[str, list[Execution]] = defaultdict(list)
+    for execution in executions:
+        levels[execution.entry].append(execution)
+    lengths: dict[str, int] = {}
+    # The innermost first: what lies within an entry has a longer path than it.
+    for entry in sorted(levels, key=_depth, reverse=True):
+        led: dict[str, int] = {}
+        longest = 0
+        for _, together in groupby(sorted(levels[entry], key=_superstep), key=_superstep):
+            leads: dict[str, int] = {}
+            before = longest
+            for execution in together:
+                walk = led.get(execution.node, before) + 1 + lengths.get(execution.child, 0)
+                longest = max(longest, walk)
+                for target, _ in execution.targets:
+                    leads[target] = max(leads.get(target, 0), walk)
+            led = leads
+        lengths[entry] = longest
+    return lengths.get("", 0)
+
+
+def _superstep(execution: Execution) -> int:
+    return execution.superstep
+
+
+def _depth(entry: str) -> int:
+    """How many subworkflows an entry lies in."""
+    return entry.partition("#")[0].count("/") + 1 if entry else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import START
 from dalsegno.graphs.renaming import today
-from dalsegno.runtime.executions import GIVEN_UP, STATUSES, executions_of, prefix_of
+from dalsegno.runtime.executions import GIVEN_UP, STATUSES, executions_of, longest_walk, prefix_of
 from dalsegno.viz.overlay import NodeRun, RunView, StateAt, Used
 
 if TYPE_CHECKING:
@@ -131,8 +131,9 @@ class History:
 
     @property
     def supersteps(self) -> int:
-        """The last superstep of the outermost workflow in which something was executed."""
-        return max((r.superstep for r in self.records if "/" not in r.node), default=0)
+        """The length of the longest walk, as the certificate counts: with what was executed inside of subworkflows,
+        also of those that were entered and have not ended."""
+        return longest_walk(executions_of(self.everything))
 
     def mark(self, started_at: float) -> int:
         """The superstep after which the run went on, when it was last started at that time."""

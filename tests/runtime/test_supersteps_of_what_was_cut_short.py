@@ -1,0 +1,96 @@
+"""What a run had used when its process died is told by its journal, as the certificate counts it."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+
+from dalsegno import END, START, Runner, Workflow
+from dalsegno.runtime.executions import executions_of, longest_walk
+
+APP = """
+import os, signal
+from typing import TypedDict
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    text: str
+
+def step(state):
+    return {"text": "x"}
+
+def dies(state):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+deep = Workflow("deep", State).add_node("a", step).add_node("b", step).add_node("c", dies)
+deep.add_edge(START, "a").add_edge("a", "b").add_edge("b", "c").add_edge("c", END)
+mid = Workflow("mid", State).add_node("first", step).add_node("deep", deep)
+mid.add_edge(START, "first").add_edge("first", "deep").add_edge("deep", END)
+flow = Workflow("flow", State).add_node("begin", step).add_node("mid", mid)
+flow.add_edge(START, "begin").add_edge("begin", "mid").add_edge("mid", END)
+"""
+
+
+def test_a_run_that_was_killed_inside_of_subworkflows_has_used_what_it_did_there(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+
+    def dalsegno(*words: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        return subprocess.run(
+            [sys.executable, "-m", "dalsegno", *words],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert dalsegno("run", "app.py:flow", "--thread", "t").returncode == -signal.SIGKILL
+    shown = dalsegno("show", "t")
+    # begin, mid, first, deep, a and b; c is not known to have begun.
+    assert "proved 7 · used 6" in shown.stdout
+    assert json.loads(dalsegno("show", "t", "--json").stdout)["status"] == "stopped"
+
+
+class State(TypedDict, total=False):
+    path: Annotated[list[str], operator.add]
+
+
+def chain(name: str, *names: str, last: Any = None) -> Workflow:
+    flow = Workflow(name, State)
+    for each in names:
+        flow.add_node(each, last if last is not None and each == names[-1] else _step)
+    for source, target in zip((START, *names), (*names, END), strict=True):
+        flow.add_edge(source, target)
+    return flow
+
+
+def _step(state: State) -> State:
+    return {"path": ["x"]}
+
+
+@pytest.mark.parametrize("shape", ["side by side", "one after the other"])
+def test_the_journals_walk_is_the_one_that_was_counted(tmp_path: Path, shape: str) -> None:
+    flow = Workflow("flow", State)
+    flow.add_node("long", chain("long", "a", "b", "c")).add_node("short", chain("short", "a"))
+    flow.add_node("x", _step).add_node("y", _step).add_node("z", _step)
+    if shape == "side by side":  # neither walk takes both of the long ways
+        flow.add_node("late", chain("late", "a", "b", "c"))
+        flow.add_edge(START, "long").add_edge("long", "x").add_edge("x", END)
+        flow.add_edge(START, "y").add_edge("y", "late").add_edge("late", "z").add_edge("z", "short")
+        flow.add_edge("short", END)
+    else:
+        names = ("long", "x", "short", "y", "z")
+        for source, target in zip((START, *names), (*names, END), strict=True):
+            flow.add_edge(source, target)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        result = runner.run({}).raise_for_status()
+        assert longest_walk(executions_of(runner.ledger.executions(result.run_id))) == result.supersteps
