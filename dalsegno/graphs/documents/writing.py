@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.definition import RESERVED_KEYS, WorkflowDefinition
+from dalsegno.graphs.documents.scalars import Doubtful, meaning
 
 if TYPE_CHECKING:
     from dalsegno.graphs.workflow import Workflow
@@ -64,5 +65,20 @@ def yaml_of(data: dict[str, Any]) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    def text_of(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = '"' if _is_misread(value) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text_of)
     text: str = yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=110)
     return text
+
+
+def _is_misread(value: str) -> bool:
+    """Whether a text that YAML 1.1 writes without quotes, or breaks at, is read as something else."""
+    if any(character in "\x85\u2028\u2029\ufeff" for character in value):
+        return True
+    try:
+        return not isinstance(meaning(value), str)
+    except Doubtful:
+        return True
