@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from dalsegno.errors import AddressRefused, DalsegnoError, DefinitionError, DocumentInvalid
+from dalsegno.errors import AddressRefused, DalsegnoError, DefinitionError, DocumentInvalid, did_you_mean
 from dalsegno.graphs.definition import (
     RESERVED_CALLS,
     RESERVED_KEYS,
@@ -24,6 +25,7 @@ from dalsegno.graphs.documents.subworkflows import child_problems
 from dalsegno.graphs.loading import load_function
 from dalsegno.nodes.remote import remote
 from dalsegno.nodes.remote.addresses import guard_of
+from dalsegno.nodes.remote.registry import agents_in
 
 
 def check(definition: WorkflowDefinition, settings: Settings) -> None:
@@ -157,8 +159,16 @@ def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[
             remote("skill:any", registry=settings.registry, allow_private=definition.allow_private)
         except DalsegnoError as error:
             yield Problem(str(error), ("registry",))
+    skills = _skills(settings.registry)
     for call, at in calls_of(definition):
         if call.skill is not None:
+            if skills is not None and call.skill not in skills:
+                hint = did_you_mean(call.skill, skills)
+                there = f" There are {', '.join(f'`{each}`' for each in sorted(skills))}." if not hint else ""
+                yield Problem(
+                    f"No agent of {definition.registry} has the skill `{call.skill}`{hint or '.'}{there}",
+                    (*at, "skill"),
+                )
             continue
         who = (call.function, call.agent_url, call.method, call.protocol)
         if who not in known:
@@ -173,6 +183,17 @@ def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[
         said = known[who]
         if said is not None:
             yield Problem(said, (*at, "function" if call.function is not None else "agent_url"))
+
+
+def _skills(registry: str | None) -> set[str] | None:
+    """The skills in a registry's file, as it is now; None where it cannot be read, which the run will tell."""
+    if registry is None or registry.startswith(("http://", "https://")):
+        return None
+    try:
+        agents = agents_in(Path(registry).read_text(encoding="utf-8"), registry)
+    except (OSError, UnicodeDecodeError, DefinitionError):
+        return None
+    return {skill for agent in agents for skill in agent.skills}
 
 
 def _unreachable(call: CallOfAgent, definition: WorkflowDefinition) -> str | None:

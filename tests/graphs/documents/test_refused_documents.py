@@ -236,6 +236,15 @@ def test_a_number_where_a_text_is_needed_is_to_be_quoted(refused: Refused) -> No
     assert 'write it in quotes, "1.0"' in said
 
 
+def test_a_skill_that_nobody_in_the_registry_has_is_told(refused: Refused, write: Write) -> None:
+    write("agents: [{name: x, url: 'https://x.org/', skills: [check_credit]}]", "agents.yaml")
+    calls = "[{skill: check_credits}, {skill: check_credit}]"
+    problems = refused(f"name: a\nregistry: agents.yaml\nsteps: [{{name: s, agent_calls: {calls}}}]")
+    line, _, field, said = only(problems)
+    assert (line, field) == (3, "steps[0].agent_calls[0].skill")
+    assert "did you mean `check_credit`?" in said
+
+
 def test_a_document_that_contains_itself_is_refused(refused: Refused, write: Write) -> None:
     write("name: b\nsteps: [{name: s, strategy: subworkflow, workflow: flow.yaml}]", "b.yaml")
     text = "name: a\nsteps:\n  - {name: s, strategy: subworkflow, workflow: b.yaml}\n"
