@@ -22,7 +22,8 @@ def echo(state: Any) -> Any:
 
 
 def test_three_levels_are_certified_by_one_formula() -> None:
-    args = (down, {"below": Team(down, {"below": Team(down, {"below": echo}, rounds=1)}), "beside": echo})
+    lowest = Team(down, {"below": echo, "beside": echo}, rounds=1)
+    args = (down, {"below": Team(down, {"below": lowest, "beside": echo}), "beside": echo})
     flow = hierarchy(*args)
     certificate = flow.validate().certificate
     assert certificate is not None

@@ -117,7 +117,7 @@ def hierarchy(
     -------
     >>> from dalsegno.graphs.patterns import Team, hierarchy
     >>> def ask_all(state) -> dict:
-    ...     names = ("letters", "digits") if isinstance(state["request"], str) else ("texts",)
+    ...     names = ("letters", "digits") if isinstance(state["request"], str) else ("left", "right")
     ...     return {"tasks": [{"to": n, "task": "a1b2"} for n in names if not state["results"]]}
     >>> def letters(state) -> int:
     ...     return sum(map(str.isalpha, state["task"]))
@@ -125,11 +125,11 @@ def hierarchy(
     ...     return sum(map(str.isdigit, state["task"]))
     >>> def add(state) -> int:
     ...     return sum(done["result"] for done in state["results"])
-    >>> texts = Team(ask_all, [letters, digits], aggregate=add)
-    >>> flow = hierarchy(ask_all, {"texts": texts}, aggregate=add)
+    >>> teams = {name: Team(ask_all, [letters, digits], aggregate=add) for name in ("left", "right")}
+    >>> flow = hierarchy(ask_all, teams, aggregate=add)
     >>> given = {"request": 1}
     >>> flow.compile().invoke(given)["answer"]
-    4
+    8
     """
     played: dict[str, Worker] = named("hierarchy", teams, kind=Worker, what="team")
     return supervisor(

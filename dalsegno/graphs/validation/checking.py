@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.model import WorkflowSpec
-from dalsegno.graphs.validation import data, resilience, soundness, structure, termination
+from dalsegno.graphs.validation import data, overdoing, resilience, soundness, structure, termination
 from dalsegno.graphs.validation.certifying import certify
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import RULES, finding, raised_elsewhere, selected
@@ -22,7 +22,7 @@ MOST_LEVELS = 100
 LARGE = 5_000
 """Nodes from which on a graph is large."""
 
-RULE_FILES = (structure, termination, soundness, data, resilience)
+RULE_FILES = (structure, termination, soundness, data, resilience, overdoing)
 """Importing them registers their rules."""
 
 raised_elsewhere(

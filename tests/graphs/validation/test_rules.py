@@ -11,6 +11,7 @@ from generated_workflows import Builder
 
 from dalsegno.errors import DalsegnoError, WorkflowInvalid
 from dalsegno.graphs.model import END, START, EdgeSpec, KeySpec, NodeSpec, Place, WorkflowSpec
+from dalsegno.graphs.patterns import supervisor
 from dalsegno.graphs.validation import RULES, check, explain, rules_page
 
 
@@ -451,6 +452,44 @@ def retried(bad):
 def bare_remote(bad):
     ask = NodeSpec("ask", kind="remote", attempts=1 if bad else 3)
     return Builder(ask).edge(START, "ask").edge("ask", END).spec()
+
+
+@case(
+    "G007",
+    "`lead` gives tasks to `echo` alone, so that its decisions decide little. Let `echo` do the work itself "
+    "(`react`), map it over the items (`map_reduce`), or add workers.",
+    "lead",
+    "echo",
+    severity="warning",
+)
+def one_worker(bad):
+    def work(state):
+        return {}
+
+    return supervisor(work, {"echo": work} if bad else {"echo": work, "count": work}).spec
+
+
+@case(
+    "T112",
+    "nothing leaves the loop review → write (`write`, `review`) before it is spent: each run takes it 3 times. "
+    "Add an answer that leads out, or do the rounds one after the other.",
+    "review",
+    "write",
+    severity="warning",
+)
+def no_early_way_out(bad):
+    made = Builder("write", "review", "publish").edge(START, "write").edge("write", "review")
+    again = ("write", 3, "publish")
+    return made.choice("review", *([again] if bad else [again, "publish"])).edge("publish", END).spec()
+
+
+def test_a_loop_may_be_left_anywhere_in_it_and_from_a_loop_inside_it():
+    made = Builder("lead", "work", "collect").edge(START, "lead").choice("lead", "work", END)
+    assert check(made.edge("work", "collect").choice("collect", ("lead", 2, END)).spec()).findings == ()
+    made = Builder("a", "b", "c").edge(START, "a").edge("a", "b").choice("b", "c", ("a", 2, "c"))
+    assert check(made.choice("c", ("a", 3, END), ("b", 2, END)).spec()).findings[0].code == "T112"
+    made = Builder("a", "b").edge(START, "a").choice("a", ("a", 2, "b"), "b").choice("b", ("a", 3, END), END)
+    assert check(made.spec()).findings == ()
 
 
 @case(
