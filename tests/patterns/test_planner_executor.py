@@ -12,6 +12,7 @@ import pytest
 from dalsegno import Runner
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import Worker, planner_executor
+from dalsegno.graphs.patterns.catalog import find
 from dalsegno.testing import Reply, ScriptedChatModel
 
 
@@ -82,6 +83,52 @@ def test_what_needs_a_failed_subtask_is_skipped_and_all_else_is_done() -> None:
     assert output["skipped"] == ["b"]
     assert output["results"]["d"] == {"result": ["d", "c"]}
     assert output["outcome"] == "in part"
+
+
+def test_a_failed_subtask_goes_back_to_the_planner_and_what_is_done_stays() -> None:
+    called: list[str] = []
+    plans = [
+        [sub("a"), sub("b", "a", kind="fragile"), sub("c", "b")],
+        [sub("b", "a"), sub("c", "b")],
+    ]
+    told: list[Any] = []
+
+    def planner(state: Any) -> Any:
+        told.append(state["problems"])
+        return plans.pop(0)
+
+    def counted(state: Any) -> Any:
+        called.append(state["id"])
+        return echo(state)
+
+    def fragile(state: Any) -> str:
+        raise OSError("it broke")
+
+    flow = planner_executor(planner, {"echo": counted, "fragile": fragile}, repairs=1)
+    assert flow.validate().findings == ()
+    output = flow.compile().invoke({"request": ""})
+    assert told == [
+        [],
+        ["`b` failed: OSError: it broke", "Done, and there to be needed, not to be planned again: `a`."],
+    ]
+    assert (output["outcome"], output["skipped"], called) == ("done", [], ["a", "b", "c"])
+    assert output["results"]["c"] == {"result": ["c", "b"]}
+
+
+def test_what_fails_again_when_the_repairs_are_spent_is_left_as_it_is() -> None:
+    def fragile(state: Any) -> str:
+        raise OSError("it broke")
+
+    plan = [sub("a", kind="fragile"), sub("b", "a")]
+    args = (planned(*[plan] * 3), [echo, fragile])
+    options: dict[str, Any] = {"repairs": 2, "max_subtasks": 2, "replans": 1}
+    flow = planner_executor(*args, **options)
+    certificate = flow.validate().certificate
+    assert certificate is not None
+    assert certificate.supersteps == find("planner_executor").bound(*args, **options)
+    output = flow.compile().invoke({"request": ""})
+    assert (output["outcome"], output["skipped"]) == ("in part", ["b"])
+    assert output["results"] == {"a": {"error": "OSError: it broke"}}
 
 
 def test_models_plan_execute_verify_and_conclude() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -92,7 +92,11 @@ class SubtaskPlan(TypedDict, total=False):
     outcome: Literal["done", "in part", "impossible"]
 
 
-@pattern(12, bound="2 * replans + max_subtasks * (4 if verify else 3) + 3 + (1 if conclude else 0)")
+@pattern(
+    12,
+    bound="2 * replans + (repairs + 1) * (max_subtasks * (4 if verify else 3) + 1) + repairs + 2 "
+    "+ (1 if conclude else 0)",
+)
 def planner_executor(
     planner: Any,
     executors: Sequence[Any] | Mapping[str, Any],
@@ -101,6 +105,7 @@ def planner_executor(
     conclude: Any = None,
     max_subtasks: int = 8,
     replans: int = 2,
+    repairs: int = 0,
     state: Any = SubtaskPlan,
     name: str = "planner_executor",
     version: str = "1",
@@ -121,7 +126,7 @@ def planner_executor(
     ----------
     planner
         ``state -> subtasks``, a list of ``{"id", "kind", "task", "needs", "success"}``, of ``state["request"]`` and,
-        after a plan that was impossible, ``state["problems"]``.
+        after a plan that was impossible or failed in part, ``state["problems"]``.
     executors
         ``state -> result``, by kind, of ``state["task"]``, ``state["success"]`` and ``state["inputs"]``, the results
         that it needs by their ids. A `Worker` says what it is good at, for a planner that is a model.
@@ -134,6 +139,9 @@ def planner_executor(
         Of one plan.
     replans
         Times that an impossible plan goes back to the planner.
+    repairs
+        Times that subtasks which failed go back to it, when all else is done: what it plans then may need what was
+        done by its id, and whatever has a result is not done again.
     state
         `SubtaskPlan` or a schema with its keys.
     options
@@ -142,14 +150,16 @@ def planner_executor(
     Bound
     -----
     `begin`; the planner and `schedule`, which checks the plan, and both again for each of `replans`;
-    where each subtask needs the one before, an executor, `collect` and `schedule` for each (and `verify`);
-    `conclude`, and the end, for the last of them needs no further `schedule`.
+    where each subtask needs the one before, an executor, `collect` and `schedule` for each (and `verify`); `mend`, the
+    planner and all of that again for each of `repairs`; `conclude`, and the end, for the last of them needs no further
+    `schedule`.
 
     Failure
     -------
     A plan that cannot be carried out (a circle, a need or a kind that is not there, an id twice, too
     many, none) goes back with what is wrong; after the last one `outcome` is ``"impossible"``, and nothing was done.
-    What needs a subtask that failed is skipped, all else is done, and `outcome` is ``"in part"``.
+    What needs a subtask that failed is skipped, all else is done, and `outcome` is ``"in part"``. With `repairs` the
+    planner is told before that what failed and why, and plans anew for what is left.
 
     Source
     ------
@@ -171,7 +181,7 @@ def planner_executor(
     {'result': 11}
     """
     whole("planner_executor", 1, max_subtasks=max_subtasks)
-    whole("planner_executor", 0, replans=replans)
+    whole("planner_executor", 0, replans=replans, repairs=repairs)
     flow = Workflow(name, state, version=version)
     cast = Cast("planner_executor", flow, options)
     played: dict[str, Worker] = named("planner_executor", executors, kind=Worker, what="executor")
@@ -189,7 +199,9 @@ def planner_executor(
         flow.add_edge(kind, "collect")
 
     def schedule(state: Any) -> dict[str, list[str]]:
-        return {"problems": problems_of(read(state, "plan"), played, max_subtasks)}
+        return {
+            "problems": problems_of(read(state, "plan"), played, max_subtasks, read(state, "results", {}))
+        }
 
     def route(state: Any) -> Any:
         return "impossible" if read(state, "problems") else [_sent(state, s) for s in _ready(state)]
@@ -223,16 +235,27 @@ def planner_executor(
     back: str | Loop = Loop("planner", max=replans, on_exhausted="respond") if replans else "respond"
     most = {kind: Each(kind, max=max_subtasks) for kind in played}
     flow.add_conditional_edges("schedule", route, {"impossible": back, **most})
-    more: str | Loop = last
+    ways: dict[str, str | Loop] = {"more": last, "done": last}
     if max_subtasks > 1:
-        more = Loop("schedule", max=max_subtasks - 1, on_exhausted=last)
-    return flow.add_conditional_edges(after, _goes_on, {"more": more, "done": last})
+        ways["more"] = Loop("schedule", max=(repairs + 1) * (max_subtasks - 1), on_exhausted=last)
+    if not repairs:
+        return flow.add_conditional_edges(after, _goes_on, ways)
+    cast.own("mend", _mend)
+    flow.add_edge("mend", "planner")
+    ways["failed"] = Loop("mend", max=repairs, on_exhausted=last)
+    return flow.add_conditional_edges(after, _goes_on_or_back, ways)
 
 
-def problems_of(plan: Sequence[Subtask], kinds: Mapping[str, Any], most: int) -> list[str]:
-    """What makes a plan impossible, in sentences; none where it can be carried out."""
+def problems_of(
+    plan: Sequence[Subtask], kinds: Mapping[str, Any], most: int, done: Collection[str] = ()
+) -> list[str]:
+    """What makes a plan impossible, in sentences; none where it can be carried out. What was `done` is there to be
+    needed."""
     wrong: list[str] = []
-    needs = {subtask["id"]: list(subtask.get("needs", [])) for subtask in plan}
+    plan = [subtask for subtask in plan if subtask["id"] not in done]
+    needs = {
+        subtask["id"]: [need for need in subtask.get("needs", []) if need not in done] for subtask in plan
+    }
     if not plan:
         wrong.append("There are no subtasks.")
     if len(plan) > most:
@@ -275,6 +298,28 @@ def _sent(state: Any, subtask: Subtask) -> Send:
 
 def _goes_on(state: Any) -> Literal["more", "done"]:
     return "more" if _ready(state) else "done"
+
+
+def _goes_on_or_back(state: Any) -> Literal["more", "done", "failed"]:
+    return "failed" if (way := _goes_on(state)) == "done" and _failed(state) else way
+
+
+def _failed(state: Any) -> dict[str, str]:
+    """Why each subtask failed that did."""
+    results: Mapping[str, Any] = read(state, "results", {})
+    return {name: result["error"] for name, result in results.items() if "error" in result}
+
+
+def _mend(state: Any) -> dict[str, Any]:
+    """Forget what failed, and tell the planner of it."""
+    failed = _failed(state)
+    kept = {name: result for name, result in read(state, "results").items() if name not in failed}
+    told = [f"`{name}` failed: {why}" for name, why in failed.items()]
+    if kept:
+        told.append(
+            f"Done, and there to be needed, not to be planned again: {', '.join(f'`{n}`' for n in kept)}."
+        )
+    return {"problems": told, "results": Overwrite(kept)}
 
 
 def _did(what: str, subtask: Any, value: Any) -> dict[str, Any]:
