@@ -19,6 +19,7 @@ from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome, Queue
 from dalsegno.checkpoints.postgres import failures
 from dalsegno.checkpoints.postgres.address import Address
 from dalsegno.checkpoints.postgres.connections import Connections
+from dalsegno.checkpoints.postgres.under_way import UnderWay
 from dalsegno.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ class PostgresDatabase:
         self._connections = Connections(self.address, most=connections, timeout=timeout, profile=profile)
         self._here = threading.local()
         self._queue = _Due()
+        self.under_way = UnderWay()
         _databases.add(self)
 
     def __repr__(self) -> str:
@@ -390,6 +392,7 @@ class PostgresDatabase:
         self._here = threading.local()
         self._counting = threading.Lock()
         self._queue = _Due()  # what was in it is the parent's to commit
+        self.under_way = UnderWay()
 
 
 @contextlib.contextmanager

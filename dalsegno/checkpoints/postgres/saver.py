@@ -97,6 +97,8 @@ class PostgresCheckpointer(Checkpointer):
                 session.send(rows.PUT_BLOBS, (thread, namespace, *blobs))
             session.send(rows.PUT_CHECKPOINT, (*place, parent, *row))
 
+        if self.database.session is None:
+            self.database.under_way.wait(thread)
         # All tasks that ran on the parent are done.
         task = {parent: "done"} if parent else None
         self._write(
@@ -126,7 +128,10 @@ class PostgresCheckpointer(Checkpointer):
 
         task = {task_id: outcome} if outcome is not None else None
         probe = (*place, kept[0][0]) if kept else ()
-        self._write(config, thread, statements, task, "what a task wrote is not kept", rows.HAS_WRITE, probe)
+        with self.database.under_way.one(thread):
+            self._write(
+                config, thread, statements, task, "what a task wrote is not kept", rows.HAS_WRITE, probe
+            )
 
     def _write(
         self,
