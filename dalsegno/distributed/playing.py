@@ -1,6 +1,8 @@
 """A run as a Temporal workflow: hand it to a worker, and wait without one where it waits for a human.
 
-Imported by workers only: it brings Temporal's package with it.
+Imported when it is needed: it brings Temporal's package with it. A workflow is replayed from its history at each step,
+and one that waits for a human may have been begun by an earlier version: where the steps change, `workflow.patched` has
+to tell the two apart, and `tests/distributed/histories.json` says whether it does.
 """
 
 from __future__ import annotations
