@@ -116,6 +116,9 @@ def _became_something_else(before: Any, after: Any) -> bool:
 
 
 def _words(annotation: Any) -> str:
+    said = next((extra for extra in getattr(annotation, "__metadata__", ()) if isinstance(extra, str)), None)
+    if said is not None:  # the name that a workflow document has for the type
+        return said
     base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
     return (
         base.__name__ if isinstance(base, type) and not get_args(base) else str(base).replace("typing.", "")

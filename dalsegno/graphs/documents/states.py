@@ -133,11 +133,10 @@ def input_schema(name: str, keys: Mapping[str, InputKey]) -> Any:
     """The input as a pydantic class: what may be missing has a default."""
     fields: dict[str, Any] = {}
     for key, given in keys.items():
-        kind = _TYPES[given.type.removesuffix("?")]
-        fields[key] = (
-            kind | None if given.optional and kind is not Any else kind,
-            None if given.optional else ...,
-        )
+        word = given.type.removesuffix("?")
+        kind = _TYPES[word] | None if given.optional and word != "any" else _TYPES[word]
+        # The word is what messages say is expected.
+        fields[key] = (Annotated[kind, word], None if given.optional else ...)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a key may be called as one of pydantic's own methods
         return create_model(name, __config__=ConfigDict(protected_namespaces=()), **fields)
