@@ -43,8 +43,7 @@ def print_outcome(
         f"{screen.paint(mark, 'bold ' + SIGN_STYLES[mark])} {screen.paint(one_line(result.workflow), 'bold')}"
     ]
     head[0] += f" {failure(result.error)}" if result.error else f" {_SAID.get(result.status, result.status)}"
-    used = f"{result.supersteps} superstep{'' if result.supersteps == 1 else 's'}"
-    head.append(f"proved {proved} · used {used}" if proved is not None else used)
+    head.append(proved_and_used(proved, result.supersteps))
     if "seconds" in result.usage:
         head.append(duration(result.usage["seconds"]))
     screen.line(" · ".join(head))
@@ -60,6 +59,24 @@ def print_outcome(
     if way:
         facts.append(("go on", way))
     screen.facts(facts)
+
+
+def proved_and_used(proved: int | None, used: int) -> str:
+    """What a run used of what was proved, in words.
+
+    One that goes on in a changed graph has used supersteps that were proved for another.
+
+    >>> proved_and_used(7, 3), proved_and_used(2, 4)
+    ('proved 7 · used 3 supersteps', 'used 4 supersteps · proved 2 for the graph it went on in')
+    """
+    words = f"used {used} superstep{'' if used == 1 else 's'}"
+    if proved is None:
+        return words.removeprefix("used ")
+    return (
+        f"proved {proved} · {words}"
+        if used <= proved
+        else f"{words} · proved {proved} for the graph it went on in"
+    )
 
 
 def failure(error: Mapping[str, Any]) -> str:

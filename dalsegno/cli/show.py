@@ -125,7 +125,11 @@ def _print(
     facts.append(
         (
             "supersteps",
-            f"proved {proved} · used {used}" if proved is not None else f"{used}; no bound was proved",
+            f"{used}; no bound was proved"
+            if proved is None
+            else f"proved {proved} · used {used}"
+            if used <= proved
+            else f"used {used} · proved {proved} for the graph it began in",
         )
     )
     spent = spent_in_words(run.usage)

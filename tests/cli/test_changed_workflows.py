@@ -98,6 +98,15 @@ def test_a_rename_has_two_sides(stuck: Path, dalsegno: Any, given: str) -> None:
     assert (got.code, "OLD=NEW" in got.err) == (2, True)
 
 
+def test_what_was_used_before_a_change_is_not_held_against_what_is_proved_after_it(
+    stuck: Path, dalsegno: Any
+) -> None:
+    app(stuck, "review")
+    got = dalsegno("resume", "t1", "--accept-changes", "-q")
+    assert got.code == 0, got.err
+    assert "used 2 supersteps · proved 1 for the graph it went on in" in got.out
+
+
 def test_a_thread_that_nobody_knows(stuck: Path, dalsegno: Any) -> None:
     assert dalsegno("diff", "changing.py:flow", "t9").code == 2
 

@@ -93,7 +93,9 @@ def test_the_states_find_a_join_that_is_refilled_in_part():
 def wide(branches: int) -> WorkflowSpec:
     """So many branches at once, each with a choice of two, and a join of two of them."""
     numbers = range(branches)
-    made = Builder("fork", *(f"b{n}" for n in numbers), *(f"x{n}" for n in numbers), "end").edge(START, "fork")
+    made = Builder("fork", *(f"b{n}" for n in numbers), *(f"x{n}" for n in numbers), "end").edge(
+        START, "fork"
+    )
     for n in numbers:
         made.edge("fork", f"b{n}").choice(f"b{n}", f"x{n}", END).edge(f"x{n}", END)
     return made.join(("x0", "x1"), "end").edge("end", END).spec()
