@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,6 +92,17 @@ def test_events_go_on_with_the_next_process_after_a_kill(serve: Serve) -> None:
     (first.folder / "hold killed").unlink()
     rest = followed(second, run_id, **{"last-event-id": str(last)})
     assert [data["node"] for name, _, data in rest if name == "step"] == ["check", "publish"]
+
+
+def test_a_service_that_stops_lets_its_watchers_go(serve: Serve) -> None:
+    service = serve()
+    run_id = service.start("asking", "let go")["run_id"]
+    with service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
+        seen = events(response)
+        assert next(seen)
+        service.process.send_signal(signal.SIGTERM)
+        assert [name for name, _, _ in seen if name == "end"] == []  # there will be more, from the next process
+    assert service.process.wait() == 0
 
 
 def _watched_and_killed(service: Served, run_id: str) -> int:
