@@ -73,6 +73,8 @@ class CallOfAgent(CallPolicies):
     """What an A2A agent is asked in words, with references in it."""
     output: dict[str, JsonValue] | None = None
     """A JSON Schema that the answer is held to."""
+    calls: Annotated[int, Field(ge=0)] | None = None
+    """Of a function: the calls of models that it makes at most; 0 says that there are none."""
     effect: bool | None = None
     """Whether it changes the world; calls of a saga, and those with a compensation, do."""
     idempotent: bool | None = None

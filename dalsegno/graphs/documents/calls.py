@@ -14,8 +14,9 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import AfterValidator
 from pydantic_core import to_jsonable_python
 
-from dalsegno.errors import AnswerInvalid
+from dalsegno.errors import AnswerInvalid, DefinitionError, DocumentInvalid
 from dalsegno.graphs.definition import CallOfAgent, FallbackValue, Path_, WorkflowDefinition
+from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.references import Value, parse_value
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.scopes import View
@@ -59,6 +60,13 @@ class Settings:
         source = definition.source
         own = Path(source.file).absolute().parent if source is not None else Path.cwd()
         return cls(definition, Path(folder).absolute() if folder is not None else own, within)
+
+    def refused(self, error: DefinitionError, path: Path_) -> DefinitionError:
+        """What a part of the document cannot be made into, with its line."""
+        if isinstance(error, DocumentInvalid):
+            return error
+        source, problem = self.definition.source, Problem(str(error), path)
+        return invalid([problem]) if source is None else source.invalid([problem])
 
     def place(self, path: Path_) -> Written | None:
         """The line in which a part of the document is; None where it was not read from one."""
@@ -151,9 +159,9 @@ class Call(Player):
         )
 
     def declares(self) -> Mapping[str, Any]:
-        """No model is called in this process by an agent elsewhere; of a function nothing is known."""
+        """No model is called in this process by an agent elsewhere; of a function what the document says."""
         writes = {"writes": (self._place.name,)} if self._place.name is not None else {}
-        return {"calls": 0 if self._function is None else None, **writes}
+        return {"calls": 0 if self._function is None else self._call.calls, **writes}
 
     def functions(self) -> tuple[Any, ...]:
         """What it calls in this process."""

@@ -119,12 +119,16 @@ def _of_call(call: CallOfAgent, at: Path_, definition: WorkflowDefinition) -> It
         for name in ("method", "protocol", "prompt"):
             if getattr(call, name) is not None:
                 yield Problem(f"`{name}` is for agents, and this is a function.", (*at, name), key=True)
+    elif call.calls is not None:
+        yield Problem(
+            "What an agent calls elsewhere is its own: `calls` is for functions.", (*at, "calls"), key=True
+        )
     if call.protocol == "a2a":
         if call.method is not None:
             yield Problem("A2A has no methods: say what is asked with `prompt`.", (*at, "method"), key=True)
         if call.prompt is None and call.params is None:
             yield Problem("What is the agent asked? `prompt`, `params`, or both.", at)
-    elif call.prompt is not None and call.protocol == "jsonrpc":
+    elif call.prompt is not None and (call.protocol == "jsonrpc" or way == "agent_url"):
         yield Problem(
             "JSON-RPC is asked with `params`; a prompt is for `protocol: a2a`.", (*at, "prompt"), key=True
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dalsegno.errors import StepFailed
+from dalsegno.errors import DefinitionError, StepFailed
 from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Path_, Step
 from dalsegno.graphs.definitions import written_at
 from dalsegno.graphs.documents.calls import OWN, Place, Settings, played
@@ -71,8 +71,11 @@ class Level:
         places = {step.name: place for place, step in enumerate(steps)}
         for place, step in enumerate(steps):
             with written_at(self.settings.place((*at, place))):
-                self._gate(step, entries[place + 1])
-                self._add(step, (*at, place), entries[place + 1], places)
+                try:
+                    self._gate(step, entries[place + 1])
+                    self._add(step, (*at, place), entries[place + 1], places)
+                except DefinitionError as error:
+                    raise self.settings.refused(error, (*at, place)) from error
 
     def calls(
         self, name: str, names: Sequence[str], calls: Sequence[AgentCall], at: Path_, *, source: str, end: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
     keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
     state = typed("Child", keys)
     flow = Workflow(step.name, state)
-    name = getattr(child, "name", None) or step.name
+    name = re.sub(r"[:|]", "-", getattr(child, "name", None) or step.name)
 
     def collected(state: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         return {"result": {k.removeprefix("out "): v for k, v in found.items()}}

@@ -300,6 +300,8 @@ def test_a_budget_of_a_step_and_of_a_document_is_kept(steps: Flow, folder: Path)
     )
     assert ran(flow, n=1)["output"] == 6
     assert "b" in flow.nodes
+    assert steps(A).validate().certificate.model_calls is None
+    assert steps({"name": "a", "agent_calls": [call("inc", calls=0)]}).validate().certificate.model_calls == 0
     tight = steps(A, A | {"name": "b"}, budget={"supersteps": 3})
     assert [found.code for found in tight.validate().findings] == ["T105"]
     for strategy in ("parallel", "saga", "loop", "map_reduce"):

@@ -101,6 +101,12 @@ steps:
             "steps[0].agent_calls[0].method",
             "is for agents",
         ),
+        ("agent_calls: [{skill: s, calls: 0}]", "steps[0].agent_calls[0].calls", "is for functions"),
+        (
+            "agent_calls: [{agent_url: 'http://x.org/', method: m, prompt: p}]",
+            "steps[0].agent_calls[0].prompt",
+            "a prompt is for",
+        ),
         (
             "agent_calls: [{function: work.py:inck}]",
             "steps[0].agent_calls[0].function",

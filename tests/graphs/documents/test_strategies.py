@@ -164,7 +164,7 @@ def test_a_step_in_a_loop_that_is_skipped_has_no_result_of_the_round_before(step
 def test_another_document_is_a_step_whose_input_is_its_params(steps: Flow, write: Write) -> None:
     write(
         """
-        name: inner
+        name: "inner: a document"
         input: {x: number, y: {type: number, default: 100}}
         steps:
           - {name: s, agent_calls: [{function: "work.py:total", params: ["$input.x", "$input.y"]}]}
