@@ -4,131 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import time
 import weakref
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import psycopg
-from psycopg import RawCursor
 
-from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome, Queue
+from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome
 from dalsegno.checkpoints.postgres import failures
 from dalsegno.checkpoints.postgres.address import Address
 from dalsegno.checkpoints.postgres.connections import Connections
+from dalsegno.checkpoints.postgres.due import Due, DueQueue
+from dalsegno.checkpoints.postgres.session import Connection, Session, piped, roll_back
 from dalsegno.checkpoints.postgres.under_way import UnderWay
 from dalsegno.errors import CheckpointError
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.postgres.upkeep import PostgresUpkeep
 
-    Connection = psycopg.Connection[Any]
-
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _VIEW = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))"
 _TRIES = 6  # of a transaction that the server undoes, or whose connection it ends
 _PAUSE = 0.02  # seconds, doubled each time
-_PARAMETER = re.compile(r"\?(\d*)")
-_HAS_PIPELINE = psycopg.capabilities.has_pipeline()
-
-
-@lru_cache(maxsize=500)
-def numbered(sql: str) -> str:
-    """A statement with ``$1`` where SQLite has ``?`` or ``?1``.
-
-    >>> numbered("SELECT ?, ? WHERE a = ?1")
-    'SELECT $1, $2 WHERE a = $1'
-    """
-    count = 0
-
-    def name(found: re.Match[str]) -> str:
-        nonlocal count
-        if not found[1]:
-            count += 1
-        return f"${found[1] or count}"
-
-    return _PARAMETER.sub(name, sql)
-
-
-class PostgresRows:
-    """What a statement gave; asking waits for the server."""
-
-    __slots__ = ("_cursor", "_session")
-
-    def __init__(self, cursor: RawCursor[Any], session: Session) -> None:
-        self._cursor = cursor
-        self._session = session
-
-    @property
-    def rowcount(self) -> int:
-        self._session.sync()
-        return self._cursor.rowcount
-
-    def fetchone(self) -> Any:
-        return self._cursor.fetchone()
-
-    def fetchall(self) -> list[Any]:
-        return self._cursor.fetchall()
-
-
-class Session:
-    """One transaction under way, in a pipeline: statements are sent as they come, and nobody waits for their results
-    before they are asked for."""
-
-    __slots__ = ("_pipeline", "connection", "depth", "doomed", "is_view")
-
-    def __init__(self, connection: Connection, pipeline: psycopg.Pipeline | None, is_view: bool) -> None:
-        self.connection = connection
-        self.is_view = is_view
-        self.depth = 1
-        self.doomed: BaseException | None = None
-        self._pipeline = pipeline
-
-    def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresRows:
-        """Send a statement that SQLite understands as well."""
-        return PostgresRows(self.send(numbered(sql), parameters), self)
-
-    def send(self, sql: str, parameters: Sequence[Any] = (), *, binary: bool = False) -> RawCursor[Any]:
-        """Send a statement of PostgreSQL's, with ``$1`` where a parameter stands; long bytes come faster `binary`."""
-        cursor = RawCursor(self.connection)
-        cursor.execute(sql, parameters, binary=binary)
-        return cursor
-
-    def sync(self) -> None:
-        """Wait for the results of what was sent."""
-        if self._pipeline is not None:
-            self._pipeline.sync()
-
-
-Due = list[tuple[int, Enlisted]]
-"""Statements that go with a commit, in their order."""
-
-
-class _Due(Queue):
-    """A queue whose statements several connections take from at once."""
-
-    def take(self, names: Collection[str]) -> Due:
-        """What goes with a commit of those names, for this caller alone."""
-        with self._lock:
-            if not self._numbered:
-                return []
-            found = set(self._by_name.get(None, ()))
-            for name in names:
-                found |= self._by_name.get(name, frozenset())
-            taken = [(number, self._numbered[number]) for number in sorted(found)]
-            for number, _ in taken:
-                self._remove(number)
-            return taken
-
-    def put_back(self, taken: Due) -> None:
-        """They were not committed."""
-        with self._lock:
-            for number, one in taken:
-                self._put(number, one)
 
 
 class PostgresDatabase:
@@ -183,7 +83,7 @@ class PostgresDatabase:
         self._counting = threading.Lock()
         self._connections = Connections(self.address, most=connections, timeout=timeout, profile=profile)
         self._here = threading.local()
-        self._queue = _Due()
+        self._queue = DueQueue()
         self.under_way = UnderWay()
         _databases.add(self)
 
@@ -276,7 +176,7 @@ class PostgresDatabase:
         )
         mine: Due = [] if due is None else due
         try:
-            with _piped(connection, is_view=False) as session:
+            with piped(connection, is_view=False) as session:
                 session.send(_BEGIN)
                 self._here.session = session
                 try:
@@ -291,12 +191,12 @@ class PostgresDatabase:
                     self._here.session = None
                 said = session.send("COMMIT")
             if said.statusmessage != "COMMIT":  # of a transaction in which something has failed
-                connection.close()  # see `_roll_back`
+                connection.close()  # see `roll_back`
                 raise CheckpointError(f"`{self.path}`: nothing was committed, for a statement had failed.")
         except BaseException as error:
             if due is None:
                 self._queue.put_back(mine)
-            _roll_back(connection, error)
+            roll_back(connection, error)
             raise
         with self._counting:
             self.commits += 1
@@ -312,7 +212,7 @@ class PostgresDatabase:
             return
         with self.translated(), self._connections.one() as connection:
             try:
-                with _piped(connection, is_view=True) as session:
+                with piped(connection, is_view=True) as session:
                     session.send(_VIEW)
                     self._here.session = session
                     try:
@@ -321,7 +221,7 @@ class PostgresDatabase:
                         self._here.session = None
                     session.send("COMMIT")
             except BaseException as error:
-                _roll_back(connection, error)
+                roll_back(connection, error)
                 raise
 
     def lock(self, thread: str) -> None:
@@ -391,27 +291,8 @@ class PostgresDatabase:
     def _after_fork_in_child(self) -> None:
         self._here = threading.local()
         self._counting = threading.Lock()
-        self._queue = _Due()  # what was in it is the parent's to commit
+        self._queue = DueQueue()  # what was in it is the parent's to commit
         self.under_way = UnderWay()
-
-
-@contextlib.contextmanager
-def _piped(connection: Connection, *, is_view: bool) -> Iterator[Session]:
-    if not _HAS_PIPELINE:  # libpq before 14
-        yield Session(connection, None, is_view)
-        return
-    with connection.pipeline() as pipeline:
-        yield Session(connection, pipeline, is_view)
-
-
-def _roll_back(connection: Connection, error: BaseException) -> None:
-    if isinstance(error, psycopg.Error):
-        # What came behind the failed statement was never prepared, and psycopg takes it for prepared from now on.
-        connection.close()
-        return
-    with contextlib.suppress(psycopg.Error):
-        if not connection.closed:
-            connection.execute("ROLLBACK")
 
 
 _databases: weakref.WeakSet[PostgresDatabase] = weakref.WeakSet()

@@ -21,7 +21,7 @@ from dalsegno.checkpoints.strict import StrictSerializer
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-    from dalsegno.checkpoints.postgres.database import Session
+    from dalsegno.checkpoints.postgres.session import Session
 
 _PLACE = "thread_id, checkpoint_ns, checkpoint_id"
 

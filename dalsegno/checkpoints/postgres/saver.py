@@ -24,7 +24,8 @@ from dalsegno.checkpoints.checkpointer import Checkpointer
 from dalsegno.checkpoints.fencing import in_the_way, taken_over, token_of
 from dalsegno.checkpoints.lease import held_tokens
 from dalsegno.checkpoints.postgres import failures, rows
-from dalsegno.checkpoints.postgres.database import PostgresDatabase, Session
+from dalsegno.checkpoints.postgres.database import PostgresDatabase
+from dalsegno.checkpoints.postgres.session import Session
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
 from dalsegno.errors import CheckpointError

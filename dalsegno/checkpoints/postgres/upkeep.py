@@ -12,7 +12,8 @@ from dalsegno.checkpoints.maintenance import Statistics, ThreadStatistics
 from dalsegno.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints.postgres.database import PostgresDatabase, Session
+    from dalsegno.checkpoints.postgres.database import PostgresDatabase
+from dalsegno.checkpoints.postgres.session import Session
 
 _TABLES = ("checkpoint_writes", "checkpoint_blobs", "checkpoints")
 _DELTA = PRUNE_DELTA_THREADS_SQL.replace("%s", "$1")
