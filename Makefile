@@ -64,7 +64,7 @@ demo: $(STAMP) ## check a workflow, run it, kill it, resume it, draw it
 test: $(STAMP) ## run the tests, two files at a time
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-# All of it takes about two hours on two cores: make torture SCALE=0.1 makes a tenth of each.
+# All of it takes two hours or more on two cores, as its parts let expect: make torture SCALE=0.1 makes a tenth of each.
 SCALE ?= 1
 
 torture: $(STAMP) ## run the tests that take minutes
