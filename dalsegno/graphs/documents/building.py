@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ class _Document:
         """A step as a workflow of its own."""
         needs = Needs.of(references_in(parts_of_step(step, gate=False)))
         if step.strategy == "loop":
+            if step.steps:  # where they are skipped, what the loop was given passes through
+                needs = replace(needs, current=True)
             return loop_step(step, at, needs, self.settings, self.make)
         if step.strategy == "subworkflow":
             return subworkflow_step(step, at, self.settings)

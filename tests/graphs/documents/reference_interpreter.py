@@ -142,7 +142,7 @@ class Run:
             raise RunFailed from failed
 
     def through(self, steps: list[dict[str, Any]], env: Env) -> bool:
-        """Goes through a list of steps; False where it ended by taking back."""
+        """Goes through a list of steps; False where it ended by taking back. In a loop, that fails the loop."""
         names = [step["name"] for step in steps]
         back: dict[str, int] = {}
         place = 0
@@ -161,7 +161,7 @@ class Run:
                 place += 1
             except Failed as failed:
                 word = step.get("on_error", "compensate" if step["strategy"] == "saga" else "fail")
-                if word == "fail":
+                if word == "fail" or (word == "compensate" and steps is not self.steps):
                     raise RunFailed from failed
                 if word == "skip":
                     place += 1
