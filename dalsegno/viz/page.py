@@ -224,6 +224,8 @@ def _box(box: DiagramNode | Cluster, numbers: Mapping[str, str]) -> dict[str, An
 def _node(node: DiagramNode, layout: Layout, numbers: Mapping[str, str]) -> dict[str, Any]:
     mark = node.kind in ("start", "end", "join", "unknown")
     found = _box(node, numbers) | {"kind": node.kind, **({"mark": 1} if mark else {})}
+    if node.members:  # what is in it was never laid out, so that the page cannot unfold it
+        found["details"] += " · drawn folded; a page drawn with --fold none shows what is in it"
     return found if mark else found | {"y": round(layout.boxes[node.id].middle[1], 1)}
 
 

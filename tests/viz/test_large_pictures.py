@@ -14,6 +14,7 @@ from dalsegno.viz.extract import diagram
 from dalsegno.viz.folding import fold, fold_chains, folded
 from dalsegno.viz.laying import lay
 from dalsegno.viz.overlay import NodeRun, RunView
+from dalsegno.viz.page import page
 
 
 def _chain(name: str, count: int) -> WorkflowSpec:
@@ -99,6 +100,12 @@ def test_a_folded_box_shows_what_a_run_did_in_it() -> None:
     laid = lay(picture, RunView("r", "t", "stages", "failed", nodes, pending=("stage 0/step 1",)))
     (box,) = [n for n in laid.nodes if n.id == "stage 0"]
     assert (box.status, box.mark) == ("failed", "resumes here")
+
+
+def test_a_page_says_how_to_see_what_is_in_a_folded_box() -> None:
+    spec = _stages(2, 3)
+    assert page(fold(diagram(spec), ["stage 0"])).count("drawn with --fold none") == 1
+    assert "drawn with --fold none" not in page(diagram(spec))
 
 
 def test_a_chain_that_stopped_in_the_middle_shows_the_worst() -> None:
