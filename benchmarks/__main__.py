@@ -9,6 +9,7 @@ import platform
 
 from benchmarks import (
     checkpoints,
+    distributed,
     documents,
     domains,
     observing,
@@ -44,6 +45,7 @@ def main() -> None:
     print("\n### Checks\n", *validation_speed.rows(), sep="\n")
     print("\n### Workflow documents\n", documents.HEADER, *documents.rows(), sep="\n")
     print("\n### The checkpointer, against LangGraph's SqliteSaver\n", *checkpoints.rows(), sep="\n")
+    print("\n### Many workers\n", distributed.HEADER, *distributed.rows(), sep="\n")
     print("\n### Pictures\n", pictures.HEADER, *pictures.rows(), sep="\n")
     print("\n### A document with agents\n", domains.HEADER, *domains.rows(), sep="\n")
     print("\n### The service\n", service.HEADER, *service.rows(30.0), sep="\n")

@@ -64,8 +64,8 @@ def _many(there: Orchestra, pid: int, count: int = 300) -> Iterator[str]:
     took = time.perf_counter() - began
     yield f"| {count} runs handed over, one after the other | {count / handed:.0f} a second | — | — |"
     yield (
-        f"| {count} runs through one worker, from the first handed over to the last result | {count / took:.0f} a second "
-        "| — | — |"
+        f"| {count} runs through one worker, from the first handed over to the last result | "
+        f"{count / took:.0f} a second | — | — |"
     )
     yield (
         f"| connections to PostgreSQL meanwhile, of a worker and a client with pools of 10 | {most} | ≤ 20 | "
