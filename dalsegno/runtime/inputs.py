@@ -42,7 +42,7 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
         if key not in keys:
             raise InputInvalid(
                 f"The input has the key `{key}`, which the workflow's input does not have"
-                f"{did_you_mean(str(key), keys) or '.'} It has {names}.",
+                f"{did_you_mean(str(key), keys) or '.'} It has {names or 'none'}.",
                 key=str(key),
                 expected=names,
             )
