@@ -62,6 +62,7 @@ def write(state: State):
 
 
 def check(state: State):
+    note("check", state)
     held(state["topic"])
     if state["topic"] == "boom":
         raise ValueError(f"no such topic, and the key is {state.get('key')}")

@@ -25,7 +25,7 @@ def test_after_kill_9_with_ten_runs_going_and_five_waiting_none_is_lost_and_none
     first = serve("--runs", "10", "--db", url)
     (first.folder / "hold kill").touch()
     started = [first.start(topic=f"kill {number}")["run_id"] for number in range(15)]
-    until(lambda: len(counted(first, "write")) == 10, "ten are going")
+    until(lambda: len(counted(first, "check")) == 10, "ten are going, their first node committed")
     assert Counter(first.run(run_id)["status"] for run_id in started) == {"running": 10, "queued": 5}
     first.kill()
     (first.folder / "hold kill").unlink()
@@ -71,7 +71,7 @@ def test_sigterm_lets_supersteps_end_and_the_runs_go_on_at_the_next_start(serve:
     first = serve("--runs", "4")
     (first.folder / "hold drain").touch()
     started = [first.start(topic=f"drain {number}")["run_id"] for number in range(6)]
-    until(lambda: len(counted(first, "write")) == 4, "four are going")
+    until(lambda: len(counted(first, "check")) == 4, "four are going")
     until(lambda: all(first.run(run_id)["supersteps"] == 0 for run_id in started), "none has ended")
     first.process.send_signal(signal.SIGTERM)
     until(lambda: first.client.get("/ready").status_code == 503, "it drains")
@@ -95,7 +95,7 @@ def test_a_superstep_that_does_not_end_in_time_is_given_up_and_done_again(serve:
     first = serve("--grace", "0.3")
     (first.folder / "hold stuck").touch()
     run_id = first.start(topic="stuck here")["run_id"]
-    until(lambda: counted(first, "write"), "it is going")
+    until(lambda: counted(first, "check"), "it is going")
     assert first.stop() == 143
     (first.folder / "hold stuck").unlink()
     assert serve().ended(run_id)["resumes"] == 1
@@ -105,7 +105,7 @@ def test_a_second_signal_ends_it_at_once(serve: Serve) -> None:
     service = serve()
     (service.folder / "hold twice").touch()
     run_id = service.start(topic="twice told")["run_id"]
-    until(lambda: counted(service, "write"), "it is going")
+    until(lambda: counted(service, "check"), "it is going")
     service.process.send_signal(signal.SIGINT)
     until(lambda: service.client.get("/ready").status_code == 503, "it drains")
     assert service.stop(signal.SIGINT) == 130

@@ -101,7 +101,9 @@ def test_a_service_that_stops_lets_its_watchers_go(serve: Serve) -> None:
         seen = events(response)
         assert next(seen)
         service.process.send_signal(signal.SIGTERM)
-        assert [name for name, _, _ in seen if name == "end"] == []  # there will be more, from the next process
+        assert [
+            name for name, _, _ in seen if name == "end"
+        ] == []  # there will be more, from the next process
     assert service.process.wait() == 0
 
 
