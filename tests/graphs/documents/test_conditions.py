@@ -211,7 +211,8 @@ def test_what_can_never_be_decided_is_refused_before_the_run(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["(" * 400 + "true" + ")" * 400, "not " * 200 + "true", "[" * 300 + "]" * 300 + " == 1",
-     "length(" * 100 + "1" + ")" * 100, "(" * 1000, "x" * 1001, "true or " * 10_000 + "true", "not (" * 60 + "true" + ")" * 60],
+     "length(" * 100 + "1" + ")" * 100, "(" * 1000, "x" * 1001, "true or " * 10_000 + "true",
+     "not (" * 60 + "true" + ")" * 60],
 )  # fmt: skip
 def test_a_condition_has_a_size_and_a_depth(text: str) -> None:
     with pytest.raises(DocumentInvalid) as error:
