@@ -167,7 +167,7 @@ def test_a_method_that_is_not_known_says_which_are(service: Served) -> None:
 
 
 def test_a_client_that_asks_too_often_is_told_when_to_come_back(serve: Serve) -> None:
-    service = serve("--rate", "5")
+    service = serve("--rate", "0.5")
     got = [service.client.get("/v1/workflows") for _ in range(30)]
     refused = [each for each in got if each.status_code == 429]
     assert refused
@@ -202,7 +202,7 @@ def test_a_queue_that_is_full_is_told(serve: Serve) -> None:
 
 
 def test_clients_that_do_not_go_on_are_let_go_and_hold_nobody_up(serve: Serve) -> None:
-    service = serve("--patience", "0.5")
+    service = serve("--patience", "2")
     with _connected(service) as silent, _connected(service) as slow, _connected(service) as half:
         slow.sendall(b"GET /health HTTP/1.1\r\nHost: ")
         half.sendall(_head(service, "POST", "/v1/runs", "Content-Length: 1000") + b'{"workflow"')
