@@ -500,7 +500,7 @@ class CrashTestFailed(DalsegnoError, AssertionError):
 
 
 class AgentNotStarted(DalsegnoError):
-    """An agent's process could not be started, ended, or is not well in time; `.output` are the last lines it printed."""
+    """An agent's process could not be started, ended, or is not well in time; `.output` are its last lines."""
 
     agent: str
     reason: str

@@ -16,6 +16,7 @@ import psycopg
 
 from dalsegno.checkpoints import open_database
 
+
 class Postgres:
     """A server of its own, on a socket; its databases are empty, with the tables in them."""
 

@@ -188,7 +188,7 @@ def _told(asked: Asked) -> Any:
     """The SDK's failures, as ours; those of the connection are ours already."""
     from a2a.client.errors import AgentCardResolutionError
     from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP, A2AError
-    from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]  # it has no types
+    from google.protobuf.json_format import ParseError
 
     try:
         yield

@@ -96,7 +96,7 @@ def message_of(question: Question, message_id: str) -> Any:
 
 def answer_of(parts: list[Any]) -> Any:
     """The data of the parts, where there is any; else their text. Files stand as they were sent, among a list."""
-    from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]  # it has no types
+    from google.protobuf.json_format import MessageToDict
 
     data = [_whole(MessageToDict(part.data)) for part in parts if part.HasField("data")]
     texts = [part.text for part in parts if part.HasField("text")]
