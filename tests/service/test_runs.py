@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from typing import Any
 
 import pytest
 
+from dalsegno.runtime.session import LOOK
 from tests.service.conftest import Served, until
 
 
@@ -119,9 +121,11 @@ def test_a_run_that_ends_the_program_does_not_end_the_service_nor_come_back(serv
 def test_a_run_in_progress_is_cancelled_after_its_superstep(service: Served) -> None:
     (service.folder / "hold cancel").touch()
     run_id = service.start(topic="cancel it")["run_id"]
-    service.ended(run_id, "running")
+    until(lambda: "check cancel it" in service.done(), "it is going")
+    begun = time.monotonic()
     got = service.client.post(f"/v1/runs/{run_id}/cancel")
     assert (got.status_code, got.json()) == (202, {"run_id": run_id, "status": "asked"})
+    until(lambda: time.monotonic() > begun + 2 * LOOK, "the run looks again whether it is cancelled")
     (service.folder / "hold cancel").unlink()
     assert service.ended(run_id, "cancelled")["finished_at"]
     assert "publish cancel it" not in service.done()
