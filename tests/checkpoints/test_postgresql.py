@@ -68,7 +68,6 @@ def test_a_hundred_runs_at_once_keep_to_the_connections_of_the_pool(
                 most = max(most, now)
 
     counting = threading.Thread(target=count)
-    counting.start()
     together = threading.Barrier(100, timeout=60)
 
     def meet(state: State) -> State:
@@ -77,6 +76,8 @@ def test_a_hundred_runs_at_once_keep_to_the_connections_of_the_pool(
 
     try:
         with open_checkpointer(postgres_url, connections=4) as saver:
+            assert list(saver.list(None)) == []  # the connection that looks at the tables is closed again
+            counting.start()
             runner = Runner(chain(meet, lambda state: {"n": state["n"] + 1}), db=saver)
             with ThreadPoolExecutor(100) as pool:
                 results = list(pool.map(lambda n: runner.run({"n": n}, thread=f"t{n}"), range(100)))
