@@ -12,10 +12,10 @@ from langgraph.runtime import RunControl
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.breakers import KeptBreakers
-from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
+from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.errors import BudgetExceeded, CheckpointError, KernelError, ThreadBusy
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
