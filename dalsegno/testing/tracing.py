@@ -126,7 +126,8 @@ class Watcher(Protocol):
 
 
 class Tracer:
-    """Traces one child from its start to its end. Everything is done by the thread that made it."""
+    """Traces one child from its start to its end. Everything is done by the thread that made it, in a process that has
+    no other children: all are waited for."""
 
     def __init__(self, pid: int, machine: Machine) -> None:
         self._pid = pid
@@ -259,6 +260,7 @@ def _ptrace(request: int, thread: int, address: int = 0, data: int = 0) -> None:
         raise OSError(number, f"ptrace: {os.strerror(number)}")
 
 
+@functools.cache
 def why_not() -> str | None:
     """Why no process can be watched here, None where it can: tried out, on a child that writes one byte."""
     machine = this_machine()
@@ -266,10 +268,28 @@ def why_not() -> str | None:
         return "only Linux on x86_64 and aarch64 is known how to trace"
     if struct.calcsize("P") != 8:
         return "this Python has 32 bits"
-    try:
-        return _tried(machine)
-    except OSError as error:
-        return f"the system does not let a process trace its child ({error})"
+    return _tried_elsewhere(machine)
+
+
+def _tried_elsewhere(machine: Machine) -> str | None:
+    """In a process of its own: a tracer waits for all children that it has, and this one may have others."""
+    _libc()  # nothing is loaded between fork and exit
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            try:
+                reason = _tried(machine)
+            except OSError as error:
+                reason = f"the system does not let a process trace its child ({error})"
+            os.write(write, (reason or "").encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, encoding="utf-8") as answer:
+        reason = answer.read() or None
+    _, status = os.waitpid(pid, 0)
+    return reason if status == 0 else "a process that tried to trace a child was ended"
 
 
 def _tried(machine: Machine) -> str | None:
