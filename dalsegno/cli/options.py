@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 DEFAULT_DATABASE = Path(".dalsegno") / "runs.db"
 
-Target = Annotated[str, typer.Argument(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml.")]
+Target = Annotated[
+    str, typer.Argument(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml.")
+]
 Db = Annotated[
     str | None,
     typer.Option(
-        "--db", metavar="PATH", help="The database, or postgresql://…; else DALSEGNO_DB, else .dalsegno/runs.db."
+        "--db",
+        metavar="PATH",
+        help="The database, or postgresql://…; else DALSEGNO_DB, else .dalsegno/runs.db.",
     ),
 ]
 Json = Annotated[
