@@ -48,6 +48,7 @@ class Beside:
     def __init__(self, ends: str, db: Any) -> None:
         self.ends = ends
         self.fails = True
+        self.loop: asyncio.AbstractEventLoop | None = None
         self.began, self.ended, self.resumed = threading.Event(), threading.Event(), threading.Event()
         self.runner = Runner(self.flow(), db=db, on_event=self.hear)
         self.told: list[str] = []
@@ -70,14 +71,16 @@ class Beside:
         if not self.fails:
             self.resumed.set()
             return {"log": ["fast"]}
-        self.fails = False
+        self.fails, self.loop = False, asyncio.get_running_loop()
         await asyncio.to_thread(self.began.wait, WAIT)
         if self.ends == "before":
             await asyncio.to_thread(self.ended.wait, WAIT)
         raise ConnectionError("the line was cut")
 
     def is_given_up(self) -> bool:
-        """Whether LangGraph has written that it waits for the function no longer."""
+        """Whether LangGraph has written that it waits for the function no longer, or the loop ended before it could."""
+        if self.loop is not None and not tasks_of(self.loop):
+            return True
         found = self.runner.checkpointer.get_tuple({"configurable": {"thread_id": "t", "checkpoint_ns": ""}})
         return (
             found is not None
@@ -89,6 +92,12 @@ class Beside:
         flow.add_node("both", lambda state: {"log": ["both"]})
         flow.add_edge(START, "slow").add_edge(START, "fast").add_edge(["slow", "fast"], "both")
         return flow.add_edge("both", END)
+
+
+def tasks_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
+    """What goes on in an event loop, but for its own wait for threads when it ends."""
+    names = {task: getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks(loop)}
+    return [task for task, name in names.items() if not name.endswith("shutdown_default_executor")]
 
 
 def until(holds: Callable[[], bool]) -> None:
