@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ Company = dict[Any, Any]
 """What the jobs of one transaction tell each other."""
 
 
-class Job:
+class Job(ABC):
     """Something to be written. `place` is whose it is, `task` whose journal rows go with it: a task's, or those of
     all tasks of the checkpoint with that id; `outcome` what it says of that task."""
 
@@ -40,15 +41,17 @@ class Job:
         self.done = False
         self.error: BaseException | None = None
 
+    @abstractmethod
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
         """Execute the statements; again where the transaction failed because of another job."""
-        raise NotImplementedError
 
     def committed(self) -> None:
         """It is on disk."""
+        return
 
     def failed(self) -> None:
         """The transaction was rolled back."""
+        return
 
 
 class GroupCommit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -22,9 +23,9 @@ class Part(BaseModel):
 class Policy(Part):
     """A mapping that means a policy, and is refused where that class refuses it."""
 
+    @abstractmethod
     def policy(self) -> Any:
         """The policy itself."""
-        raise NotImplementedError
 
     @model_validator(mode="after")
     def _means_something(self) -> Self:
