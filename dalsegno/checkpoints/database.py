@@ -8,15 +8,16 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
-from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome, Queue, worse
+from dalsegno.checkpoints.enlisting import Enlisting, Outcome, Queue, outcomes_of, worse
 from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
+from dalsegno.checkpoints.log_room import AUTOCHECKPOINT, LogRoom
 from dalsegno.checkpoints.opening import file_of
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
 
@@ -25,22 +26,10 @@ if TYPE_CHECKING:
 
 Profile = Literal["durable", "fast"]
 
-_DONE: Outcome = "done"
-
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
-_AUTOCHECKPOINT = 800
-"""Pages in the log before they are copied into the database, and it is written over again."""
 
-_FRAME = 4096 + 24
-_FIRST, _LOG = 200 * _FRAME, _AUTOCHECKPOINT * _FRAME + 32
-_SETTLED, _FIRST_LOOK = 8, 2
-"""Commits between two looks at whether the log is longer than it was made, and before the first one, since a process
-may make no more. Then it is made twice as long, up to what it will be: a commit that makes a file longer takes half
-as long again, since the file system has to write the new length too."""
-
-
-class Database:
+class Database(Enlisting):
     """One SQLite file, shared by everybody in this process who reads or writes it.
 
     Nothing is opened before the first use. One connection, guarded by a lock: use it from any thread.
@@ -76,6 +65,7 @@ class Database:
         timeout: float = 30.0,
         linger: float = 0.0,
     ) -> None:
+        super().__init__(Queue())
         if profile not in _SYNCHRONOUS:
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
         self.path = file_of(path)
@@ -87,14 +77,12 @@ class Database:
         self.on_commit: list[Callable[[int], None]] = []
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
-        self._commits_here = 0
-        self._log_length = 0
+        self._room: LogRoom | None = None
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_identity: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
-        self._queue = Queue()
         self._group = GroupCommit(self._lock, self._write_all, linger)
         self._data_version: int | None = None
         self._warned = False
@@ -113,8 +101,7 @@ class Database:
         `task` says whose writes these are, and what they say of it: what was enlisted for those tasks, or for all
         tasks of a checkpoint, goes with them. Used inside another one it joins it.
         """
-        named = (task,) if isinstance(task, str) else task or ()
-        outcomes = named if isinstance(named, Mapping) else dict.fromkeys(named, _DONE)
+        outcomes = outcomes_of(task)
         with self._lock:
             if self._group and not self._depth:
                 self._group.drain()
@@ -134,8 +121,8 @@ class Database:
                 self._depth, self._doomed = 1, None
                 if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
                     self._warn_of_other_writers(connection)
-                if self._commits_here % _SETTLED == _FIRST_LOOK and self._log_length < _LOG:
-                    self._lengthen_log()
+                if self._room is not None:
+                    self._room.look()
                 try:
                     yield connection
                     if self._doomed is not None:
@@ -154,7 +141,6 @@ class Database:
             if due:
                 self._queue.remove([number for number, _ in due])
             self.commits += 1
-            self._commits_here += 1
             for listener in self.on_commit:
                 listener(self.commits)
 
@@ -196,34 +182,6 @@ class Database:
         with self.transaction(task=outcomes) as connection:
             for job in jobs:
                 job.write(connection, company)
-
-    def enlist(
-        self,
-        sql: str,
-        parameters: Sequence[Any] = (),
-        *,
-        tasks: Collection[str] = (),
-        instead: Instead | None = None,
-        owner: Hashable = None,
-        slot: Hashable = None,
-    ) -> None:
-        """Have a statement executed with the next commit, or with the first that is one of those tasks'.
-
-        A task is named by its id, and all tasks of a superstep by the id of the checkpoint they run on: the task's
-        own comes first. `instead` is for what is true of a task that is done: of one that is not it gives the
-        parameters to execute the statement with. `owner` is who may give it up, and `slot` names what can be true
-        once only. It is kept if its commit fails.
-        """
-        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot))
-
-    def give_up(self, owner: Hashable) -> None:
-        """Have what an owner enlisted for tasks executed with the next commit, as of tasks that are not done: they
-        will write nothing more."""
-        self._queue.give_up(owner)
-
-    def forget(self, owner: Hashable) -> None:
-        """Forget what an owner enlisted: it is not the owner's to say any more."""
-        self._queue.forget(owner)
 
     @property
     def url(self) -> str:
@@ -270,10 +228,7 @@ class Database:
         try:
             yield
         except UnicodeEncodeError as error:
-            raise CheckpointError(
-                f"A name cannot be stored: {error.object!r} is no valid Unicode text (a lone surrogate).",
-                path=self.path,
-            ) from error
+            raise failures.no_text(error, self.path) from error
         except sqlite3.Error as error:
             meant = failures.meaning(error, self.path)
             if meant is None:
@@ -293,22 +248,11 @@ class Database:
             )
         if self._connection is None:
             self._connection = self._open()
-            self._commits_here, self._log_length, self._data_version = 0, 0, None
+            is_durable_file = self.profile == "durable" and self.path != ":memory:"
+            self._room = LogRoom(self._file + "-wal") if is_durable_file else None
+            self._data_version = None
             self._opened_identity = self._identity()
         return self._connection
-
-    def _lengthen_log(self) -> None:
-        # Nobody else writes to it now, and behind the last frame SQLite takes anything for an end.
-        if self.profile != "durable" or self.path == ":memory:":
-            return
-        with contextlib.suppress(OSError), open(self._file + "-wal", "r+b") as log:
-            length = log.seek(0, os.SEEK_END)
-            if length <= self._log_length:
-                return
-            self._log_length = max(length, min(max(2 * length, _FIRST), _LOG))
-            log.write(bytes(self._log_length - length))
-            log.flush()
-            os.fsync(log.fileno())
 
     def _warn_of_other_writers(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA data_version").fetchone()
@@ -345,7 +289,7 @@ class Database:
             # A crafted file may carry views and triggers: they may call no function with side effects.
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA foreign_keys = OFF")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT}")
             connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self.profile]}")
             if sys.platform == "darwin" and self.profile == "durable":
                 # fsync on macOS does not reach the disk's platter, https://www.sqlite.org/pragma.html#pragma_fullfsync

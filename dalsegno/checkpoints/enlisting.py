@@ -44,6 +44,10 @@ class Enlisted:
         return self.parameters if outcome == "done" else self.instead(outcome)
 
 
+Due = list[tuple[int, Enlisted]]
+"""Statements that go with a commit, in their order."""
+
+
 @dataclass(slots=True)
 class Queue:
     """What waits, in the order in which it was enlisted. Used from any thread."""
@@ -69,15 +73,10 @@ class Queue:
             if slot is not None:
                 self._by_slot[slot] = self._next
 
-    def due(self, names: Iterable[str]) -> list[tuple[int, Enlisted]]:
+    def due(self, names: Iterable[str]) -> Due:
         """What goes with a commit of those names, and what goes with any."""
         with self._lock:
-            if not self._numbered:
-                return []
-            found = set(self._by_name.get(None, ()))
-            for name in names:
-                found |= self._by_name.get(name, frozenset())
-            return [(number, self._numbered[number]) for number in sorted(found)]
+            return self._due(names)
 
     @property
     def is_due(self) -> bool:
@@ -104,6 +103,14 @@ class Queue:
                 if one.owner == owner:
                     self._remove(number)
 
+    def _due(self, names: Iterable[str]) -> Due:
+        if not self._numbered:
+            return []
+        found = set(self._by_name.get(None, ()))
+        for name in names:
+            found |= self._by_name.get(name, frozenset())
+        return [(number, self._numbered[number]) for number in sorted(found)]
+
     def _give_up(self, number: int, tasks: tuple[str, ...]) -> None:
         one = self._numbered[number]
         parameters = one.parameters if one.instead is None else one.instead("given up")
@@ -129,3 +136,46 @@ class Queue:
         slot = (one.owner, one.slot)
         if one.slot is not None and self._by_slot.get(slot) == number:
             del self._by_slot[slot]
+
+
+class Enlisting:
+    """What every database has of statements that wait in its queue."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def enlist(
+        self,
+        sql: str,
+        parameters: Sequence[Any] = (),
+        *,
+        tasks: Collection[str] = (),
+        instead: Instead | None = None,
+        owner: Hashable = None,
+        slot: Hashable = None,
+    ) -> None:
+        """Have a statement executed with the next commit, or with the first that is one of those tasks'.
+
+        A task is named by its id, and all tasks of a superstep by the id of the checkpoint they run on: the task's
+        own comes first. `instead` is for what is true of a task that is done: of one that is not it gives the
+        parameters to execute the statement with. `owner` is who may give it up, and `slot` names what can be true
+        once only. It is kept if its commit fails.
+        """
+        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot))
+
+    def give_up(self, owner: Hashable) -> None:
+        """Have what an owner enlisted for tasks executed with the next commit, as of tasks that are not done: they
+        will write nothing more."""
+        self._queue.give_up(owner)
+
+    def forget(self, owner: Hashable) -> None:
+        """Forget what an owner enlisted: it is not the owner's to say any more."""
+        self._queue.forget(owner)
+
+
+def outcomes_of(task: str | Collection[str] | Mapping[str, Outcome] | None) -> Mapping[str, Outcome]:
+    """What a transaction's writes say of tasks: those that are only named are done."""
+    if isinstance(task, Mapping):
+        return task
+    named: Collection[str] = (task,) if isinstance(task, str) else task or ()
+    return dict.fromkeys(named, "done")

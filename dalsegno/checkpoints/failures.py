@@ -43,6 +43,13 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
     return None
 
 
+def no_text(error: UnicodeEncodeError, path: str) -> CheckpointError:
+    """The error for a name that is no text."""
+    return CheckpointError(
+        f"A name cannot be stored: {error.object!r} is no valid Unicode text (a lone surrogate).", path=path
+    )
+
+
 DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError)
 """What our own code makes of rows that are not as it has written them."""
 

@@ -7,16 +7,17 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
 
-from dalsegno.checkpoints.enlisting import Enlisted, Instead, Outcome
+from dalsegno.checkpoints.enlisting import Due, Enlisting, Outcome, outcomes_of
+from dalsegno.checkpoints.failures import no_text
 from dalsegno.checkpoints.postgres import failures
 from dalsegno.checkpoints.postgres.address import Address
 from dalsegno.checkpoints.postgres.connections import Connections
-from dalsegno.checkpoints.postgres.due import Due, DueQueue
+from dalsegno.checkpoints.postgres.due import DueQueue
 from dalsegno.checkpoints.postgres.session import Connection, Session, piped, roll_back
 from dalsegno.checkpoints.postgres.under_way import UnderWay
 from dalsegno.errors import CheckpointError
@@ -31,7 +32,7 @@ _TRIES = 6  # of a transaction that the server undoes, or whose connection it en
 _PAUSE = 0.02  # seconds, doubled each time
 
 
-class PostgresDatabase:
+class PostgresDatabase(Enlisting):
     """Checkpoints, ledger, effects and leases in one schema of a PostgreSQL database.
 
     Used from any thread: each transaction has a connection of the pool for as long as it lasts. Nothing is opened
@@ -59,6 +60,7 @@ class PostgresDatabase:
     """
 
     is_shared = True
+    _queue: DueQueue
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class PostgresDatabase:
         timeout: float = 30.0,
         connections: int = 10,
     ) -> None:
+        super().__init__(DueQueue())
         if profile not in ("durable", "fast"):
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
         if connections < 1:
@@ -83,7 +86,6 @@ class PostgresDatabase:
         self._counting = threading.Lock()
         self._connections = Connections(self.address, most=connections, timeout=timeout, profile=profile)
         self._here = threading.local()
-        self._queue = DueQueue()
         self.under_way = UnderWay()
         _databases.add(self)
 
@@ -170,10 +172,7 @@ class PostgresDatabase:
         due: Due | None = None,
     ) -> Iterator[Session]:
         """A transaction; `due` gets what was enlisted for it, and is the caller's to put back where it fails."""
-        named = (task,) if isinstance(task, str) else task or ()
-        outcomes: Mapping[str, Outcome] = (
-            named if isinstance(named, Mapping) else dict.fromkeys(named, "done")
-        )
+        outcomes = outcomes_of(task)
         mine: Due = [] if due is None else due
         try:
             with piped(connection, is_view=False) as session:
@@ -232,27 +231,6 @@ class PostgresDatabase:
 
     # --- what waits ---
 
-    def enlist(
-        self,
-        sql: str,
-        parameters: Sequence[Any] = (),
-        *,
-        tasks: Collection[str] = (),
-        instead: Instead | None = None,
-        owner: Hashable = None,
-        slot: Hashable = None,
-    ) -> None:
-        """Have a statement executed with the next commit, or with the first that is one of those tasks'."""
-        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot))
-
-    def give_up(self, owner: Hashable) -> None:
-        """Have what an owner enlisted for tasks executed with the next commit, as of tasks that are not done."""
-        self._queue.give_up(owner)
-
-    def forget(self, owner: Hashable) -> None:
-        """Forget what an owner enlisted."""
-        self._queue.forget(owner)
-
     def flush(self) -> None:
         """Commit what is enlisted for no task in particular, if anything is."""
         if self._queue.is_due:
@@ -279,10 +257,7 @@ class PostgresDatabase:
         try:
             yield
         except UnicodeEncodeError as error:
-            raise CheckpointError(
-                f"A name cannot be stored: {error.object!r} is no valid Unicode text (a lone surrogate).",
-                path=self.path,
-            ) from error
+            raise no_text(error, self.path) from error
         except psycopg.Error as error:
             if error.sqlstate == failures.FENCED:
                 raise

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dalsegno.checkpoints.enlisting import Enlisted, Queue
-
-Due = list[tuple[int, Enlisted]]
-"""Statements that go with a commit, in their order."""
+from dalsegno.checkpoints.enlisting import Due, Queue
 
 
 class DueQueue(Queue):
@@ -16,12 +13,7 @@ class DueQueue(Queue):
     def take(self, names: Collection[str]) -> Due:
         """What goes with a commit of those names, for this caller alone."""
         with self._lock:
-            if not self._numbered:
-                return []
-            found = set(self._by_name.get(None, ()))
-            for name in names:
-                found |= self._by_name.get(name, frozenset())
-            taken = [(number, self._numbered[number]) for number in sorted(found)]
+            taken = self._due(names)
             for number, _ in taken:
                 self._remove(number)
             return taken
