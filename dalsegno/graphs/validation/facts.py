@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation.arcs import Arc, by_source, forks, takeable
+from dalsegno.graphs.validation.cycles import holds_cycle
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation.arrivals import Starving
@@ -214,7 +215,7 @@ class Facts:
     @cached_property
     def components(self) -> tuple[frozenset[str], ...]:
         """The strongly connected components of `graph` that hold a cycle."""
-        return tuple(members for members in self.backwards if _holds_cycle(self.graph, members))
+        return tuple(members for members in self.backwards if holds_cycle(self.graph, members))
 
     @cached_property
     def component_of(self) -> Mapping[str, int]:
@@ -231,7 +232,7 @@ class Facts:
         import networkx as nx
 
         found = (frozenset(members) for members in nx.strongly_connected_components(self.free))
-        return tuple(members for members in found if _holds_cycle(self.free, members))
+        return tuple(members for members in found if holds_cycle(self.free, members))
 
     @cached_property
     def topological(self) -> tuple[str, ...]:
@@ -379,26 +380,3 @@ class Facts:
         while path[-1] != START:
             path.append(self.parents[path[-1]])
         return tuple(reversed(path))
-
-    def cycle_through(self, start: str, members: frozenset[str], graph: Any) -> tuple[str, ...]:
-        """The shortest cycle of `graph` from `start` back to it, within `members`."""
-        before: dict[str, str] = {}
-        level = [start]
-        while level:
-            following = []
-            for name in level:
-                for target in graph.successors(name):
-                    if target == start:
-                        path = [start, name]
-                        while path[-1] != start:
-                            path.append(before[path[-1]])
-                        return tuple(reversed(path))
-                    if target in members and target not in before:
-                        before[target] = name
-                        following.append(target)
-            level = following
-        raise AssertionError(f"{start} is on no cycle")  # a component without a cycle never comes here
-
-
-def _holds_cycle(graph: Any, members: frozenset[str]) -> bool:
-    return len(members) > 1 or graph.has_edge(*(tuple(members) * 2))

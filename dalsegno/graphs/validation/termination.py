@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.validation.cycles import cycle_through
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import (
     bound_rule,
@@ -45,7 +46,7 @@ def endless_cycle(facts: Facts) -> Iterator[Finding]:
     """
     for members in facts.endless:
         start = min(members, key=facts.rank.__getitem__)
-        cycle = facts.cycle_through(start, members, facts.free)
+        cycle = cycle_through(facts.free, start, members)
         back = cycle[-2]
         where = next((a.edge.where for a in facts.out[back] if a.target == start), None)
         where = where or facts.nodes[start].where
