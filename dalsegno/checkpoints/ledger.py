@@ -4,38 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.claims import Claim, record
-from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
-from dalsegno.checkpoints.journal import Journal
-from dalsegno.checkpoints.lease import Heartbeat, Holder, Lease, drop, hold, is_held, this_process
+from dalsegno.checkpoints.lease import Heartbeat, Lease, drop, hold, is_held, this_process
 from dalsegno.checkpoints.records import STATUSES, RunRecord, Status
-from dalsegno.errors import CheckpointError, ThreadBusy, UnknownRun, did_you_mean
+from dalsegno.checkpoints.runs import JSON_FIELDS, Runs
+from dalsegno.errors import CheckpointError, ThreadBusy, UnknownRun
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
-_JSON = ("error", "usage", "certificate", "shape", "code", "process")
-_RUN = (
-    "run_id, thread_id, workflow, version, fingerprint, target, status, created_at, started_at, updated_at, "
-    "finished_at, input_type, input, interrupts_type, interrupts, error, supersteps, usage, resumes, "
-    "certificate, shape, code, process"
-)
-_LEADING = (
-    "run_id", "thread", "workflow", "version", "fingerprint", "target", "status", "created_at",
-    "started_at", "updated_at", "finished_at",
-)  # fmt: skip
 _FINISHING = frozenset({"error", "interrupts", "supersteps", "usage", "certificate", "shape", "code"})
 _WAS = ("status", "resumes", "started_at", "finished_at", "supersteps")
 """What `abandon_resume` gives back to a run, beside its error and its interrupts."""
 
 
-class Ledger(Journal):
+class Ledger(Runs):
     """The runs of one database. Its SQL is what SQLite and PostgreSQL both understand.
 
     Parameters
@@ -185,7 +174,7 @@ class Ledger(Journal):
                 )
             else:
                 columns[name] = (
-                    values.dump_json(value, thread=lease.thread, key=name) if name in _JSON else value
+                    values.dump_json(value, thread=lease.thread, key=name) if name in JSON_FIELDS else value
                 )
         # Errors and interrupts are those of the last start.
         for name in ("error", "interrupts_type", "interrupts"):
@@ -258,120 +247,6 @@ class Ledger(Journal):
         self._leases.pop(lease.token, None)
         if not self._leases:
             self._heartbeat.stop()
-
-    def holder(self, thread: str) -> Holder | None:
-        """Who holds a thread, None if nobody living does."""
-        with self.database.read() as connection:
-            holder = holder_of(connection, thread)
-        return holder if holder is not None and holder.alive(self._clock()) else None
-
-    # --- reading runs ---
-
-    def get(self, run_id: str, *, plain: bool = False) -> RunRecord:
-        """One run by its id or by the beginning of its id.
-
-        With `plain` a value of a type that may not be built is given as its plain data, for showing.
-
-        Raises
-        ------
-        UnknownRun
-            No run, or several, have that beginning.
-        TypeNotAllowed
-            The input holds a type that is not allowed.
-        """
-        with self.database.read() as connection:
-            rows = self._select(
-                connection,
-                "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id = ?1 DESC, run_id LIMIT 6",
-                (run_id,),
-            )
-        if rows and (len(rows) == 1 or rows[0][0] == run_id) and run_id:
-            return self._record(rows[0], plain)
-        if rows:
-            several = ", ".join(row[0] for row in rows[:5]) + (", …" if len(rows) > 5 else "")
-            raise UnknownRun(
-                f"Several runs begin with `{run_id}`: {several}. Give more of the id.", run_id=run_id
-            )
-        with self.database.read() as connection:
-            recent = connection.execute("SELECT run_id FROM runs ORDER BY id DESC LIMIT 1000").fetchall()
-        hint = did_you_mean(run_id, (known for (known,) in recent))
-        hint = hint or ". `dalsegno runs` lists those there are."
-        raise UnknownRun(f"There is no run `{run_id}` in `{self.database.path}`{hint}", run_id=run_id)
-
-    def latest(self, thread: str, *, plain: bool = False) -> RunRecord | None:
-        """The last run of a thread."""
-        with self.database.read() as connection:
-            rows = self._select(connection, "thread_id = ? ORDER BY id DESC LIMIT 1", (thread,))
-        return self._record(rows[0], plain) if rows else None
-
-    def runs(
-        self,
-        *,
-        status: Status | None = None,
-        workflow: str | None = None,
-        thread: str | None = None,
-        limit: int | None = None,
-        before: str | None = None,
-    ) -> list[RunRecord]:
-        """Runs, newest first; a value of a type that may not be built is given as its plain data.
-
-        With `before`, those that were recorded before the run of that id.
-        """
-        conditions: list[str] = ["1 = 1"]
-        parameters: list[Any] = []
-        for column, value in (("workflow", workflow), ("thread_id", thread)):
-            if value is not None:
-                conditions.append(f"{column} = ?")
-                parameters.append(value)
-        if before is not None:
-            conditions.append("id < (SELECT id FROM runs WHERE run_id = ?)")
-            parameters.append(before)
-        if status is not None:
-            # Whether a run recorded as running has stopped is known when its holder is looked at.
-            conditions.append("status IN (?, 'running')" if status == "stopped" else "status = ?")
-            parameters.append(status)
-        found: list[RunRecord] = []
-        where = " AND ".join(conditions) + " ORDER BY id DESC"
-        if limit is not None and status not in ("running", "stopped"):
-            where += " LIMIT ?"
-            parameters.append(max(limit, 0))
-        with self.database.read() as connection:
-            rows = self._select(connection, where, parameters)
-        for row in rows:
-            if limit is not None and len(found) >= limit:
-                break
-            record = self._record(row, plain=True)
-            if status is None or record.status == status:
-                found.append(record)
-        return found
-
-    def _select(self, connection: Statements, where: str, parameters: Sequence[Any]) -> list[Any]:
-        rows = connection.execute(f"SELECT {_RUN} FROM runs WHERE {where}", parameters).fetchall()
-        now = self._clock()
-        checked = []
-        for row in rows:
-            if row[6] == "running":
-                holder = holder_of(connection, row[1])
-                if holder is None or holder.run_id != row[0] or not holder.alive(now):
-                    row = (*row[:6], "stopped", *row[7:])
-            checked.append(row)
-        return checked
-
-    def _record(self, row: Sequence[Any], plain: bool) -> RunRecord:
-        thread = row[1]
-        texts = zip(_JSON, (row[15], row[17], *row[19:23]), strict=True)
-        fields: dict[str, Any] = {}
-        for name, text in texts:
-            with damage_named(thread, name):
-                fields[name] = values.load_json(text)
-        fields["usage"] = fields["usage"] or {}
-        fields["input"] = self._load(row[11], row[12], thread, "input", plain)
-        fields["interrupts"] = (
-            self._load(row[13], row[14], thread, "interrupts", plain) if row[13] is not None else []
-        )
-        return RunRecord(
-            **dict(zip(_LEADING, row, strict=False)), supersteps=row[16], resumes=row[18], **fields
-        )
 
     # --- deleting ---
 
