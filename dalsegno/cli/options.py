@@ -20,6 +20,14 @@ DEFAULT_DATABASE = Path(".dalsegno") / "runs.db"
 Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml.")
 ]
+Input = Annotated[
+    str,
+    typer.Option("--input", "-i", metavar="JSON", help="State keys and values; @file reads a file, - stdin."),
+]
+Thread = Annotated[str | None, typer.Option(metavar="T", help="The thread's name; made up when left out.")]
+Abandon = Annotated[
+    bool, typer.Option("--abandon", help="Give up pending work of an earlier run on the thread.")
+]
 Db = Annotated[
     str | None,
     typer.Option(

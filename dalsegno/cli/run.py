@@ -18,15 +18,8 @@ if TYPE_CHECKING:
 @reporting
 def command(
     target: options.Target,
-    input: Annotated[
-        str,
-        typer.Option(
-            "--input", "-i", metavar="JSON", help="State keys and values; @file reads a file, - stdin."
-        ),
-    ] = "{}",
-    thread: Annotated[
-        str | None, typer.Option(metavar="T", help="The thread's name; made up when left out.")
-    ] = None,
+    input: options.Input = "{}",
+    thread: options.Thread = None,
     db: options.Db = None,
     context: options.Context = None,
     model: Annotated[
@@ -36,9 +29,7 @@ def command(
         ),
     ] = None,
     budgeted: BudgetOption = None,
-    abandon: Annotated[
-        bool, typer.Option("--abandon", help="Give up pending work of an earlier run on the thread.")
-    ] = False,
+    abandon: options.Abandon = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,

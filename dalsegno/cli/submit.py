@@ -16,15 +16,8 @@ from dalsegno.cli.worker import Engine, Queue, SharedDb, shared_database
 @reporting
 def command(
     target: options.Target,
-    input: Annotated[
-        str,
-        typer.Option(
-            "--input", "-i", metavar="JSON", help="State keys and values; @file reads a file, - stdin."
-        ),
-    ] = "{}",
-    thread: Annotated[
-        str | None, typer.Option(metavar="T", help="The thread's name; made up when left out.")
-    ] = None,
+    input: options.Input = "{}",
+    thread: options.Thread = None,
     db: SharedDb = None,
     engine: Engine = None,
     queue: Queue = "default",
@@ -42,9 +35,7 @@ def command(
         typer.Option(metavar="JSON", help="The runtime context of the nodes, kept for all turns of the run."),
     ] = None,
     budgeted: BudgetOption = None,
-    abandon: Annotated[
-        bool, typer.Option("--abandon", help="Give up pending work of an earlier run on the thread.")
-    ] = False,
+    abandon: options.Abandon = False,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended, or waits for a human.")] = False,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
