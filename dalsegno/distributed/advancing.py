@@ -14,7 +14,6 @@ from dalsegno.distributed.orders import ENDED, Letter, Outcome, Turn, letter_of
 from dalsegno.errors import (
     CheckpointError,
     DalsegnoError,
-    InputInvalid,
     NothingToResume,
     ThreadBusy,
     UnknownRun,
@@ -67,12 +66,6 @@ def advance(runner: Runner, turn: Turn, attempt: int) -> Outcome:
     except (NothingToResume, UnknownThread):
         run = _run_of(runner, turn)
         return Outcome("deleted") if run is None else outcome_of(run)
-    except InputInvalid as error:
-        if run.status != "interrupted":
-            return _refused(runner, turn, attempt, error)
-        return outcome_of(
-            ledger.get(order.run_id, plain=True)
-        )  # the answer does not fit; the question still waits
     except (CheckpointError, ThreadBusy):
         raise
     except DalsegnoError as error:

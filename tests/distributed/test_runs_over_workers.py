@@ -209,6 +209,20 @@ def test_a_worker_with_newer_code_follows_the_rules_of_resume(fleet: Fleet) -> N
         assert runs[1].result(60).output["verdict"] == "yes"
 
 
+def test_a_resume_that_the_worker_cannot_follow_is_told_and_can_be_said_again(fleet: Fleet) -> None:
+    with working(fleet, fleet.plays.asks, "mistyped"):
+        handle = fleet.submit("asks", {"trail": []}, "mistyped", queue="mistyped")
+        assert handle.result(60).status == "interrupted"
+        handle.resume("yes", rename={"nobody": "ask"})
+        refused = handle.result(60)
+        assert (refused.status, refused.error["type"]) == ("failed", "InputInvalid")  # type: ignore[index]
+        assert "knows no node `nobody`" in refused.error["message"]  # type: ignore[index]
+        handle.resume()
+        assert handle.result(60).status == "interrupted"  # nothing was answered
+        handle.resume("yes")
+        assert handle.result(60).output["verdict"] == "yes"
+
+
 def test_a_budget_and_a_context_reach_the_worker(fleet: Fleet, ten: Worker) -> None:
     handle = fleet.submit("ten", {"trail": []}, "poor", budget=Budget(supersteps=4))
     result = handle.result(60)
