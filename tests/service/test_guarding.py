@@ -76,11 +76,13 @@ def test_answers_keep_browsers_careful(service: Served) -> None:
     assert "server" not in headers
 
 
+MANY = b"".join(b'"n%d":0,' % number for number in range(80_000))
 BODIES = {
     "no JSON": (b"{bad", 400, "body"),
     "not a number": (b'{"workflow": "article", "input": {"topic": NaN}}', 400, "body"),
     "infinite": (b'{"workflow": "article", "input": {"topic": 1e999}}', 400, "body"),
     "a name twice": (b'{"workflow": "article", "workflow": "asking"}', 400, "body"),
+    "a name twice, after many": (b'{"input": {' + MANY + b'"n79999":0}}', 400, "body"),
     "half a pair": (b'{"workflow": "\\ud800"}', 400, "body"),
     "no UTF-8": (b'{"workflow": "\xff"}', 400, "body"),
     "too deep": (b'{"workflow": "article", "input": ' + b'{"a": ' * 200 + b"1" + b"}" * 201, 400, "body"),
