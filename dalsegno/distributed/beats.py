@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dalsegno.nodes.policies.workers import SLICE
+
 EVERY = 0.25
 """Seconds between two beats. Temporal's client sends of them what its throttle lets through, and hands back there
 whether the run was cancelled."""
@@ -29,10 +31,14 @@ class Beats:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
+        self._stopping: set[threading.Thread] = set()
 
     @contextlib.contextmanager
     def of(self, beat: Callable[[], str | None], stop: Callable[[str], None]) -> Iterator[None]:
-        """Beat while what is inside goes on; `stop` is called once, with what `beat` gave as a reason."""
+        """Beat while what is inside goes on; `stop` is called once, with what `beat` gave as a reason.
+
+        It has a thread of its own, and may take its time: the other runs' beats do not wait for it.
+        """
         pulse = Pulse(beat, stop)
         with self._lock:
             self._pulses.add(pulse)
@@ -46,11 +52,16 @@ class Beats:
                 self._pulses.discard(pulse)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread, and wait for every `stop` that is under way."""
         self._wake.set()
-        thread = self._thread
-        if thread is not None:
-            thread.join()
+        with self._lock:
+            beating = self._thread
+        if beating is not None:
+            _join(beating)
+        with self._lock:
+            stopping = list(self._stopping)
+        for thread in stopping:
+            _join(thread)
 
     def _run(self) -> None:
         while not self._wake.wait(EVERY):
@@ -59,11 +70,28 @@ class Beats:
             for pulse in pulses:
                 self._beat(pulse)
 
-    @staticmethod
-    def _beat(pulse: Pulse) -> None:
+    def _beat(self, pulse: Pulse) -> None:
         # The engine may be away; the next beat tells it, or the run is somebody else's by then.
         with contextlib.suppress(Exception):
             reason = pulse.beat()
-            if reason is not None and not pulse.told:
-                pulse.stop(reason)
-                pulse.told = True
+            if reason is None or pulse.told:
+                return
+            pulse.told = True
+            thread = threading.Thread(
+                target=self._stop, args=(pulse, reason), name="dalsegno-stop", daemon=True
+            )
+            with self._lock:
+                self._stopping.add(thread)
+            thread.start()
+
+    def _stop(self, pulse: Pulse, reason: str) -> None:
+        try:
+            pulse.stop(reason)
+        finally:
+            with self._lock:
+                self._stopping.discard(threading.current_thread())
+
+
+def _join(thread: threading.Thread) -> None:
+    while thread.is_alive():  # a signal that comes meanwhile is seen between two slices
+        thread.join(SLICE)

@@ -196,12 +196,20 @@ class Worker:
 
     def _stop(self, turn: Turn, why: str) -> None:
         """The engine wants a run of ours to stop: cancelled by somebody, or another's by now."""
-        if why == "cancelled":
-            with contextlib.suppress(NothingToResume):
-                cancel(self.runner.ledger, turn.order.thread, by="the engine")
+        order, ledger = turn.order, self.runner.ledger
         for session in list(self.runner.sessions):
-            if session.run_id == turn.order.run_id:
+            if session.run_id == order.run_id:
                 session.control.request_drain(why)
+        if why != "cancelled":
+            return
+        # Where the database is away, the engine has the ledger told when it is back: see `withdraw`.
+        with contextlib.suppress(NothingToResume, CheckpointError), ledger.database.transaction():
+            ledger.database.lock(order.thread)
+            latest = ledger.latest(order.thread, plain=True)
+            if (
+                latest is not None and latest.run_id == order.run_id
+            ):  # this may have waited, and the run has not
+                cancel(ledger, order.thread, by="the engine")
 
 
 def _again(why: str, pause: timedelta) -> Exception:
