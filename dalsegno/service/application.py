@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route as Routed
 from starlette.types import ASGIApp
 
-from dalsegno.errors import DalsegnoError
+from dalsegno.errors import DalsegnoError, RequestRefused
 from dalsegno.service.guarding import LOOPBACK, Guard
 from dalsegno.service.limits import Open
 from dalsegno.service.metrics import Metrics
@@ -129,7 +129,7 @@ class _Readiness:
 
 async def _ours(request: Request, error: DalsegnoError) -> Response:
     problem, headers = of_error(error)
-    if problem.status >= 500 and problem.status != 503:
+    if problem.status >= 500 and not isinstance(error, RequestRefused):
         log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
     return answer(problem, headers)
 

@@ -73,8 +73,7 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 def of_status(status: int, detail: str) -> Problem:
     """A problem that is told by its status alone."""
-    title = TITLES.get(status, "The request was refused")
-    return Problem(type=f"urn:dalsegno:http-{status}", title=title, status=status, detail=detail)
+    return _problem(f"http-{status}", status, detail, [])
 
 
 def of_error(error: DalsegnoError) -> tuple[Problem, dict[str, str]]:
@@ -90,6 +89,8 @@ def of_error(error: DalsegnoError) -> tuple[Problem, dict[str, str]]:
             FieldError(field=f"body.input.{error.key}" if error.key else "body.input", message=str(error))
         ]
     words = str(error) if status != 500 else "The service failed; its log says more."
+    if isinstance(error, DatabaseUnavailable):  # where it is, and what it says, is for the log
+        words = "The database cannot be used now, and the log of the service says why. Try again."
     if isinstance(error, ThreadBusy):  # which process it is is nobody's business
         run = getattr(error.holder, "run_id", None)
         words = f"Thread {error.thread!r} has a run in progress ({run}). Wait until it ends, or cancel it."
