@@ -37,6 +37,12 @@ class Runs(Journal):
             holder = holder_of(connection, thread)
         return holder if holder is not None and holder.alive(self._clock()) else None
 
+    def one(self, run_id: str, *, plain: bool = False) -> RunRecord | None:
+        """One run by its whole id; None where there is none. `plain` and errors are those of `get`."""
+        with self.database.read() as connection:
+            rows = self._select(connection, "run_id = ?", (run_id,))
+        return self._record(rows[0], plain) if rows else None
+
     def get(self, run_id: str, *, plain: bool = False) -> RunRecord:
         """One run by its id or by the beginning of its id.
 
@@ -49,13 +55,14 @@ class Runs(Journal):
         TypeNotAllowed
             The input holds a type that is not allowed.
         """
-        with self.database.read() as connection:
+        found = self.one(run_id, plain=plain)
+        if found is not None:
+            return found
+        with self.database.read() as connection:  # of every run there is
             rows = self._select(
-                connection,
-                "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id = ?1 DESC, run_id LIMIT 6",
-                (run_id,),
+                connection, "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id LIMIT 6", (run_id,)
             )
-        if rows and (len(rows) == 1 or rows[0][0] == run_id) and run_id:
+        if len(rows) == 1 and run_id:
             return self._record(rows[0], plain)
         if rows:
             several = ", ".join(row[0] for row in rows[:5]) + (", …" if len(rows) > 5 else "")

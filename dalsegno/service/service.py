@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,6 +23,8 @@ from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import refused
 from dalsegno.service.settings import Settings
 from dalsegno.service.watching import Watchers
+
+_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Service:
@@ -181,10 +184,13 @@ class Service:
         return found
 
     def run(self, run_id: str) -> RunRecord:
-        """A run by its whole id. Raises UnknownRun."""
-        if len(run_id) != 32:
-            raise UnknownRun(f"There is no run `{run_id}`: an id has 32 characters.", run_id=run_id)
-        return self.ledger.get(run_id, plain=True)
+        """A run by its whole id. Raises UnknownRun, which tells of no other run, and not where runs are kept."""
+        found = self.ledger.one(run_id, plain=True) if _ID.fullmatch(run_id) else None
+        if found is None:
+            raise UnknownRun(
+                f"There is no run `{run_id}`; `GET /v1/runs` lists those there are.", run_id=run_id
+            )
+        return found
 
     def request(self, run_id: str) -> Request | None:
         """What is still to be done with a run that was asked for here."""

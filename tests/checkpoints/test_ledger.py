@@ -128,6 +128,16 @@ def test_a_run_is_found_by_the_beginning_of_its_id(ledger: Ledger) -> None:
             ledger.get(nothing)
 
 
+def test_a_whole_id_is_that_of_one_run_and_the_beginning_of_one_is_none(ledger: Ledger) -> None:
+    for n, run_id in enumerate(("ab", "abc1")):
+        finished(ledger, run_id, thread=str(n))
+    found = ledger.one("ab")
+    assert found is not None
+    assert (found.run_id, found.thread) == ("ab", "0")
+    for nothing in ("abc", "", "a%"):
+        assert ledger.one(nothing) is None
+
+
 def test_runs_are_listed_newest_first_and_filtered(ledger: Ledger) -> None:
     finished(ledger, "r1", "t1")
     finished(ledger, "r2", "t2", "failed")

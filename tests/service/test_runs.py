@@ -31,6 +31,17 @@ def test_a_run_is_accepted_and_comes_to_its_end(service: Served) -> None:
     assert (run["resumes"], run["input"]) == (0, {"topic": "rain"})
 
 
+def test_who_asks_for_a_run_that_is_not_there_is_told_of_no_other_and_not_where_runs_are(
+    service: Served,
+) -> None:
+    run_id = service.start(topic="mine")["run_id"]
+    for wrong in (run_id[:-1], run_id[:-1] + ("0" if run_id[-1] != "0" else "1"), run_id.upper()[::-1]):
+        got = service.client.get(f"/v1/runs/{wrong}")
+        assert (got.status_code, got.json()["type"]) == (404, "urn:dalsegno:unknown-run")
+        assert run_id not in got.text
+        assert "runs.db" not in got.text
+
+
 def test_runs_are_listed_newest_first_page_by_page(service: Served) -> None:
     started = [
         service.start(topic=f"list {number}", thread=f"list-{number}")["run_id"] for number in range(3)
