@@ -25,7 +25,7 @@ class Following:
         self.pause = SOONEST
         self._ledger = ledger
         self._run_id = run_id
-        self._told = 0
+        self._told: set[tuple[object, ...]] = set()
         self._started = 0.0
 
     def look(self) -> list[Event]:
@@ -44,9 +44,12 @@ class Following:
                     resumed=run.resumes > 0,
                 )
             )
-        for record in records[self._told :]:
-            events += _event(run, record)
-        self._told = len(records)
+        for (
+            record
+        ) in records:  # one may come to stand before what was told: its commit began first, and ended later
+            if (name := _name(record)) not in self._told:
+                self._told.add(name)
+                events += _event(run, record)
         if is_settled(run, NEVER):
             self.over = True
             events.append(
@@ -62,6 +65,19 @@ class Following:
             )
         self.pause = SOONEST if events else min(self.pause * 2, LATEST)
         return events
+
+
+def _name(record: ExecutionRecord) -> tuple[object, ...]:
+    """What tells an execution from every other one of its run."""
+    return (
+        record.node,
+        record.superstep,
+        record.occurrence,
+        record.index,
+        record.attempt,
+        record.status,
+        record.started_at,
+    )
 
 
 def _event(run: RunRecord, record: ExecutionRecord) -> list[Event]:
