@@ -42,6 +42,8 @@ def accept(
     digest = _digest(asked.model_dump(exclude_none=True))
     with ledger.database.transaction():
         ledger.database.lock(f"requests of {settings.name} by {client}")
+        if asked.thread:  # or two clients begin it, and the run of one of them is nobody's
+            ledger.database.lock(asked.thread)
         latest = ledger.latest(asked.thread, plain=True) if asked.thread else None
         found = (
             _of_key(requests, digest, client, key) if key else _of_thread(requests, digest, client, latest)
@@ -96,13 +98,10 @@ def want(
         It asks nothing now, or somebody has answered it already.
     """
     with ledger.database.transaction():
-        ledger.database.lock(run.thread)
-        run = ledger.get(run.run_id, plain=True)
-        latest = ledger.latest(run.thread, plain=True)
-        if latest is None or latest.run_id != run.run_id or run.status in ("completed", "cancelled"):
-            why = run.status if run.status in ("completed", "cancelled") else "not the last one of its thread"
+        run = last_of_its_thread(ledger, run)
+        if run.status in ("completed", "cancelled"):
             raise NothingToResume(
-                f"Run {run.run_id} is {why}: there is nothing to go on with.", thread=run.thread
+                f"Run {run.run_id} is {run.status}: there is nothing to go on with.", thread=run.thread
             )
         given = asked.answers if asked.answers is not None else asked.answer
         is_idle = run.status in ("failed", "interrupted")
@@ -136,6 +135,21 @@ def want(
                 wanted=wanted,
             )
         )
+
+
+def last_of_its_thread(ledger: Ledger, run: RunRecord) -> RunRecord:
+    """Inside a transaction: a run as it stands now, and stands until the end of that.
+
+    Raises
+    ------
+    NothingToResume
+        Its thread has a later one.
+    """
+    ledger.database.lock(run.thread)
+    latest = ledger.latest(run.thread, plain=True)
+    if latest is None or latest.run_id != run.run_id:
+        raise NothingToResume(f"Run {run.run_id} is not the last one of its thread.", thread=run.thread)
+    return latest
 
 
 def _of_key(requests: Requests, digest: str, client: str, key: str) -> str | None:

@@ -13,11 +13,11 @@ from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
 from dalsegno.checkpoints.opening import open_database
 from dalsegno.checkpoints.requests import Request, Requests
-from dalsegno.errors import DalsegnoError, DefinitionError, NothingToResume, UnknownRun, did_you_mean
+from dalsegno.errors import DalsegnoError, DefinitionError, UnknownRun, did_you_mean
 from dalsegno.graphs.loading import LoadedTarget
 from dalsegno.runtime import Runner
 from dalsegno.runtime.events import Listener
-from dalsegno.service.accepting import accept, want
+from dalsegno.service.accepting import accept, last_of_its_thread, want
 from dalsegno.service.dispatching import Dispatcher
 from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import refused
@@ -155,12 +155,10 @@ class Service:
         UnknownRun, NothingToResume
             As `Runner.cancel`.
         """
-        run = self.run(run_id)
-        latest = self._ledger.latest(run.thread, plain=True)
-        if latest is None or latest.run_id != run_id:
-            raise NothingToResume(f"Run {run_id} is not the last one of its thread.", thread=run.thread)
-        me = this_process()
-        done = cancel(self._ledger, run.thread, by=f"process {me.pid} on {me.host}")
+        run, me = self.run(run_id), this_process()
+        with self._ledger.database.transaction():
+            last_of_its_thread(self._ledger, run)
+            done = cancel(self._ledger, run.thread, by=f"process {me.pid} on {me.host}")
         self.watchers.tell(run_id)
         return done
 
