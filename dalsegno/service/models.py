@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 Status = Literal["queued", "running", "completed", "failed", "interrupted", "stopped", "cancelled"]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+"""A name; with a NUL, which PostgreSQL's text cannot hold, it is none."""
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -111,8 +112,6 @@ class RunError(BaseModel):
 
 class Question(BaseModel):
     """A question that waits for an answer."""
-
-    model_config = ConfigDict(populate_by_name=True)
 
     id: str
     node: str

@@ -94,6 +94,7 @@ BODIES = {
     "an unknown key": (b'{"workflow": "article", "input": {"topik": "a"}}', 422, "body.input.topik"),
     "a value of a wrong type": (b'{"workflow": "article", "input": {"topic": 5}}', 422, "body.input.topic"),
     "an unknown workflow": (b'{"workflow": "articel"}', 404, "body.workflow"),
+    "a NUL in a name": (b'{"workflow": "article", "thread": "a\\u0000b"}', 422, "body.thread"),
     "a budget below 0": (b'{"workflow": "article", "budget": {"tokens": -1}}', 422, "body.budget.tokens"),
 }
 
@@ -139,6 +140,7 @@ def test_a_body_that_grows_too_large_is_refused(service: Served) -> None:
         ({"limit": "many"}, "query.limit"),
         ({"status": "lost"}, "query.status"),
         ({"before": "../.."}, "query.before"),
+        ({"thread": "a\x00"}, "query.thread"),
         ({"unknown": "1"}, "query.unknown"),
         ([("limit", "1"), ("limit", "2")], "query.limit"),
     ],

@@ -181,7 +181,7 @@ def test_a_thread_that_is_taken_names_the_run_and_not_the_process(service: Serve
     service.ended(first["run_id"])
 
 
-HOSTILE = ["../../etc/passwd", "a/b c%2F", "'; DROP TABLE runs; --", "\x00\n", "😀" * 60]
+HOSTILE = ["../../etc/passwd", "a/b c%2F", "'; DROP TABLE runs; --", "\x01\n", "😀" * 60]
 
 
 @pytest.mark.parametrize("thread", HOSTILE, ids=range(len(HOSTILE)))
