@@ -64,14 +64,11 @@ class Queue:
     def add(self, one: Enlisted) -> None:
         """Have a statement wait. One in the same slot was not true: its task was begun again before it was kept."""
         with self._lock:
-            slot = None if one.slot is None else (one.owner, one.slot)
-            before = self._by_slot.get(slot) if slot is not None else None
+            before = self._in_slot(one)
             if before is not None:
                 self._give_up(before, self._numbered[before].tasks)
             self._next += 1
             self._put(self._next, one)
-            if slot is not None:
-                self._by_slot[slot] = self._next
 
     def due(self, names: Iterable[str]) -> Due:
         """What goes with a commit of those names, and what goes with any."""
@@ -118,8 +115,14 @@ class Queue:
         if parameters is not None:
             self._put(number, Enlisted(one.sql, parameters, tasks, None, one.owner))
 
+    def _in_slot(self, one: Enlisted) -> int | None:
+        """The number of the statement that waits in the slot of that one."""
+        return None if one.slot is None else self._by_slot.get((one.owner, one.slot))
+
     def _put(self, number: int, one: Enlisted) -> None:
         self._numbered[number] = one
+        if one.slot is not None:
+            self._by_slot[one.owner, one.slot] = number
         for name in one.tasks or (None,):
             self._by_name.setdefault(name, set()).add(number)
 
@@ -133,9 +136,8 @@ class Queue:
                 waiting.discard(number)
                 if not waiting:
                     del self._by_name[name]
-        slot = (one.owner, one.slot)
-        if one.slot is not None and self._by_slot.get(slot) == number:
-            del self._by_slot[slot]
+        if self._in_slot(one) == number:
+            del self._by_slot[one.owner, one.slot]
 
 
 class Enlisting:

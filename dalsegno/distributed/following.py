@@ -44,9 +44,8 @@ class Following:
                     resumed=run.resumes > 0,
                 )
             )
-        for (
-            record
-        ) in records:  # one may come to stand before what was told: its commit began first, and ended later
+        # One may come to stand before what was told: its commit began first, and ended later.
+        for record in records:
             if (name := _name(record)) not in self._told:
                 self._told.add(name)
                 events += _event(run, record)

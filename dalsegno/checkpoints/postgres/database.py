@@ -143,26 +143,35 @@ class PostgresDatabase(Enlisting):
             return
         # What was enlisted stays with this transaction until it is known to be made, or not.
         due: Due = []
-        with self.translated():
-            for attempt in range(1, _TRIES + 1):
-                with self._connections.one() as connection:
-                    try:
-                        with self._session(connection, task, due) as session:
-                            if attempt == 1 or is_done is None or not is_done(session):
-                                statements(session)
-                            else:
-                                due.clear()
-                        return
-                    except psycopg.Error as error:
-                        again = isinstance(error, failures.AGAIN)
-                        again |= is_done is not None and failures.has_ended(error)
-                        if attempt == _TRIES or not again:
-                            self._queue.put_back(due)
-                            raise
-                    except BaseException:
-                        self._queue.put_back(due)
+        try:
+            with self.translated():
+                self._tried(statements, task, is_done, due)
+        except BaseException:  # also where a further try gets no connection
+            self._queue.put_back(due)
+            raise
+
+    def _tried(
+        self,
+        statements: Callable[[Session], object],
+        task: Mapping[str, Outcome] | None,
+        is_done: Callable[[Session], bool] | None,
+        due: Due,
+    ) -> None:
+        for attempt in range(1, _TRIES + 1):
+            with self._connections.one() as connection:
+                try:
+                    with self._session(connection, task, due) as session:
+                        if attempt == 1 or is_done is None or not is_done(session):
+                            statements(session)
+                        else:
+                            due.clear()
+                    return
+                except psycopg.Error as error:
+                    again = isinstance(error, failures.AGAIN)
+                    again |= is_done is not None and failures.has_ended(error)
+                    if attempt == _TRIES or not again:
                         raise
-                time.sleep(_PAUSE * 2**attempt)
+            time.sleep(_PAUSE * 2**attempt)
 
     @contextlib.contextmanager
     def _session(
@@ -197,6 +206,7 @@ class PostgresDatabase(Enlisting):
                 self._queue.put_back(mine)
             roll_back(connection, error)
             raise
+        mine.clear()  # whatever a listener raises: it is made
         with self._counting:
             self.commits += 1
             commits = self.commits

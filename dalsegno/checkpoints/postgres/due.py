@@ -19,7 +19,11 @@ class DueQueue(Queue):
             return taken
 
     def put_back(self, taken: Due) -> None:
-        """They were not committed."""
+        """They were not committed. One whose slot another one has by now was not true."""
         with self._lock:
             for number, one in taken:
+                later = self._in_slot(one)
                 self._put(number, one)
+                if later is not None:
+                    self._give_up(number, one.tasks)
+                    self._put(later, self._numbered[later])
