@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dalsegno.errors import DalsegnoError
 from dalsegno.graphs.renaming import today
 from dalsegno.runtime.answering import schema_json
 
@@ -21,7 +22,8 @@ class Pending:
     `tasks` are the pending nodes; `interrupts` the questions that wait (id, node, value, schema), with the
     path of the node that asks, also inside of subworkflows (``"sub/ask"``);
     `run_id` whose checkpoint it is; `checkpoint_id` its id, None where the thread has none; `values`
-    the state with the kernel's key.
+    the state with the kernel's key. `is_stuck`: all tasks of the superstep have ended, and what they wrote cannot
+    be put into the state (a key without a reducer was written twice, a reducer raises); `values` are those before it.
     """
 
     tasks: tuple[str, ...]
@@ -31,14 +33,17 @@ class Pending:
     checkpoint_id: str | None
     values: Mapping[str, Any]
     step: int
+    is_stuck: bool = False
 
     @staticmethod
     def on(graph: Any, thread: str, names: Mapping[str, str] | None = None) -> Pending:
         """Read a thread in a compiled graph; `names` maps node names in it to those to tell."""
         config = {"configurable": {"thread_id": thread}}
-        snapshot = graph.get_state(config)
+        snapshot, is_stuck = _snapshot(graph, config)
         if any(task.interrupts and task.state is not None for task in snapshot.tasks):
-            snapshot = graph.get_state(config, subgraphs=True)  # which of the nodes inside it is
+            # Which of the nodes inside it is; the inner level may be stuck by itself.
+            whole, is_inner_stuck = _snapshot(graph, snapshot.config if is_stuck else config, subgraphs=True)
+            snapshot = snapshot if is_inner_stuck else whole
         metadata = snapshot.metadata or {}
         names = names or {}
         interrupts = tuple(
@@ -58,7 +63,24 @@ class Pending:
             checkpoint_id=snapshot.config["configurable"].get("checkpoint_id"),
             values=snapshot.values if isinstance(snapshot.values, Mapping) else {},
             step=metadata.get("step", -2),
+            is_stuck=is_stuck,
         )
+
+
+def _snapshot(graph: Any, config: Any, *, subgraphs: bool = False) -> tuple[Any, bool]:
+    """The state of a thread, and whether it is that before a superstep whose writes cannot be applied.
+
+    LangGraph applies what finished tasks wrote when it is asked for the latest state, and not for one by its id.
+    """
+    try:
+        return graph.get_state(config, subgraphs=subgraphs), False
+    except DalsegnoError:
+        raise
+    except Exception:
+        kept = graph.checkpointer.get_tuple(config)
+        if kept is None or not kept.pending_writes:
+            raise
+        return graph.get_state(kept.config), True
 
 
 def _asked(snapshot: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

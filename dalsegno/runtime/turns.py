@@ -334,14 +334,30 @@ def _error(drive: Drive, session: Session, pending: Pending) -> dict[str, Any] |
     if error is None:
         return None
     execution = session.failure_of(error)
-    node = session.shown(execution.node) if execution else next((name for name, _ in pending.errors), None)
+    message = session.secrets.text(str(error))
+    if execution is not None:
+        node = session.shown(execution.node)
+    elif pending.is_stuck:
+        node = pending.tasks[0] if len(pending.tasks) == 1 else None
+        message = f"{message.rstrip('.')}. {_stuck(pending, session.thread)}"
+    else:
+        node = next((name for name, _ in pending.errors), None)
     return {
         "type": type(error).__name__,
-        "message": session.secrets.text(str(error)),
+        "message": message,
         "node": node,
         "attempt": execution.attempt if execution else None,
         "traceback": session.secrets.text("".join(traceback.format_exception(error))),
     }
+
+
+def _stuck(pending: Pending, thread: str) -> str:
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(pending.tasks))
+    return (
+        f"What {names} returned in this superstep cannot be put into the state. It is kept, and resuming does not run "
+        "them again: mend the reducer of that key, or give it one, and resume; or run them again in a new thread: "
+        f"`dalsegno fork {thread} --at {pending.checkpoint_id}`."
+    )
 
 
 def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
