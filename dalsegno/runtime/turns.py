@@ -335,6 +335,7 @@ def _error(drive: Drive, session: Session, pending: Pending) -> dict[str, Any] |
         return None
     execution = session.failure_of(error)
     message = session.secrets.text(str(error))
+    node: str | None
     if execution is not None:
         node = session.shown(execution.node)
     elif pending.is_stuck:
