@@ -63,8 +63,6 @@ class Guard:
         self._public = frozenset(public)
         self._hosts = frozenset(host.casefold() for host in hosts)
         self._rates = Rates(settings.rate, settings.burst)
-        self._wrong = Rates(settings.rate / 10, settings.burst)
-        """Of wrong tokens, by address: nobody tries many."""
         self._counted = counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +91,6 @@ class Guard:
         """What to answer in place of the route; None where the route answers."""
         headers = Headers(scope=scope)
         is_public = scope["path"] in self._public
-        address = scope["client"][0] if scope.get("client") else "unknown"
         if not self._tokens and not self._is_known(headers.get("host", "")):
             return self._refused(
                 403, "other-host", "The service is not addressed by that name; see --allow-host."
@@ -102,20 +99,17 @@ class Guard:
             return self._refused(403, "other-origin", "A page of another origin may not ask for that.")
         if is_public:
             return None
+        address = scope["client"][0] if scope.get("client") else "unknown"
         client = f"anonymous@{address}"
         if self._tokens:
             given = headers.get("authorization")
-            found = self._tokens.client(given, basic=scope["method"] in _READING)
-            if found is None:
-                wait = self._wrong.wait(address) if given else 0.0
-                if wait:
-                    return self._refused(429, "too-many-tries", "Too many wrong tokens.", wait)
+            client = self._tokens.client(given, basic=scope["method"] in _READING) or ""
+            if not client:
                 challenge = {
                     "www-authenticate": 'Bearer realm="dalsegno", Basic realm="dalsegno", charset="UTF-8"'
                 }
                 words = "The token is not known." if given else "Send a token: `Authorization: Bearer …`."
                 return self._refused(401, "no-token", words, headers=challenge)
-            client = found
         scope["dalsegno.client"] = client
         wait = self._rates.wait(client)
         return self._refused(429, "too-many-requests", "Too many requests at once.", wait) if wait else None
@@ -131,7 +125,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:
             return headers.get("sec-fetch-site") in ("cross-site", "same-site")
-        return urlsplit(origin).netloc != headers.get("host", "")
+        host = origin.partition("://")[2]
+        return not host or host != headers.get("host")
 
     def _refused(
         self, status: int, kind: str, words: str, wait: float = 0.0, headers: dict[str, str] | None = None

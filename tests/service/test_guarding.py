@@ -45,6 +45,14 @@ def test_nothing_of_value_is_told_without_a_token(service: Served, given: str | 
             assert client.get(path).status_code == 200
 
 
+def test_wrong_tokens_hold_up_nobody_who_has_the_right_one(serve: Serve) -> None:
+    service = serve("--rate", "0.5")
+    wrong = {"authorization": "Bearer wrong"}
+    for _ in range(30):
+        problem(service.client.get("/v1/workflows", headers=wrong), 401)
+    assert service.client.get("/v1/workflows").status_code == 200
+
+
 def test_a_browser_reads_with_a_password_and_starts_nothing(service: Served) -> None:
     basic = base64.b64encode(f"me:{TOKEN}".encode()).decode()
     headers = {"authorization": f"Basic {basic}"}
@@ -54,7 +62,8 @@ def test_a_browser_reads_with_a_password_and_starts_nothing(service: Served) -> 
 
 
 def test_a_page_of_another_origin_starts_nothing(service: Served) -> None:
-    for headers in ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}):
+    foreign = ("https://evil.example", "null", "http://[", "", service.address.removeprefix("http:"))
+    for headers in (*({"origin": origin} for origin in foreign), {"sec-fetch-site": "cross-site"}):
         got = service.client.post("/v1/runs", json=ASKED, headers=headers)
         assert problem(got, 403)["type"] == "urn:dalsegno:other-origin"
     own = service.client.post("/v1/runs", json=ASKED, headers={"origin": service.address})
