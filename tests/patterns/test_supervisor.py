@@ -77,6 +77,24 @@ def test_tasks_beyond_the_most_come_back() -> None:
     assert last["error"].startswith("Not given out: at most 2 tasks at once")
 
 
+def test_a_hundred_tasks_at_once_come_back_and_the_run_goes_on() -> None:
+    lead = to_all(*["echo"] * 100)
+    flow = supervisor(lead, [echo], max_tasks=3)
+    output = flow.compile().invoke({"request": ""})
+    assert [(done["number"], done.get("result")) for done in output["results"]] == [
+        (1, 0),
+        (2, 1),
+        (3, 2),
+        (4, None),
+        (5, None),
+        (6, None),
+    ]
+    last = output["results"][-1]
+    assert last["task"] == list(range(5, 100))
+    assert last["error"] == "95 tasks were not given out: at most 3 at once. Ask again, for fewer."
+    assert output["outcome"] == "done"
+
+
 def test_a_lead_that_gives_no_tasks_is_done_at_once() -> None:
     flow = supervisor(lambda state: {"tasks": [], "answer": 1}, [echo])
     assert flow.compile().invoke({"request": ""})["answer"] == 1

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from langgraph.types import Overwrite
 from typing_extensions import TypedDict
 
-from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START, Each, Loop
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.filing import filed
@@ -21,6 +21,7 @@ from dalsegno.graphs.patterns.working import (
     add_workers,
     by_number,
     given_out,
+    not_here,
     roster,
 )
 from dalsegno.graphs.workflow import Workflow
@@ -181,7 +182,7 @@ def _together(questions: Sequence[Task], known: Mapping[str, Any]) -> dict[str, 
         {
             **task,
             "number": 0,
-            "error": f"There is no `{task['to']}` here{did_you_mean(task['to'], known) or '.'}",
+            "error": not_here(task["to"], known),
         }
         for task in one
         if task["to"] not in known

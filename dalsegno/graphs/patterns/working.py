@@ -107,19 +107,31 @@ def add_nobody(cast: Cast) -> str:
 def given_out(state: Any, tasks: Sequence[Task], workers: Mapping[str, Any], most: int) -> list[Send]:
     """The tasks on their way to workers, and to `nobody` those for a worker that is not there, or beyond the `most`.
 
-    A worker is sent ``{"request", "task"}``, with the task's number, and whom it is for.
+    A worker is sent ``{"request", "task"}``, with the task's number, and whom it is for. To `nobody` go at most as many
+    as to a worker: the last of them is all that are left, as a list.
     """
     before = len(read(state, "results", []))
     sends: list[Send] = []
+    refused: list[dict[str, Any]] = []
     for place, task in enumerate(tasks):
         asked = {"request": read(state, "request"), "number": before + place + 1, **task}
-        error = None
         if task["to"] not in workers:
-            error = f"There is no `{task['to']}` here{did_you_mean(task['to'], workers) or '.'}"
+            refused.append({**asked, "error": not_here(task["to"], workers)})
         elif place >= most:
             error = f"Not given out: at most {most} tasks at once. Ask again."
-        sends.append(Send(task["to"], asked) if error is None else Send(NOBODY, {**asked, "error": error}))
-    return sends
+            refused.append({**asked, "error": error})
+        else:
+            sends.append(Send(task["to"], asked))
+    if len(refused) > most:
+        rest = refused[most - 1 :]
+        error = f"{len(rest)} tasks were not given out: at most {most} at once. Ask again, for fewer."
+        refused[most - 1 :] = [{**rest[0], "task": [each["task"] for each in rest], "error": error}]
+    return [*sends, *(Send(NOBODY, asked) for asked in refused)]
+
+
+def not_here(worker: str, workers: Mapping[str, Any]) -> str:
+    """What is told of a task for somebody who is not there."""
+    return f"There is no `{worker}` here{did_you_mean(worker, workers) or '.'}"
 
 
 def _filed(what: str, task: Any, value: Any) -> dict[str, Any]:
