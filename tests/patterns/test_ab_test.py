@@ -80,6 +80,18 @@ def test_a_variant_that_fails_loses_that_case() -> None:
     assert (output["comparison"]["duels"][0]["wins"], output["comparison"]["duels"][0]["losses"]) == (7, 1)
 
 
+def test_variants_that_all_lose_every_case_are_not_told_apart() -> None:
+    def broken(state: Any) -> float:
+        raise OSError("it broke")
+
+    flow = ab_test({"a": broken, "b": broken}, score, on_error="lose")
+    assert flow.validate().findings == ()
+    output = flow.compile().invoke({"cases": [1, 2]})
+    assert output["comparison"]["means"] == {"a": 0.0, "b": 0.0}
+    assert output["comparison"]["recommended"] is None
+    assert len(output["failures"]) == 4
+
+
 @pytest.mark.parametrize(("cases", "said"), [(0, "and none are given"), (4, "and 4 are given")])
 def test_no_cases_or_too_many_are_said(cases: int, said: str) -> None:
     with pytest.raises(PatternError, match=said):
@@ -95,6 +107,7 @@ def test_intervals_are_what_the_tables_say() -> None:
     assert exact_interval(0, 10, 0.95) == pytest.approx([0.0, 0.3085], abs=1e-4)
     assert exact_interval(5, 10, 0.95) == pytest.approx([0.1871, 0.8129], abs=1e-4)
     assert exact_interval(0, 0, 0.95) == [0.0, 1.0]
+    assert exact_interval(1000, 2000, 0.95) == pytest.approx([0.4779, 0.5221], abs=1e-4)
     low, high = mean_interval([0.0, 1.0] * 50, 0.95, 1)
     assert 0.38 < low < 0.43 < 0.57 < high < 0.62
     assert mean_interval([0.1, 0.4, 0.3], 0.95, 7) == mean_interval([0.1, 0.4, 0.3], 0.95, 7)

@@ -166,9 +166,10 @@ def ab_test(
 
     def judged(state: Any) -> Any:
         cases = read(state, "cases")
-        return [
+        sends = [
             Send("evaluator", {**made, "case": cases[made["case"]], "of": made}) for made in outputs(state)
         ]
+        return sends or "nothing made"
 
     def compare(state: Any) -> dict[str, Any]:
         totals = {variant: [0.0] * len(read(state, "cases")) for variant in played}
@@ -192,7 +193,8 @@ def ab_test(
     flow.add_edge(START, "begin")
     flow.add_conditional_edges("begin", every, {variant: Each(variant, max=max_cases) for variant in played})
     each = Each("evaluator", max=max_cases * len(played))
-    flow.add_conditional_edges("gather", judged, {"evaluator": each})
+    nothing = {"nothing made": "compare"} if on_error == "lose" else {}  # every variant lost every case
+    flow.add_conditional_edges("gather", judged, {"evaluator": each, **nothing})
     return flow.add_edge("evaluator", "compare").add_edge("compare", END)
 
 

@@ -77,8 +77,18 @@ def exact_interval(wins: int, cases: int, level: float) -> list[float]:
     [0.541, 1.0]
     """
     tail = (1 - level) / 2
-    lower = 0.0 if wins == 0 else _where(lambda share: _at_least(wins, cases, share) < tail)
-    upper = 1.0 if wins == cases else _where(lambda share: 1 - _at_least(wins + 1, cases, share) > tail)
+    whole = math.lgamma(
+        cases + 1
+    )  # logarithms: of a thousand cases there are more combinations than a float can hold
+    ways = [whole - math.lgamma(n + 1) - math.lgamma(cases - n + 1) for n in range(cases + 1)]
+
+    def at_least(won: int, share: float) -> float:
+        """How likely so many wins or more are, if the share is that."""
+        win, lose = math.log(share), math.log1p(-share)
+        return math.fsum(math.exp(ways[n] + n * win + (cases - n) * lose) for n in range(won, cases + 1))
+
+    lower = 0.0 if wins == 0 else _where(lambda share: at_least(wins, share) < tail)
+    upper = 1.0 if wins == cases else _where(lambda share: 1 - at_least(wins + 1, share) > tail)
     return [lower, upper]
 
 
@@ -117,13 +127,6 @@ def _in_words(duel: Duel) -> str:
     low, high = duel["share"]
     return (
         f"`{duel['other']}`: it won {duel['wins']} of {decided} that were decided ({low:.0%} to {high:.0%})"
-    )
-
-
-def _at_least(wins: int, cases: int, share: float) -> float:
-    """How likely so many wins or more are, if the share is that."""
-    return math.fsum(
-        math.comb(cases, n) * share**n * (1 - share) ** (cases - n) for n in range(wins, cases + 1)
     )
 
 
