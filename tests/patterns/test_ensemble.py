@@ -45,6 +45,12 @@ def test_answers_that_cannot_be_hashed_are_compared_too() -> None:
     assert answer_of(["a"], ["b"], ["a"])["value"] == ["a"]
 
 
+def test_equal_answers_agree_however_they_are_written() -> None:
+    output = answer_of({"sky": "Blue", "birds": [1, 2]}, {"birds": [1, 2], "sky": "blue "}, {"sky": "grey"})
+    assert output["confidence"] == pytest.approx(2 / 3)
+    assert answer_of((1, [2]), (1, [2]))["confidence"] == 1.0
+
+
 def test_one_model_asked_three_times_and_judged_by_another() -> None:
     model = ScriptedChatModel([AIMessage("4"), AIMessage("4"), AIMessage("five")])
     verdict = {"answer": "4", "agreement": 0.6, "differences": ["the last says five"]}

@@ -202,9 +202,18 @@ def majority(
 
 
 def _alike(answer: Any) -> Hashable:
+    """What equal answers have in common: of a mapping its items, whatever their order."""
     if isinstance(answer, str):
         return answer.strip().casefold()
-    return answer if isinstance(answer, Hashable) else repr(answer)
+    if isinstance(answer, Mapping):
+        return frozenset((key, _alike(value)) for key, value in answer.items())
+    if isinstance(answer, list | tuple):
+        return tuple(map(_alike, answer))
+    try:
+        hash(answer)
+    except TypeError:
+        return repr(answer)
+    return answer  # type: ignore[no-any-return]  # it has a hash
 
 
 def _asked(members: Mapping[str, Node], times: Any) -> dict[str, Node]:
