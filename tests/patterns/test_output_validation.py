@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import output_validation
@@ -39,6 +39,25 @@ def test_a_type_says_in_words_what_does_not_fit() -> None:
     assert result["check"]["problems"] == [
         "pages: Input should be a valid integer, unable to parse string as an integer"
     ]
+
+
+@pytest.mark.parametrize(
+    ("form", "output", "outcome"),
+    [
+        (str, "It will rain.", "valid"),
+        (Literal["yes", "no"], "yes", "valid"),
+        (Literal["yes", "no"], '"no"', "valid"),
+        (Literal["yes", "no"], "perhaps", "escalated"),
+        (int | None, "5", "valid"),
+        (int | None, "five", "escalated"),
+        (Annotated[list[int], Field(max_length=2)], "[1, 2]", "valid"),
+        (Annotated[list[int], Field(max_length=2)], "[1, 2, 3]", "escalated"),
+        (bool, "yes", "escalated"),
+    ],
+)
+def test_a_text_fits_a_type_as_json_or_as_it_is(form: Any, output: str, outcome: str) -> None:
+    flow = output_validation(form, fine, lambda s: s["output"], repairs=0)
+    assert flow.compile().invoke({"output": output})["outcome"] == outcome
 
 
 def test_repairs_of_the_form_and_of_the_content_are_counted_together() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
@@ -80,7 +80,8 @@ def output_validation(
     Parameters
     ----------
     form
-        ``state -> {"problems"}``, of ``state["output"]``; or a type, which the output must fit.
+        ``state -> {"problems"}``, of ``state["output"]``; or a type, which the output must fit, a text as JSON or
+        as it is.
     content
         ``state -> {"problems"}``, asked only where the form is right.
     repair
@@ -131,7 +132,8 @@ def output_validation(
     if producer is not None:
         cast.add(Role(name="producer", key="output", prompt=_PRODUCER), producer)
         flow.add_edge(START, "producer")
-    fitting = _fits(form) if inspect.isclass(form) or hasattr(form, "__origin__") else form
+    is_type = inspect.isclass(form) or get_origin(form) is not None
+    fitting = _fits(form) if is_type else form
     cast.add(Role(name="form", key="check", type=Check), fitting)
     cast.add(Role(name="content", key="check", type=Check, prompt=_CONTENT), content)
     cast.own("verdict", _verdict)
@@ -170,15 +172,25 @@ def _fits(kind: Any) -> Any:
 
     def fits(state: Any) -> Check:
         output = read(state, "output")
+        is_text = isinstance(output, str | bytes)
         try:
-            adapter.validate_json(output) if isinstance(output, str | bytes) else adapter.validate_python(
-                output
-            )
+            adapter.validate_json(output) if is_text else adapter.validate_python(output)
         except ValidationError as error:
+            if is_text and _fits_as_it_is(adapter, output):
+                return {"problems": []}
             return {"problems": [_in_words(one) for one in error.errors(include_url=False)]}
         return {"problems": []}
 
     return fits
+
+
+def _fits_as_it_is(adapter: TypeAdapter[Any], text: Any) -> bool:
+    """Whether a text that is no JSON fits: the type is a text, or one of several."""
+    try:
+        adapter.validate_python(text, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def _in_words(error: Any) -> str:
