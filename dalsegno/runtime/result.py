@@ -30,9 +30,10 @@ class RunResult:
         The longest causal walk so far, counted as the certificate counts: a subworkflow is one more
         than its own.
     usage
-        What the run used in all its processes: ``executions`` of nodes, ``seconds``, ``model_calls``, ``tokens``,
-        ``cost`` (where prices are known), ``by_node``, its ``budget``, and in ``policies`` how often those of each
-        node did what.
+        What the run used in all its processes: ``executions`` of nodes, counted as the certificate counts (what
+        failed, waited or was repeated after a crash counts once, when it is done), ``seconds``, ``model_calls``,
+        ``tokens``, ``cost`` (where prices are known), ``by_node``, its ``budget``, and in ``policies`` how often
+        those of each node did what.
     resumed_from
         The checkpoint that this process went on from; None for one that began the run.
     """

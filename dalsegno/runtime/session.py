@@ -139,11 +139,15 @@ class Session:
 
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds = self._ended(execution)
-        self._journal(execution, superstep, "done", began, seconds, taken)
+        with self._lock:
+            self.executions += 1  # as the certificate counts: what failed or waited is executed again
+        caught = self._told(execution, execution.caught) if execution.caught is not None else None
+        self._journal(execution, superstep, "done", began, seconds, taken, caught)
         self._look()
         if self._listeners:
             told = self._common(execution, superstep, began + seconds)
             told["seconds"], told["taken"] = seconds, tuple(taken)
+            told["caught"] = f"{caught['type']}: {caught['message']}" if caught else None
             self.tell(NodeFinished.made(told))
 
     def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
@@ -156,11 +160,14 @@ class Session:
             return
         with self._lock:
             self.failures.append((execution, error))
-        self.secrets.learn(execution.argument)
-        message = self.secrets.text(str(error))
-        told = {"type": type(error).__name__, "message": message}
+        told = self._told(execution, error)
         self._journal(execution, superstep, "failed", began, seconds, error=told)
-        self.tell(NodeFailed(**common, seconds=seconds, error=error, message=message))
+        self.tell(NodeFailed(**common, seconds=seconds, error=error, message=told["message"]))
+
+    def _told(self, execution: Execution, error: BaseException) -> dict[str, str]:
+        """A failure as it may be told: with its secrets masked."""
+        self.secrets.learn(execution.argument)
+        return {"type": type(error).__name__, "message": self.secrets.text(str(error))}
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
         """Count what a policy around a node did, and tell the listeners."""
@@ -226,7 +233,6 @@ class Session:
     def _ended(self, execution: Execution) -> tuple[float, float]:
         now = self.clock()
         with self._lock:
-            self.executions += 1
             began = self._started.pop(execution, now)
         return began, now - began
 

@@ -142,13 +142,24 @@ def go_on(
             thread=thread,
         )
     budget = budget_of(runner, budget, run.usage)
+    usage = run.usage if run.finished_at is not None else {**run.usage, "executions": _executed(runner, run)}
     lease = runner.ledger.acquire(thread, run.run_id, claim=claim)
     try:
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
     except BaseException:
         runner.ledger.abandon_resume(lease, run)
         raise
-    return _turn(runner, lease, carried, payload, context, mark, first, budget, run.usage)
+    return _turn(runner, lease, carried, payload, context, mark, first, budget, usage)
+
+
+def _executed(runner: Runner, run: RunRecord) -> int:
+    """Executions of a run whose process died before it could note them; one that was repeated counts once."""
+    done = {
+        (e.node, e.occurrence, e.index)
+        for e in runner.ledger.executions(run.run_id)
+        if e.status == "done" and e.occurrence  # routers outside of any node have none
+    }
+    return len(done)
 
 
 def _mark(
