@@ -19,9 +19,11 @@ from langgraph.checkpoint.base import (
 )
 
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.fencing import in_the_way
 from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
+from dalsegno.errors import CheckpointError
 
 _BATCH = 32  # checkpoints that an async listing builds at once, off the loop
 
@@ -47,6 +49,52 @@ class Checkpointer(BaseCheckpointSaver[Any]):
             self.allow_types(extra_allowlist)
             return self
         return super().with_allowlist(extra_allowlist)
+
+    # --- deleting ---
+
+    def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread's checkpoints, values and writes.
+
+        Raises
+        ------
+        ThreadBusy
+            A run of a living process has it.
+        """
+        self._delete([str(thread_id)])
+
+    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Delete all but the latest checkpoint of each namespace (``"keep_latest"``), or all (``"delete"``).
+
+        Ancestors that a `DeltaChannel` of the latest is rebuilt from stay, down to its last snapshot.
+        `maintenance.prune` can keep more.
+
+        Raises
+        ------
+        ThreadBusy
+            All of a thread is to be deleted, and a run of a living process has it. Nothing is deleted.
+        CheckpointError
+            There is no such strategy; or, on PostgreSQL, a thread has a `DeltaChannel`.
+        """
+        if strategy not in ("keep_latest", "delete"):
+            raise CheckpointError(
+                f'There is no pruning strategy {strategy!r}; it is "keep_latest" or "delete".',
+                strategy=strategy,
+            )
+        chosen = sorted({str(thread) for thread in thread_ids})
+        if strategy == "delete":
+            self._delete(chosen)
+            return
+        with self.database.transaction():
+            self.database.upkeep().prune(chosen, keep=1, before=None)
+
+    def _delete(self, threads: Sequence[str]) -> None:
+        """Delete threads, locked in their order: of two who do so neither waits for the other."""
+        with self.database.transaction() as connection:
+            upkeep = self.database.upkeep()
+            for thread in threads:
+                self.database.lock(thread)
+                in_the_way(connection, thread, mine=True)
+                upkeep.delete_checkpoints(thread)
 
     # --- async ---
 
@@ -126,3 +174,15 @@ class Checkpointer(BaseCheckpointSaver[Any]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def place_in(config: RunnableConfig) -> tuple[str, str]:
+    """The thread and the namespace that a config names."""
+    place = config["configurable"]
+    return str(place["thread_id"]), place.get("checkpoint_ns") or ""
+
+
+def check_limit(limit: object) -> None:
+    """Raise `CheckpointError` where what a listing is limited to is no number of checkpoints."""
+    if limit is not None and not isinstance(limit, int):
+        raise CheckpointError(f"limit={limit!r}: a whole number of checkpoints is needed, or None for all.")

@@ -21,15 +21,14 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from dalsegno.checkpoints import rows, threads
 from dalsegno.checkpoints.cache import Cache
-from dalsegno.checkpoints.checkpointer import Checkpointer
+from dalsegno.checkpoints.checkpointer import Checkpointer, check_limit, place_in
 from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.failures import damage_named
-from dalsegno.checkpoints.fencing import in_the_way, token_of
+from dalsegno.checkpoints.fencing import token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
-from dalsegno.errors import CheckpointError
 
 
 class SqliteCheckpointer(Checkpointer):
@@ -111,7 +110,7 @@ class SqliteCheckpointer(Checkpointer):
         ThreadBusy
             It is a `Runner`'s, whose thread another process has taken over.
         """
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         described = get_serializable_checkpoint_metadata(config, metadata)
         given = Given(
             place=(thread, namespace),
@@ -133,7 +132,7 @@ class SqliteCheckpointer(Checkpointer):
         task_path: str = "",
     ) -> None:
         """Store what a task wrote, to be found with the checkpoint it ran on; see `task_writes.kept_of`."""
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         checkpoint_id = get_checkpoint_id(config)
         kept = [(task_path, *one) for one in kept_of(self.serde, writes, thread)]
         token = token_of(config, self.database, thread)
@@ -145,7 +144,7 @@ class SqliteCheckpointer(Checkpointer):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the latest of its thread and namespace."""
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         with self.database.read() as connection:
             found = rows.find(connection, thread, namespace, get_checkpoint_id(config))
             if found is None:
@@ -176,10 +175,7 @@ class SqliteCheckpointer(Checkpointer):
         before: RunnableConfig | None,
         limit: int | None,
     ) -> Iterator[tuple[rows.Found, Reader]]:
-        if limit is not None and not isinstance(limit, int):
-            raise CheckpointError(
-                f"limit={limit!r}: a whole number of checkpoints is needed, or None for all."
-            )
+        check_limit(limit)
         place = (config or {}).get("configurable", {})
         search = rows.Search(
             thread=str(place["thread_id"]) if config else None,
@@ -207,7 +203,7 @@ class SqliteCheckpointer(Checkpointer):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What each `DeltaChannel` is rebuilt from: its last stored value and the writes since, in one view."""
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         with self.database.read() as connection:
             target = rows.find(connection, thread, namespace, get_checkpoint_id(config))
             return delta_history(connection, target, frozenset(channels), self.serde)
@@ -219,18 +215,6 @@ class SqliteCheckpointer(Checkpointer):
         return int(current) + 1 if current is not None else 1
 
     # --- deleting and copying ---
-
-    def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread's checkpoints, values and writes.
-
-        Raises
-        ------
-        ThreadBusy
-            A run of a living process has it.
-        """
-        with self.database.transaction() as connection:
-            in_the_way(connection, str(thread_id), mine=True)
-            threads.delete_thread(connection, str(thread_id))
 
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints that carry one of these run ids in their metadata, and their writes.
@@ -247,27 +231,3 @@ class SqliteCheckpointer(Checkpointer):
         """Copy everything of one thread to another: all checkpoints, values and writes."""
         with self.database.transaction() as connection, damage_named(str(source_thread_id), "checkpoints"):
             threads.copy_thread(connection, str(source_thread_id), str(target_thread_id))
-
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Delete all but the latest checkpoint of each namespace (``"keep_latest"``), or all (``"delete"``).
-
-        Ancestors that a `DeltaChannel` of the latest is rebuilt from stay, down to its last snapshot.
-        `maintenance.prune` can keep more.
-        """
-        if strategy not in ("keep_latest", "delete"):
-            raise CheckpointError(
-                f'There is no pruning strategy {strategy!r}; it is "keep_latest" or "delete".',
-                strategy=strategy,
-            )
-        with self.database.transaction() as connection:
-            for thread in thread_ids:
-                if strategy == "delete":
-                    threads.delete_thread(connection, str(thread))
-                else:
-                    with damage_named(str(thread), "checkpoints"):
-                        threads.prune(connection, str(thread))
-
-
-def _place(config: RunnableConfig) -> tuple[str, str]:
-    place = config["configurable"]
-    return str(place["thread_id"]), place.get("checkpoint_ns") or ""

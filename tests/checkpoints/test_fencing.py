@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 from collections.abc import Callable
@@ -125,4 +126,25 @@ def test_nobody_else_changes_the_state_of_a_thread_that_a_living_process_runs_on
         elsewhere(ledger, boot="an earlier boot")  # its process died
         put(saver)
         saver.delete_thread("t")
+        assert list(saver.list(None)) == []
+
+
+def test_pruning_all_of_a_thread_asks_who_runs_on_it_too(url: str) -> None:
+    with open_checkpointer(url) as saver:
+        ledger = Ledger(saver.database)
+        idle: Any = {"configurable": {"thread_id": "idle", "checkpoint_ns": ""}}
+        saver.put(idle, empty_checkpoint(), {}, {})
+        lease = ledger.begin(run_id="r", thread="t", workflow="w")
+        put(saver, lease)
+        put(saver, lease)
+        with pytest.raises(ThreadBusy, match=f"'t' is held by process {os.getpid()}"):
+            saver.prune(["idle", "t"], strategy="delete")
+        elsewhere(ledger, pid=os.getppid(), started=start_time(os.getppid()))
+        with pytest.raises(ThreadBusy, match=f"'t' is held by process {os.getppid()}"):
+            asyncio.run(saver.aprune(["idle", "t"], strategy="delete"))
+        assert len(list(saver.list(None))) == 3
+        saver.prune(["t"])  # the latest stays: that is what its run goes on from
+        assert len(list(saver.list(None))) == 2
+        elsewhere(ledger, boot="an earlier boot")  # its process died
+        saver.prune(["t", "idle", "t"], strategy="delete")
         assert list(saver.list(None)) == []

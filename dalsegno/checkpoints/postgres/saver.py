@@ -20,7 +20,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from dalsegno.checkpoints.checkpointer import Checkpointer
+from dalsegno.checkpoints.checkpointer import Checkpointer, check_limit, place_in
 from dalsegno.checkpoints.fencing import in_the_way, taken_over, token_of
 from dalsegno.checkpoints.lease import held_tokens
 from dalsegno.checkpoints.postgres import failures, rows
@@ -28,7 +28,6 @@ from dalsegno.checkpoints.postgres.database import PostgresDatabase
 from dalsegno.checkpoints.postgres.session import Session
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
-from dalsegno.errors import CheckpointError
 
 _GUARD = "SELECT guard($1, $2, $3)"
 _GROUP = 50  # checkpoints that a listing reads at once
@@ -87,7 +86,7 @@ class PostgresCheckpointer(Checkpointer):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Store a checkpoint, and the values of the channels in `new_versions`, in one commit."""
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         parent = get_checkpoint_id(config)
         described = get_serializable_checkpoint_metadata(config, metadata)
         row, blobs = rows.dump(self.serde, checkpoint, described, new_versions, thread)
@@ -115,7 +114,7 @@ class PostgresCheckpointer(Checkpointer):
         task_path: str = "",
     ) -> None:
         """Store what a task wrote, to be found with the checkpoint it ran on; see `SqliteCheckpointer.put_writes`."""
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         place = (thread, namespace, str(get_checkpoint_id(config)), task_id)
         kept = kept_of(self.serde, writes, thread)
         outcome = outcome_of(writes)
@@ -177,7 +176,7 @@ class PostgresCheckpointer(Checkpointer):
 
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the latest of its thread and namespace."""
-        thread, namespace = _place(config)
+        thread, namespace = place_in(config)
         checkpoint_id = get_checkpoint_id(config)
         with self.database.read() as session:
             if checkpoint_id:
@@ -196,10 +195,7 @@ class PostgresCheckpointer(Checkpointer):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints, newest first. They are read in groups, and no connection is held in between."""
-        if limit is not None and not isinstance(limit, int):
-            raise CheckpointError(
-                f"limit={limit!r}: a whole number of checkpoints is needed, or None for all."
-            )
+        check_limit(limit)
         sql, parameters, rest = rows.search(config, filter or {}, before, limit)
         with self.database.read() as session:
             places: Places = session.send(sql, parameters).fetchall()
@@ -227,20 +223,6 @@ class PostgresCheckpointer(Checkpointer):
 
     # --- deleting and copying ---
 
-    def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread's checkpoints, values and writes.
-
-        Raises
-        ------
-        ThreadBusy
-            A run of another living process has it.
-        """
-        thread = str(thread_id)
-        with self.database.transaction() as session:
-            self.database.lock(thread)
-            in_the_way(session, thread, mine=True)
-            self.database.upkeep().delete_checkpoints(thread)
-
     def delete_for_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints that carry one of these run ids in their metadata, and their writes.
 
@@ -256,34 +238,6 @@ class PostgresCheckpointer(Checkpointer):
         """Copy everything of one thread to another: all checkpoints, values and writes."""
         with self.database.transaction():
             self.database.upkeep().copy(str(source_thread_id), str(target_thread_id))
-
-    def prune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
-        """Delete all but the latest checkpoint of each namespace (``"keep_latest"``), or all (``"delete"``).
-
-        Raises
-        ------
-        CheckpointError
-            A thread has a `DeltaChannel`, whose latest value is rebuilt from older checkpoints.
-        """
-        if strategy not in ("keep_latest", "delete"):
-            raise CheckpointError(
-                f'There is no pruning strategy {strategy!r}; it is "keep_latest" or "delete".',
-                strategy=strategy,
-            )
-        chosen = sorted({str(thread) for thread in thread_ids})
-        with self.database.transaction():
-            upkeep = self.database.upkeep()
-            if strategy == "keep_latest":
-                upkeep.prune(chosen, keep=1, before=None)
-                return
-            for thread in chosen:
-                self.database.lock(thread)
-                upkeep.delete_checkpoints(thread)
-
-
-def _place(config: RunnableConfig) -> tuple[str, str]:
-    place = config["configurable"]
-    return str(place["thread_id"]), place.get("checkpoint_ns") or ""
 
 
 def _config(place: tuple[str, str, str]) -> RunnableConfig:
