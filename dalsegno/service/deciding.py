@@ -78,7 +78,7 @@ def next_step(
     asked = request.wanted or {}
     is_new = asked.get("resumes") == run.resumes
     if run.status == "queued":
-        return Go()
+        return _go(asked, None)
     if run.status == "stopped":
         if is_cancelled():
             return Cancel()

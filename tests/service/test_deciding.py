@@ -92,6 +92,7 @@ def test_a_question_waits_for_its_deadline_and_then_the_default_stands() -> None
 def test_what_goes_with_a_resume_goes_with_it() -> None:
     wanted = {"resumes": 1, "accept_changes": True, "budget": {"tokens": 5}}
     assert step(run("failed"), wanted) == Go(None, True, {"tokens": 5})
+    assert step(run("queued"), {**wanted, "resumes": 0}) == Go(None, True, {"tokens": 5})
 
 
 @pytest.mark.parametrize(
