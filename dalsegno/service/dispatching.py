@@ -7,11 +7,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import this_process
-from dalsegno.errors import CheckpointError, DalsegnoError, ThreadBusy
+from dalsegno.errors import CheckpointError, DalsegnoError, DatabaseInvalid, DatabaseUnavailable, ThreadBusy
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import queueing
 from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, deadline, next_step
@@ -65,7 +65,8 @@ class Dispatcher:
         self._changed = threading.Condition()
         self._poked = threading.Event()
         self._beaten = 0.0
-        self._draining = False
+        self.is_draining = False
+        """Whether nothing more is taken."""
         self._thread = threading.Thread(target=self._loop, name="dalsegno-dispatcher", daemon=True)
 
     @property
@@ -76,7 +77,7 @@ class Dispatcher:
     @property
     def is_alive(self) -> bool:
         """Whether runs are taken."""
-        return self._thread.is_alive() and not self._draining
+        return self._thread.is_alive() and not self.is_draining
 
     def start(self) -> None:
         """Begin to take what is due; first of all runs whose process died."""
@@ -88,12 +89,12 @@ class Dispatcher:
         self._poked.set()
 
     def drain(self, seconds: float) -> int:
-        """Take nothing more, have every run stop after its superstep, and wait; gives how many have not stopped."""
-        self._draining = True
+        """Take nothing more, have every run stop after its superstep, and wait so long; gives how many have not."""
+        until = time.monotonic() + seconds
+        self.is_draining = True
         self._poked.set()
         if self._thread.ident is not None:
             self._thread.join(seconds)
-        until = time.monotonic() + seconds
         while self._active and (left := until - time.monotonic()) > 0:
             for runner in self._runners.values():
                 runner.drain("the service stops")
@@ -104,14 +105,14 @@ class Dispatcher:
     # --- taking ---
 
     def _loop(self) -> None:
-        while not self._draining:
+        while not self.is_draining:
             self._poked.clear()
             pause = self._settings.poll
             try:
                 pause = self._round()
             except Exception as error:  # the database will be back, or `/ready` says that it is not
                 log.warning("What is due cannot be looked at, and is tried again: %s", error)
-            if not self._draining:
+            if not self.is_draining:
                 self._poked.wait(pause)
 
     def _round(self) -> float:
@@ -125,7 +126,7 @@ class Dispatcher:
             return poll
         due = self._requests.due(list(self._runners), now, room + self._settings.runs)
         for request in due:
-            if self._draining or len(self._active) >= self._settings.runs:
+            if self.is_draining or len(self._active) >= self._settings.runs:
                 return poll
             self._take(request, now)
         at = self._requests.next_due(list(self._runners))
@@ -147,13 +148,13 @@ class Dispatcher:
                 turn = self._done(runner, request, self._step(runner, request, now), later)
         except ThreadBusy:
             self._requests.look_again(request.run_id, later)
-        except CheckpointError as error:
-            if type(error).__name__ == "DatabaseUnavailable":
-                raise
-            self._refuse(request, error)
+            return
+        except DatabaseUnavailable:
+            raise
         except Exception as error:  # a changed graph, or code of the user's that reads an old state
             self._refuse(request, error)
-        if turn is not None:
+            return
+        if turn is not None:  # and that is committed
             self._active.add(request.run_id)
             threading.Thread(
                 target=self._drive,
@@ -222,11 +223,11 @@ class Dispatcher:
             self._poked.set()
 
     def _refuse(self, request: Request, error: BaseException, words: str = "") -> None:
-        # What the user's own code says may hold anything, also a secret.
-        words = words or (str(error) if isinstance(error, DalsegnoError) else "Resume it by hand to see why.")
-        problem: dict[str, Any] = {"type": type(error).__name__, "message": words}
-        log.warning(
-            "Run %s cannot be gone on with: %s: %s", request.run_id, problem["type"], problem["message"]
-        )
+        # What the user's own code says may hold anything, also a secret; where the database is, is for the log.
+        said = words or (str(error) if isinstance(error, DalsegnoError) else "Resume it by hand to see why.")
+        log.warning("Run %s cannot be gone on with: %s: %s", request.run_id, type(error).__name__, said)
+        if isinstance(error, DatabaseInvalid):
+            said = "The database is not as it was written, and the log of the service says where."
+        problem = {"type": type(error).__name__, "message": said}
         with contextlib.suppress(DalsegnoError):
             self._requests.refuse(request, problem)

@@ -65,7 +65,6 @@ class Service:
         self.db = db
         self.settings = settings or Settings()
         self.watchers = Watchers()
-        self.is_draining = False
         self._clock = clock
         self.checkpointer = open_checkpointer(db)
         self.runners: dict[str, Runner] = {}
@@ -215,13 +214,17 @@ class Service:
 
     # --- living ---
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether nothing more is accepted: it stops."""
+        return self.dispatcher.is_draining
+
     def open(self) -> None:
         """Begin to take runs, first of all those whose process died."""
         self.dispatcher.start()
 
     def drain(self) -> int:
         """Accept and take nothing more, and let every superstep end; gives how many runs did not stop in time."""
-        self.is_draining = True
         return self.dispatcher.drain(self.settings.grace)
 
     def close(self) -> None:
