@@ -68,7 +68,7 @@ def test_one_model_asked_three_times_and_judged_by_another() -> None:
         (([],), {}, "at least 1 is needed"),
         (([saying(1)],), {"times": 0}, "1 or more"),
         (([saying(1)],), {"times": 2, "judge": "majorty"}, '"majority", a function'),
-        (([saying(1)],), {"times": 2, "agreed": 67}, "a share from 0 to 1"),
+        (([saying(1)],), {"times": 2, "agreed": 67}, "a number from 0 to 1"),
         (([saying(1)],), {"times": 2, "on_error": "skip"}, '"fail" or "collect"'),
     ],
 )

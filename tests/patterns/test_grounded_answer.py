@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import GroundedAnswer, grounded_answer
 
 
@@ -91,3 +92,20 @@ def test_options_reach_the_roles() -> None:
         | {"generate": {"calls": 1}},
     )
     assert flow.validate().certificate.model_calls == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"retries": -1}, r"grounded_answer\(retries=-1\): a whole number, 0 or more"),
+        ({"retries": True}, r"grounded_answer\(retries=True\): a whole number"),
+        ({"good_enough": float("nan")}, r"grounded_answer\(good_enough=nan\): a number from 0 to 1"),
+        ({"good_enough": 75}, r"grounded_answer\(good_enough=75\): a number from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(options: dict[str, Any], message: str) -> None:
+    roles = Roles(quality=1.0, grounded_at=0)
+    with pytest.raises(DefinitionError, match=message):
+        grounded_answer(
+            roles.retrieve, roles.grade, roles.generate, roles.critic, rerank=roles.rerank, **options
+        )

@@ -85,5 +85,5 @@ def test_what_is_escalated_goes_to_whom_it_may_concern() -> None:
 
 @pytest.mark.parametrize("repairs", [-1, True, 1.5, "3"])
 def test_repairs_are_a_whole_number(repairs: Any) -> None:
-    with pytest.raises(DefinitionError, match="a whole number of times"):
+    with pytest.raises(DefinitionError, match="a whole number, 0 or more"):
         output_validation(fine, fine, fine, repairs=repairs)

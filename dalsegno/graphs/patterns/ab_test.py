@@ -13,6 +13,7 @@ from dalsegno.errors import DefinitionError, PatternError
 from dalsegno.graphs.model import END, START, Each
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.comparing import Comparison, compared
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.filing import filed
 from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import Failure, Score, failure, merged, read
@@ -225,12 +226,12 @@ def _lost(variant: str) -> Any:
 def _weights(criteria: Any) -> dict[str, float]:
     """The weights of the criteria, which add up to 1."""
     given = dict(criteria) if isinstance(criteria, Mapping) else dict.fromkeys(criteria, 1.0)
-    whole = sum(given.values())
-    if isinstance(criteria, str) or not given or min(given.values()) < 0 or not 0 < whole < float("inf"):
+    total = sum(given.values())
+    if isinstance(criteria, str) or not given or min(given.values()) < 0 or not 0 < total < float("inf"):
         raise DefinitionError(
             f"ab_test(criteria={criteria!r}): names, or a mapping of names to weights of 0 or more, not all of them 0."
         )
-    return {criterion: weight / whole for criterion, weight in given.items()}
+    return {criterion: weight / total for criterion, weight in given.items()}
 
 
 def _check(level: Any, margin: Any, max_cases: Any, on_error: Any) -> None:
@@ -238,7 +239,6 @@ def _check(level: Any, margin: Any, max_cases: Any, on_error: Any) -> None:
         raise DefinitionError(f"ab_test(level={level!r}): how sure, between 0 and 1, such as 0.95.")
     if not isinstance(margin, int | float) or not 0 <= margin < 1:
         raise DefinitionError(f"ab_test(margin={margin!r}): a difference of scores, from 0 to less than 1.")
-    if isinstance(max_cases, bool) or not isinstance(max_cases, int) or max_cases < 1:
-        raise DefinitionError(f"ab_test(max_cases={max_cases!r}): the most cases, 1 or more.")
+    whole("ab_test", 1, max_cases=max_cases)
     if on_error not in ("fail", "lose"):
         raise DefinitionError(f'ab_test(on_error={on_error!r}): it is "fail" or "lose".')

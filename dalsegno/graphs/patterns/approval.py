@@ -7,9 +7,9 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
-from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -130,10 +130,7 @@ def approval(
     >>> graph.invoke(Command(resume={"approved": True}), thread)["result"]
     'sent: Dear Ada'
     """
-    if isinstance(revisions, bool) or not isinstance(revisions, int) or revisions < 1:
-        raise DefinitionError(
-            f"approval(revisions={revisions!r}): a whole number, 1 or more; without a reviser there are none."
-        )
+    whole("approval", 1, revisions=revisions)  # without a reviser there are none
     flow = Workflow(name, state, version=version)
     cast = Cast("approval", flow, options)
     stands: Any = NOTHING if default is None else default

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -211,5 +212,4 @@ def _check(phases: Any, final: Any, session_timeout: Any, keep: Any) -> None:
         raise DefinitionError(
             f"conversation(session_timeout={session_timeout!r}): seconds, more than 0, or None."
         )
-    if isinstance(keep, bool) or not isinstance(keep, int) or keep < 1:
-        raise DefinitionError(f"conversation(keep={keep!r}): how many turns are kept, 1 or more.")
+    whole("conversation", 1, keep=keep)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError, TooFewAnswers
 from dalsegno.graphs.model import END
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import share, whole
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, failed_as, named
 from dalsegno.graphs.patterns.states import Failure, Score, merged, read
 from dalsegno.graphs.workflow import Workflow
@@ -217,8 +218,7 @@ def _alike(answer: Any) -> Hashable:
 
 
 def _asked(members: Mapping[str, Node], times: Any) -> dict[str, Node]:
-    if isinstance(times, bool) or not isinstance(times, int) or times < 1:
-        raise DefinitionError(f"ensemble(times={times!r}): how often each member is asked, 1 or more.")
+    whole("ensemble", 1, times=times)
     if times == 1:
         return dict(members)
     return {f"{member} {turn}": node for member, node in members.items() for turn in range(1, times + 1)}
@@ -229,8 +229,7 @@ def _check(played: Sequence[str] | Mapping[str, Any], judge: Any, agreed: Any, o
         raise DefinitionError(
             "ensemble: one answer agrees with itself. Give several members, or ask one several times: times=3."
         )
-    if not isinstance(agreed, int | float) or not 0 <= agreed <= 1:
-        raise DefinitionError(f"ensemble(agreed={agreed!r}): a share from 0 to 1, such as 0.67.")
+    share("ensemble", agreed=agreed)
     if on_error not in ("fail", "collect"):
         raise DefinitionError(f'ensemble(on_error={on_error!r}): it is "fail" or "collect".')
     if isinstance(judge, str) and judge != "majority" and ":" not in judge:

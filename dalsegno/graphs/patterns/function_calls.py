@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, Each, Loop, Target
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
 from dalsegno.graphs.patterns.toolset import Toolset, references
@@ -152,9 +153,7 @@ def function_calls(
     >>> flow.compile().invoke(given)["response"]
     '6 letters'
     """
-    for key, value in {"max_calls": max_calls, "max_depth": max_depth}.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise DefinitionError(f"function_calls({key}={value!r}): a whole number, 1 or more.")
+    whole("function_calls", 1, max_calls=max_calls, max_depth=max_depth)
     if on_error not in ("fail", "collect"):
         raise DefinitionError(f'function_calls(on_error={on_error!r}): it is "fail" or "collect".')
     tools = Toolset("function_calls", functions)

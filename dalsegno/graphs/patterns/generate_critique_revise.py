@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
-from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import share, whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Score, read
 from dalsegno.graphs.workflow import Workflow
@@ -137,7 +137,8 @@ def generate_critique_revise(
     >>> flow.compile().invoke(given)["draft"]
     'rain, and then more'
     """
-    _check(good_enough, revisions)
+    whole("generate_critique_revise", 0, revisions=revisions)
+    share("generate_critique_revise", good_enough=good_enough)
     flow = Workflow(name, state, version=version)
     cast = Cast("generate_critique_revise", flow, options)
     cast.add(Role(name="generator", key="draft", prompt=_GENERATOR), generator)
@@ -165,14 +166,3 @@ def generate_critique_revise(
     if validator is not None:
         flow.add_edge("validator", "finish")
     return flow.add_edge("finish", END)
-
-
-def _check(good_enough: Any, revisions: Any) -> None:
-    if isinstance(revisions, bool) or not isinstance(revisions, int) or revisions < 0:
-        raise DefinitionError(
-            f"generate_critique_revise(revisions={revisions!r}): a whole number of times, 0 or more."
-        )
-    if not isinstance(good_enough, int | float) or not 0 <= good_enough <= 1:
-        raise DefinitionError(
-            f"generate_critique_revise(good_enough={good_enough!r}): a score from 0 to 1, as the critic gives them."
-        )

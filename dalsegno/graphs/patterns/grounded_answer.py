@@ -7,6 +7,7 @@ from typing import Any, Literal, TypedDict
 
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import share, whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Score, read
 from dalsegno.graphs.workflow import Workflow
@@ -113,6 +114,8 @@ def grounded_answer(
     >>> flow.compile().invoke(given)["answer"]
     'rain falls'
     """
+    whole("grounded_answer", 0, retries=retries)
+    share("grounded_answer", good_enough=good_enough)
     flow = Workflow(name, state, version=version)
     cast = Cast("grounded_answer", flow, options)
     cast.add(Role(name="retrieve", key="passages", type=list[Any]), retrieve)

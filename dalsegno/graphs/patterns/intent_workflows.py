@@ -11,6 +11,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.model import END, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -200,9 +201,8 @@ def _intent(intents: list[str], default: str | None) -> Any:
 
 
 def _check(played: Mapping[str, Any], default: Any, retries: Any, keep: Any) -> None:
-    for key, value, least in (("retries", retries, 0), ("keep", keep, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DefinitionError(f"intent_workflows({key}={value!r}): a whole number, {least} or more.")
+    whole("intent_workflows", 0, retries=retries)
+    whole("intent_workflows", 1, keep=keep)
     if default is not None and default not in played:
         near = did_you_mean(str(default), played) or "."
         known = ", ".join(f"`{intent}`" for intent in played)

@@ -9,9 +9,9 @@ from typing import Any, Literal, get_origin
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
-from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -125,8 +125,7 @@ def output_validation(
     >>> flow.compile().invoke(given)["outcome"]
     'valid'
     """
-    if isinstance(repairs, bool) or not isinstance(repairs, int) or repairs < 0:
-        raise DefinitionError(f"output_validation(repairs={repairs!r}): a whole number of times, 0 or more.")
+    whole("output_validation", 0, repairs=repairs)
     flow = Workflow(name, state, version=version)
     cast = Cast("output_validation", flow, options)
     if producer is not None:

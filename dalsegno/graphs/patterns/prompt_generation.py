@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
-from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -114,10 +114,7 @@ def prompt_generation(
     >>> flow.compile().invoke(given)["output"]
     'FROM THE SIGN'
     """
-    if isinstance(rewrites, bool) or not isinstance(rewrites, int) or rewrites < 0:
-        raise DefinitionError(
-            f"prompt_generation(rewrites={rewrites!r}): a whole number of times, 0 or more."
-        )
+    whole("prompt_generation", 0, rewrites=rewrites)
     flow = Workflow(name, state, version=version)
     cast = Cast("prompt_generation", flow, options)
     cast.add(Role(name="writer", key="prompt", type=str, prompt=_WRITER), writer)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
-from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, Loop
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import share, whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Score, read
 from dalsegno.graphs.workflow import Workflow
@@ -149,7 +149,9 @@ def prompt_optimization(
     >>> flow.compile().invoke(given)["prompt"]
     'please please sum up'
     """
-    _check(good_enough, rounds, patience)
+    whole("prompt_optimization", 0, rounds=rounds)
+    whole("prompt_optimization", 1, patience=patience)
+    share("prompt_optimization", good_enough=good_enough)
     flow = Workflow(name, state, version=version)
     cast = Cast("prompt_optimization", flow, options)
     cast.begin(trials=[], best=None, unimproved=0)
@@ -184,11 +186,3 @@ def prompt_optimization(
         again = Loop("improver", max=rounds, on_exhausted=END)
     flow.add_edge("begin", "runner").add_edge("runner", "scorer").add_edge("scorer", "keep")
     return flow.add_conditional_edges("keep", further, {"to improve": again, "good": END, "stalled": END})
-
-
-def _check(good_enough: Any, rounds: Any, patience: Any) -> None:
-    for key, value, least in (("rounds", rounds, 0), ("patience", patience, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DefinitionError(f"prompt_optimization({key}={value!r}): a whole number, {least} or more.")
-    if not isinstance(good_enough, int | float) or not 0 <= good_enough <= 1:
-        raise DefinitionError(f"prompt_optimization(good_enough={good_enough!r}): a score from 0 to 1.")

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -228,9 +229,8 @@ def _place(state: Any) -> tuple[str, ...]:
 
 
 def _check(every: Any, keep: Any, window: Any) -> None:
-    for key, value, least in (("every", every, 1), ("keep", keep, 0), ("window", window, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DefinitionError(f"summarizing_memory({key}={value!r}): a whole number, {least} or more.")
+    whole("summarizing_memory", 1, every=every, window=window)
+    whole("summarizing_memory", 0, keep=keep)
     if keep >= every:
         raise DefinitionError(
             f"summarizing_memory(every={every}, keep={keep}): after {every} turns none would be summarized. "

@@ -10,9 +10,9 @@ from langgraph.types import Send
 from pydantic import AfterValidator
 from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
-from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, Each, Loop, Target
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
 from dalsegno.graphs.patterns.toolset import Toolset
@@ -149,9 +149,8 @@ def tool_selection(
     >>> flow.compile().invoke(given)["response"]
     'twice 2.5 is 5.0'
     """
-    for key, value, least in (("max_steps", max_steps, 1), ("reselections", reselections, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise DefinitionError(f"tool_selection({key}={value!r}): a whole number, {least} or more.")
+    whole("tool_selection", 1, max_steps=max_steps)
+    whole("tool_selection", 0, reselections=reselections)
     box = Toolset("tool_selection", tools)
     flow = Workflow(name, state, version=version)
     cast = Cast("tool_selection", flow, options)
