@@ -73,6 +73,16 @@ def test_steps_that_run_at_once_are_undone_in_reverse_order_of_their_completion(
     assert output["undone"] == ["slow", "nothing_given"]
 
 
+def test_a_clock_that_is_set_back_does_not_change_the_order_of_the_way_back() -> None:
+    done: list[str] = []
+    times = iter([300.0, 200.0, 100.0])
+    flow = saga(
+        [step("a", done), step("b", done), step("c", done), refuse],
+        clock=lambda: next(times),
+    )
+    assert flow.compile().invoke({"request": 1})["undone"] == ["c", "b", "a"]
+
+
 def test_one_of_a_group_that_fails_takes_back_the_others_of_it() -> None:
     done: list[str] = []
     output = saga([step("a", done), [step("b", done), refuse]]).compile().invoke({"request": 1})

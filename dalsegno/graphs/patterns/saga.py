@@ -227,10 +227,14 @@ def _back(flow: Workflow, cast: Cast, groups: Sequence[Mapping[str, Any]], undon
         flow.add_edge("rollback", "finish")
         return
 
+    # A clock is asked only within a group: between groups it may have been set back, or be another machine's.
+    place = {step: number for number, group in enumerate(groups) for step in group}
+
     def following(state: Any) -> str:
         tried = {*read(state, "undone", []), *(f["name"] for f in read(state, "not_undone", []))}
-        left = [done["step"] for done in read(state, "completed", []) if done["step"] not in tried]
-        return next((undone[step] for step in reversed(left) if step in undone), "nothing is left")
+        left = [done for done in read(state, "completed", []) if done["step"] not in tried]
+        left.sort(key=lambda done: place[done["step"]])
+        return next((undone[d["step"]] for d in reversed(left) if d["step"] in undone), "nothing is left")
 
     ways: dict[str, Any] = {"nothing is left": "finish"}
     for step, undo in undone.items():
