@@ -28,14 +28,18 @@ class Here:
         """What is there where both ways meet."""
         if other is None or other == self:
             return self
-        current = self.current | other.current
-        if len(current) > _MOST_CURRENT:
-            current = frozenset({ANYTHING})
-        return Here(self.must & other.must, self.may | other.may, current)
+        return Here(self.must & other.must, self.may | other.may, _either(self.current, other.current))
 
     def after(self, bit: int, name: str) -> Here:
         """What is there when a step has its result."""
         return Here(self.must | bit, self.may | bit, frozenset({name}))
+
+
+def _either(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """Whose result it is where it is that of one or of the other. What is anything stays so, or what goes back
+    would bring something new for ever."""
+    both = one | other
+    return frozenset({ANYTHING}) if ANYTHING in both or len(both) > _MOST_CURRENT else both
 
 
 @dataclass
@@ -74,18 +78,19 @@ class _Level:
         """What is there behind a list of steps, when what is there before it is known."""
         places = {step.name: place for place, step in enumerate(steps)}
         arriving: list[Here | None] = [entry, *([None] * len(steps))]
-        again = True
-        while again:  # once, and again after what goes back has brought something new
+        order, again = range(len(steps)), True
+        while again:  # once, and from the other end where something was brought to what had been looked at
             again = False
-            for place, step in enumerate(steps):
+            for place in order:
                 here = arriving[place]
                 if here is None:
                     continue
-                for target, there in self._ways(step, (*at, place), place, here, places):
+                for target, there in self._ways(steps[place], (*at, place), place, here, places):
                     joined = there.joined(arriving[target])
                     if joined != arriving[target]:
                         arriving[target] = joined
-                        again = again or target <= place
+                        again = again or (target - place) * order.step <= 0
+            order = order[::-1]
         return arriving[-1] or entry
 
     def _ways(
@@ -115,14 +120,15 @@ class _Level:
 
     def _rounds(self, step: Step, at: Path_, here: Here) -> tuple[Here, Here]:
         """What is there behind a loop, and where it failed. Each round begins without the results of the one before."""
-        current = here.current | ({step.steps[-1].name} if step.steps else {step.name})
-        entry = Here(here.must, here.may, current if len(current) <= _MOST_CURRENT else frozenset({ANYTHING}))
+        last = step.steps[-1].name if step.steps else step.name
+        entry = Here(here.must, here.may, _either(here.current, frozenset({last})))
         self.found.inside[at] = entry
         if not step.steps:
             self.found.after_round[at] = Here(here.must, here.may, frozenset({step.name}))
             return here, here
         end = self.through(step.steps, (*at, "steps"), entry)
-        if not end.current <= entry.current:  # what is left by the round before is found by the next one
+        if ANYTHING not in entry.current and not end.current <= entry.current:
+            # What is left by the round before is found by the next one.
             entry = Here(entry.must, entry.may, frozenset({ANYTHING}))
             self.found.inside[at] = entry
             end = self.through(step.steps, (*at, "steps"), entry)

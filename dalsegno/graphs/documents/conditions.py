@@ -70,11 +70,9 @@ def parse_condition(text: str) -> Condition:
         be right, such as ``length(5)``. The problem has the character that it is at.
     """
     try:
-        condition = _parse(text)
-        check_kinds(condition.tree, lambda reference: None)
+        return _parse(text)
     except Unreadable as error:
         raise invalid([Problem(error.message, offset=error.offset)]) from None
-    return condition
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -95,6 +93,7 @@ def _parse(text: str) -> Condition:
         _explain(text, grammar.place_of(error, text))
     references: list[Reference] = []
     tree = _node(found, text, references, 0)
+    check_kinds(tree, lambda reference: None)
     return Condition(tree, text, tuple(references))
 
 

@@ -70,6 +70,7 @@ class _Flow:
     steps: dict[str, Step] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
     _surely: dict[frozenset[Node], dict[str, int]] = field(default_factory=dict)
+    _asking: dict[tuple[str, str], frozenset[Node] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.chains: dict[str, tuple[Step, ...]] = {}
@@ -317,10 +318,13 @@ class _Flow:
 
     def _is_held(self, step: Step, holding: frozenset[Node]) -> bool:
         """Whether a step is not skipped where these conditions hold later on."""
-        tree = _tree(step.condition or "")
-        return parts_that_hold(tree) <= holding and all(
-            self._is_settled(way_of(r), step) for r in _references(tree)
-        )
+        key = step.name, step.condition or ""
+        if key not in self._asking:
+            tree = _tree(key[1])
+            settled = all(self._is_settled(way_of(r), step) for r in _references(tree))
+            self._asking[key] = parts_that_hold(tree) if settled else None
+        parts = self._asking[key]
+        return parts is not None and parts <= holding
 
     def _is_settled(self, way: Way, step: Step) -> bool:
         """Whether a way leads to the same from where this step asks on."""

@@ -1,0 +1,41 @@
+"""Which results are there is found out for documents of every make, and always to an end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dalsegno.graphs.definition import WorkflowDefinition
+from dalsegno.graphs.documents.flow import flow_problems
+
+
+def step(name: str, params: str = "$current", **more: Any) -> dict[str, Any]:
+    return {"name": name, "agent_calls": [{"function": "work.py:same", "params": params}], **more}
+
+
+def problems(*steps: dict[str, Any]) -> list[str]:
+    definition = WorkflowDefinition.model_validate({"name": "made", "steps": list(steps)})
+    return [problem.message for problem in flow_problems(definition)]
+
+
+def back(place: int, **more: Any) -> dict[str, Any]:
+    """A step that goes back to the one before where it fails."""
+    return step(f"s{place}", on_error={"goto": f"s{max(0, place - 1)}", "max": 1}, **more)
+
+
+def test_many_steps_that_each_go_back_are_looked_at_to_the_end() -> None:
+    assert problems(*map(back, range(30))) == []
+
+
+def test_what_comes_back_over_many_steps_may_be_there() -> None:
+    first = step("s0", "${context.results.s299?}", on_error={"goto": "s0", "max": 1})
+    assert problems(first, *map(back, range(1, 301))) == []
+    (said,) = problems(first, *map(back, range(1, 300)))
+    assert "`s299` comes later" in said
+
+
+def test_loops_in_loops_are_looked_at_to_the_end() -> None:
+    inner = step("inner")
+    for depth in range(30):
+        after = step(f"after{depth}", on_error="skip")
+        inner = {"name": f"loop{depth}", "strategy": "loop", "max": 2, "steps": [inner, after]}
+    assert problems(inner) == []
