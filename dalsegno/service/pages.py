@@ -18,6 +18,7 @@ from dalsegno.viz.svg import render
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord
     from dalsegno.graphs.model import WorkflowSpec
+    from dalsegno.graphs.validation import Report
     from dalsegno.service.service import Service
     from dalsegno.viz.overlay import RunView
 
@@ -49,8 +50,8 @@ class Pages:
     def run(self, run: RunRecord) -> bytes:
         """The picture of a run over its graph."""
         seeing = self._of(run)
-        spec = seeing.graph_of(run)
-        return _svg(spec, check(spec), seeing.view(run))
+        spec, report = self._checked(seeing, run)
+        return _svg(spec, report, seeing.view(run))
 
     def page(self, run: RunRecord) -> str:
         """The page of a run: one that goes on follows it."""
@@ -76,9 +77,14 @@ class Pages:
 
     def _drawn(self, run: RunRecord) -> tuple[WorkflowSpec, Any, Any, Any]:
         seeing = self._of(run)
-        spec = seeing.graph_of(run)
-        report = check(spec)
+        spec, report = self._checked(seeing, run)
         return spec, viz.picture_of(spec, report=report), seeing.view(run, states=True), report
+
+    def _checked(self, seeing: Seeing, run: RunRecord) -> tuple[WorkflowSpec, Report]:
+        """The graph that a run is drawn on, and what its check found: a page asks again and again."""
+        spec = seeing.graph_of(run)
+        is_todays = spec is seeing.spec
+        return spec, self._service.runners[run.workflow].report if is_todays else check(spec)
 
     def _of(self, run: RunRecord) -> Seeing:
         if run.workflow not in self._service.targets:
@@ -102,6 +108,7 @@ class Pages:
         known = known or place(picture)
         with self._lock:
             self._layouts[name] = known
+            self._layouts.move_to_end(name)
             while len(self._layouts) > _KEPT:
                 self._layouts.popitem(last=False)
         return known
