@@ -26,6 +26,9 @@ RETRY = RetryPolicy(
 )
 """For dead workers, without end. A worker says itself how long to wait where the database is away."""
 
+LAST = 1 << 40
+"""The number of the turn in which a run is withdrawn: after every other one, however often a human was asked."""
+
 FOREVER = timedelta(days=3650)
 """Temporal wants an activity to have an end; the heartbeat is the one that counts."""
 
@@ -52,7 +55,7 @@ class Play:
             if not is_cancelled_exception(error) and workflow.cancellation_reason() is None:
                 raise
             # From outside, with Temporal's own tools, or while its worker was away: the ledger has to know.
-            turn = Turn(order, 1 << 10, began)
+            turn = Turn(order, LAST, began)
             await asyncio.shield(
                 workflow.execute_activity(
                     WITHDRAW,
