@@ -27,7 +27,9 @@ class Manner:
 
 
 def letter_of_thread(ledger: Ledger, thread: str) -> Letter | None:
-    """How the last run of a thread was handed to the engine; None where it was not."""
+    """How the last run of a thread was handed to the engine; None where it was not, as none of a file was."""
+    if not ledger.database.is_shared:
+        return None
     run = ledger.latest(thread, plain=True)
     return letter_of(ledger, run.run_id) if run is not None else None
 
