@@ -22,10 +22,9 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 class Address:
     """A database on a server.
 
-    `url` is what was given, `conninfo` the part of it that libpq takes, `shown` the same without a password.
+    `conninfo` is the part of its URL that libpq takes, `shown` is the URL without a password.
     """
 
-    url: str
     conninfo: str
     shown: str
     schema: str
@@ -59,9 +58,4 @@ class Address:
                 "%40 and so on.",
                 path=without_password(url),
             ) from None
-        return cls(
-            url=url,
-            conninfo=conninfo,
-            shown=without_password(url),
-            schema=schema,
-        )
+        return cls(conninfo=conninfo, shown=without_password(url), schema=schema)

@@ -79,7 +79,6 @@ class PostgresDatabase(Enlisting):
         self.path = self.address.shown
         self.url = url
         self.profile = profile
-        self.timeout = timeout
         self.on_commit: list[Callable[[int], None]] = []
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
