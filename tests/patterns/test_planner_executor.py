@@ -131,6 +131,28 @@ def test_what_fails_again_when_the_repairs_are_spent_is_left_as_it_is() -> None:
     assert output["results"] == {"a": {"error": "OSError: it broke"}}
 
 
+@pytest.mark.parametrize("concluding", [False, True])
+def test_a_planner_that_cannot_mend_what_failed_leaves_what_is_done(concluding: bool) -> None:
+    def fragile(state: Any) -> str:
+        raise OSError("it broke")
+
+    def conclude(state: Any) -> list[str]:
+        return sorted(state["results"])
+
+    plans = planned([sub("a"), sub("b", kind="fragile")], [], [])
+    options: dict[str, Any] = {"repairs": 1, "replans": 1, "conclude": conclude if concluding else None}
+    flow = planner_executor(plans, [echo, fragile], **options)
+    report = flow.validate()
+    assert report.findings == ()
+    assert report.certificate is not None
+    bound = find("planner_executor").bound(plans, [echo, fragile], **options)
+    assert report.certificate.supersteps == bound
+    output = flow.compile().invoke({"request": ""})
+    found = {"a": {"result": ["a"]}, "b": {"error": "OSError: it broke"}}
+    assert (output["outcome"], output["results"]) == ("in part", found)
+    assert output["answer"] == (["a", "b"] if concluding else found)
+
+
 def test_models_plan_execute_verify_and_conclude() -> None:
     plan = [sub("a", kind="poet", success="it rhymes"), sub("b", "a", kind="clerk")]
     with (

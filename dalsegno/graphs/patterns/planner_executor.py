@@ -159,7 +159,8 @@ def planner_executor(
     A plan that cannot be carried out (a circle, a need or a kind that is not there, an id twice, too
     many, none) goes back with what is wrong; after the last one `outcome` is ``"impossible"``, and nothing was done.
     What needs a subtask that failed is skipped, all else is done, and `outcome` is ``"in part"``. With `repairs` the
-    planner is told before that what failed and why, and plans anew for what is left.
+    planner is told before that what failed and why, and plans anew for what is left; where it has no plan for that
+    which can be carried out, what was done stands.
 
     Source
     ------
@@ -198,10 +199,13 @@ def planner_executor(
         )
         flow.add_edge(kind, "collect")
 
-    def schedule(state: Any) -> dict[str, list[str]]:
-        return {
-            "problems": problems_of(read(state, "plan"), played, max_subtasks, read(state, "results", {}))
-        }
+    def schedule(state: Any) -> dict[str, Any]:
+        results = read(state, "results", {})
+        good = {name: result for name, result in results.items() if "error" not in result}
+        is_new = bool(read(state, "problems"))  # the plan is an answer to these; what failed is planned anew
+        problems = problems_of(read(state, "plan"), played, max_subtasks, good if is_new else results)
+        forgotten = {"results": Overwrite(good)} if is_new and not problems else {}
+        return {"problems": problems, **forgotten}
 
     def route(state: Any) -> Any:
         return "impossible" if read(state, "problems") else [_sent(state, s) for s in _ready(state)]
@@ -209,9 +213,9 @@ def planner_executor(
     def respond(state: Any) -> dict[str, Any]:
         results, plan = read(state, "results", {}), read(state, "plan")
         skipped = [subtask["id"] for subtask in plan if subtask["id"] not in results]
-        if read(state, "problems"):
+        if read(state, "problems") and not results:
             return {"answer": None, "skipped": skipped, "outcome": "impossible"}
-        failed = any("error" in result for result in results.values())
+        failed = read(state, "problems") or _failed(state)
         said = {"skipped": skipped, "outcome": "in part" if failed else "done"}
         return said if conclude is not None else {**said, "answer": results}
 
@@ -232,7 +236,11 @@ def planner_executor(
     flow.add_edge(START, "begin").add_edge("begin", "planner").add_edge("planner", "schedule").add_edge(
         "respond", END
     )
-    back: str | Loop = Loop("planner", max=replans, on_exhausted="respond") if replans else "respond"
+    given_up = "respond"
+    if repairs and conclude is not None:  # some of it may be done when no further plan can be carried out
+        given_up = cast.own("given up", lambda state: None, reads=(), writes=())
+        flow.add_conditional_edges("given up", _whether_any, {"some": "conclude", "none": "respond"})
+    back: str | Loop = Loop("planner", max=replans, on_exhausted=given_up) if replans else given_up
     most = {kind: Each(kind, max=max_subtasks) for kind in played}
     flow.add_conditional_edges("schedule", route, {"impossible": back, **most})
     ways: dict[str, str | Loop] = {"more": last, "done": last}
@@ -310,16 +318,18 @@ def _failed(state: Any) -> dict[str, str]:
     return {name: result["error"] for name, result in results.items() if "error" in result}
 
 
+def _whether_any(state: Any) -> Literal["some", "none"]:
+    return "some" if read(state, "results") else "none"
+
+
 def _mend(state: Any) -> dict[str, Any]:
-    """Forget what failed, and tell the planner of it."""
+    """Tell the planner what failed."""
     failed = _failed(state)
-    kept = {name: result for name, result in read(state, "results").items() if name not in failed}
+    kept = [f"`{name}`" for name in read(state, "results") if name not in failed]
     told = [f"`{name}` failed: {why}" for name, why in failed.items()]
     if kept:
-        told.append(
-            f"Done, and there to be needed, not to be planned again: {', '.join(f'`{n}`' for n in kept)}."
-        )
-    return {"problems": told, "results": Overwrite(kept)}
+        told.append(f"Done, and there to be needed, not to be planned again: {', '.join(kept)}.")
+    return {"problems": told}
 
 
 def _did(what: str, subtask: Any, value: Any) -> dict[str, Any]:
