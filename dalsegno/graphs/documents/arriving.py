@@ -54,25 +54,19 @@ class Arrivals:
     end: Here = field(default_factory=Here)
 
 
-Holds = Callable[[Step], bool]
-"""Whether the condition of a step is taken to hold."""
-
-
-def arrivals(steps: Sequence[Step], bits: dict[str, int], holds: Holds | None = None) -> Arrivals:
+def arrivals(steps: Sequence[Step], bits: dict[str, int]) -> Arrivals:
     """What is there at every place of a document.
 
     A step's result is there for sure where every way leads through the step, and it was neither skipped nor failed.
-    `holds` says which conditions are taken to hold, as far as something is asked that is behind another condition.
     """
     found = Arrivals(bits)
-    found.end = _Level(found, holds or (lambda step: False)).through(steps, ("steps",), Here())
+    found.end = _Level(found).through(steps, ("steps",), Here())
     return found
 
 
 @dataclass
 class _Level:
     found: Arrivals
-    holds: Holds
 
     def through(self, steps: Sequence[Step], at: Path_, entry: Here) -> Here:
         """What is there behind a list of steps, when what is there before it is known."""
@@ -98,24 +92,17 @@ class _Level:
     ) -> list[tuple[int, Here]]:
         """Where it goes on from a step, and with what."""
         self.found.before[at] = self.found.inside[at] = here
-        ways: list[tuple[int, Here]] = []
-        if step.condition is not None and not self.holds(step):
-            ways.append((place + 1, here))
         done, failed = here, here
         if step.strategy == "loop":
             done, failed = self._rounds(step, at, here)
         bit = self.found.bits.get(step.name, 0)
-        ways.append((place + 1, done.after(bit, step.name)))
-        if step.strategy == "conditional" and all(call.when is not None for call in step.agent_calls):
+        ways = [(place + 1, done.after(bit, step.name))]
+        if step.condition is not None or _may_choose_nothing(step):
             ways.append((place + 1, here))
-        word = step.on_failure
-        if word == "skip" and step.strategy not in (
-            "parallel",
-            "map_reduce",
-        ):  # those have null for what failed
+        if _lets_pass(step):
             ways.append((place + 1, failed))
-        elif isinstance(word, Goto) and word.goto in places:
-            ways.append((places[word.goto], failed))
+        elif isinstance(step.on_error, Goto) and step.on_error.goto in places:
+            ways.append((places[step.on_error.goto], failed))
         return ways
 
     def _rounds(self, step: Step, at: Path_, here: Here) -> tuple[Here, Here]:
@@ -135,3 +122,50 @@ class _Level:
         self.found.after_round[at] = end
         inner = end.may & ~here.may
         return end, Here(here.must, here.may | inner, here.current)
+
+
+def _may_choose_nothing(step: Step) -> bool:
+    return step.strategy == "conditional" and all(call.when is not None for call in step.agent_calls)
+
+
+def _lets_pass(step: Step) -> bool:
+    """Whether it has no result where it fails; a parallel and a map_reduce have null for what failed."""
+    return step.on_failure == "skip" and step.strategy not in ("parallel", "map_reduce")
+
+
+class Passing:
+    """Whether a way surely leads through a step, where it is known which conditions hold and nothing goes back."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = steps
+        self._jumps: dict[Path_, list[tuple[int, int]]] = {}
+
+    def through(self, at: Path_, to: Path_, holds: Callable[[Step], bool]) -> bool:
+        """Whether what leads to the step at `to` leads through the one at `at` before, so that this has its result."""
+        steps = self._steps
+        for depth in range(1, len(at), 2):
+            place, beside = int(at[depth]), at[:depth] == to[:depth]
+            step = steps[place]
+            if not beside or to[depth] != place:  # no loop that both are in
+                end = int(to[depth]) if beside else len(steps)
+                if step.condition is not None and not holds(step):
+                    return False
+                if _may_choose_nothing(step) or _lets_pass(step):
+                    return False
+                if any(
+                    source <= place < target <= end for source, target in self._jumps_in(steps, at[:depth])
+                ):
+                    return False
+            steps = step.steps
+        return True
+
+    def _jumps_in(self, steps: Sequence[Step], at: Path_) -> list[tuple[int, int]]:
+        """From where to where a failure leads in a list of steps."""
+        if at not in self._jumps:
+            places = {step.name: place for place, step in enumerate(steps)}
+            self._jumps[at] = [
+                (place, places[step.on_error.goto])
+                for place, step in enumerate(steps)
+                if isinstance(step.on_error, Goto) and step.on_error.goto in places
+            ]
+        return self._jumps[at]

@@ -16,7 +16,7 @@ from functools import cached_property
 from dalsegno.errors import DocumentInvalid, did_you_mean
 from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Path_, Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents import shapes
-from dalsegno.graphs.documents.arriving import ANYTHING, OF_INPUT, Arrivals, Here, arrivals
+from dalsegno.graphs.documents.arriving import ANYTHING, OF_INPUT, Arrivals, Here, Passing, arrivals
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
 from dalsegno.graphs.documents.expecting import check_kinds
 from dalsegno.graphs.documents.expressions import Constant, Length, Node
@@ -69,26 +69,29 @@ class _Flow:
     definition: WorkflowDefinition
     steps: dict[str, Step] = field(default_factory=dict)
     order: dict[str, int] = field(default_factory=dict)
-    _surely: dict[frozenset[Node], dict[str, int]] = field(default_factory=dict)
     _asking: dict[tuple[str, str], frozenset[Node] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.chains: dict[str, tuple[Step, ...]] = {}
         """Each step with the loops that it is in, from inside out."""
-        self._names: dict[Path_, str] = {}
+        self.places: dict[str, Path_] = {}
+        names: dict[Path_, str] = {}
         for step, at in walk(self.definition.steps):
-            self._names[at] = step.name
+            names[at] = step.name
             self.order.setdefault(step.name, len(self.order))
             self.steps.setdefault(step.name, step)
-            around = self.steps[self._names[at[:-2]]] if len(at) > 2 else None
-            self.chains.setdefault(
-                step.name, (step, *(self.chains[around.name] if around is not None else ()))
-            )
+            self.places.setdefault(step.name, at)
+            around = self.chains[names[at[:-2]]] if len(at) > 2 else ()
+            self.chains.setdefault(step.name, (step, *around))
         self.bits = {name: 1 << number for name, number in self.order.items()}
 
     @cached_property
     def arrivals(self) -> Arrivals:
         return arrivals(self.definition.steps, self.bits)
+
+    @cached_property
+    def passing(self) -> Passing:
+        return Passing(self.definition.steps)
 
     @cached_property
     def input(self) -> Schema:
@@ -307,14 +310,8 @@ class _Flow:
         """
         if scene.step is None or self.goes_back or not scene.holding:
             return False
-        if not all(self._is_held(step, scene.holding) for step in self.chains[name] if step.condition):
-            return False
-        if scene.holding not in self._surely:
-            again = arrivals(
-                self.definition.steps, self.bits, lambda step: self._is_held(step, scene.holding)
-            )
-            self._surely[scene.holding] = {self._names[at]: here.must for at, here in again.before.items()}
-        return bool(self._surely[scene.holding][scene.step.name] & self.bits[name])
+        way = self.places[name], self.places[scene.step.name]
+        return self.passing.through(*way, lambda step: self._is_held(step, scene.holding))
 
     def _is_held(self, step: Step, holding: frozenset[Node]) -> bool:
         """Whether a step is not skipped where these conditions hold later on."""

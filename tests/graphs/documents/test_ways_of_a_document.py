@@ -39,3 +39,29 @@ def test_loops_in_loops_are_looked_at_to_the_end() -> None:
         after = step(f"after{depth}", on_error="skip")
         inner = {"name": f"loop{depth}", "strategy": "loop", "max": 2, "steps": [inner, after]}
     assert problems(inner) == []
+
+
+def test_what_a_condition_makes_sure_of_is_known_in_documents_of_any_length() -> None:
+    steps = []
+    for place in range(1_000):
+        asks = {"condition": f"$input.n > {place}"}
+        steps += [step(f"a{place}", **asks), step(f"b{place}", f"$context.results.a{place}", **asks)]
+    assert problems(*steps) == []
+
+
+def test_the_condition_of_a_loop_is_nothing_to_steps_that_are_both_in_it() -> None:
+    asks = {"condition": "$input.n > 5"}
+    inner = [step("a", **asks), step("b", "$context.results.a", **asks)]
+    loop = {"name": "loop", "strategy": "loop", "max": 2, "condition": "$current.n > 1", "steps": inner}
+    assert problems(loop) == []
+    (said,) = problems(loop, step("c", "$context.results.a", **asks))
+    assert "`a` may have no result here" in said
+
+
+def test_what_a_failure_jumps_over_is_not_sure_by_any_condition() -> None:
+    asks = {"condition": "$input.n > 5"}
+    over, a, b = step("over", on_error={"goto": "b"}), step("a", **asks), step("b", **asks)
+    uses = step("uses", "$context.results.a", **asks)
+    (said,) = problems(over, a, b, uses)
+    assert "`a` may have no result here" in said
+    assert problems(over, b, a, uses) == []
