@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints.opening import without_password
 from dalsegno.cli.budgets import spent_in_words, spent_out
 from dalsegno.cli.exits import wants_traceback
-from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, plain_value, readable, sign
+from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, readable, sign
+from dalsegno.observe.plain import plain
 
 if TYPE_CHECKING:
     from dalsegno.runtime import RunResult
@@ -155,7 +156,7 @@ def again(thread: str, db_option: str | None, answer: str | None = None, *, budg
 
 def value_in_words(value: Any) -> str:
     """A value for people: text as it is, anything else as JSON, cut when it is long."""
-    text = value if isinstance(value, str) else json.dumps(plain_value(value), ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
     text = readable(text)
     return (
         text

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
-from pydantic_core import to_jsonable_python
 
 from dalsegno import viz
 from dalsegno.nodes.secrets import Secrets, input_shown
 from dalsegno.nodes.structured import modern
+from dalsegno.observe.plain import plain
 from dalsegno.service.models import (
     Question,
     Run,
@@ -89,33 +88,12 @@ def workflow(runner: Runner) -> WorkflowOf:
     )
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON has it: models and dataclasses as objects, bytes as base64, infinities and the rest as text."""
-    try:
-        return _finite(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
-    except (
-        ValueError,
-        TypeError,
-        RecursionError,
-        UnicodeError,
-    ):  # a circular value, or a serialiser that fails
-        return repr(value)
-
-
 def json_of(model: BaseModel) -> bytes:
     """The JSON of an answer; a lone surrogate, which UTF-8 does not have, as a question mark."""
     import json
 
     text = json.dumps(model.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "replace")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, list) else value
 
 
 def _common(run: RunRecord) -> dict[str, Any]:
