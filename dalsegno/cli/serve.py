@@ -12,7 +12,8 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, FAILED, STOPPED, UsageError, reporting
-from dalsegno.errors import MissingExtra, WorkflowInvalid
+from dalsegno.errors import WorkflowInvalid
+from dalsegno.observe.extras import wanted
 
 if TYPE_CHECKING:
     from dalsegno.service.settings import Settings
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 def command(
     targets: Annotated[
         list[str],
-        typer.Argument(metavar="TARGET…", help="path/to/file.py:name or package.module:name; several."),
+        typer.Argument(
+            metavar="TARGET…", help="path/to/file.py:name, package.module:name or file.yaml; several."
+        ),
     ],
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free.")] = 8742,
@@ -88,7 +91,8 @@ def command(
 
     screen = Screen(sys.stderr)
     tokens = _tokens(token_file)
-    _import_server()
+    for module in ("starlette", "sse_starlette", "uvicorn"):
+        wanted(module, by="`dalsegno serve`", extra="serve")
     from dalsegno.service.server import is_loopback, listen, serve
 
     if not tokens and not is_loopback(host) and not no_token:
@@ -158,18 +162,6 @@ def _tokens(file: Path | None) -> Tokens:
     if file is not None and not found:
         raise UsageError(f"--token-file {file}: there is no token in it. A line is NAME=TOKEN.")
     return found
-
-
-def _import_server() -> None:
-    try:
-        import sse_starlette  # noqa: F401
-        import starlette  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(
-            f"`dalsegno serve` needs `{error.name}`, which is not installed: pip install 'dalsegno[serve]'.",
-            extra="serve",
-        ) from error
 
 
 def _settings(**given: Any) -> Settings:

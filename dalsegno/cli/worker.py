@@ -29,7 +29,7 @@ Queue = Annotated[str, typer.Option(metavar="Q", help="Which queue of the workfl
 @reporting
 def command(
     target: Annotated[
-        str, typer.Option(metavar="TARGET", help="path/to/file.py:name or package.module:name.")
+        str, typer.Option(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml.")
     ],
     db: SharedDb = None,
     engine: Engine = None,
