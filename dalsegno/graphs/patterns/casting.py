@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -17,6 +17,7 @@ from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.calling import Caller
 from dalsegno.nodes.player import Player
+from dalsegno.nodes.policies.watch import is_nothing
 from dalsegno.nodes.structured import modern
 
 
@@ -25,7 +26,7 @@ class Answer:
     """What a role's answer is: the one place that tells an update from a value, and checks it.
 
     `key` takes a bare value, which is of `type`; with an `item` the key holds a mapping, and the value is that
-    item of it. `keys` are those of the `state`.
+    item of it. `keys` are those of the `state`. `is_watched`: an answer of nothing is left to the node's `Watch`.
     """
 
     pattern: str
@@ -35,6 +36,7 @@ class Answer:
     keys: frozenset[str]
     state: Any
     item: str | None = None
+    is_watched: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_validate", None if self.type is Any else _validator(self.type))
@@ -52,6 +54,8 @@ class Answer:
         """
         if self.key is None or isinstance(output, Command) or _has_command(output):
             return output
+        if self.is_watched and is_nothing(output):
+            return {self.key: output}
         if _is_object_of(self.state, output):
             return output
         if type(output) is dict and output and output.keys() <= self.keys:
@@ -103,9 +107,17 @@ class Answer:
             return False
 
     def _slipped(self, output: Mapping[Any, Any]) -> str:
-        """A word on a key that looks like a misspelt one of the state."""
+        """A word on a key that looks like a misspelt one of an update: one that has the role's own key, or nearly.
+
+        Any other mapping is the answer itself, whatever its keys resemble.
+        """
+        meant: Iterable[str]
+        if self.item is not None:  # its own key nobody writes
+            meant = self.keys if any(key in self.keys for key in output) else ()
+        else:
+            meant = self.keys if self.key in output else (str(self.key),)
         for key in output:
-            if isinstance(key, str) and key not in self.keys and (near := did_you_mean(key, self.keys)):
+            if isinstance(key, str) and key not in self.keys and (near := did_you_mean(key, meant)):
                 return f" The state has no key `{key}`{near}"
         return ""
 

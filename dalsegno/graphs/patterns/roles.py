@@ -25,6 +25,7 @@ from dalsegno.graphs.patterns.casting import Answer, cast
 from dalsegno.graphs.patterns.states import Failure, reducer_of
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.policies.fallback import Fallback, FromError, fallback_of
+from dalsegno.nodes.policies.watch import watch_of
 
 _KEYWORDS = frozenset(inspect.signature(Builder.add_node).parameters) - {"self", "node", "action"}
 
@@ -140,7 +141,8 @@ class Cast:
         """
         node: Node = Node.of(given)
         options = {**said, **node.options, **self._options.get(role.name, {})}
-        answer = self._answer(role)
+        watch = watch_of(options.get("watch"))
+        answer = self._answer(role, is_watched=watch is not None and watch.empty)
         action, known = cast(node.actor, answer, prompt=role.prompt, options=options)
         options = {**known, **options}
         if on_failure is not None and not options.get("interrupts"):
@@ -178,9 +180,9 @@ class Cast:
         self.flow.add_edge(START, "begin")
         return "begin"
 
-    def _answer(self, role: Role) -> Answer:
-        keys = frozenset(self.flow.annotations)
-        return Answer(self.pattern, role.name, role.key, role.type, keys, self.flow.state_schema, role.item)
+    def _answer(self, role: Role, *, is_watched: bool) -> Answer:
+        keys, state = frozenset(self.flow.annotations), self.flow.state_schema
+        return Answer(self.pattern, role.name, role.key, role.type, keys, state, role.item, is_watched)
 
 
 def _both(outer: Any, inner: Any) -> Any:
