@@ -126,6 +126,16 @@ class Journal:
             ).fetchall()
         return [_execution(row) for row in rows]
 
+    def executed(self, run_id: str) -> int:
+        """How many node executions of a run are done; one that a crash made happen twice is one."""
+        with self.database.read() as connection:
+            found = connection.execute(
+                "SELECT COUNT(*) FROM (SELECT DISTINCT node, occurrence, idx FROM executions "
+                "WHERE run_id = ? AND status = 'done' AND occurrence <> '0') AS done",
+                (run_id,),
+            ).fetchone()
+        return int(found[0])
+
     # --- values ---
 
     @property

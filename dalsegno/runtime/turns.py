@@ -142,7 +142,7 @@ def go_on(
             thread=thread,
         )
     budget = budget_of(runner, budget, run.usage)
-    usage = run.usage if run.finished_at is not None else {**run.usage, "executions": _executed(runner, run)}
+    usage = {**run.usage, "executions": runner.ledger.executed(run.run_id)}
     lease = runner.ledger.acquire(thread, run.run_id, claim=claim)
     try:
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
@@ -150,16 +150,6 @@ def go_on(
         runner.ledger.abandon_resume(lease, run)
         raise
     return _turn(runner, lease, carried, payload, context, mark, first, budget, usage)
-
-
-def _executed(runner: Runner, run: RunRecord) -> int:
-    """Executions of a run whose process died before it could note them; one that was repeated counts once."""
-    done = {
-        (e.node, e.occurrence, e.index)
-        for e in runner.ledger.executions(run.run_id)
-        if e.status == "done" and e.occurrence  # routers outside of any node have none
-    }
-    return len(done)
 
 
 def _mark(
@@ -261,6 +251,8 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
     seconds = session.clock() - turn.began
     supersteps = _supersteps(runner, session, pending)
     usage = session.usage()
+    if status != "completed":  # what was done beside a failure, and given up with it, is executed again
+        usage["executions"] = runner.ledger.executed(session.run_id)
     with _recording(session):  # nobody asks to cancel it between the question and the record
         if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
             status, error = "cancelled", None

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -63,6 +64,32 @@ def test_a_failure_that_was_resumed_is_executed_once(tmp_path: Path) -> None:
         assert runner.run({}, thread="t").usage["executions"] == 1
         broken.clear()
         assert runner.resume("t").usage["executions"] == 2
+
+
+def test_what_ended_beside_a_failure_and_was_not_taken_is_executed_once(tmp_path: Path) -> None:
+    failing, failed = [True], threading.Event()
+
+    def fails(state: State) -> Any:
+        if failing:
+            failed.set()
+            raise OSError("no")
+
+    def ends_later(state: State) -> Any:
+        failed.wait(60)
+        return {"text": "late"}
+
+    flow = Workflow("beside", State).add_node(fails).add_node(ends_later)
+    flow.add_edge(START, "fails").add_edge(START, "ends_later").add_edge("fails", END).add_edge(
+        "ends_later", END
+    )
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        failure = runner.run({}, thread="t")
+        done = sum(e.status == "done" for e in runner.ledger.executions(failure.run_id))
+        assert failure.usage["executions"] == done
+        failing.clear()
+        result = runner.resume("t")
+        assert result.status == "completed"
+        assert result.usage["executions"] == runner.report.certificate.executions == 2
 
 
 APP = """
