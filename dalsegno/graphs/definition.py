@@ -181,13 +181,15 @@ class Step(Part):
     def call_names(self) -> list[str]:
         """The names of its calls, in their order, each once."""
         taken = {call.name for call in self.agent_calls if call.name}
+        numbers: dict[str, int] = {}
         names: list[str] = []
         for call in self.agent_calls:
             name = call.name or _identifier(call.target)
             if call.name is None:
-                first, number = name, 2
+                first = name
                 while name in taken or name in RESERVED_CALLS:
-                    name, number = f"{first}_{number}", number + 1
+                    numbers[first] = numbers.get(first, 1) + 1
+                    name = f"{first}_{numbers[first]}"
                 taken.add(name)
             names.append(name)
         return names

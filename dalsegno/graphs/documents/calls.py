@@ -51,6 +51,7 @@ class Settings:
     """The documents that it is a part of, by their paths, from the outermost in."""
     children: dict[Path_, Any] = field(default_factory=dict, repr=False)
     """The workflows that are its steps, by where those stand."""
+    _functions: dict[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -60,6 +61,12 @@ class Settings:
         source = definition.source
         own = Path(source.file).absolute().parent if source is not None else Path.cwd()
         return cls(definition, Path(folder).absolute() if folder is not None else own, within)
+
+    def function(self, target: str) -> Callable[..., Any]:
+        """A function that the document names, loaded once; raises as `load_function`."""
+        if target not in self._functions:
+            self._functions[target] = load_function(target, self.folder)
+        return self._functions[target]
 
     def refused(self, error: DefinitionError, path: Path_) -> DefinitionError:
         """What a part of the document cannot be made into, with its line."""
@@ -131,7 +138,7 @@ class Call(Player):
         self._function: Callable[..., Any] | None = None
         self._remote: Any = None
         if call.function is not None:
-            self._function = load_function(call.function, settings.folder)
+            self._function = settings.function(call.function)
         else:
             self._remote = self._agent(settings, seconds)
 

@@ -22,7 +22,6 @@ from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.strategies import strategy_problems
 from dalsegno.graphs.documents.subworkflows import child_problems
-from dalsegno.graphs.loading import load_function
 from dalsegno.nodes.remote import remote
 from dalsegno.nodes.remote.addresses import guard_of
 from dalsegno.nodes.remote.registry import agents_in
@@ -178,7 +177,7 @@ def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[
         if who not in known:
             try:
                 if call.function is not None:
-                    load_function(call.function, settings.folder)
+                    settings.function(call.function)
                 elif call.agent_url is not None:
                     known[who] = _unreachable(call, definition)
                 known.setdefault(who, None)

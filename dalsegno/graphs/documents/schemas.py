@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from dalsegno.errors import DefinitionError
 
 
 def held_to(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """A function that gives a value back where it fits that schema.
+    """A function that gives a value back where it fits that schema: the same one for the same schema.
 
     The dialect is that of `$schema`, else 2020-12. Nothing is fetched: a reference leads into the schema itself.
 
@@ -18,14 +20,20 @@ def held_to(schema: Mapping[str, Any]) -> Callable[[Any], Any]:
     DefinitionError
         It is no JSON Schema, or refers to what is elsewhere.
     """
+    return _held_to(json.dumps(schema))
+
+
+@lru_cache(maxsize=1024)
+def _held_to(text: str) -> Callable[[Any], Any]:
     from jsonschema import SchemaError
     from jsonschema.validators import Draft202012Validator, validator_for
     from referencing import Registry
     from referencing.exceptions import Unresolvable
 
+    schema = json.loads(text)
     kind = validator_for(schema, default=Draft202012Validator)
     try:
-        kind.check_schema(dict(schema))
+        kind.check_schema(schema)
     except SchemaError as error:
         at = "/".join(map(str, error.absolute_path))
         raise DefinitionError(f"{f'`{at}`: ' if at else ''}{error.message}") from None

@@ -65,3 +65,12 @@ def test_what_a_failure_jumps_over_is_not_sure_by_any_condition() -> None:
     (said,) = problems(over, a, b, uses)
     assert "`a` may have no result here" in said
     assert problems(over, b, a, uses) == []
+
+
+def test_thousands_of_calls_of_one_function_have_names_of_their_own() -> None:
+    calls: list[dict[str, Any]] = [{"function": "work.py:same"}] * 5_000
+    calls[7] = {"function": "work.py:same", "name": "same_3"}
+    made = {"name": "made", "steps": [{"name": "s", "agent_calls": calls}]}
+    names = WorkflowDefinition.model_validate(made).steps[0].call_names()
+    assert names[:4] == ["same", "same_2", "same_4", "same_5"]
+    assert len(set(names)) == 5_000
