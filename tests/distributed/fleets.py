@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.distributed import Client, DevEngine
+from dalsegno.distributed import Client, DevEngine, Worker
 from dalsegno.graphs.loading import load_target
 
 if TYPE_CHECKING:
@@ -145,3 +146,17 @@ def made_fleet(
         yield fleet
     finally:
         fleet.close()
+
+
+@contextmanager
+def working(fleet: Fleet, graph: Any, queue: str = "default", **options: Any) -> Iterator[Worker]:
+    """A worker in this process, for what needs none to die."""
+    worker = Worker(graph, db=fleet.db, engine=fleet.engine.address, queue=queue, **options)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        assert worker.ready.wait(60)
+        yield worker
+    finally:
+        worker.drain()
+        thread.join()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypedDict
 
 from langgraph.config import get_config
+from langgraph.runtime import Runtime
 
 from dalsegno import END, START, Workflow, human
 
@@ -54,6 +55,17 @@ def chained(workflow, first, names):
     return workflow.add_edge(names[-1], END)
 
 
+def heeding(name):
+    """A node that does as the run's context says."""
+
+    def play(state: Score, runtime: Runtime):
+        note(name)
+        return {"trail": [f"{name} {runtime.context['tone']}"]}
+
+    play.__name__ = name
+    return play
+
+
 def asking(name, after):
     """before, then a question in a node of that name, then the others."""
     question = human("Publish?", answer=Literal["yes", "no"], writes="verdict")
@@ -71,3 +83,13 @@ waits.add_node(
     "ask", human("Publish?", answer=Literal["yes", "no"], writes="verdict", deadline=1, default="no")
 ).add_edge(START, "ask")
 waits.add_node("after", step("after")).add_edge("ask", "after").add_edge("after", END)
+
+heeds = (
+    Workflow("heeds", Score, context_schema=dict)
+    .add_node("before", heeding("before"))
+    .add_edge(START, "before")
+)
+heeds.add_node("ask", human("Publish?", answer=Literal["yes", "no"], writes="verdict")).add_edge(
+    "before", "ask"
+)
+heeds.add_node("after", heeding("after")).add_edge("ask", "after").add_edge("after", END)

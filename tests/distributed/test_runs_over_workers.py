@@ -1,4 +1,4 @@
-"""What a client and the runs of the engine do: refused, overtaken, cancelled, asked, answered, changed."""
+"""What a client and the runs of the engine do: refused, overtaken, cancelled, failed, told of."""
 
 from __future__ import annotations
 
@@ -7,41 +7,24 @@ import json
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fleets import ROOT, Databases, Fleet, until
+from fleets import ROOT, Databases, Fleet, until, working
 
-from dalsegno import Budget
 from dalsegno.cli import main
 from dalsegno.distributed import Client, DevEngine, Worker
 from dalsegno.errors import (
     DefinitionError,
     EngineUnavailable,
-    InputInvalid,
     MissingExtra,
     NothingToResume,
     ThreadBusy,
 )
 from dalsegno.runtime.events import NodeFinished, RunFinished, RunStarted
-
-
-@contextmanager
-def working(fleet: Fleet, graph: Any, queue: str = "default", **options: Any) -> Iterator[Worker]:
-    """A worker in this process, for what needs none to die."""
-    worker = Worker(graph, db=fleet.db, engine=fleet.engine.address, queue=queue, **options)
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        assert worker.ready.wait(60)
-        yield worker
-    finally:
-        worker.drain()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -116,9 +99,10 @@ def test_a_run_is_cancelled_after_its_superstep(fleet: Fleet, ten: Worker) -> No
     handle = fleet.submit("ten", {"trail": [], "pause": 0.2}, "cancelled")
     until(lambda: handle.status() == "running")
     assert handle.cancel() == "asked"
+    begun = len(fleet.executed("cancelled"))
     result = handle.result(60)
     assert result.status == "cancelled"
-    assert len(fleet.executed("cancelled")) < 10
+    assert len(fleet.executed("cancelled")) - begun <= 1  # a look at the ledger goes before the next one
     with pytest.raises(NothingToResume):
         handle.cancel()
     with pytest.raises(NothingToResume):
@@ -136,17 +120,33 @@ def test_a_run_in_the_queue_is_cancelled_at_once(fleet: Fleet) -> None:
     assert again.cancel() == "cancelled"
 
 
+def cancelled_with_its_tools(fleet: Fleet, handle: Any) -> None:
+    async def cancel() -> None:
+        temporal = await fleet.client.temporal()
+        await temporal.get_workflow_handle(f"ten:{handle.thread}").cancel()
+
+    fleet.client.loop.call(cancel())
+
+
 def test_what_temporals_own_tools_cancel_the_ledger_knows(fleet: Fleet, ten: Worker) -> None:
     handle = fleet.submit("ten", {"trail": [], "pause": 0.3}, "by-its-tools")
     until(lambda: handle.status() == "running")
-
-    async def cancel() -> None:
-        temporal = await fleet.client.temporal()
-        await temporal.get_workflow_handle("ten:by-its-tools").cancel()
-
-    fleet.client.loop.call(cancel())
+    cancelled_with_its_tools(fleet, handle)
     assert handle.result(60).status == "cancelled"
     until(lambda: handle.status() == "cancelled")
+
+
+@pytest.mark.parametrize("way", ["handle", "tools"])
+def test_a_run_of_short_nodes_is_cancelled_within_two_seconds(fleet: Fleet, ten: Worker, way: str) -> None:
+    took = []
+    while not took or min(took) > 2.0:  # a machine that is busy takes longer at times, not always
+        assert len(took) < 5, took
+        handle = fleet.submit("ten", {"trail": [], "pause": 0.4}, f"soon-{way}-{len(took)}")
+        until(lambda handle=handle: len(fleet.executed(handle.thread)) >= 2)
+        asked = time.monotonic()
+        handle.cancel() if way == "handle" else cancelled_with_its_tools(fleet, handle)
+        assert handle.result(60).status == "cancelled"
+        took.append(time.monotonic() - asked)
 
 
 def test_a_node_that_fails_is_not_tried_again_by_the_engine(fleet: Fleet, ten: Worker) -> None:
@@ -161,74 +161,6 @@ def test_a_node_that_fails_is_not_tried_again_by_the_engine(fleet: Fleet, ten: W
     handle.resume()
     assert handle.result(60).status == "failed"
     assert [n for _, n, _ in fleet.executed("fails")] == ["n0", "n1", "n2", "n3", "n3"]
-
-
-def test_a_human_is_waited_for_without_a_worker_and_answered_by_a_signal(fleet: Fleet) -> None:
-    with working(fleet, fleet.plays.asks):
-        handle = fleet.submit("asks", {"trail": []}, "asked")
-        result = handle.result(60)
-        assert (result.status, result.interrupts[0]["value"]["question"]) == ("interrupted", "Publish?")
-    with pytest.raises(ThreadBusy):
-        fleet.submit("asks", {"trail": []}, "asked")
-    with pytest.raises(InputInvalid):
-        handle.resume("perhaps")
-    handle.resume("yes")  # nobody is there to hear it
-    with working(fleet, fleet.plays.asks, concurrency=1):
-        result = handle.result(60)
-    assert (result.status, result.output["verdict"]) == ("completed", "yes")
-    assert [n for _, n, _ in fleet.executed("asked")] == ["before", "after"]
-
-
-def test_a_deadlines_default_is_applied_by_a_worker(fleet: Fleet) -> None:
-    with working(fleet, fleet.plays.waits):
-        handle = fleet.submit("waits", {"trail": []}, "late")
-        until(lambda: handle.status() == "completed", "the deadline has passed")
-        assert handle.result(60).output["verdict"] == "no"
-
-
-def test_a_worker_with_newer_code_follows_the_rules_of_resume(fleet: Fleet) -> None:
-    plays = fleet.plays
-    with working(fleet, plays.asks, "versions"):
-        runs = [fleet.submit("asks", {"trail": []}, f"version{i}", queue="versions") for i in range(2)]
-        assert {run.result(60).status for run in runs} == {"interrupted"}
-
-    more = plays.asking("ask", ["more", "after"])
-    with working(fleet, more, "versions"):  # a node more behind the mark: compatible
-        runs[0].resume("yes")
-        assert runs[0].result(60).status == "completed"
-        assert [n for _, n, _ in fleet.executed("version0")] == ["before", "more", "after"]
-
-    renamed = plays.asking("query", ["after"])
-    with working(fleet, renamed, "versions"):  # what waits has another name: refused, until it is said
-        runs[1].resume("yes")
-        refused = runs[1].result(60)
-        assert (refused.status, refused.error["type"]) == ("failed", "IncompatibleGraph")  # type: ignore[index]
-        runs[1].resume(rename={"ask": "query"})
-        assert runs[1].result(60).status == "interrupted"
-        runs[1].resume("yes")
-        assert runs[1].result(60).output["verdict"] == "yes"
-
-
-def test_a_resume_that_the_worker_cannot_follow_is_told_and_can_be_said_again(fleet: Fleet) -> None:
-    with working(fleet, fleet.plays.asks, "mistyped"):
-        handle = fleet.submit("asks", {"trail": []}, "mistyped", queue="mistyped")
-        assert handle.result(60).status == "interrupted"
-        handle.resume("yes", rename={"nobody": "ask"})
-        refused = handle.result(60)
-        assert (refused.status, refused.error["type"]) == ("failed", "InputInvalid")  # type: ignore[index]
-        assert "knows no node `nobody`" in refused.error["message"]  # type: ignore[index]
-        handle.resume()
-        assert handle.result(60).status == "interrupted"  # nothing was answered
-        handle.resume("yes")
-        assert handle.result(60).output["verdict"] == "yes"
-
-
-def test_a_budget_and_a_context_reach_the_worker(fleet: Fleet, ten: Worker) -> None:
-    handle = fleet.submit("ten", {"trail": []}, "poor", budget=Budget(supersteps=4))
-    result = handle.result(60)
-    assert (result.status, result.error["type"]) == ("failed", "BudgetExceeded")  # type: ignore[index]
-    handle.resume(budget=Budget(supersteps=20))
-    assert handle.result(60).status == "completed"
 
 
 def test_connections_are_bounded_by_the_pool(fleet: Fleet, databases: Databases) -> None:

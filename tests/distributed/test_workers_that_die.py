@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from fleets import Databases, Fleet, until
 
+from dalsegno import Budget
+
 NODES = [f"n{i}" for i in range(10)]
 SCALE = float(os.environ.get("DALSEGNO_TORTURE", "1"))
 
@@ -46,15 +48,20 @@ def pair(fleet: Fleet, two: list[Any]) -> list[Any]:
 
 
 def test_kill_9_in_the_middle_of_twenty_runs(fleet: Fleet, pair: list[Any]) -> None:
+    poor = fleet.submit("ten", {"trail": [], "gate": "n4 kill"}, "poor", budget=Budget(supersteps=8))
     runs = submitted(fleet, 20, "kill", gate="n4 kill")
     until(lambda: len(at(fleet, "kill", "n4")) == 20, "all are in the middle")
-    lost = at(fleet, "kill", "n4").count(pair[0].pid)
+    (pid,) = until(lambda: at(fleet, "poor", "n4"), "so is the one with a budget")
+    lost = at(fleet, "kill", "n4").count(pid)
 
-    pair[0].kill()
+    next(worker for worker in pair if worker.pid == pid).kill()
     fleet.open("kill")
 
     all_done(fleet, runs)
     assert sum(fleet.repeated(run.thread) for run in runs) == lost
+    result = poor.result(90)  # what the killed worker has spent is spent
+    assert (result.status, result.error["type"]) == ("failed", "BudgetExceeded")
+    assert [n for _, n, p in fleet.executed("poor") if p != pid] == ["n4", "n5", "n6", "n7"]
 
 
 def test_a_stopped_worker_that_wakes_up_writes_nothing_more(fleet: Fleet, pair: list[Any]) -> None:
