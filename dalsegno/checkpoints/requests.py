@@ -223,24 +223,3 @@ class Requests:
         if kind is None or blob is None:
             return None
         return values.load(self._ledger.serde, kind, blob, thread=thread, key=key)
-
-
-def steps_after(
-    ledger: Ledger, run_id: str, after: int, limit: int = 500
-) -> list[tuple[int, Mapping[str, Any]]]:
-    """The committed executions of a run that came after the one numbered `after`, with their numbers.
-
-    The numbers rise; those of a run's executions are not consecutive. A router's decision outside of any node has
-    the occurrence 0.
-    """
-    with ledger.database.read() as connection:
-        rows = connection.execute(
-            "SELECT id, superstep, node, occurrence, idx, attempt, status, started_at, seconds, error "
-            "FROM executions WHERE run_id = ? AND id > ? ORDER BY id LIMIT ?",
-            (run_id, after, limit),
-        ).fetchall()
-    names = ("superstep", "node", "occurrence", "index", "attempt", "status", "started_at", "seconds")
-    return [
-        (row[0], {**dict(zip(names, row[1:9], strict=True)), "error": values.load_json(row[9])})
-        for row in rows
-    ]

@@ -12,7 +12,7 @@ from sse_starlette import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dalsegno.checkpoints.requests import steps_after
+from dalsegno.checkpoints.steps import SEEN, Seen, Steps
 from dalsegno.errors import InputInvalid
 from dalsegno.service import models as m
 from dalsegno.service import pages, showing, watching
@@ -72,7 +72,6 @@ async def draw_workflow(request: Request) -> Response:
 
 # --- runs ---
 
-_NUMBER = re.compile(r"[0-9]{1,16}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -163,20 +162,20 @@ async def follow_run(request: Request) -> Response:
     service, run_id = _service(request), request.path_params["run_id"]
     run = await asyncio.to_thread(service.run, run_id)
     last = request.headers.get("last-event-id", "").strip()
-    if last and not _NUMBER.fullmatch(last):
-        raise refused(422, "does-not-fit", "It is the number of an event.", field="header.Last-Event-ID")
-    after = int(last) if last else asked.after
+    if last and not SEEN.fullmatch(last):
+        raise refused(422, "does-not-fit", "It is the id of an event.", field="header.Last-Event-ID")
+    seen = Seen.of(last or asked.after)
     streams = _streams(request)
 
     async def told() -> Any:
         with streams.one(_client(request)):
-            async for event in watching.events(service, run_id, after):
+            async for event in watching.events(service, run_id, seen):
                 yield event
 
     if (
         last
         and run.status in watching.ENDED
-        and not await asyncio.to_thread(steps_after, service.ledger, run_id, after, 1)
+        and not await asyncio.to_thread(Steps(service.ledger, run_id, seen).more, 1)
     ):
         return Response(status_code=204)  # it has seen the end: a browser stops coming back
     return EventSourceResponse(told(), ping=_PING, send_timeout=_STUCK, headers={"cache-control": "no-store"})

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from dalsegno.checkpoints.steps import SEEN
+
 Status = Literal["queued", "running", "completed", "failed", "interrupted", "stopped", "cancelled"]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
 """A name; with a NUL, which PostgreSQL's text cannot hold, it is none."""
@@ -96,8 +98,8 @@ class Nothing(_Query):
 class FollowRun(_Query):
     """Parameters of a run's events."""
 
-    after: Annotated[int, Field(ge=0, le=2**53)] = Field(
-        default=0, description="The number of the last event that was seen, as `Last-Event-ID` has it."
+    after: Annotated[str, StringConstraints(pattern=f"^{SEEN.pattern}$")] = Field(
+        default="0", description="The id of the last event that was seen, as `Last-Event-ID` has it."
     )
 
 

@@ -45,9 +45,7 @@ class Route:
 _HTML = "text/html; charset=utf-8"
 _SCRIPT = "text/javascript; charset=utf-8"
 _KEYED = {"Idempotency-Key": "The same key again gives the run that it started the first time."}
-_LAST = {
-    "Last-Event-ID": "The number of the last event that was seen; a browser sends it when it comes back."
-}
+_LAST = {"Last-Event-ID": "The id of the last event that was seen; a browser sends it when it comes back."}
 _RUN = "/v1/runs/{run_id}"
 _STARTING = (400, 404, 408, 409, 413, 415, 422, 503)
 

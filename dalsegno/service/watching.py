@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.checkpoints.requests import steps_after
+from dalsegno.checkpoints.steps import Seen, Steps
 from dalsegno.runtime.events import Event
 
 if TYPE_CHECKING:
@@ -72,28 +72,28 @@ async def settled(service: Service, run_id: str, seconds: float) -> None:
                 await _woken(woken)
 
 
-async def events(service: Service, run_id: str, after: int) -> AsyncIterator[dict[str, Any]]:
-    """The events of a run from that number on, until it ends or the service stops.
+async def events(service: Service, run_id: str, seen: Seen) -> AsyncIterator[dict[str, Any]]:
+    """The events of a run from there on, until it ends or the service stops.
 
     ``run`` tells how it stands, whenever that changes; ``step`` an execution of a node that is committed; ``end`` that
     there will be no more. An event has the fields of server-sent events.
     """
     told: str | None = None
+    steps = Steps(service.ledger, run_id, seen)
     with service.watchers.of(run_id) as woken:
         while True:
             status = await service.status(run_id)  # before the steps: what ended has all of them
-            steps = await asyncio.to_thread(steps_after, service.ledger, run_id, after, MANY)
-            for number, step in steps:
-                after = number
+            found = await asyncio.to_thread(steps.more, MANY)
+            for seen, step in found:
                 if step["occurrence"] != 0:
-                    yield _event("step", step, number)
-            if len(steps) == MANY:
+                    yield _event("step", step, seen)
+            if len(found) >= MANY:
                 continue
             if status != told:
                 told = status
-                yield _event("run", {"run_id": run_id, "status": status}, after)
+                yield _event("run", {"run_id": run_id, "status": status}, steps.seen)
             if status in ENDED:
-                yield _event("end", {"run_id": run_id, "status": status}, after)
+                yield _event("end", {"run_id": run_id, "status": status}, steps.seen)
                 return
             if service.is_draining:
                 return  # the client comes back, to the process that takes over
@@ -108,5 +108,5 @@ async def _woken(woken: asyncio.Event) -> None:
     await asyncio.sleep(_SETTLE)
 
 
-def _event(name: str, data: Any, number: int) -> dict[str, Any]:
-    return {"event": name, "data": json.dumps(data, ensure_ascii=False), "id": str(number)}
+def _event(name: str, data: Any, seen: Seen) -> dict[str, Any]:
+    return {"event": name, "data": json.dumps(data, ensure_ascii=False), "id": str(seen)}

@@ -16,7 +16,8 @@ from dalsegno.checkpoints import Checkpointer, Ledger, open_checkpointer, open_d
 
 BOTH = {
     "test_checkpoint_model", "test_delta_channels", "test_fencing", "test_ledger", "test_leases", "test_maintenance",
-    "test_resume", "test_same_as_in_memory", "test_search", "test_strict_types", "test_transactions",
+    "test_resume", "test_same_as_in_memory", "test_search", "test_steps", "test_strict_types",
+    "test_transactions",
 }  # fmt: skip
 """What is tried on a file and on a server, where it takes `url`, `saver` or `ledger`."""
 

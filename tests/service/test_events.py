@@ -12,7 +12,7 @@ import httpx
 
 from tests.service.conftest import LIMIT, Serve, Served, until
 
-Event = tuple[str, int, Any]
+Event = tuple[str, str, Any]
 
 
 def events(response: httpx.Response) -> Iterator[Event]:
@@ -23,7 +23,7 @@ def events(response: httpx.Response) -> Iterator[Event]:
             name, _, value = line.partition(": ")
             fields[name] = value
         elif not line and fields:
-            yield fields["event"], int(fields["id"]), json.loads(fields["data"])
+            yield fields["event"], fields["id"], json.loads(fields["data"])
             fields = {}
 
 
@@ -40,7 +40,7 @@ def test_a_run_is_followed_to_its_end(service: Served) -> None:
     assert steps == [("write", 1, "done"), ("check", 2, "done"), ("publish", 3, "done")]
     assert [name for name, _, _ in found][-2:] == ["run", "end"]
     assert found[-1][2]["status"] == "completed"
-    numbers = [number for _, number, _ in found]
+    numbers = [int(id) for _, id, _ in found]
     assert numbers == sorted(numbers)
 
 
@@ -59,7 +59,7 @@ def test_what_happens_is_told_while_it_happens(service: Served) -> None:
 def test_a_client_that_was_cut_off_goes_on_after_the_last_that_it_saw(service: Served) -> None:
     run_id = service.start(topic="cut off")["run_id"]
     whole = [event for event in followed(service, run_id) if event[0] == "step"]
-    rest = followed(service, run_id, **{"last-event-id": str(whole[0][1])})
+    rest = followed(service, run_id, **{"last-event-id": whole[0][1]})
     assert [event for event in rest if event[0] == "step"] == whole[1:]
     by_parameter = service.client.get(f"/v1/runs/{run_id}/events", params={"after": whole[1][1]}).text
     assert by_parameter.count("event: step") == 1
@@ -68,7 +68,7 @@ def test_a_client_that_was_cut_off_goes_on_after_the_last_that_it_saw(service: S
 def test_a_browser_that_has_seen_the_end_is_told_not_to_come_back(service: Served) -> None:
     run_id = service.start(topic="over")["run_id"]
     last = followed(service, run_id)[-1][1]
-    got = service.client.get(f"/v1/runs/{run_id}/events", headers={"last-event-id": str(last)})
+    got = service.client.get(f"/v1/runs/{run_id}/events", headers={"last-event-id": last})
     assert (got.status_code, got.content) == (204, b"")
 
 
@@ -83,14 +83,14 @@ def test_a_run_that_waits_is_followed_on(service: Served) -> None:
         assert [data["status"] for name, _, data in seen if name == "end"] == ["completed"]
 
 
-def test_events_go_on_with_the_next_process_after_a_kill(serve: Serve) -> None:
-    first = serve()
+def test_events_go_on_with_the_next_process_after_a_kill(serve: Serve, url: str) -> None:
+    first = serve("--db", url)
     (first.folder / "hold killed").touch()
     run_id = first.start(topic="killed while watched")["run_id"]
     last = _watched_and_killed(first, run_id)
-    second = serve()
+    second = serve("--db", url)
     (first.folder / "hold killed").unlink()
-    rest = followed(second, run_id, **{"last-event-id": str(last)})
+    rest = followed(second, run_id, **{"last-event-id": last})
     assert [data["node"] for name, _, data in rest if name == "step"] == ["check", "publish"]
 
 
@@ -107,15 +107,15 @@ def test_a_service_that_stops_lets_its_watchers_go(serve: Serve) -> None:
     assert service.process.wait() == 0
 
 
-def _watched_and_killed(service: Served, run_id: str) -> int:
-    """Follow a run, kill the service at its first step, and give the last event's number."""
-    last = 0
+def _watched_and_killed(service: Served, run_id: str) -> str:
+    """Follow a run, kill the service at its first step, and give the last event's id."""
+    last = "0"
     with (
         contextlib.suppress(httpx.HTTPError),
         service.client.stream("GET", f"/v1/runs/{run_id}/events") as response,
     ):
-        for name, number, _ in events(response):
-            last = number
+        for name, id, _ in events(response):
+            last = id
             if name == "step":
                 service.kill()
     return last
