@@ -10,6 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
 from dalsegno import __version__
+from dalsegno.checkpoints.steps import SEEN
 from dalsegno.service.models import Problem, Run, RunId, Text
 from dalsegno.service.problems import MEDIA_TYPE, TITLES
 from dalsegno.service.routes import ROUTES, Route
@@ -22,7 +23,7 @@ _SCHEMAS: Mapping[str, Any] = {
         "type": "object",
         "properties": {
             "event": {"enum": ["run", "step", "end"]},
-            "id": {"type": "string", "pattern": r"^\d+$"},
+            "id": {"type": "string", "pattern": f"^{SEEN.pattern}$"},
             "data": {"type": "string", "contentMediaType": "application/json"},
         },
     },
@@ -131,7 +132,7 @@ def _in_query(model: type[BaseModel]) -> Iterator[dict[str, Any]]:
 
 def _in_headers(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     for name, words in headers.items():
-        pattern = r"^[\x21-\x7e]{1,255}$" if name == "Idempotency-Key" else r"^[0-9]{1,16}$"
+        pattern = r"^[\x21-\x7e]{1,255}$" if name == "Idempotency-Key" else f"^{SEEN.pattern}$"
         yield {
             "name": name,
             "in": "header",
