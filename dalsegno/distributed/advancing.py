@@ -15,7 +15,9 @@ from dalsegno.errors import (
     CheckpointError,
     DalsegnoError,
     NothingToResume,
+    NotSerializable,
     ThreadBusy,
+    TypeNotAllowed,
     UnknownRun,
     UnknownThread,
 )
@@ -38,8 +40,16 @@ def advance(runner: Runner, turn: Turn, attempt: int) -> Outcome:
     Fenced, ThreadBusy
         Another attempt has the thread, or a process that the engine does not know of.
     CheckpointError
-        The database is away, or refuses.
+        The database is away, or refuses. Not where it is a value that cannot be kept or read: then the run has failed.
     """
+    try:
+        return _advanced(runner, turn, attempt)
+    except (NotSerializable, TypeNotAllowed) as error:
+        run = runner.ledger.get(turn.order.run_id, plain=True)
+        return outcome_of(run) if is_settled(run, turn.resumes) else _refused(runner, turn, attempt, error)
+
+
+def _advanced(runner: Runner, turn: Turn, attempt: int) -> Outcome:
     order, ledger = turn.order, runner.ledger
     run = _run_of(runner, turn)
     if run is None:

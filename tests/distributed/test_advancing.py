@@ -1,0 +1,73 @@
+"""An attempt at a run, without the engine: what is wrong with a run ends its turn, and is not tried for ever."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from dalsegno import END, START, Runner, Workflow, human
+from dalsegno.checkpoints import Claim
+from dalsegno.distributed.advancing import advance, withdraw
+from dalsegno.distributed.orders import Letter, Order, Place, Turn, keep
+from dalsegno.distributed.playing import LAST
+from dalsegno.runtime.queueing import enqueue
+
+
+@dataclass
+class Draft:
+    text: str
+
+
+class State(TypedDict, total=False):
+    n: int
+    draft: Any
+    verdict: str
+
+
+class Typed(State):
+    draft: Draft
+
+
+def asking(schema: Any) -> Workflow:
+    flow = Workflow("asks", schema).add_node("write", lambda state: {"draft": Draft("some words")})
+    flow.add_node("ask", human("Publish?", answer=str, writes="verdict")).add_edge(START, "write")
+    return flow.add_edge("write", "ask").add_edge("ask", END)
+
+
+def test_a_run_of_thousands_of_turns_can_be_withdrawn(url: str) -> None:
+    flow: Any = Workflow("talks", State).add_node("say", lambda state: {"n": 1})
+    order = Order("r", "t", "talks")
+    with Runner(flow.add_edge(START, "say").add_edge("say", END), db=url) as runner:
+        late = Claim("worker 1", Turn(order, 5_000_000, 100.0).token(7))
+        lease = runner.ledger.begin(run_id="r", thread="t", workflow="talks", claim=late)
+        runner.ledger.finish(lease, "interrupted")
+        assert withdraw(runner, Turn(order, LAST, 100.0), 1).status == "cancelled"
+        assert runner.ledger.get("r").status == "cancelled"
+        assert withdraw(runner, Turn(order, LAST, 100.0), 2).status == "cancelled"
+
+
+def test_a_value_that_cannot_be_kept_fails_its_run_at_once(url: str) -> None:
+    with Runner(asking(State), db=url) as runner:
+        run_id = enqueue(runner, {"n": 1}, "t")
+        assert advance(runner, Turn(Order(run_id, "t", "asks"), 1, 100.0), 1).status == "failed"
+        run = runner.ledger.get(run_id)
+        assert run.error is not None
+        assert (run.error["type"], run.resumes) == ("TypeNotAllowed", 0)
+
+
+def test_a_type_that_a_newer_worker_does_not_know_fails_its_run_until_one_does(url: str) -> None:
+    with Runner(asking(Typed), db=url) as runner:
+        run_id = runner.run({"n": 1}, thread="t").run_id
+        name = keep(runner.ledger, run_id, "t", Letter(Place("", "", "default")))
+    turn = Turn(Order(run_id, "t", "asks", waits=True, resumes=0), 1, 100.0, 0, name)
+    with Runner(asking(State), db=url) as newer:
+        assert advance(newer, turn, 1).status == "failed"
+        run = newer.ledger.get(run_id)
+        assert run.error is not None
+        assert run.error["type"] == "TypeNotAllowed"
+        assert "Draft" in run.error["message"]
+        assert advance(newer, turn, 2).status == "failed"  # the engine was not told of the first one
+        assert newer.ledger.get(run_id).resumes == run.resumes
+    with Runner(asking(Typed), db=url) as runner:
+        assert runner.resume("t").status == "interrupted"
+        assert runner.resume("t", "yes").output == {"n": 1, "draft": Draft("some words"), "verdict": "yes"}
