@@ -131,7 +131,7 @@ class Client:
             raise DefinitionError(f"submit(priority={priority!r}): 1 (first) to 5 (last).")
         runner = self._runner(graph, target)
         place = Place(self.engine, self._namespace or "", queue)
-        letter = Letter(place, self.heartbeat, priority, context=context)
+        letter = Letter(place, self.heartbeat, priority, context=context, outputs=sorted(runner.spec.outputs))
         try:
             with self.ledger.database.transaction():
                 run_id = enqueue(runner, input, thread, budget=budget, abandon=abandon)

@@ -244,4 +244,7 @@ class Handle:
             return {key: value for key, value in values.items() if key in outputs}
         place: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
         kept = self._client.checkpointer.get_tuple(place)
-        return state_in(kept) if kept is not None else {}
+        first = letter_of(self._client.ledger, run.run_id)
+        keys = first.outputs if first is not None else None
+        state = state_in(kept) if kept is not None else {}
+        return {key: value for key, value in state.items() if keys is None or key in keys}

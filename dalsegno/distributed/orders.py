@@ -7,7 +7,7 @@ context, a rename) is a letter: kept among the recorded effects of the run, so t
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +86,8 @@ class Place:
 class Letter:
     """What a worker is told for a turn.
 
-    `answers` are by the ids of their `questions`, of which the values are kept to know them again.
+    `answers` are by the ids of their `questions`, of which the values are kept to know them again. `outputs` are the
+    keys of the run's output, in its first letter: for who asks for its result and has no graph.
     """
 
     place: Place
@@ -98,6 +99,7 @@ class Letter:
     rename: Mapping[str, str] = field(default_factory=dict)
     accept_changes: bool = False
     budget: Mapping[str, Any] | None = None
+    outputs: Sequence[str] | None = None
 
 
 def keep(ledger: Ledger, run_id: str, thread: str, letter: Letter, *, first: bool = False) -> str:

@@ -78,6 +78,13 @@ ten = chained(Workflow("ten", Score), START, NODES)
 
 asks = asking("ask", ["after"])
 
+
+class Shown(TypedDict, total=False):
+    trail: list
+
+
+brief = chained(Workflow("brief", Score, output_schema=Shown), START, ["only"])
+
 waits = Workflow("waits", Score)
 waits.add_node(
     "ask", human("Publish?", answer=Literal["yes", "no"], writes="verdict", deadline=1, default="no")

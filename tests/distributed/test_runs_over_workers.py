@@ -43,6 +43,13 @@ def test_a_run_is_queued_run_and_told_of(fleet: Fleet, ten: Worker) -> None:
     assert fleet.client.handle("told").result(60).output == result.output
 
 
+def test_a_result_has_the_keys_of_the_output_also_for_who_has_no_graph(fleet: Fleet) -> None:
+    with working(fleet, fleet.plays.brief):
+        handle = fleet.submit("brief", {"trail": [], "verdict": "none"}, "brief")
+        assert handle.result(60).output == {"trail": ["only"]}
+        assert fleet.client.handle("brief").result(60).output == {"trail": ["only"]}
+
+
 def test_a_run_can_be_followed_while_it_goes_on_and_from_async_code(fleet: Fleet, ten: Worker) -> None:
     async def follow() -> list[str]:
         handle = fleet.submit("ten", {"trail": [], "gate": "n3 follow"}, "followed")
