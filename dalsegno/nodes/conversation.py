@@ -7,7 +7,7 @@ colours drive the same rules.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -106,7 +106,7 @@ def conversation(rules: Rules, prompt: Sequence[BaseMessage]) -> Talk:
             left = max(rules.tool_calls - used, 0)
             used += len(calls)
             results = yield Use(calls[:left])
-            said += _results(message, dict(zip((c["id"] for c in calls[:left]), results, strict=True)), rules)
+            said += _results(message, results, rules)
             continue
         try:
             if calls or broken:
@@ -129,9 +129,12 @@ LAST_TURN = "No tool can be called any more. Answer now, with what you have."
 
 def _calls_of(message: AIMessage, output: Output | None) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     """The calls of real tools; that of the output's schema is the answer."""
-    own = output.name if output is not None else None
-    calls = [call for call in message.tool_calls if call["name"] != own]
-    return calls, [call for call in message.invalid_tool_calls if call["name"] != own]
+    calls = [call for call in message.tool_calls if not _is_answer(call, output)]
+    return calls, [call for call in message.invalid_tool_calls if not _is_answer(call, output)]
+
+
+def _is_answer(call: ToolCall | InvalidToolCall, output: Output | None) -> bool:
+    return output is not None and call["name"] == output.name
 
 
 def _value(answer: Said, output: Output | None) -> Any:
@@ -155,18 +158,20 @@ def _value(answer: Said, output: Output | None) -> Any:
         raise ValueError(f"it is no call of `{output.name}` and no JSON") from None
 
 
-def _results(
-    message: AIMessage, results: Mapping[str | None, ToolMessage], rules: Rules
-) -> list[BaseMessage]:
-    """The message that calls tools, and an answer to every call in it: a provider refuses one that has none."""
+def _results(message: AIMessage, results: Sequence[ToolMessage], rules: Rules) -> list[BaseMessage]:
+    """The message that calls tools, and an answer to every call in it: a provider refuses one that has none.
+
+    `results` are those of the first calls of tools, in their order: not every model gives each call an id of its own.
+    """
     said: list[BaseMessage] = [message]
+    made = iter(results)
     for call in message.tool_calls:
-        if call["id"] in results:
-            said.append(results[call["id"]])
-        elif rules.output is not None and call["name"] == rules.output.name:
+        if _is_answer(call, rules.output):
             said.append(
                 _error(call, "Not taken, for tools were called beside it. Read their results, then answer.")
             )
+        elif (result := next(made, None)) is not None:
+            said.append(result)
         else:
             said.append(
                 _error(call, f"Not called: all {rules.tool_calls} tool calls are used up. Answer without.")

@@ -122,6 +122,21 @@ def test_arguments_that_are_no_json_are_a_result_too(play: Play) -> None:
         play(agent(model, "?", tools=[add], writes="answer"), {})
 
 
+@pytest.mark.parametrize("number", ["1", "", None])
+def test_calls_that_share_an_id_or_have_none_keep_each_its_own_result(play: Play, number: str | None) -> None:
+    calls = [{"name": "add", "args": {"a": a, "b": 2}, "id": number, "type": "tool_call"} for a in (1, 5, 7)]
+    with ScriptedChatModel([Reply(AIMessage("", tool_calls=calls)), "done"]) as model:
+        play(agent(model, "?", tools=[add], writes="answer", max_tool_calls=2), {})
+    said = [m.text for m in model.calls[1].messages if m.type == "tool"]
+    assert said == ["3", "7", "Not called: all 2 tool calls are used up. Answer without."]
+
+
+def test_a_call_that_is_too_broken_to_have_a_name_is_no_answer(play: Play) -> None:
+    broken = AIMessage("", invalid_tool_calls=[invalid_tool_call(name=None, args="{", id="1", error=None)])
+    with ScriptedChatModel([Reply(broken, check=False), "done"]) as model:
+        assert play(agent(model, "?", tools=[add], writes="answer"), {}) == {"answer": "done"}
+
+
 def test_what_langgraph_injects_into_tools_comes_from_the_state_and_not_from_the_model(play: Play) -> None:
     @langchain_tool
     def ask(
