@@ -72,8 +72,8 @@ def decoded(response: httpx.Response, number: int, asked: Asked) -> Any:
             return _result(answer, number, body, asked)
         raise asked.status(response)
     if not is_json:
-        page = " It is a page for people: look at the path of its URL" if "html" in kind.lower() else ""
-        raise asked.invalid("content type", f"answered with {asked.excerpt(kind)}, not JSON.{page}", body)
+        page = ". It is a page for people: look at the path of its URL" if "html" in kind.lower() else ""
+        raise asked.invalid("content type", f"answered with {asked.excerpt(kind)}, not JSON{page}", body)
     if not body:
         raise asked.invalid("not JSON", f"answered with nothing (HTTP status {status})")
     return _result(_loaded(body, asked), number, body, asked)
