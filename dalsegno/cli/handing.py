@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from dalsegno.distributed.orders import letter_of
+from dalsegno.nodes.secrets import input_shown
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger
@@ -40,11 +41,12 @@ def printed(handle: Handle, manner: Manner) -> int:
     from dalsegno.cli.outcomes import print_outcome
     from dalsegno.cli.screen import print_json
 
-    result = handle.result()
+    result, run = handle.result(), handle.record()
+    result = replace(result, output=input_shown(result.output, run.shape))
     if manner.as_json:
         print_json(result.to_dict(), manner.out)
     else:
-        proved = (handle.record().certificate or {}).get("supersteps")
+        proved = (run.certificate or {}).get("supersteps")
         print_outcome(result, proved, manner.db_option, full=manner.full_traceback)
     return exits.code_of_status(result.status)
 

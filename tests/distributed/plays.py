@@ -10,6 +10,7 @@ from langgraph.config import get_config
 from langgraph.runtime import Runtime
 
 from dalsegno import END, START, Workflow, human
+from dalsegno.nodes.secrets import Secret
 
 FOLDER = Path(__file__).parent
 
@@ -83,6 +84,11 @@ class Shown(TypedDict, total=False):
     trail: list
 
 
+class Guarded(Score):
+    token: Annotated[str, Secret]
+
+
+guarded = chained(Workflow("guarded", Guarded), START, ["only"])
 brief = chained(Workflow("brief", Score, output_schema=Shown), START, ["only"])
 
 waits = Workflow("waits", Score)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,6 +231,33 @@ def test_the_development_engine_is_one_command_until_ctrl_c(tmp_path: Path) -> N
     finally:
         process.kill()
         process.wait()
+
+
+def test_no_state_goes_through_the_engine_and_no_secret_to_the_screen(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fleet.folder)
+    given = json.dumps({"trail": ["of paper"], "token": "hunter2"})
+    words = ["submit", "plays.py:guarded", "--db", fleet.db, "--engine", fleet.engine.address]
+    with working(fleet, fleet.plays.guarded):
+        assert main([*words, "--thread", "guarded", "--input", given, "--wait", "--json"]) == 0
+        said = capsys.readouterr()
+        assert json.loads(said.out)["output"] == {"token": "**********", "trail": ["of paper", "only"]}
+        assert main([*words, "--thread", "guarded2", "--input", given, "--wait"]) == 0
+        said_again = capsys.readouterr()
+    assert "hunter2" not in said.out + said.err + said_again.out + said_again.err
+
+    async def history() -> str:
+        temporal = await fleet.client.temporal()
+        return (await temporal.get_workflow_handle("guarded:guarded").fetch_history()).to_json()
+
+    events = json.loads(fleet.client.loop.call(history()))["events"]
+    payloads = "".join(
+        b64decode(found).decode() for found in re.findall(r'"data": "([^"]*)"', json.dumps(events))
+    )
+    assert fleet.client.handle("guarded").run_id in payloads
+    assert "paper" not in payloads
+    assert "hunter2" not in payloads
 
 
 def test_the_command_line_submits_waits_answers_and_cancels(
