@@ -23,7 +23,6 @@ from dalsegno.errors import DocumentInvalid, TargetNotLoaded
 from dalsegno.graphs import loading
 
 _MAKERS = ("dalsegno", "langgraph", "langgraph_supervisor", "langgraph_swarm", "langchain.agents")
-_DOCUMENTS = (".yaml", ".yml", ".json")
 _STEPS = re.compile(r"""^(?:steps|\s*"steps")\s*:""", re.MULTILINE)
 _LONGEST = 1_000_000
 _SKIPPED = ("__pycache__", "node_modules", "site-packages", "dist-packages")
@@ -65,7 +64,7 @@ def graphs_in(path: str | Path) -> FoundGraphs:
         one of the `failures`.
     """
     place = Path(path)
-    if not place.exists():
+    if not os.path.exists(place):
         raise TargetNotLoaded(
             f"`{path}` does not exist. Give a Python file, or a folder that holds some.",
             target=str(path),
@@ -73,7 +72,7 @@ def graphs_in(path: str | Path) -> FoundGraphs:
         )
     graphs: list[FoundGraph] = []
     failures: list[TargetNotLoaded | DocumentInvalid] = []
-    for file in _files(place):
+    for file in _files(place, failures):
         try:
             graphs += _graphs_of(file)
         except (TargetNotLoaded, DocumentInvalid) as error:
@@ -81,25 +80,32 @@ def graphs_in(path: str | Path) -> FoundGraphs:
     return FoundGraphs(tuple(graphs), tuple(failures))
 
 
-def _files(place: Path) -> Iterator[Path]:
+def _files(place: Path, failures: list[TargetNotLoaded | DocumentInvalid]) -> Iterator[Path]:
+    """The files to look into; folders that cannot be read are noted among the `failures`."""
     if not place.is_dir():
         yield place
         return
-    for folder, folders, files in os.walk(place):
+
+    def not_listed(error: OSError) -> None:
+        failures.append(_not_read(Path(error.filename), error))
+
+    for folder, folders, files in os.walk(place, onerror=not_listed):
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith(".")
             and name not in _SKIPPED
-            and not (Path(folder) / name / "pyvenv.cfg").exists()
+            and not os.path.exists(os.path.join(folder, name, "pyvenv.cfg"))
         )
         for name in sorted(files):
             file = Path(folder) / name
-            if name.endswith(".py") or (name.lower().endswith(_DOCUMENTS) and _is_document(file)):
+            if not os.path.isfile(file):  # a pipe, and a link to nothing
+                continue
+            if name.endswith(".py") or (loading.is_document(name) and _is_workflow(file)):
                 yield file
 
 
-def _is_document(file: Path) -> bool:
+def _is_workflow(file: Path) -> bool:
     """Whether a YAML or JSON file is a workflow document, by a look at its text."""
     try:
         text = file.read_text(encoding="utf-8")[:_LONGEST]
@@ -109,7 +115,7 @@ def _is_document(file: Path) -> bool:
 
 
 def _graphs_of(file: Path) -> Iterator[FoundGraph]:
-    if file.suffix.lower() in _DOCUMENTS:
+    if loading.is_document(file.name):
         yield FoundGraph(str(file), loading.load_target(str(file)).graph)
         return
     names = _names_of(file)

@@ -9,7 +9,7 @@ import os
 import sys
 import types
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _OURS = (_PACKAGE + os.sep, "<frozen importlib", importlib.__file__)
 """Files whose frames stand between the command line and the user's code."""
 
-_DOCUMENTS = (".yaml", ".yml", ".json")
+DOCUMENTS = (".yaml", ".yml", ".json")
+"""How the names of workflow documents end."""
+
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -55,7 +57,7 @@ def load_target(target: str) -> LoadedTarget:
         It is a document, and cannot be read or be meant.
     """
     place, name = _split(target)
-    if _is_document(place):
+    if is_document(place):
         return _document(target, place, name)
     if _is_path(place):
         module, place = _module_of_file(target, place)
@@ -90,6 +92,11 @@ def load_function(target: str, folder: str | Path) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # it is callable
 
 
+def is_document(place: str) -> bool:
+    """Whether that is the name of a workflow document."""
+    return place.lower().endswith(DOCUMENTS)
+
+
 # -- reading the target --------------------------------------------------------------------------
 
 
@@ -107,10 +114,6 @@ def _split(target: str) -> tuple[str, str]:
     return place, name
 
 
-def _is_document(place: str) -> bool:
-    return place.lower().endswith(_DOCUMENTS)
-
-
 def _document(target: str, place: str, name: str) -> LoadedTarget:
     if name:
         raise _refuse(
@@ -118,18 +121,9 @@ def _document(target: str, place: str, name: str) -> LoadedTarget:
             "bad target",
             f"`{place}` is a workflow document and holds one workflow: leave out `:{name}`.",
         )
-    file = Path(place).absolute()
-    if not file.is_file():
-        raise _no_file(target, place, file, _DOCUMENTS)
     from dalsegno.graphs.definition import read_definition
 
-    return LoadedTarget(read_definition(place).workflow(), os.path.normpath(file))
-
-
-def _no_file(target: str, place: str, file: Path, suffixes: tuple[str, ...]) -> TargetNotLoaded:
-    what = "is a folder" if file.is_dir() else "does not exist"
-    near = [p.name for p in file.parent.iterdir() if p.suffix in suffixes] if file.parent.is_dir() else []
-    return _refuse(target, "no file", f"`{place}` {what}{did_you_mean(file.name, near) or '.'}")
+    return LoadedTarget(read_definition(place).workflow(), os.path.abspath(place))
 
 
 def _is_path(place: str) -> bool:
@@ -145,8 +139,22 @@ def _refuse(target: str, reason: str, message: str) -> TargetNotLoaded:
 
 def _module_of_file(target: str, place: str) -> tuple[types.ModuleType, str]:
     file = Path(place).absolute()
-    if not file.is_file():
-        raise _no_file(target, place, file, (".py",))
+    near: list[str] = []
+    if not os.path.isfile(file):  # and not Path.is_file, which fails where it may not look
+        what = (
+            "is a folder"
+            if os.path.isdir(file)
+            else "is no file"
+            if os.path.exists(file)
+            else "does not exist"
+        )
+        with suppress(OSError):  # the folder is none, or may not be read
+            near = [p.name for p in file.parent.iterdir() if p.suffix == ".py"]
+        raise _refuse(
+            target,
+            "no file",
+            f"`{place}` {what}{did_you_mean(file.name, [n for n in near if n != file.name]) or '.'}",
+        )
     if file.suffix != ".py":
         raise _refuse(target, "bad target", f"`{place}` is no Python file: its name does not end in .py.")
     file = Path(os.path.normpath(file))

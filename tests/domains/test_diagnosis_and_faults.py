@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dalsegno import Runner, RunResult
+from dalsegno.errors import DocumentInvalid
 from dalsegno.graphs.loading import load_target
 from dalsegno.runtime.events import Event, PolicyActed
 from tests.domains.conftest import Stage, until
@@ -158,12 +159,18 @@ def test_a_breaker_recovers(stage: Stage) -> None:
     assert len(stage.heard("analyze_xray")) == 2
 
 
-def test_a_registry_that_was_never_there_fails_the_run_which_goes_on_once_it_is(stage: Stage) -> None:
+def test_a_registry_that_is_gone_before_it_is_asked_fails_the_run_which_goes_on_once_it_is_back(
+    stage: Stage,
+) -> None:
+    registry, listed = stage.folder / "later.yaml", (stage.folder / "agents.yaml").read_text()
     document = stage.document("diagnosis.yaml", ("registry: agents.yaml", "registry: later.yaml"))
-    failed = stage.run(document, CASE, thread="registry")
-    assert error_of(failed) == "RegistryUnavailable"
-    (stage.folder / "later.yaml").write_text((stage.folder / "agents.yaml").read_text())
+    with pytest.raises(DocumentInvalid, match=r"registry: There is no file `later\.yaml`"):
+        stage.runner(document)
+    registry.write_text(listed)
     with stage.runner(document) as runner:
+        registry.unlink()
+        assert error_of(runner.run(CASE, thread="registry")) == "RegistryUnavailable"
+        registry.write_text(listed)
         assert runner.resume("registry").status == "completed"
 
 

@@ -84,12 +84,12 @@ class Settings:
         return Written(place.file, place.line)
 
     @property
-    def registry(self) -> str | None:
-        """The registry: a URL, or a file's absolute path."""
+    def registry(self) -> str | Path | None:
+        """The registry: a URL, or the path of a file."""
         given = self.definition.registry
         if given is None or given.startswith(("http://", "https://")):
             return given
-        return str((self.folder / given).absolute())
+        return (self.folder / given).absolute()
 
 
 class Place:

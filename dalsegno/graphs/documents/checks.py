@@ -22,6 +22,7 @@ from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.strategies import strategy_problems
 from dalsegno.graphs.documents.subworkflows import child_problems
+from dalsegno.graphs.loading import is_document
 from dalsegno.nodes.remote import remote
 from dalsegno.nodes.remote.addresses import guard_of
 from dalsegno.nodes.remote.registry import agents_in
@@ -157,12 +158,14 @@ def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[
     except DefinitionError as error:
         yield Problem(str(error), ("allow_private",))
         return
+    skills = None
     if definition.registry is not None:
         try:
             remote("skill:any", registry=settings.registry, allow_private=definition.allow_private)
+            if isinstance(settings.registry, Path):
+                skills = _skills(settings.registry, definition.registry)
         except DalsegnoError as error:
             yield Problem(str(error), ("registry",))
-    skills = _skills(settings.registry)
     for call, at in calls_of(definition):
         if call.skill is not None:
             if skills is not None and call.skill not in skills:
@@ -188,14 +191,27 @@ def _not_loaded(definition: WorkflowDefinition, settings: Settings) -> Iterator[
             yield Problem(said, (*at, "function" if call.function is not None else "agent_url"))
 
 
-def _skills(registry: str | None) -> set[str] | None:
-    """The skills in a registry's file, as it is now; None where it cannot be read, which the run will tell."""
-    if registry is None or registry.startswith(("http://", "https://")):
-        return None
+def _skills(file: Path, given: str) -> set[str]:
+    """The skills in a registry's file, as it is now.
+
+    Raises
+    ------
+    DefinitionError
+        There is no such file, or it is no registry.
+    """
     try:
-        agents = agents_in(Path(registry).read_text(encoding="utf-8"), registry)
-    except (OSError, UnicodeDecodeError, DefinitionError):
-        return None
+        agents = agents_in(file.read_text(encoding="utf-8"), given)
+    except FileNotFoundError:
+        beside = file.parent.iterdir() if file.parent.is_dir() else ()
+        near = [each.name for each in beside if is_document(each.name)]
+        hint = did_you_mean(file.name, near) or ". It is looked for from the document's folder on."
+        raise DefinitionError(f"There is no file `{given}`{hint}") from None
+    except OSError as error:
+        raise DefinitionError(f"`{given}` cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise DefinitionError(f"`{given}` is no text in UTF-8, and so no registry.") from None
+    except DefinitionError as error:
+        raise DefinitionError(f"`{given}` is no registry of agents: {error}.") from None
     return {skill for agent in agents for skill in agent.skills}
 
 

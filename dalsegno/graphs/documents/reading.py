@@ -15,12 +15,15 @@ from dalsegno.errors import did_you_mean
 from dalsegno.graphs.definition import Path_, WorkflowDefinition
 from dalsegno.graphs.documents.checks import problems_of
 from dalsegno.graphs.documents.problems import Problem
+from dalsegno.graphs.documents.recognizing import no_workflow
 from dalsegno.graphs.documents.source import read_source
 
 
 def read(path: str | Path) -> WorkflowDefinition:
     """Read a document; see `dalsegno.graphs.definition.read_definition`."""
     source = read_source(path)
+    if other := no_workflow(source.data, source.file):
+        raise source.invalid([Problem(other)])
     definition, problems, wrong = understood(source.data)
     if definition is not None:
         above = {path[:-1] for path in wrong}

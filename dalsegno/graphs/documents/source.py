@@ -12,11 +12,10 @@ from typing import Any, NoReturn
 
 from dalsegno.errors import DocumentInvalid, TargetNotLoaded, did_you_mean
 from dalsegno.graphs.documents.problems import FieldPath, Place, Problem, invalid
+from dalsegno.graphs.loading import is_document
 
 LARGEST = 1_000_000
 """Bytes of a document, at most."""
-
-SUFFIXES = (".yaml", ".yml", ".json")
 
 AS_WRITTEN = frozenset({"version"})
 """A version is a text: 1.10 is not 1.1."""
@@ -141,9 +140,13 @@ def parse_source(text: str, *, file: str = "<text>") -> Source:
 
 
 def _no_mapping(data: Any, root: Any, file: str) -> NoReturn:
+    from dalsegno.graphs.documents.recognizing import no_workflow
+
     place = Place(file, 1, 1) if root is None else Place(file, root.line, root.column)
     if root is None or data is None or data == {}:
         said = "The document is empty."
+    elif other := no_workflow(data, file):
+        raise invalid([Problem(other, place=place)], file=file)
     else:
         what = {list: "a list", str: "a text", bool: "true or false"}.get(type(data), "a number")
         said = f"The document is {what}, and a workflow is a mapping."
@@ -167,7 +170,7 @@ def _bytes(path: Path, shown: str) -> bytes:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:
         folder = path.parent
-        near = [p.name for p in folder.iterdir() if p.suffix in SUFFIXES] if folder.is_dir() else []
+        near = [p.name for p in folder.iterdir() if is_document(p.name)] if folder.is_dir() else []
         _refuse(shown, f"`{shown}` does not exist{did_you_mean(path.name, near) or '.'}")
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)

@@ -18,17 +18,15 @@ from dalsegno.graphs.documents.problems import Problem
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import View
 from dalsegno.graphs.documents.states import typed
-from dalsegno.graphs.loading import load_target
+from dalsegno.graphs.loading import is_document, load_target
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
-
-DOCUMENTS = (".yaml", ".yml", ".json")
 
 
 def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
     """Another workflow, whose input is what `params` says; its result is a document's output, or all that it gives."""
     target = str(step.workflow)
-    is_document = target.endswith(DOCUMENTS)
+    is_ours = is_document(target)
     child = settings.children[at]
     spec = spec_of(child)
     params, view = parse_value(step.params), View(settings.definition.name)
@@ -61,7 +59,7 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
 
     def read(state: Mapping[str, Any], found: dict[str, Any]) -> Outcome:
         result = found["current"]
-        if not is_document:
+        if not is_ours:
             return Outcome(result)
         if result.get("outcome", "done") == "done":
             return Outcome(result.get("output"), failures=tuple(result.get("failures") or ()))
@@ -73,7 +71,7 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
             not_undone=tuple(result.get("not_undone") or ()),
         )
 
-    soft = is_document and "outcome" in spec.outputs
+    soft = is_ours and "outcome" in spec.outputs
     outputs = {"current": "result"}
     return Composite(flow, outputs, read, into, soft=soft)
 
@@ -95,7 +93,7 @@ def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterat
 
 def _loaded(target: str, settings: Settings) -> Any:
     place, colon, name = target.rpartition(":")
-    if not target.endswith(DOCUMENTS):
+    if not is_document(target):
         beside = settings.folder / (place if colon else target)
         return load_target(f"{beside}:{name}" if beside.suffix == ".py" and colon else target).graph
     from dalsegno.graphs.documents.building import build

@@ -251,6 +251,27 @@ def test_a_skill_that_nobody_in_the_registry_has_is_told(refused: Refused, write
     assert "did you mean `check_credit`?" in said
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "There is no file `agents.yaml`; did you mean `agent.yaml`?"),
+        ("agents: []\nsteps: [", "`agents.yaml` is no registry of agents: it is neither YAML nor JSON"),
+        ("- {name: x, skills: [a]}", "`agents.yaml` is no registry of agents: agent 1 has no `url`."),
+        ("name: x", "`agents.yaml` is no registry of agents: it has no list `agents`."),
+    ],
+)
+def test_a_registry_that_is_not_there_or_is_none_is_told(
+    refused: Refused, write: Write, text: str | None, says: str
+) -> None:
+    write("agents: []", "agent.yaml")
+    if text is not None:
+        write(text, "agents.yaml")
+    problems = refused("name: a\nregistry: agents.yaml\nsteps: [{name: s, agent_calls: [{skill: s}]}]")
+    line, column, field, said = only(problems)
+    assert (line, column, field) == (2, 11, "registry")
+    assert says in said
+
+
 def test_a_document_that_contains_itself_is_refused(refused: Refused, write: Write) -> None:
     write("name: b\nsteps: [{name: s, strategy: subworkflow, workflow: flow.yaml}]", "b.yaml")
     text = "name: a\nsteps:\n  - {name: s, strategy: subworkflow, workflow: b.yaml}\n"
