@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import Peer, peer_to_peer
@@ -25,6 +26,27 @@ def always(*said: Any) -> Any:
     """A peer that says this, and then the last of it for ever."""
     left = list(said)
     return lambda state: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.mark.parametrize("number", [None, "", "1"])
+def test_a_handover_is_found_where_calls_share_an_id_or_have_none(number: str | None) -> None:
+    def desk(state: Any) -> AIMessage:
+        calls = [
+            ("look", {"at": "sky"}),
+            ("look", {"at": "sea"}),
+            ("hand_over_to_bert", {"message": "yours"}),
+        ]
+        return AIMessage(
+            "", tool_calls=[{"name": n, "args": a, "id": number, "type": "tool_call"} for n, a in calls]
+        )
+
+    def bert(state: Any) -> list[str]:
+        return [message.text for message in state["messages"] if message.type == "tool"]
+
+    flow = peer_to_peer([Peer(desk, tools=[look]), bert])
+    output = flow.compile().invoke({"request": "?"})
+    assert (output["answered_by"], output["outcome"]) == ("bert", "answered")
+    assert output["answer"] == ["sky is blue", "sea is blue", "`bert` has it now."]
 
 
 def test_a_handover_beside_another_tool_comes_after_it() -> None:

@@ -35,7 +35,7 @@ def calls_in(said: Any, turn: int = 0) -> list[ToolCall]:
     []
     """
     if isinstance(said, AIMessage):
-        return said.tool_calls
+        return _told_apart(said, turn).tool_calls
     parts: Sequence[Any] = said if isinstance(said, list | tuple) else [said]
     if not all(isinstance(part, Mapping) and {"name", "args"} <= set(part) <= _CALL for part in parts):
         return []
@@ -61,9 +61,18 @@ def answer_in(said: Any) -> Any:
 def message_of(said: Any, turn: int = 0) -> AIMessage:
     """What was said as a message."""
     if isinstance(said, AIMessage):
-        return said
+        return _told_apart(said, turn)
     calls = calls_in(said, turn)
     return AIMessage("" if calls else str(said), tool_calls=calls)
+
+
+def _told_apart(message: AIMessage, turn: int) -> AIMessage:
+    """The message, each call in it with an id of its own, by which its result is found: not every model gives one."""
+    ids = [call["id"] for call in message.tool_calls]
+    if all(ids) and len(set(ids)) == len(ids):
+        return message
+    calls = [{**call, "id": f"call {turn}.{n}"} for n, call in enumerate(message.tool_calls)]
+    return message.model_copy(update={"tool_calls": calls})
 
 
 def turn_number(state: Any) -> int:
