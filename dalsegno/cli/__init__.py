@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from dalsegno.cli import streams
+
 COMMANDS = (
     "new", "patterns", "schema", "check", "rule", "draw", "run", "resume", "worker", "submit", "engine",
     "runs", "show", "history", "diff", "fork", "cancel", "delete", "db", "agents", "serve", "demo",
@@ -25,12 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     or SIGTERM and resumable.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    streams.complete()
     try:
         app(given)(given, prog_name="dalsegno")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if not streams.is_not_written(error):
+            raise
+        streams.give_up(error)
+        return 1
     return 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -121,8 +121,7 @@ def _print(screen: Any, reports: list[tuple[str, Report]]) -> None:
 
 def _holds_several(target: str) -> bool:
     """Whether a target is a place to look for graphs in, not the name of one."""
-    path = Path(target)
-    return path.is_dir() or (path.suffix == ".py" and path.is_file())
+    return bool(target) and (os.path.isdir(target) or (target.endswith(".py") and os.path.isfile(target)))
 
 
 def _graphs(targets: Iterable[str]) -> Iterator[tuple[str, Any] | DalsegnoError]:

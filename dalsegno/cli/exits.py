@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 import typer
 
 from dalsegno.errors import (
+    CheckpointError,
     DalsegnoError,
-    DatabaseInvalid,
-    DatabaseUnavailable,
     DefinitionError,
     DocumentInvalid,
     EngineUnavailable,
@@ -43,8 +42,7 @@ _ERRORS: tuple[tuple[type[DalsegnoError], int], ...] = (
     (ThreadBusy, BUSY),
     (IncompatibleGraph, FAILED),
     (RunError, USAGE),
-    (DatabaseInvalid, USAGE),
-    (DatabaseUnavailable, USAGE),
+    (CheckpointError, USAGE),
     (RenderError, USAGE),
     (MissingExtra, USAGE),
     (EngineUnavailable, USAGE),

@@ -77,6 +77,6 @@ def _values(given: list[str] | None) -> dict[str, Any]:
             raise UsageError(f"--set {pair}: it is KEY=VALUE, a state key and what it holds then.")
         try:
             found[key] = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no JSON, or a number of too many digits
             found[key] = text
     return found

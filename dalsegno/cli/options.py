@@ -92,16 +92,18 @@ def existing_ledger(given: str | None) -> Ledger | None:
 
 def json_value(text: str, option: str) -> Any:
     """JSON from the command line, from `@file`, or from stdin (`-`)."""
-    source = option
+    source, place = option, None
     if text == "-":
-        source, text = f"{option} (stdin)", sys.stdin.read()
+        source, place = f"{option} (stdin)", "stdin"
     elif text.startswith("@"):
-        source = f"{option} ({text[1:]})"
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise UsageError(f"{option}: `{text[1:]}` cannot be read: {why}.") from None
+        source, place = f"{option} ({text[1:]})", f"`{text[1:]}`"
+    try:
+        if place is not None:
+            text = _read(text)
+        text.encode()
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{option}: {place or 'what is given'} cannot be read: {why}.") from None
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -111,3 +113,13 @@ def json_value(text: str, option: str) -> Any:
         ) from None
     except RecursionError:
         raise UsageError(f"{source} is JSON that is nested too deeply.") from None
+    except ValueError:  # a number of more digits than Python reads
+        raise UsageError(f"{source} is JSON with a number of too many digits.") from None
+
+
+def _read(text: str) -> str:
+    """What `-` and `@file` stand for; a byte order mark before it is none of it."""
+    if text == "-":
+        raw = getattr(sys.stdin, "buffer", None)
+        return str(raw.read(), "utf-8-sig") if raw is not None else sys.stdin.read()
+    return Path(text[1:]).read_text(encoding="utf-8-sig")

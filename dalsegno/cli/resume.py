@@ -193,5 +193,5 @@ def _answer(text: str | None) -> Any:
         return None
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no JSON, or a number of too many digits
         return text

@@ -70,11 +70,17 @@ def fork(
 
 def _mark(runner: Runner, thread: str, at: str) -> CheckpointTuple:
     """The checkpoint of that id, or of the one id that begins so."""
+    if not at:
+        raise InputInvalid(
+            f"No checkpoint is named to fork at. `dalsegno history {thread}` lists them.",
+            key="at",
+            expected="a checkpoint's id",
+        )
     found = runner.checkpointer.get_tuple(_place(thread, at))
     if found is not None:
         return found
     known = [kept.checkpoint["id"] for kept in runner.checkpointer.list(_place(thread), limit=1000)]
-    meant = [id for id in known if at and id.startswith(at)]
+    meant = [id for id in known if id.startswith(at)]
     if len(meant) == 1 and (found := runner.checkpointer.get_tuple(_place(thread, meant[0]))) is not None:
         return found
     if len(meant) > 1:

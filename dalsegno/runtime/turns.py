@@ -16,7 +16,14 @@ from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
-from dalsegno.errors import CheckpointError, DefinitionError, NothingToResume, ThreadUnfinished, UnknownThread
+from dalsegno.errors import (
+    CheckpointError,
+    DefinitionError,
+    InputInvalid,
+    NothingToResume,
+    ThreadUnfinished,
+    UnknownThread,
+)
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.policies import Budget
@@ -77,6 +84,8 @@ def new_run(
 ) -> tuple[dict[str, Any], str | None, int]:
     """What the ledger is told of a new run; the version to migrate the thread from, if any; and its first step."""
     known = thread is not None
+    if thread == "":
+        raise InputInvalid("The thread's name is empty. Give it one, or none.", key="thread", expected="a name")
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
     latest = runner.ledger.latest(thread, plain=True) if known else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +117,27 @@ def test_a_target_that_does_not_exist_does_not_keep_the_others_from_being_checke
     assert got.code == 2
     assert "`nothing.py` does not exist" in got.err
     assert "✓ article" in got.out
+
+
+def test_a_pipe_and_a_link_to_nothing_are_no_files_of_a_folder(dalsegno: Any, shop: Path) -> None:
+    os.mkfifo(shop / "shop" / "shop_pipe.py")  # reading it would wait for ever
+    (shop / "shop" / "shop_gone.py").symlink_to("nowhere.py")
+    got = dalsegno("check", "shop")
+    assert got.code == 0
+    assert got.out.endswith("2 graphs, 0 with errors\n")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(dalsegno: Any, shop: Path, monkeypatch: Any) -> None:
+    listed = os.scandir
+    (shop / "shop" / "shut").mkdir()
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # for root may look into everything
+    got = dalsegno("check", "shop")
+    assert got.code == 2
+    assert "`shop/shut` cannot be read" in got.err
+    assert "✓ bills" in got.out

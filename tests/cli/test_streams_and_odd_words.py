@@ -1,0 +1,79 @@
+"""Streams that are closed or full, bytes that are no text, empty and overlong words: a sentence, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def shell(line: str, given: bytes = b"") -> tuple[int, str, str]:
+    """Run a line of shell in which `$D` is the command; its exit code, stdout and stderr."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "D": f"{sys.executable} -m dalsegno"}
+    done = subprocess.run(["sh", "-c", line], input=given, capture_output=True, env=environment, timeout=60)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is of Linux")
+@pytest.mark.parametrize("words", ["rule T101", "check app.py:flow --json"])
+def test_an_output_that_cannot_be_written_is_told_in_a_sentence(folder: Path, words: str) -> None:
+    code, _, err = shell(f"$D {words} > /dev/full")
+    assert code == 1
+    assert err == "error: The output could not be written: No space left on device. What was run is kept.\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&-"])
+def test_a_closed_stream_keeps_no_run_from_its_work(folder: Path, closed: str) -> None:
+    code, _, err = shell(f'$D run app.py:native --input \'{{"topic": "t"}}\' --thread t --db x.db {closed}')
+    assert (code, "Traceback" in err) == (0, False)
+    assert shell("$D db check --db x.db")[0] == 0  # nothing was printed into the database
+
+
+def test_input_from_a_pipe_is_text(folder: Path) -> None:
+    line = "$D run app.py:native --quiet --json --input -"
+    code, _, err = shell(line, b'{"topic": "\xff\xfe"}')
+    assert (code, err) == (
+        2,
+        '{"error": {"type": "UsageError", "message": "--input: stdin cannot be read: it is not UTF-8 text."}}\n',
+    )
+    code, out, _ = shell(line, b'\xef\xbb\xbf{"topic": "with a mark"}')
+    assert (code, '"draft": "with a mark"' in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "app.py:flow", "--input", '{"topic": ' + "9" * 5000 + "}"], "a number of too many digits"),
+        (["run", "app.py:flow", "--thread", ""], "The thread's name is empty."),
+        (["run", "app.py:flow", "--db", "http://x"], "names no database we know"),
+        (["run", "a" * 300 + ".py:flow"], "does not exist."),
+        (["check", ""], "`` is no target."),
+        (["check", "a" * 300 + ".py"], "does not exist."),
+        (["check", "/dev/null"], "`/dev/null` is no file."),
+    ],
+    ids=["digits", "no name", "database", "long name", "empty", "long file", "device"],
+)
+def test_words_that_cannot_be_meant_are_usage(dalsegno: Any, words: list[str], said: str) -> None:
+    got = dalsegno(*words)
+    assert got.code == 2
+    assert got.err.startswith("error: ")
+    assert said in got.err
+
+
+def test_a_fork_at_nothing_is_refused(dalsegno: Any) -> None:
+    assert dalsegno("run", "app.py:flow", "--input", '{"topic": "t"}', "--thread", "t").code == 0
+    got = dalsegno("fork", "t", "--at", "")  # what an unset variable of a shell gives
+    assert got.code == 2
+    assert "No checkpoint is named to fork at. `dalsegno history t` lists them." in got.err
+
+
+def test_an_answer_of_too_many_digits_is_text(dalsegno: Any) -> None:
+    assert dalsegno("run", "app.py:asking", "--thread", "t").code == 3
+    got = dalsegno("resume", "t", "--value", "9" * 5000)
+    assert got.code == 0
