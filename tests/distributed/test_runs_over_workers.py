@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -258,6 +259,29 @@ def test_no_state_goes_through_the_engine_and_no_secret_to_the_screen(
     assert fleet.client.handle("guarded").run_id in payloads
     assert "paper" not in payloads
     assert "hunter2" not in payloads
+
+
+def test_the_development_engine_does_not_outlive_its_command(tmp_path: Path) -> None:
+    port = DevEngine().port
+    told = tmp_path / "told.txt"
+    with told.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dalsegno", "engine", "dev", "--port", str(port)], cwd=ROOT, stderr=out
+        )
+    try:
+        until(lambda: f"engine at 127.0.0.1:{port}" in told.read_text() or process.poll() is not None)
+        with socket.create_connection(("127.0.0.1", port)):  # as a worker has one
+            process.kill()
+            process.wait()
+            until(lambda: not answers(port), "its port is free")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_the_command_line_submits_waits_answers_and_cancels(
