@@ -55,7 +55,8 @@ class ExecutionRecord:
 
     `node` is a path (``sub/write``); `occurrence` its number in the run; `index` the number of the send,
     None where the node was not sent to; `seconds` how long it took. `targets` are the ways taken from it,
-    each ``(target, label, counter)`` with None where there is no label or counter.
+    each ``(target, label, counter)`` with None where there is no label or counter. `error` has the keys type and
+    message; where the execution is ``done`` it is the failure that was caught.
     """
 
     run_id: str

@@ -43,6 +43,8 @@ _WORDS: dict[tuple[str, str], Any] = {
     ("rate_limit", "refused"): lambda d: f"not called: its turn is later than in {_seconds(d)}",
     ("fallback", "answered"): lambda d: (
         f"{d.get('by')} answers instead, after {d.get('error')}: {d.get('message')}"
+        if d.get("by") is not None
+        else f"its failure is caught: {d.get('error')}: {d.get('message')}"
     ),
     ("breaker", "opened"): lambda d: f"opens for {_seconds(d)}: it failed too often",
     ("breaker", "refused"): lambda d: (

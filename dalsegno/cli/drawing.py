@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dalsegno.viz.overlay import RunView
 
 _STYLES = {
-    "done": "green", "failed": "bold red", "running": "bold cyan", "interrupted": "bold yellow",
+    "done": "green", "caught": "magenta", "failed": "bold red", "running": "bold cyan", "interrupted": "bold yellow",
     "pending": "blue", "quiet": "dim", "faded": "dim", "loop": "cyan", "alarm": "red", "name": "bold",
 }  # fmt: skip
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dalsegno.nodes.execution import Taken
 
 _WORDS = {NodeFinished: "done", NodeFailed: "failed", NodeInterrupted: "waits"}
-_STYLES = {"done": "green", "failed": "bold red", "waits": "yellow", "stopped": "yellow"}
+_STYLES = {"done": "green", "caught": "magenta", "failed": "bold red", "waits": "yellow", "stopped": "yellow"}
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -153,21 +153,25 @@ class Progress:
         notes = [f"attempt {event.attempt}"] if event.attempt > 1 else []
         if isinstance(event, NodeFinished):
             notes += self._ways(event.node, event.taken)
+            word = "caught" if event.caught is not None else word
         if isinstance(event, NodeFailed) and not isinstance(event.error, Exception):
             word = "stopped"  # Ctrl-C, or cancelled beside a node that failed
         elif isinstance(event, NodeFailed):
             notes.append(shortened(one_line(f"{type(event.error).__name__}: {event.message}"), 80))
-        if event.index is None or word != "done":
+        if event.index is None or word not in ("done", "caught"):
             self._line(superstep, event.node, word, seconds, notes)
             return
         fan = self._fan(superstep, event.node)
         fan.done += 1
+        fan.acted["failed, caught"] += word == "caught"
         fan.seconds = max(fan.seconds, seconds)
         fan.notes = tuple(dict.fromkeys((*fan.notes, *notes)))[:3]
 
     def _act(self, event: PolicyActed) -> None:
         """A line for what a policy did; of those that were sent to, their line counts them."""
         superstep = self._place(event)
+        if event.index is not None and event.detail.get("by", "") is None:
+            return  # that it was caught is counted when it ends
         if event.index is not None:
             self._fan(superstep, event.node).acted[f"{event.policy} {event.what}".replace("_", " ")] += 1
             return
@@ -214,7 +218,7 @@ class Progress:
         if not fan.done:  # all failed, and each had its line
             return
         name = f"{fan.node} ×{fan.done}" if fan.done > 1 else fan.node
-        acts = [f"{what} ×{times}" if times > 1 else what for what, times in fan.acted.items()]
+        acts = [f"{what} ×{times}" if times > 1 else what for what, times in fan.acted.items() if times]
         self._line(fan.superstep, name, "done", fan.seconds, [*fan.notes, *acts])
 
     def _line(

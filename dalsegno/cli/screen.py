@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 _CODES = {
-    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36",
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35",
+    "cyan": "36",
 }  # fmt: skip
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -110,10 +111,10 @@ class Screen:
 
 
 SIGNS = {
-    "completed": "✓", "done": "✓", "failed": "✗", "interrupted": "‖", "stopped": "○", "running": "▶",
+    "completed": "✓", "done": "✓", "caught": "↷", "failed": "✗", "interrupted": "‖", "stopped": "○", "running": "▶",
     "cancelled": "✗", "pending": "○", "queued": "○",
 }  # fmt: skip
-SIGN_STYLES = {"✓": "green", "✗": "red", "‖": "yellow", "▶": "cyan", "○": "blue"}
+SIGN_STYLES = {"✓": "green", "↷": "magenta", "✗": "red", "‖": "yellow", "▶": "cyan", "○": "blue"}
 
 
 def sign(status: str) -> str:

@@ -96,6 +96,7 @@ def _print(
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
     from dalsegno.cli.screen import SIGN_STYLES, ago, clock, duration, one_line, readable, sign
+    from dalsegno.viz.palette import WORDS
 
     mark = sign(run.status)
     screen.line(
@@ -161,7 +162,7 @@ def _print(
                     str(node.count),
                     duration(node.seconds),
                     str(node.attempts),
-                    f"{sign(node.status)} {node.status}",
+                    f"{sign(node.status)} {WORDS[node.status]}",
                 )
                 for name, node in history.nodes.items()
             ],

@@ -95,7 +95,8 @@ def _event(run: RunRecord, record: ExecutionRecord) -> list[Event]:
         "seconds": record.seconds,
     }
     if record.status == "done":
-        return [NodeFinished(**common, taken=tuple(Taken(*way) for way in record.targets))]
+        caught = f"{record.error['type']}: {record.error['message']}" if record.error else None
+        return [NodeFinished(**common, taken=tuple(Taken(*way) for way in record.targets), caught=caught)]
     if record.status == "interrupted":
         return [NodeInterrupted(**common)]
     told = record.error or {}

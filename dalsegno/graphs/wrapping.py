@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.types import Command
 
-from dalsegno.graphs.calling import Config
+from dalsegno.graphs.calling import ERROR, Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
 from dalsegno.nodes.policies.metering import METER, THE_METER, WATCH
@@ -32,7 +32,7 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
     context: RunContext | None = config["configurable"].get(CONTEXT)
     entry = kernel.enter(state, config, context)
     if context is not None:
-        _place(kernel, entry, context)
+        _place(kernel, entry, context, given)
     token = CURRENT.set(entry.execution)
     meter = METER.set(THE_METER) if context is not None else None
     watch = WATCH.set(context.watch) if context is not None and context.watch is not None else None
@@ -65,7 +65,7 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
     context: RunContext | None = config["configurable"].get(CONTEXT)
     entry = kernel.enter(state, config, context)
     if context is not None:
-        _place(kernel, entry, context)
+        _place(kernel, entry, context, given)
     token = CURRENT.set(entry.execution)
     meter = METER.set(THE_METER) if context is not None else None
     watch = WATCH.set(context.watch) if context is not None and context.watch is not None else None
@@ -93,9 +93,10 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
     return result
 
 
-def _place(kernel: NodeKernel, entry: Entry, context: RunContext) -> None:
-    """Note where in the run an execution is, for policies and for a budget of supersteps."""
+def _place(kernel: NodeKernel, entry: Entry, context: RunContext, given: Config) -> None:
+    """Note where in the run an execution is, for policies and budgets, and what a handler is to catch."""
     execution = entry.execution
+    execution.caught = getattr(given.get(ERROR), "error", None)
     execution.superstep = entry.superstep
     if context.account.budget is not None:
         into, outer = entry.record["into"], CURRENT.get()

@@ -127,7 +127,8 @@ class Execution:
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     A call of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own,
     all the rest is that of the `whole`. `argument` is what the node was called with. `left_to` is the execution around
-    it that commits what it wrote, where it left its graph by a `Command` to the parent.
+    it that commits what it wrote, where it left its graph by a `Command` to the parent. `caught` is the failure
+    that its answer was made of.
     """
 
     run_id: str | None
@@ -148,6 +149,7 @@ class Execution:
     part_of: Execution | None = field(default=None, repr=False)
     argument: Any = field(default=None, repr=False)
     left_to: Execution | None = field(default=None, repr=False)
+    caught: BaseException | None = field(default=None, repr=False)
 
     def again(self) -> Execution:
         """The next attempt of the same execution."""
@@ -211,3 +213,10 @@ def current_execution() -> Execution | None:
     True
     """
     return CURRENT.get()
+
+
+def note_caught(error: BaseException) -> None:
+    """Note that what this node answers was made of a failure, which ends here."""
+    execution = CURRENT.get()
+    if execution is not None:
+        execution.caught = error

@@ -65,10 +65,11 @@ class NodeStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeFinished(NodeStarted):
-    """An attempt has its result; `taken` are the edges it takes."""
+    """An attempt has its result; `taken` are the edges it takes, `caught` the failure that its result was made of."""
 
     seconds: float
     taken: Sequence[Taken] = ()
+    caught: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

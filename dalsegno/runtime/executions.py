@@ -11,12 +11,24 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.viz.overlay import Execution, NodeStatus
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import ExecutionRecord
+    from dalsegno.checkpoints import ExecutionRecord, ExecutionStatus
 
 GIVEN_UP = ("KeyboardInterrupt", "CancelledError")
 """What a node raises that did nothing wrong: its run was stopped."""
 
-STATUSES: Mapping[str, NodeStatus] = {"done": "done", "failed": "failed", "interrupted": "interrupted"}
+HANDLER_OF = "__error_handler__"
+"""What stands before a node's name where its handler is a node of LangGraph's own."""
+
+_ENDED: tuple[NodeStatus, ...] = ("done", "caught")
+
+
+def status_of(record: ExecutionRecord) -> NodeStatus:
+    """How an execution ended, as a picture tells it."""
+    told = (record.error or {}).get("type")
+    if told in GIVEN_UP:
+        return "pending"
+    status: ExecutionStatus = record.status
+    return "caught" if status == "done" and told else status
 
 
 def prefix_of(path: str) -> str:
@@ -43,13 +55,16 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
             continue
         key = (record.node, record.occurrence, record.index)
         before = found.get(key)
-        entry = _entry(record)
-        again = before is not None and (before.again or record.attempt <= before.attempts)
+        entry = entry_of(record)
         error = record.error or {}
+        status = status_of(record)
+        again = before is not None and (
+            before.again or (record.attempt <= before.attempts and status != "caught")
+        )
         found[key] = Execution(
             node=record.node,
             superstep=record.superstep,
-            status="pending" if error.get("type") in GIVEN_UP else STATUSES[record.status],
+            status=status,
             entry=entry,
             child=f"{record.node}#{_within(record)}",
             index=record.index,
@@ -73,7 +88,7 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
     return tuple(executed)
 
 
-def _entry(record: ExecutionRecord) -> str:
+def entry_of(record: ExecutionRecord) -> str:
     """Which entry of its workflow an execution belongs to; empty for the outermost."""
     outer, _, _ = record.node.rpartition("/")
     return f"{outer}#{str(record.occurrence).rpartition('/')[0]}" if outer else ""
@@ -109,7 +124,7 @@ def _entered(
             continue
         path, _, within = entry.partition("#")
         inner = [e for e in executed if e.entry == entry]
-        status: NodeStatus = next((e.status for e in reversed(inner) if e.status != "done"), "running")
+        status: NodeStatus = next((e.status for e in reversed(inner) if e.status not in _ENDED), "running")
         level = ""
         if "/" in path:
             level = f"{path.rpartition('/')[0]}#{within.rpartition('/')[0]}"
@@ -120,7 +135,7 @@ def _entered(
 
 
 def _in_flight(executed: list[Execution], superstep: int) -> bool:
-    return any(not e.entry and e.superstep == superstep and e.status != "done" for e in executed)
+    return any(not e.entry and e.superstep == superstep and e.status not in _ENDED for e in executed)
 
 
 def longest_walk(executions: Iterable[Execution]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.errors import ParentCommand
+from langgraph.errors import NodeError, ParentCommand
 from langgraph.pregel import Pregel
 from langgraph.runtime import get_runtime
 
@@ -18,6 +18,7 @@ from dalsegno.graphs.kernel import CONTEXT, within
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.execution import CURRENT, Execution
+from dalsegno.runtime.executions import HANDLER_OF
 
 _TO = "branch:to:"
 
@@ -130,6 +131,8 @@ def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
         return None, None, 0
     place, info = config["metadata"], get_runtime().execution_info
     outer = CURRENT.get()
+    handled = next((v for v in config["configurable"].values() if isinstance(v, NodeError)), None)
+    name = name if handled is None else f"{HANDLER_OF}{handled.node}"
     path = (name,) if outer is None else within(outer, name)
     step = place["langgraph_step"]
     way = place["langgraph_path"]
@@ -137,6 +140,8 @@ def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
     execution = Execution(context.run_id, path, f"step {step}", index, context=context)
     if info is not None:
         execution.attempt, execution.task_id = info.node_attempt, info.task_id
+    if handled is not None:  # LangGraph tells a handler the task of the node that failed
+        execution.caught, execution.task_id = handled.error, _task(config).rpartition(":")[2]
     superstep = step - context.first_step if outer is None else step
     context.open[_task(config)] = (execution, superstep)
     context.started(execution, superstep)

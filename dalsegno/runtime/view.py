@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import START
 from dalsegno.graphs.renaming import today
-from dalsegno.runtime.executions import GIVEN_UP, STATUSES, executions_of, longest_walk, prefix_of
+from dalsegno.runtime.executions import (
+    HANDLER_OF,
+    entry_of,
+    executions_of,
+    longest_walk,
+    prefix_of,
+    status_of,
+)
 from dalsegno.viz.overlay import NodeRun, RunView, StateAt, Used
 
 if TYPE_CHECKING:
@@ -145,7 +152,7 @@ class History:
 
 def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> History:
     """What the journal of a run amounts to."""
-    everything = list(records)
+    everything = [_of_its_node(record) for record in records]
     executed = [r for r in everything if r.occurrence != 0]
     routed = [r for r in everything if r.occurrence == 0]
     # An attempt that failed and was repeated is told by the last word on its execution.
@@ -175,18 +182,30 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     )
 
 
+def _of_its_node(record: ExecutionRecord) -> ExecutionRecord:
+    """What a handler did, as an execution of the node that it stood in for."""
+    prefix = prefix_of(record.node)
+    name = record.node.removeprefix(prefix)
+    if not name.startswith(HANDLER_OF):
+        return record
+    return replace(record, node=prefix + name.removeprefix(HANDLER_OF))
+
+
 def _node_run(records: list[ExecutionRecord]) -> NodeRun:
     last = records[-1]
-    unfinished = next((r for r in records if r.status != "done"), last)
-    shown = unfinished if last.status == "done" and unfinished.superstep == last.superstep else last
-    error = shown.error or {}
-    given_up = error.get("type") in GIVEN_UP
+    at = (last.superstep, entry_of(last))
+    together = [r for r in records if (r.superstep, entry_of(r)) == at]
+    shown = next((r for r in together if r.status != "done"), last) if last.status == "done" else last
+    if shown.status == "done":
+        shown = next((r for r in together if r.error), last)
+    status, error = status_of(shown), shown.error or {}
     return NodeRun(
         count=len(records),
-        status="pending" if given_up else STATUSES[shown.status],
+        status=status,
         seconds=sum(r.seconds for r in records),
         attempts=shown.attempt,
-        error=f"{error['type']}: {error['message']}" if error and not given_up else None,
+        error=f"{error['type']}: {error['message']}" if error and status != "pending" else None,
+        caught=sum(status_of(r) == "caught" for r in records),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.overlay import NodeRun, RunView
-from dalsegno.viz.palette import RUN_STATUSES, SIGNS
+from dalsegno.viz.palette import RUN_STATUSES, SIGNS, WORDS
 from dalsegno.viz.text import duration, limit, plain, short
 
 if TYPE_CHECKING:
@@ -46,15 +46,10 @@ def badges(node: NodeSpec, handled: set[str]) -> tuple[str, ...]:
 
 def progress_line(done: NodeRun, status: str) -> str:
     """What one node did, in one line: sign, times executed, tries, duration, model calls."""
-    words = {
-        "done": "",
-        "failed": "failed",
-        "running": "running",
-        "interrupted": "waits for a human",
-        "pending": "pending",
-    }
-    parts = [words[status]]
+    some = 0 < done.caught < done.count
+    parts = ["" if status == "done" or (some and status == "caught") else WORDS[status]]
     parts.append(f"×{done.count}" if done.count > 1 else "")
+    parts.append(f"{done.caught} failed, caught" if some else "")
     if done.attempts > 1:
         parts.append(f"{done.attempts} tries")
     if done.seconds is not None:
@@ -126,7 +121,7 @@ def run_description(
 
 
 def _notable(boxes: Iterable[DiagramNode | Cluster]) -> list[DiagramNode | Cluster]:
-    return [b for b in boxes if b.mark or b.status in ("failed", "interrupted", "running")]
+    return [b for b in boxes if b.mark or b.status in ("failed", "caught", "interrupted", "running")]
 
 
 def _many(count: int, what: str) -> str:

@@ -79,6 +79,11 @@ def progress(box: DiagramNode | Cluster, room: float) -> tuple[str, ...]:
     return (fitted(" · ".join(words), room, QUIET),)
 
 
+def slip(box: DiagramNode | Cluster) -> tuple[str, ...]:
+    """The lines of an error that stand on a slip beside a box; where a run went on from it, details have it."""
+    return () if box.status == "caught" else box.lines[1:]
+
+
 def packed(words: tuple[str, ...], room: float) -> list[str]:
     """Quiet words in as few lines as fit, at most two."""
     rows: list[str] = []

@@ -133,10 +133,11 @@ def _seen(box: DiagramNode | Cluster, run: RunView) -> tuple[NodeRun | None, boo
     worst = min(inner, key=lambda n: _URGENCY.index(n.status))
     times = [n.seconds for n in inner if n.seconds is not None]
     spent = sum(times) if times else None
-    return NodeRun(max(n.count for n in inner), worst.status, spent, error=worst.error), waits
+    caught = max(n.caught for n in inner)
+    return NodeRun(max(n.count for n in inner), worst.status, spent, error=worst.error, caught=caught), waits
 
 
-_URGENCY = ("failed", "interrupted", "running", "pending", "done")
+_URGENCY = ("failed", "interrupted", "running", "pending", "caught", "done")
 
 
 def _faded(node: DiagramNode, taken: bool) -> DiagramNode:

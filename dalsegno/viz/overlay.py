@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-NodeStatus = Literal["done", "failed", "running", "interrupted", "pending"]
+NodeStatus = Literal["done", "caught", "failed", "running", "interrupted", "pending"]
+"""How a node stands; ``caught``: it failed, and a handler or its pattern went on from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class NodeRun:
 
     `count` is how many times it was executed, `seconds` what that took in all (None: not known),
     `attempts` how many tries the last execution took, `error` the message of its failure, `calls` and
-    `tokens` what it asked of models (None: not known).
+    `tokens` what it asked of models (None: not known), `caught` how many executions failed and were caught.
     """
 
     count: int = 0
@@ -29,6 +30,7 @@ class NodeRun:
     error: str | None = None
     calls: int | None = None
     tokens: int | None = None
+    caught: int = 0
 
 
 @dataclass(frozen=True, slots=True)

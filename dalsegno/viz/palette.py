@@ -53,13 +53,24 @@ KINDS = {
 
 STATUSES = {
     "done": Paint("#eaf6ef", "#2a8656", "#1b6740"),
+    "caught": Paint("#fdf1e7", "#bd5b14", "#8f430d"),
     "failed": Paint("#fdeceb", "#c5352b", "#a3231b"),
     "running": Paint("#e9f1fd", "#2f6fc4", "#1d559f"),
     "interrupted": Paint("#fef4dc", "#a87400", "#7d5600"),
     "pending": Paint("#ffffff", "#6a5ad6", "#4b3cbb"),
 }
 
-SIGNS = {"done": "✓", "failed": "✕", "running": "▶", "interrupted": "‖", "pending": "○"}
+SIGNS = {"done": "✓", "caught": "↷", "failed": "✕", "running": "▶", "interrupted": "‖", "pending": "○"}
+
+WORDS = {
+    "done": "done",
+    "caught": "failed, caught",
+    "failed": "failed",
+    "running": "running",
+    "interrupted": "waits for a human",
+    "pending": "pending",
+}
+"""What each sign means."""
 
 RUN_STATUSES = {
     "completed": "done",
@@ -100,6 +111,7 @@ _DARK_KINDS = {
 
 _DARK_STATUSES = {
     "done": Paint("#14301f", "#4cb07d", "#86dcae"),
+    "caught": Paint("#36220f", "#e08a45", "#f7b27a"),
     "failed": Paint("#3a1917", "#f0736a", "#ff9c94"),
     "running": Paint("#14273f", "#5c9bec", "#93c1ff"),
     "interrupted": Paint("#35290d", "#d6a12e", "#f3c765"),

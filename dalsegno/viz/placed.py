@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dalsegno.viz import palette as p
-from dalsegno.viz.cards import LINE, banner, card
+from dalsegno.viz.cards import LINE, banner, card, slip
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.dot import markup
 from dalsegno.viz.geometry import Box, Line, Point, halfway, has_diamond
@@ -118,7 +118,7 @@ class _Placed:
             if box.mark:
                 at = _up(self.layout, (place.x + 4, place.y - 7))
                 yield self._text(f"mark{i}", at, f"↻ {box.mark}", 10, p.STATUSES["pending"].ink, bold=True)
-            for k, line in enumerate(box.lines[1:]):
+            for k, line in enumerate(slip(box)):
                 wide = width(line, 10)
                 at = _up(self.layout, (place.middle[0] - wide / 2, place.bottom + 10 + LINE * k))
                 yield self._text(f"error{i}_{k}", at, line, 10, p.STATUSES["failed"].ink)

@@ -28,6 +28,7 @@ class _Counts:
     """What a run has done so far."""
 
     times: Counter[str] = field(default_factory=Counter)
+    caught: Counter[str] = field(default_factory=Counter)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     edges: Counter[EdgeKey] = field(default_factory=Counter)
 
@@ -82,11 +83,18 @@ class _Replay:
             times[note.node] += 1
             self.done.seconds[note.node] += execution.seconds or 0.0
             self._begin(execution)
-            if execution.status == "done":
+            self.done.caught[note.node] += execution.status == "caught"
+            if execution.status in ("done", "caught"):
                 edges.update((note.node, target, answer) for target, answer in execution.targets)
                 edges.update(self.joins.get(note.node, ()))
         last = note.executions[-1]
-        seen = NodeRun(times[note.node], note.status, self.done.seconds[note.node], last.attempts)
+        seen = NodeRun(
+            times[note.node],
+            note.status,
+            self.done.seconds[note.node],
+            last.attempts,
+            caught=self.done.caught[note.node],
+        )
         self._look(note.node, seen, looks)
 
     def _begin(self, execution: Execution) -> None:

@@ -15,7 +15,7 @@ from dalsegno.viz import shapes
 from dalsegno.viz.cards import QUIET
 from dalsegno.viz.metrics import fitted, width
 from dalsegno.viz.overlay import Execution, NodeStatus, RunView
-from dalsegno.viz.palette import SIGNS
+from dalsegno.viz.palette import SIGNS, WORDS
 from dalsegno.viz.text import duration, plain
 
 ROW = 18.0
@@ -39,7 +39,7 @@ class Note:
         return min((e.status for e in self.executions), key=_URGENCY.index)
 
 
-_URGENCY: tuple[NodeStatus, ...] = ("failed", "interrupted", "running", "pending", "done")
+_URGENCY: tuple[NodeStatus, ...] = ("failed", "interrupted", "running", "pending", "caught", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def _note(note: Note, y: float, left: float, column: float, numbers: Mapping[str
 def said(note: Note) -> str:
     """A note in words, for hover and for readers."""
     first = note.executions[0]
-    words = [plain(note.node), f"superstep {first.superstep}", _WORDS[note.status]]
+    words = [plain(note.node), f"superstep {first.superstep}", WORDS[note.status]]
     many = len(note.executions)
     times = [e.seconds for e in note.executions if e.seconds is not None]
     words.append(f"{many} in parallel" if many > 1 else "")
@@ -231,12 +231,3 @@ def said(note: Note) -> str:
     words.append("executed again" if any(e.again for e in note.executions) else "")
     words += [plain(e.error) for e in note.executions if e.error][:1]
     return " · ".join(w for w in words if w)
-
-
-_WORDS = {
-    "done": "done",
-    "failed": "failed",
-    "interrupted": "waits for a human",
-    "running": "running",
-    "pending": "pending",
-}

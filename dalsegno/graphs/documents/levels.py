@@ -21,6 +21,7 @@ from dalsegno.graphs.patterns.around import Fell
 from dalsegno.graphs.patterns.roles import Cast, Node, Role
 from dalsegno.graphs.patterns.states import failure
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.execution import note_caught
 from dalsegno.nodes.policies import Fallback
 from dalsegno.nodes.policies.fallback import FromError
 
@@ -230,6 +231,9 @@ class Level:
 
         def came(state: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
             outcome: Outcome = composite.read(state, given)
+            if outcome.failed is not None:
+                why = "`{name}`: {error}: {message}".format_map(outcome.failed)
+                note_caught(StepFailed(why, step=step.name, failed=outcome.failed))
             update: dict[str, Any] = {}
             if outcome.failed is None and not outcome.skipped:
                 update |= {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.execution import note_caught
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, ErrorFilter, check_filter, is_fault, matches
 
 
@@ -116,7 +117,7 @@ class FallbackLayer:
                 except Exception as error:
                     failed = self._fell(error, failed, first, name)
                 else:
-                    return self._answered(case, name, first, result)
+                    return self._answered(case, name, answer, first, result)
             raise failed
 
         return call
@@ -140,7 +141,7 @@ class FallbackLayer:
                 except Exception as error:
                     failed = self._fell(error, failed, first, name)
                 else:
-                    return self._answered(case, name, first, result)
+                    return self._answered(case, name, answer, first, result)
             raise failed
 
         return acall
@@ -170,9 +171,13 @@ class FallbackLayer:
             raise error
         return error
 
-    def _answered(self, case: Case, name: str, first: Exception, result: Any) -> Any:
+    def _answered(self, case: Case, name: str, answer: Any, first: Exception, result: Any) -> Any:
         case.keep = False
-        case.acted("fallback", "answered", by=name, error=type(first).__name__, message=str(first))
+        by: str | None = name
+        if isinstance(answer, FromError):
+            by = None  # nobody was asked
+            note_caught(first)
+        case.acted("fallback", "answered", by=by, error=type(first).__name__, message=str(first))
         return result
 
 

@@ -1,7 +1,7 @@
 // The run, column by column: the slider, the picture at that time, the timeline, the state.
 
 let RUN = DATA.run;
-const STATUSES = ["done", "failed", "running", "interrupted", "pending"];
+const STATUSES = ["done", "caught", "failed", "running", "interrupted", "pending"];
 const looks = new Map();
 const labels = new Map();
 let column = 0;
