@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
@@ -16,7 +16,7 @@ from urllib.parse import quote
 from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Enlisting, Outcome, Queue, outcomes_of, worse
-from dalsegno.checkpoints.group_commit import Company, GroupCommit, Job
+from dalsegno.checkpoints.group_commit import Arrived, Company, GroupCommit, Job
 from dalsegno.checkpoints.log_room import AUTOCHECKPOINT, LogRoom
 from dalsegno.checkpoints.opening import file_of
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
@@ -115,34 +115,40 @@ class Database(Enlisting):
                 finally:
                     self._depth -= 1
                 return
-            with self._translated():
-                connection = self._opened()
-                connection.execute("BEGIN IMMEDIATE")
-                self._depth, self._doomed = 1, None
-                if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
-                    self._warn_of_other_writers(connection)
-                if self._room is not None:
-                    self._room.look()
-                try:
-                    yield connection
-                    if self._doomed is not None:
-                        raise self._doomed
-                    due = self._queue.due(outcomes)
-                    for _, one in due:
-                        if (parameters := one.given(outcomes)) is not None:
-                            connection.execute(one.sql, parameters)
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-                finally:
-                    self._depth, self._doomed = 0, None
-            if due:
-                self._queue.remove([number for number, _ in due])
-            self.commits += 1
-            for listener in self.on_commit:
-                listener(self.commits)
+            with self._begun(outcomes) as connection:
+                yield connection
+
+    @contextlib.contextmanager
+    def _begun(self, outcomes: Mapping[str, Outcome]) -> Iterator[sqlite3.Connection]:
+        """The outermost transaction; the lock is held. What `outcomes` says counts at its end."""
+        with self._translated():
+            connection = self._opened()
+            connection.execute("BEGIN IMMEDIATE")
+            self._depth, self._doomed = 1, None
+            if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
+                self._warn_of_other_writers(connection)
+            if self._room is not None:
+                self._room.look()
+            try:
+                yield connection
+                if self._doomed is not None:
+                    raise self._doomed
+                due = self._queue.due(outcomes)
+                for _, one in due:
+                    if (parameters := one.given(outcomes)) is not None:
+                        connection.execute(one.sql, parameters)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            finally:
+                self._depth, self._doomed = 0, None
+        if due:
+            self._queue.remove([number for number, _ in due])
+        self.commits += 1
+        for listener in self.on_commit:
+            listener(self.commits)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -173,14 +179,13 @@ class Database(Enlisting):
         else:
             self._group.commit(job)
 
-    def _write_all(self, jobs: Sequence[Job]) -> None:
+    def _write_all(self, arrived: Arrived) -> None:
         company: Company = {}
         outcomes: dict[str, Outcome] = {}
-        for job in jobs:
-            if job.task is not None:
-                outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
-        with self.transaction(task=outcomes) as connection:
-            for job in jobs:
+        with self._begun(outcomes) as connection:
+            for job in arrived():
+                if job.task is not None:
+                    outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
                 job.write(connection, company)
 
     @property

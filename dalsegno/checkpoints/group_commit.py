@@ -1,8 +1,9 @@
 """Group commit: what several threads want written at once goes into one transaction.
 
-Whoever comes pushes its job and takes the lock; the first one in writes everything that was pushed
-meanwhile, and the others find theirs done. A job that may linger does not take the lock at all: it waits
-for company, at most `linger` seconds, and is then written by a thread that ends when there is nothing to do.
+Whoever comes pushes its job and takes the lock; the first one in begins a transaction, for which it may
+have to wait for another process, writes everything that was pushed meanwhile, and the others find theirs
+done. A job that may linger does not take the lock at all: it waits for company, at most `linger` seconds,
+and is then written by a thread that ends when there is nothing to do.
 Where `linger` is 0 every job has a transaction of its own.
 """
 
@@ -23,6 +24,9 @@ _IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
 
 Company = dict[Any, Any]
 """What the jobs of one transaction tell each other."""
+
+Arrived = Callable[[], Sequence["Job"]]
+"""Gives the jobs of a transaction that has begun, in the order in which they are written."""
 
 
 class Job(ABC):
@@ -55,9 +59,9 @@ class Job(ABC):
 
 
 class GroupCommit:
-    """The jobs of one database. `write` has a transaction make them, all or none."""
+    """The jobs of one database. `write` begins a transaction and has it make what has arrived then, all or none."""
 
-    def __init__(self, lock: Any, write: Callable[[Sequence[Job]], None], linger: float) -> None:
+    def __init__(self, lock: Any, write: Callable[[Arrived], None], linger: float) -> None:
         self.linger = linger
         self._lock = lock
         self._write_all = weakref.WeakMethod(write)  # whoever has the database keeps it open, nobody else
@@ -66,14 +70,14 @@ class GroupCommit:
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
 
-    def __bool__(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._jobs)
+    def __len__(self) -> int:
+        """How many jobs wait."""
+        return len(self._jobs)
 
-    def _write(self, jobs: Sequence[Job]) -> None:
+    def _write(self, arrived: Arrived) -> None:
         write = self._write_all()
         assert write is not None  # the caller has the database
-        write(jobs)
+        write(arrived)
 
     def commit(self, job: Job) -> None:
         """Write a job, and return when it is on disk.
@@ -109,19 +113,24 @@ class GroupCommit:
 
     def drain(self) -> None:
         """Write everything that waits; the lock is held. What a lingering job raises is raised later."""
-        jobs: list[Job] = []
-        while self._jobs:
-            jobs.append(self._jobs.popleft())
-        if not jobs:
+        if not self._jobs:
             return
-        jobs.sort(key=_order)
+        jobs: list[Job] = []
+
+        def arrived() -> Sequence[Job]:
+            while self._jobs:
+                jobs.append(self._jobs.popleft())
+            jobs.sort(key=_order)
+            return jobs
+
         try:
-            self._write(jobs)
+            self._write(arrived)
         except BaseException as error:
-            for job in jobs:
+            alone = len(jobs) < 2  # or the transaction has not begun: no job is to blame
+            for job in jobs or arrived():
                 job.failed()
-            if len(jobs) == 1 or not isinstance(error, Exception):
-                self._settle(jobs, error)
+            if alone or not isinstance(error, Exception):
+                self._settle(sorted(jobs, key=_lingers_not), error)
             else:
                 self._one_by_one(jobs)
         else:
@@ -140,14 +149,11 @@ class GroupCommit:
             error = lost.get(job.place)
             if error is None:
                 try:
-                    self._write([job])
+                    self._write(lambda job=job: [job])  # type: ignore[misc]
                 except Exception as raised:
                     error = lost[job.place] = raised
                     job.failed()
             self._settle([job], error)
-        for job in jobs:
-            if not job.due:
-                self._parked.pop(job.place, None)  # who waits for it is told now
 
     def _settle(self, jobs: Sequence[Job], error: BaseException | None) -> None:
         for job in jobs:
@@ -157,6 +163,8 @@ class GroupCommit:
                 job.committed()
             elif job.due:
                 self._parked[job.place] = error
+            else:
+                self._parked.pop(job.place, None)  # who waits for it is told now
 
     def _flush(self, database: object) -> None:
         idle = 0

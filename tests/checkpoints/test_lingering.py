@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,8 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints.database import Database
+from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.records import ExecutionRecord
 from dalsegno.errors import DatabaseUnavailable
 
@@ -170,6 +174,39 @@ def test_threads_that_write_at_once_share_commits(path: Path) -> None:
         found = saver.get_tuple(config)
         assert found is not None
         assert [value for _, _, value in found.pending_writes or ()] == list(range(400))
+
+
+def test_who_comes_while_another_process_writes_goes_with_the_same_commit(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver, contextlib.ExitStack() as opened:
+        put(saver)
+        other = opened.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+        before = saver.database.commits
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(4) as pool:
+            puts = [pool.submit(put, saver, f"thread {n}") for n in range(4)]
+            limit = time.monotonic() + 60
+            while len(saver.database._group) < 4:  # the first of them has asked for the file already
+                assert time.monotonic() < limit
+                time.sleep(0.001)
+            other.execute("ROLLBACK")
+            for each in puts:
+                each.result()
+        assert saver.database.commits == before + 1
+        assert len(list(saver.list(None))) == 5
+
+
+def test_a_file_that_stays_locked_fails_everybody_who_waited_for_it(path: Path) -> None:
+    database = Database(path, timeout=0.05, linger=0.002)
+    with SqliteCheckpointer(database) as saver, contextlib.ExitStack() as opened:
+        put(saver)
+        other = opened.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
+        other.execute("BEGIN IMMEDIATE")
+        with ThreadPoolExecutor(4) as pool:
+            puts = [pool.submit(put, saver, f"thread {n}") for n in range(4)]
+            assert all(isinstance(each.exception(), DatabaseUnavailable) for each in puts)
+        other.execute("ROLLBACK")
+        put(saver)
+        assert len(list(saver.list(None))) == 2
 
 
 def test_a_fork_leaves_what_waits_to_the_parent(path: Path, child: Any) -> None:
