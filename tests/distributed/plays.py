@@ -50,6 +50,10 @@ def step(name):
     return play
 
 
+async def hold(state: Score):
+    return step("hold")(state)  # and nothing else goes on in the event loop
+
+
 def chained(workflow, first, names):
     for before, name in zip((first, *names), names, strict=False):
         workflow.add_node(name, step(name)).add_edge(before, name)
@@ -106,3 +110,5 @@ heeds.add_node("ask", human("Publish?", answer=Literal["yes", "no"], writes="ver
     "before", "ask"
 )
 heeds.add_node("after", heeding("after")).add_edge("ask", "after").add_edge("after", END)
+
+holds = Workflow("holds", Score).add_node(hold).add_edge(START, "hold").add_edge("hold", END)

@@ -121,3 +121,12 @@ def test_a_context_reaches_each_worker_that_a_run_has(fleet: Fleet) -> None:
         assert runs[0].result(60).output["trail"] == ["before dry", "after dry"]
         runs[1].resume("yes", context={"tone": "wry"})
         assert runs[1].result(60).output["trail"] == ["before dry", "after wry"]
+
+
+def test_a_node_that_blocks_the_event_loop_for_longer_than_the_heartbeat_does_not_look_dead(
+    fleet: Fleet,
+) -> None:
+    with working(fleet, fleet.plays.holds):
+        handle = fleet.submit("holds", {"trail": [], "pause": fleet.client.heartbeat + 0.8}, "holds")
+        assert handle.result(60).output["trail"] == ["hold"]
+    assert len(fleet.executed("holds")) == 1
