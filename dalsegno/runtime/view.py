@@ -17,6 +17,7 @@ from dalsegno.runtime.executions import (
     prefix_of,
     status_of,
 )
+from dalsegno.runtime.ways import with_ways
 from dalsegno.viz.overlay import NodeRun, RunView, StateAt, Used
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class History:
 
 def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> History:
     """What the journal of a run amounts to."""
-    everything = [_of_its_node(record) for record in records]
+    everything = with_ways([_of_its_node(record) for record in records], tuple(_levels(spec)))
     executed = [r for r in everything if r.occurrence != 0]
     routed = [r for r in everything if r.occurrence == 0]
     # An attempt that failed and was repeated is told by the last word on its execution.

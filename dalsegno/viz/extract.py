@@ -179,7 +179,7 @@ class _Edges:
 
 def _answer(edge: EdgeSpec) -> list[str]:
     """The router's answer; nothing where it is only the `Each` or `Loop` that stood in a list."""
-    said = "" if edge.label is None else str(edge.label)
+    said = "" if edge.label is None else _spoken(str(edge.label))
     return [] if not said or said.startswith(("Each(target=", "Loop(target=")) else [short(said, 32)]
 
 

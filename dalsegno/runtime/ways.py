@@ -1,0 +1,77 @@
+"""The ways that a run took through a LangGraph graph without a kernel of ours, whose nodes do not tell them.
+
+What is certain is told: a static edge is taken when its source is done, and another one when its target, which nothing
+else led to, was executed in the next superstep. What two edges explain equally well is told of neither.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dalsegno.graphs.model import END
+from dalsegno.runtime.executions import entry_of, prefix_of, status_of
+
+if TYPE_CHECKING:
+    from dalsegno.checkpoints import ExecutionRecord
+    from dalsegno.graphs.model import EdgeSpec, WorkflowSpec
+
+Moment = tuple[str, int]
+"""A superstep of one entry of a workflow."""
+
+
+def with_ways(
+    records: Sequence[ExecutionRecord], levels: Sequence[tuple[WorkflowSpec, str]]
+) -> list[ExecutionRecord]:
+    """The records, those that tell no targets with the ways that were certainly taken from them."""
+    specs = {prefix: level for level, prefix in levels}
+    told = {r.node for r in records if r.targets}
+    if len(told) == len({r.node for r in records}):
+        return list(records)
+    ended: dict[Moment, set[str]] = defaultdict(set)
+    executed: dict[Moment, set[str]] = defaultdict(set)
+    for record in records:
+        if record.occurrence != 0:
+            at = entry_of(record), record.superstep
+            executed[at].add(_own(record))
+            if record.status == "done":
+                ended[at].add(_own(record))
+    found = []
+    for record in records:
+        level = specs.get(prefix_of(record.node))
+        silent = record.node not in told and record.occurrence != 0 and record.status == "done"
+        if level is not None and silent:
+            entry, step = entry_of(record), record.superstep
+            ways = _ways(record, level, ended[entry, step], executed[entry, step + 1])
+            record = replace(record, targets=[(edge.target, edge.label, None) for edge in ways])
+        found.append(record)
+    return found
+
+
+def _ways(
+    record: ExecutionRecord, level: WorkflowSpec, beside: set[str], following: set[str]
+) -> Iterator[EdgeSpec]:
+    """Of one execution: which edges it took, where `beside` ended with it and `following` was executed next."""
+    own, caught = _own(record), status_of(record) == "caught"
+    mine = [e for e in level.edges if own in e.origins and e.kind != "join"]
+    between = Counter(e.target for e in mine)
+    others = {e.target for e in level.edges for source in e.origins if source in beside and source != own}
+    led = False
+    for edge in mine:
+        if edge.kind == "static":
+            if not caught:
+                yield edge
+        elif (edge.kind == "handler") == caught and edge.target in following:
+            led = True
+            if between[edge.target] == 1 and edge.target not in others:
+                yield edge
+    ends = [e for e in mine if e.target == END and e.kind != "static" and (e.kind == "handler") == caught]
+    if len(ends) == 1 and not led:
+        yield ends[0]
+
+
+def _own(record: ExecutionRecord) -> str:
+    """A node's name within its workflow."""
+    return record.node.rpartition("/")[2]
