@@ -95,22 +95,26 @@ def want(
     InputInvalid
         An answer does not fit its question.
     RequestRefused
-        It asks nothing now, or somebody has answered it already.
+        It asks nothing now, or somebody has answered it already; it is answered in two ways.
     """
+    given = asked.answers if asked.answers is not None else asked.answer
+    is_answer = given is not None or "answer" in asked.model_fields_set  # null is one, where it fits
+    if asked.answers is not None and asked.answer is not None:
+        words = "Send `answer` for the one question that waits, or `answers` by their ids."
+        raise refused(422, "does-not-fit", words, field="body.answers")
     with ledger.database.transaction():
         run = last_of_its_thread(ledger, run)
         if run.status in ("completed", "cancelled"):
             raise NothingToResume(
                 f"Run {run.run_id} is {run.status}: there is nothing to go on with.", thread=run.thread
             )
-        given = asked.answers if asked.answers is not None else asked.answer
         is_idle = run.status in ("failed", "interrupted")
-        waiting = runner.pending(run.thread).interrupts if given is not None else ()
-        if run.status == "running" or (given is not None and not (is_idle and waiting)):
+        waiting = runner.pending(run.thread).interrupts if is_answer else ()
+        if run.status == "running" or (is_answer and not (is_idle and waiting)):
             raise refused(409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now.")
         wanted = {
             "resumes": run.resumes,
-            "answers": answers(waiting, given) if given is not None else None,
+            "answers": answers(waiting, given) if is_answer else None,
             "accept_changes": asked.accept_changes,
             "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
         }

@@ -109,4 +109,7 @@ async def _woken(woken: asyncio.Event) -> None:
 
 
 def _event(name: str, data: Any, seen: Seen) -> dict[str, Any]:
-    return {"event": name, "data": json.dumps(data, ensure_ascii=False), "id": str(seen)}
+    text = (
+        json.dumps(data, ensure_ascii=False).encode("utf-8", "replace").decode()
+    )  # a lone surrogate has none
+    return {"event": name, "data": text, "id": str(seen)}

@@ -66,6 +66,8 @@ def check(state: State):
     held(state["topic"])
     if state["topic"] == "boom":
         raise ValueError(f"no such topic, and the key is {state.get('key')}")
+    if state["topic"] == "half a pair":
+        raise ValueError("half a pair: " + chr(0xD800))
     return {}
 
 

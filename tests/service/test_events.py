@@ -44,6 +44,13 @@ def test_a_run_is_followed_to_its_end(service: Served) -> None:
     assert numbers == sorted(numbers)
 
 
+def test_words_that_are_no_text_end_no_stream(service: Served) -> None:
+    run_id = service.start(topic="half a pair")["run_id"]
+    service.ended(run_id, "failed")
+    (failed,) = (data for name, _, data in followed(service, run_id) if name == "step" and data["error"])
+    assert failed["error"]["message"] == "half a pair: ?"
+
+
 def test_what_happens_is_told_while_it_happens(service: Served) -> None:
     (service.folder / "hold live").touch()
     run_id = service.start(topic="live it")["run_id"]
