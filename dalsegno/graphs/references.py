@@ -1,21 +1,23 @@
 """What a callable says of itself: its annotations, and the `Command`s and `Send`s in its code.
 
-Only references are looked at, nothing is called. What a callable reaches in another way (a graph that it
-makes itself, a `Send` made by a function of another module) is not seen.
+Only references are looked at, nothing is called: in its code, in functions of its closure and of its module that it
+names, and in what it wraps. What it reaches in another way (a graph that it makes itself, a `Send` made by a function
+of another module) is not seen.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Place
-from dalsegno.graphs.reaching import reaches_graph
+from dalsegno.graphs.reaching import MOST_LOOKS, reaches_graph
 
 _LIBRARIES = ("langgraph", "langchain", "langchain_core", "langgraph_supervisor", "langgraph_swarm")
 
@@ -65,7 +67,7 @@ def said_by(action: Any, is_graph: Callable[[Any], bool]) -> Said:
     function = next(_functions([action]), None)
     running = list(_functions(action.tools_by_name.values() if tools else [action]))
     users = [f for f in running if tools or not _is_library(f)]
-    jumps = [_jumps_in(f.__code__, f.__globals__) for f in users]
+    jumps = [_jumps_in(f.__code__, _named(f)) for f in _with_helpers(users)]
     code = inspect.unwrap(function).__code__ if function is not None else None
     returns = declared.hints_of(function).get("return") if function is not None else None
     return Said(
@@ -131,11 +133,37 @@ def _functions(actions: Iterable[Any]) -> Iterator[types.FunctionType]:
         elif inspect.isclass(part):
             continue
         elif hasattr(type(part), "invoke"):
-            names = ("func", "afunc", "coroutine", "bound", "steps", "runnable")
+            names = ("func", "afunc", "coroutine", "bound", "steps", "first", "middle", "last", "runnable")
             for value in (vars(part).get(name) for name in names):
                 waiting.extend(value if isinstance(value, list) else [value] if value is not None else [])
         elif isinstance(call := getattr(type(part), "__call__", None), types.FunctionType):  # noqa: B004
             waiting.append(call)
+
+
+def _named(function: types.FunctionType) -> Mapping[str, Any]:
+    """What the names in the code of a function mean: its globals, and what its closure holds."""
+    held = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
+        with contextlib.suppress(ValueError):  # not assigned yet
+            held[name] = cell.cell_contents
+    return {**function.__globals__, **held} if held else function.__globals__
+
+
+def _with_helpers(functions: Iterable[types.FunctionType]) -> list[types.FunctionType]:
+    """The functions, and those of their closures and of their own modules that their code names."""
+    found = dict.fromkeys(functions)
+    waiting = list(found)
+    while waiting and len(found) < MOST_LOOKS:
+        function = waiting.pop()
+        names = _named(function)
+        for name in _names_in(function.__code__):
+            helper = names.get(name)
+            if not isinstance(helper, types.FunctionType) or helper in found or _is_library(helper):
+                continue
+            if helper.__module__ == function.__module__:
+                found[helper] = None
+                waiting.append(helper)
+    return list(found)
 
 
 def _is_library(function: types.FunctionType) -> bool:
@@ -152,10 +180,10 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 @functools.lru_cache(maxsize=4096)
 def _names_in(code: types.CodeType) -> frozenset[str]:
-    return frozenset(name for part in _codes(code) for name in part.co_names)
+    return frozenset(name for part in _codes(code) for name in (*part.co_names, *part.co_freevars))
 
 
-def _jumps_in(code: types.CodeType, names: dict[str, Any]) -> Jumps:
+def _jumps_in(code: types.CodeType, names: Mapping[str, Any]) -> Jumps:
     said = _names_in(code)
     if not any(_is(name, "Command", names) for name in said):
         return Jumps(sends=any(_is(name, "Send", names) for name in said))
@@ -166,11 +194,10 @@ def _jumps_in(code: types.CodeType, names: dict[str, Any]) -> Jumps:
     return Jumps(here, outside, any(_is(name, "Send", names) for name in said))
 
 
-def _is(name: str, wanted: str, names: dict[str, Any]) -> bool:
-    """Whether a name in code is LangGraph's `Command` or `Send`, under whatever name it was imported."""
+def _is(name: str, wanted: str, names: Mapping[str, Any]) -> bool:
+    """Whether a name in code is LangGraph's `Command` or `Send`, or of a class of that kind, whatever it is called."""
     value = names.get(name)
     if value is None:
         return name == wanted
-    return getattr(value, "__name__", "") == wanted and getattr(value, "__module__", "").startswith(
-        "langgraph"
-    )
+    kinds = value.__mro__ if isinstance(value, type) else ()
+    return any(kind.__name__ == wanted and kind.__module__.startswith("langgraph") for kind in kinds)

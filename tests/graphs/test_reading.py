@@ -230,6 +230,28 @@ def test_destinations_declare_where_a_node_goes_and_may_have_labels() -> None:
     assert all(e.many for e in spec.edges if e.kind == "command")
 
 
+class Back(Command[Any]):
+    """A kind of command."""
+
+
+def goes_by_another_class(state):  # type: ignore[no-untyped-def]
+    return Back(goto="b")
+
+
+def goes_by_a_helper(state):  # type: ignore[no-untyped-def]
+    return goes_untyped(state)
+
+
+def goes_by_its_closure(kind: Any) -> Any:
+    def pick() -> Any:
+        return kind(goto="b")
+
+    def goes(state):  # type: ignore[no-untyped-def]
+        return pick()
+
+    return goes
+
+
 @pytest.mark.parametrize(
     "action",
     [
@@ -241,8 +263,15 @@ def test_destinations_declare_where_a_node_goes_and_may_have_labels() -> None:
         Callable(),
         functools.partial(goes_untyped),
         RunnableLambda(goes_untyped),
+        RunnableLambda(step) | RunnableLambda(goes_untyped),
+        goes_by_another_class,
+        goes_by_a_helper,
+        goes_by_its_closure(Command),
     ],
-    ids=["code", "any", "bare", "unresolved", "async", "instance", "partial", "runnable"],
+    ids=[
+        *("code", "any", "bare", "unresolved", "async", "instance", "partial", "runnable"),
+        *("sequence", "class", "helper", "closure"),
+    ],
 )
 def test_a_node_that_goes_on_by_itself_without_a_declaration_is_unknown(action: Any) -> None:
     builder = by_itself(action)
