@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from fleets import Fleet, until, working
 
 from dalsegno import Budget
 from dalsegno.errors import InputInvalid, ThreadBusy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def held(fleet: Fleet) -> Iterator[Any]:
+    """A run in a node that takes its time while the other tests go on, longer than until somebody else had it."""
+    with working(fleet, fleet.plays.holds):
+        yield fleet.submit("holds", {"trail": [], "pause": fleet.client.heartbeat + 2.5}, "held")
 
 
 def test_a_human_is_waited_for_without_a_worker_and_answered_by_a_signal(fleet: Fleet) -> None:
@@ -124,9 +134,7 @@ def test_a_context_reaches_each_worker_that_a_run_has(fleet: Fleet) -> None:
 
 
 def test_a_node_that_blocks_the_event_loop_for_longer_than_the_heartbeat_does_not_look_dead(
-    fleet: Fleet,
+    fleet: Fleet, held: Any
 ) -> None:
-    with working(fleet, fleet.plays.holds):
-        handle = fleet.submit("holds", {"trail": [], "pause": fleet.client.heartbeat + 0.8}, "holds")
-        assert handle.result(60).output["trail"] == ["hold"]
-    assert len(fleet.executed("holds")) == 1
+    assert held.result(60).output["trail"] == ["hold"]
+    assert len(fleet.executed("held")) == 1
