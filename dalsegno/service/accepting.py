@@ -95,13 +95,10 @@ def want(
     InputInvalid
         An answer does not fit its question.
     RequestRefused
-        It asks nothing now, or somebody has answered it already; it is answered in two ways.
+        It asks nothing now, or somebody has answered it already.
     """
     given = asked.answers if asked.answers is not None else asked.answer
     is_answer = given is not None or "answer" in asked.model_fields_set  # null is one, where it fits
-    if asked.answers is not None and asked.answer is not None:
-        words = "Send `answer` for the one question that waits, or `answers` by their ids."
-        raise refused(422, "does-not-fit", words, field="body.answers")
     with ledger.database.transaction():
         run = last_of_its_thread(ledger, run)
         if run.status in ("completed", "cancelled"):

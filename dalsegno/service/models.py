@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from dalsegno.checkpoints.steps import SEEN
 
@@ -57,7 +58,9 @@ class StartRun(_Asked):
 
 
 class ResumeRun(_Asked):
-    """How a run is to go on."""
+    """How a run is to go on: with an answer, or with answers by their ids, or without."""
+
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["answer", "answers"]}})
 
     answer: Any = Field(default=None, description="The answer to the one question that waits.")
     answers: dict[str, Any] | None = Field(
@@ -67,6 +70,13 @@ class ResumeRun(_Asked):
         default=False, description="Go on although the graph changed in a way that the run can notice."
     )
     budget: BudgetOf | None = None
+
+    @model_validator(mode="after")
+    def _answers_in_one_way(self) -> Self:
+        if {"answer", "answers"} <= self.model_fields_set:
+            words = "Send `answer` for the one question that waits, or `answers` by their ids."
+            raise PydanticCustomError("two_answers", words)
+        return self
 
 
 class _Query(BaseModel):
