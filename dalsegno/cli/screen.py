@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import re
 import shutil
@@ -15,6 +14,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from dalsegno.observe.plain import plain
 
 _CODES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "magenta": "35",
@@ -199,39 +200,12 @@ def instant(at: float | None) -> str | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def plain_value(value: Any) -> Any:
-    """A value as JSON can hold it: models and dataclasses as objects, bytes as base64, the rest as text."""
-    from pydantic_core import to_jsonable_python
-
-    try:
-        return _finite(to_jsonable_python(value, fallback=repr, bytes_mode="base64"))
-    except Exception:  # a circular value, or one whose own serialiser fails
-        return json.loads(json.dumps(value, default=repr, skipkeys=True)) if _is_tree(value) else repr(value)
-
-
-def _finite(value: Any) -> Any:
-    """Infinities and NaN, which JSON does not have, as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
-    return [_finite(part) for part in value] if isinstance(value, list) else value
-
-
-def _is_tree(value: Any) -> bool:
-    try:
-        json.dumps(value, default=repr, skipkeys=True, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
-        return False
-    return True
-
-
 def print_json(value: Any, stream: TextIO | None = None) -> None:
     """Print one JSON document on stdout: indented on a terminal, one line elsewhere."""
     out = stream or sys.stdout
     indent = 2 if out.isatty() else None
     unicode = (out.encoding or "").lower().replace("-", "") == "utf8"
-    text = json.dumps(plain_value(value), indent=indent, ensure_ascii=not unicode)
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=not unicode)
     print(text.encode("utf-8", "backslashreplace").decode() if unicode else text, file=out, flush=True)
 
 
