@@ -1,15 +1,29 @@
-"""What a role answers: nothing, which a watch makes a failed attempt; and mappings, which are answers or updates."""
+"""What a role answers: nothing, where it is watched or not; mappings, which are answers or updates; a human's word."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dalsegno import RetryPolicy
+from dalsegno import RetryPolicy, Runner, human
 from dalsegno.errors import WrongAnswer
-from dalsegno.graphs.patterns import Node, ensemble, fallback_chain, function_calls, parallel, sequential
+from dalsegno.graphs.patterns import (
+    Node,
+    Saga,
+    SagaStep,
+    ensemble,
+    fallback_chain,
+    function_calls,
+    map_reduce,
+    parallel,
+    planner_executor,
+    saga,
+    sequential,
+    supervisor,
+)
 
 
 def nothing(state: Any) -> Any:
@@ -81,3 +95,77 @@ def abs_of(number: int) -> int:
 
 def member(answer: Any, name: str = "member") -> Node:
     return Node(lambda state: answer, name=name)
+
+
+def ask(key: str, about: str) -> Any:
+    return human(f"What of {{{about}}}?", writes=key, name="ask")
+
+
+class ByHand(Saga):
+    by_hand: str
+
+
+PLAN = [{"id": "a", "kind": "ask", "task": "x"}, {"id": "b", "kind": "ask", "task": "y", "needs": ["a"]}]
+
+HUMANS: dict[str, tuple[Any, dict[str, Any], str, Any]] = {
+    "supervisor": (
+        lambda: supervisor(
+            lambda s: {"tasks": [] if s["results"] else [{"to": "ask", "task": t} for t in "xy"]},
+            {"ask": ask("results", "task"), "local": local},
+        ),
+        {"request": ""},
+        "results",
+        [{"number": n, "to": "ask", "task": t, "result": f"What of {t}?"} for n, t in ((1, "x"), (2, "y"))],
+    ),
+    "planner_executor": (
+        lambda: planner_executor(lambda s: PLAN, {"ask": ask("results", "task")}),
+        {"request": ""},
+        "answer",
+        {"a": {"result": "What of x?"}, "b": {"result": "What of y?"}},
+    ),
+    "parallel": (
+        lambda: parallel({"ask": ask("results", "value"), "local": local}, on_error="collect"),
+        {"value": "x"},
+        "results",
+        {"ask": "What of x?", "local": "from here"},
+    ),
+    "map_reduce": (
+        lambda: map_reduce(ask("mapped", "item"), on_error="collect", max_items=2),
+        {"items": ["x", "y"]},
+        "results",
+        ["What of x?", "What of y?"],
+    ),
+    "fallback_chain": (
+        lambda: fallback_chain({"ask": ask("value", "request"), "local": local}),
+        {"request": "x"},
+        "value",
+        "What of x?",
+    ),
+    "saga": (
+        lambda: saga(
+            [
+                SagaStep(local, compensate=ask("by_hand", "request")),
+                SagaStep(ask("results", "request"), name="ask"),
+                SagaStep(lambda state: 1 / 0, name="refused"),
+            ],
+            state=ByHand,
+        ),
+        {"request": "x"},
+        "outcome",
+        "undone",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HUMANS)
+def test_a_human_plays_a_role_whose_failure_others_react_to(name: str, tmp_path: Path) -> None:
+    make, given, key, expected = HUMANS[name]
+    flow = make()
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        result = runner.run(given, thread="t")
+        asked = 0
+        while result.status == "interrupted":
+            asked += 1
+            result = runner.resume("t", {i["id"]: i["value"]["question"] for i in result.interrupts})
+    assert result.raise_for_status().output[key] == expected
+    assert asked == (2 if name in ("planner_executor", "saga") else 1)

@@ -24,6 +24,7 @@ from dalsegno.graphs.patterns.around import Answered, Fell
 from dalsegno.graphs.patterns.casting import Answer, cast
 from dalsegno.graphs.patterns.states import Failure, reducer_of
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import Fallback, FromError, fallback_of
 from dalsegno.nodes.policies.watch import watch_of
 
@@ -133,7 +134,7 @@ class Cast:
             An actor, or a `Node`.
         on_failure
             ``(argument, error) -> update``: what an error becomes when retries and fallbacks are spent. None:
-            it fails the run.
+            it fails the run, as does that of one who waits for a human.
         around
             What makes another `Caller` of the node's, outside of its policies.
         **said
@@ -145,7 +146,8 @@ class Cast:
         answer = self._answer(role, is_watched=watch is not None and watch.empty)
         action, known = cast(node.actor, answer, prompt=role.prompt, options=options)
         options = {**known, **options}
-        if on_failure is not None and not options.get("interrupts"):
+        own = action.declares() if isinstance(action, Player) else {}
+        if on_failure is not None and not options.get("interrupts", own.get("interrupts")):
             options["fallback"] = _caught(options.get("fallback"), on_failure)
         options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
         self.flow.add_node(role.name, action, **options)

@@ -14,6 +14,7 @@ from dalsegno.graphs.patterns.filing import added, filed
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.human import Human
 
 
 class Completed(TypedDict):
@@ -155,7 +156,7 @@ def saga(
             node,
             on_failure=_failed(step),
             around=filed("results", _completed(step, clock)),
-            effect=True,
+            effect=not isinstance(node.actor, Human),  # a question changes nothing
             compensate=undone.get(step),
         )
 
