@@ -57,16 +57,25 @@ def test_a_hundred_runs_at_once_keep_to_the_connections_of_the_pool(
     most = 0
     over = threading.Event()
 
+    def counted(connection: Any) -> int:
+        (now,) = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = 'dalsegno'",
+            (postgres_url.partition("?")[0].rpartition("/")[2],),
+        ).fetchone()
+        return int(now)
+
     def count() -> None:
         nonlocal most
         with postgres_server.connected() as connection:
             while not over.wait(0.005):
-                (now,) = connection.execute(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND application_name = 'dalsegno'",
-                    (postgres_url.partition("?")[0].rpartition("/")[2],),
-                ).fetchone()
-                most = max(most, now)
+                most = max(most, counted(connection))
 
+    with postgres_server.connected() as connection:
+        deadline = time.monotonic() + 60
+        while (
+            counted(connection) and time.monotonic() < deadline
+        ):  # those of the test before end in their own time
+            time.sleep(0.01)
     counting = threading.Thread(target=count)
     together = threading.Barrier(100, timeout=60)
 
