@@ -7,7 +7,16 @@ import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypedDict
 
-from pydantic import ConfigDict, PlainValidator, Strict, TypeAdapter, ValidationError, create_model
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
 
 from dalsegno.graphs.definition import InputKey, WorkflowDefinition
 from dalsegno.graphs.documents.parts import Part, parts_of
@@ -24,7 +33,7 @@ def _number(value: Any) -> Any:
 _TYPES: dict[str, Any] = {
     "string": Annotated[str, Strict()],
     "integer": Annotated[int, Strict()],
-    "number": Annotated[float, PlainValidator(_number)],
+    "number": Annotated[float, PlainValidator(_number), WithJsonSchema({"type": "number"})],
     "boolean": Annotated[bool, Strict()],
     "object": dict[str, Any],
     "array": list[Any],
@@ -135,8 +144,9 @@ def input_schema(name: str, keys: Mapping[str, InputKey]) -> Any:
     for key, given in keys.items():
         word = given.type.removesuffix("?")
         kind = _TYPES[word] | None if given.optional and word != "any" else _TYPES[word]
-        # The word is what messages say is expected.
-        fields[key] = (Annotated[kind, word], None if given.optional else ...)
+        shown: Any = {"default": given.default} if given.has_default else None
+        field = Field(None if given.optional else ..., description=given.description, json_schema_extra=shown)
+        fields[key] = (Annotated[kind, word], field)  # the word is what messages say is expected
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a key may be called as one of pydantic's own methods
         return create_model(name, __config__=ConfigDict(protected_namespaces=()), **fields)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from dalsegno import Runner
 from dalsegno.cli import main
@@ -101,6 +102,15 @@ def test_the_input_is_what_is_declared(sums: Path, folder: Path) -> None:
         ]:
             with pytest.raises(InputInvalid, match=said):
                 runner.run(given)
+
+
+def test_what_an_input_takes_is_told_as_json_schema(sums: Path, folder: Path) -> None:
+    with Runner(load_target("flow.yaml").graph, db=folder / "runs.db") as runner:
+        told = TypeAdapter(runner.input_schema).json_schema()
+    assert told["required"] == ["n"]
+    assert told["properties"]["n"] == {"title": "N", "type": "number"}
+    plus = told["properties"]["plus"]
+    assert (plus["default"], plus["description"]) == (100, "What is added.")
 
 
 def test_an_input_that_is_not_declared_has_the_keys_that_are_referred_to(flow: Flow, folder: Path) -> None:
