@@ -50,6 +50,13 @@ class InputKey(Part):
         return self.type.endswith("?") or self.has_default
 
 
+class FallbackValue(Part):
+    """A value that stands in for an answer."""
+
+    value: JsonValue
+    """The value, with references in it."""
+
+
 class CallOfAgent(CallPolicies):
     """A call: of an agent of the registry, of an agent at a URL, or of a function in Python."""
 
@@ -89,11 +96,16 @@ class CallOfAgent(CallPolicies):
         return own or "agent"
 
 
-class FallbackValue(Part):
-    """A value that stands in for an answer."""
+def _is_value(given: Any) -> str:
+    keys = given if isinstance(given, dict) else ()
+    return "(value)" if isinstance(given, FallbackValue) or "value" in keys else "(call)"
 
-    value: JsonValue
-    """The value, with references in it."""
+
+FallbackGiven = Annotated[
+    Annotated[CallOfAgent, Tag("(call)")] | Annotated[FallbackValue, Tag("(value)")], Discriminator(_is_value)
+]
+
+CallOfAgent.model_rebuild()  # what is said of `fallback` has it inside
 
 
 class Compensation(CallOfAgent):
@@ -109,16 +121,6 @@ class AgentCall(CallOfAgent):
     """The call that takes this one back."""
 
 
-def _is_value(given: Any) -> str:
-    keys = given if isinstance(given, dict) else ()
-    return "value" if isinstance(given, FallbackValue) or "value" in keys else "call"
-
-
-FallbackGiven = Annotated[
-    Annotated[CallOfAgent, Tag("call")] | Annotated[FallbackValue, Tag("value")], Discriminator(_is_value)
-]
-
-
 class Goto(Part):
     """The step that comes next after a failure."""
 
@@ -129,11 +131,11 @@ class Goto(Part):
 
 
 def _is_goto(given: Any) -> str:
-    return "goto" if isinstance(given, dict | Goto) else "word"
+    return "(goto)" if isinstance(given, dict | Goto) else "(word)"
 
 
 OnError = Annotated[
-    Annotated[OnErrorWord, Tag("word")] | Annotated[Goto, Tag("goto")], Discriminator(_is_goto)
+    Annotated[OnErrorWord, Tag("(word)")] | Annotated[Goto, Tag("(goto)")], Discriminator(_is_goto)
 ]
 
 
@@ -203,11 +205,11 @@ class Defaults(CallPolicies):
 
 
 def _short_key(given: Any) -> str:
-    return "short" if isinstance(given, str) else "options"
+    return "(short)" if isinstance(given, str) else "(options)"
 
 
 InputGiven = Annotated[
-    Annotated[TypeName, Tag("short")] | Annotated[InputKey, Tag("options")], Discriminator(_short_key)
+    Annotated[TypeName, Tag("(short)")] | Annotated[InputKey, Tag("(options)")], Discriminator(_short_key)
 ]
 
 RESERVED_CALLS = frozenset(

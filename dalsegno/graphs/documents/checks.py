@@ -221,6 +221,11 @@ def _unreachable(call: CallOfAgent, definition: WorkflowDefinition) -> str | Non
     if not a2a and call.method is None:
         return None  # told already
     url = str(call.agent_url)
+    if not url.lower().startswith(("http://", "https://")):
+        return (
+            f"`{url if '@' not in url else '…'}` is no address of an agent: it begins with `https://` or `http://`, "
+            "and no reference is read in it. An agent of the registry is called by its `skill`."
+        )
     try:
         remote(
             url,

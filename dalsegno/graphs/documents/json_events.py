@@ -13,6 +13,7 @@ from yaml.error import Mark
 _TOKEN = re.compile(
     r'[ \t\r\n]*(?:([{}\[\],:])|(")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)\b)?'
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[^\s,\]}\[{:\"]*")
 
 
@@ -92,6 +93,10 @@ def _string(text: str, at: int) -> tuple[str, int]:
         where -= said.startswith("Invalid control")  # it is told with the character after it
         said = next((means for begins, means in _WRONG.items() if said.startswith(begins)), f"{said}.")
         raise NotJson(said, where) from None
+    if half := _HALF.search(value):
+        raise NotJson(
+            f"In this text is half a character, \\u{ord(half[0]):04x}: its other half is missing.", at - 1
+        )
     return str(value), int(end)
 
 

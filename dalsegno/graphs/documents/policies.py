@@ -11,6 +11,7 @@ from dalsegno.errors import DefinitionError
 from dalsegno.nodes.policies import Budget, Cache, CircuitBreaker, RateLimit, RetryPolicy, Timeout
 
 Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -41,15 +42,15 @@ class RetryOptions(Policy):
 
     max_attempts: Count = 3
     """The first attempt counts."""
-    initial_interval: float = 0.5
+    initial_interval: NotNegative = 0.5
     """Seconds before the second attempt."""
-    backoff_factor: float = 2.0
+    backoff_factor: NotNegative = 2.0
     """What the interval is multiplied with after each attempt."""
-    max_interval: float = 128.0
+    max_interval: NotNegative = 128.0
     """Seconds that an interval is never longer than."""
     jitter: bool = True
     """Whether a random part of up to a second is added to each interval."""
-    max_elapsed: float | None = None
+    max_elapsed: NotNegative | None = None
     """Seconds after which no further attempt is started."""
 
     def policy(self) -> RetryPolicy:
@@ -96,7 +97,7 @@ class RateLimitOptions(Policy):
     """Seconds."""
     concurrency: Count | None = None
     """So many go on at once."""
-    max_wait: float | None = None
+    max_wait: NotNegative | None = None
     """Seconds that a call waits for its turn at most."""
     name: str | None = None
     """Calls limited under one name share the limit."""
@@ -128,9 +129,9 @@ class BudgetOptions(Policy):
     """Calls of models in this process; those of remote agents are their own."""
     tokens: Annotated[int, Field(ge=0)] | None = None
     """Tokens of those calls."""
-    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    seconds: NotNegative | None = None
     """Seconds."""
-    cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cost: NotNegative | None = None
     """Money, in the unit of the prices."""
 
     def policy(self) -> Budget:
@@ -139,11 +140,12 @@ class BudgetOptions(Policy):
 
 
 def _is_mapping(value: Any) -> str:
-    return "options" if isinstance(value, dict | Part) else "short"
+    return "(options)" if isinstance(value, dict | Part) else "(short)"
 
 
 TimeoutGiven = Annotated[
-    Annotated[Seconds, Tag("short")] | Annotated[TimeoutOptions, Tag("options")], Discriminator(_is_mapping)
+    Annotated[Seconds, Tag("(short)")] | Annotated[TimeoutOptions, Tag("(options)")],
+    Discriminator(_is_mapping),
 ]
 """Seconds of an attempt, or both of its options."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from dalsegno.errors import did_you_mean
 from dalsegno.graphs.definition import Path_, WorkflowDefinition
@@ -85,17 +86,21 @@ def _part(data: Any, part: str | int) -> Any:
 
 
 def _path(loc: tuple[int | str, ...], data: Any) -> Path_:
-    """The path of an error, as far as it is in the data: pydantic also names the kind of what may be of several."""
+    """The path of an error, as far as it is in the data: pydantic also names the kind of what may be of several, in
+    brackets, and says so of keys."""
     path: list[str | int] = []
     for part in loc:
         if isinstance(data, Mapping):
-            if part in data and part != "[key]":
+            if part in data and part not in _TAGS:
                 path.append(part)
                 data = data[part]
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             path.append(part)
             data = data[part]
     return tuple(path)
+
+
+_TAGS = {"(short)", "(options)", "(call)", "(value)", "(word)", "(goto)", "[key]"}
 
 
 def _told(errors: list[Any], data: Any) -> list[Problem]:
@@ -109,15 +114,13 @@ def _told(errors: list[Any], data: Any) -> list[Problem]:
     return [problem for where, problem in problems.items() if where not in meant]
 
 
-_TAGS = {"short", "options", "call", "value", "word", "goto", "[key]"}
-
-
 def _problem(error: Any, data: Any) -> Problem:
     kind, path = error["type"], _path(error["loc"], data)
     if kind == "missing":
         return Problem(f"`{error['loc'][-1]}` is missing.", path)
     if kind == "extra_forbidden":
-        name = str(path[-1])
+        name = str(error["loc"][-1])
+        path = (*_path(error["loc"][:-1], data), name)
         known = _fields(error["loc"][:-1])
         hint = did_you_mean(name, known)
         there = f" There are {', '.join(f'`{k}`' for k in sorted(known))}." if not hint else ""
@@ -139,6 +142,15 @@ def _problem(error: Any, data: Any) -> Problem:
         kind == "string_pattern_mismatch" and not error["input"]
     ):
         return Problem(_SAID.get(kind, "It is empty."), path)
+    if kind == "value_error":
+        return Problem(_of_policy(error), path)
+    if kind in ("model_type", "model_attributes_type") and error["loc"][:1] == ("input",):
+        return Problem(f"{_A_TYPE} Or a mapping with `type`. This is {_what(error['input'])}.", path)
+    if path == ("allow_private",):
+        said = "`true`, `false`, or a list of hosts and networks is needed."
+        return Problem(f"{said} This is {_what(error['input'])}.", path)
+    if kind in _NUMBERS and isinstance(error["input"], str):
+        return Problem(f"{_said(error)} This is a text, `{_shown(error['input'])}`.", path)
     if error["loc"][-1:] == ("[key]",):
         return Problem(f"`{_shown(error['input'])}` is no name: {_said(error)}", path, key=True)
     return Problem(f"{_said(error)} This is {_what(error['input'])}.", path)
@@ -146,6 +158,12 @@ def _problem(error: Any, data: Any) -> Problem:
 
 _TRUTHS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
 """What YAML 1.1 took for true and false."""
+
+_A_TYPE = (
+    "A type is `string`, `integer`, `number`, `boolean`, `object`, `array` or `any`, with a `?` where it may be "
+    "missing."
+)
+_NUMBERS = ("int_type", "float_type", "bool_type")
 
 _SAID = {
     "string_type": "A text is needed.",
@@ -161,6 +179,14 @@ _SAID = {
 }
 
 
+def _of_policy(error: Any) -> str:
+    """What a policy says of its options in Python, in the words of a document."""
+    said = str(error["ctx"]["error"])
+    said = re.sub(r"^\w+\((\w*).*?\): ", lambda found: f"`{found[1]}`: " if found[1] else "", said)
+    said = re.sub(r"`(\w+)=`", r"`\1`", said)
+    return said[:1].upper() + said[1:]
+
+
 def _said(error: Any) -> str:
     if error["type"] in _SAID:
         return _SAID[error["type"]]
@@ -168,12 +194,9 @@ def _said(error: Any) -> str:
         return f"It is too long: a name has {error['ctx']['max_length']} letters at most."
     if error["type"] == "string_pattern_mismatch":
         if "boolean" in error["ctx"]["pattern"]:
-            return (
-                "A type is `string`, `integer`, `number`, `boolean`, `object`, `array` or `any`, with a `?` where it "
-                "may be missing."
-            )
+            return _A_TYPE
         return "A name is made of the letters a to z, digits, `_` and `-`, and begins with a letter."
-    said = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "It should")
+    said = str(error["msg"]).replace("Input should", "It should")
     return said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")
 
 
@@ -196,20 +219,23 @@ def _shown(value: Any) -> str:
 
 def _fields(loc: tuple[int | str, ...]) -> list[str]:
     """The names of fields where an error is."""
-    models: list[Any] = [WorkflowDefinition]
+    models: list[tuple[type[BaseModel], str]] = [(WorkflowDefinition, "")]
     for part in loc:
-        if isinstance(part, str) and part in _TAGS and not any(part in m.model_fields for m in models):
-            continue
-        inner = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        if part in _TAGS:
+            models = [(model, tag) for model, tag in models if tag == part]
+        inner = [model.model_fields[part].annotation for model, _ in models if part in model.model_fields]
         if inner:
-            models = [model for each in inner for model in _models(each)]
-    fields = [item for model in models for item in model.model_fields.items()]
+            models = [found for each in inner for found in _models(each)]
+    fields = [item for model, _ in models for item in model.model_fields.items()]
     return sorted({field.alias or name for name, field in fields})
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+def _models(annotation: Any, tag: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    """The kinds of mappings that may stand there, each with its tag."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and not get_origin(annotation):
-        yield annotation
+        yield annotation, tag
     elif get_origin(annotation) is not None or isinstance(annotation, types.UnionType):
-        for each in get_args(annotation):
-            yield from _models(each)
+        parts = get_args(annotation)
+        tags = [part.tag for part in parts if isinstance(part, Tag)]
+        for each in parts:
+            yield from _models(each, tags[0] if tags else tag)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from dalsegno.errors import DefinitionError
 
@@ -42,6 +43,8 @@ def _held_to(text: str) -> Callable[[Any], Any]:
         raise DefinitionError(
             f"`{elsewhere}` refers to another document, and nothing is fetched: put it under `$defs`."
         )
+    for nowhere in _nowhere(schema):
+        raise DefinitionError(f"`{nowhere}` leads to nothing in it.")
 
     def fits(value: Any) -> Any:
         """The value.
@@ -55,6 +58,8 @@ def _held_to(text: str) -> Callable[[Any], Any]:
             found = next(iter(validator.iter_errors(value)), None)
         except Unresolvable as error:
             raise ValueError(f"the schema refers to `{error.ref}`, which it has not") from None
+        except RecursionError:
+            raise ValueError("the schema refers to itself, or the value is nested, without end") from None
         if found is not None:
             at = ".".join(map(str, found.absolute_path))
             said = found.message if len(found.message) <= 200 else found.message[:200] + "…"
@@ -66,10 +71,35 @@ def _held_to(text: str) -> Callable[[Any], Any]:
 
 def _elsewhere(schema: Any) -> list[str]:
     """The references in a schema that lead out of it."""
+    return [each for each in _said_of("$ref", schema) if not each.startswith("#")]
+
+
+def _nowhere(schema: Any) -> list[str]:
+    """The references in a schema that lead to a place that it has not; those by names (`#name`) are passed over."""
+    if any(True for _ in _said_of("$id", schema)):  # they begin in a part of it
+        return []
+    pointers = [each for each in _said_of("$ref", schema) if each.startswith("#/")]
+    return [each for each in pointers if not _leads(unquote(each)[2:].split("/"), schema)]
+
+
+def _leads(way: list[str], found: Any) -> bool:
+    for part in way:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, list) and key.isdigit() and int(key) < len(found):
+            found = found[int(key)]
+        elif isinstance(found, Mapping) and key in found:
+            found = found[key]
+        else:
+            return False
+    return True
+
+
+def _said_of(keyword: str, schema: Any) -> Iterator[str]:
+    """The texts that stand under a keyword anywhere in a schema."""
     if isinstance(schema, Mapping):
-        own = schema.get("$ref")
-        found = [own] if isinstance(own, str) and not own.startswith("#") else []
-        return [*found, *(each for value in schema.values() for each in _elsewhere(value))]
-    if isinstance(schema, list):
-        return [each for value in schema for each in _elsewhere(value)]
-    return []
+        own = schema.get(keyword)
+        if isinstance(own, str):
+            yield own
+    inner = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
+    for each in inner:
+        yield from _said_of(keyword, each)

@@ -93,7 +93,9 @@ def _of_step(step: Step, at: Path_) -> Iterator[Problem]:
         and strategy == "sequential"
         and calls == 1
     ):
-        yield Problem("A step of one call is one superstep.", (*at, "budget", "supersteps"), key=True)
+        yield Problem(
+            "A step of one call is one superstep: leave this out.", (*at, "budget", "supersteps"), key=True
+        )
 
 
 def _compensations(step: Step, at: Path_, *, reached: bool) -> Iterator[Problem]:

@@ -92,6 +92,8 @@ def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterat
 
 
 def _loaded(target: str, settings: Settings) -> Any:
+    if target.startswith(("http://", "https://")):
+        raise DefinitionError(f"`{target}` is a URL, and a document is a file here: nothing is fetched.")
     place, colon, name = target.rpartition(":")
     if not is_document(target):
         beside = settings.folder / (place if colon else target)

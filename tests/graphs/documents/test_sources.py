@@ -279,6 +279,7 @@ def test_what_is_wrong_in_yaml_is_said_where_it_is(text: str, line: int, column:
         ('{"a": "b\nc"}', 1, 9, "a text in quotes goes on over the line"),
         ('{"a": "b', 1, 7, "not closed"),
         ('{"a": "\\x"}', 1, 8, "backslash"),
+        ('{"a": "\\ud800"}', 1, 7, "half a character"),
         ('{"a": 1} {}', 1, 10, "behind the end"),
         ('{"a": 1', 1, 8, "ends before it is complete"),
         ("", 1, 1, "ends before it is complete"),
