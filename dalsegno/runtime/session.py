@@ -16,7 +16,7 @@ from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.checkpoints.turns import KeptTurns
-from dalsegno.errors import BudgetExceeded, CheckpointError, KernelError, ThreadBusy
+from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
 from dalsegno.nodes.policies import Account, Budget
@@ -324,7 +324,7 @@ class _Fenced:
         with session.ledger.database.transaction():
             session.ledger.database.lock(thread)
             if not holds(session.ledger, thread, session.lease.token):
-                raise ThreadBusy(
+                raise Fenced(
                     f"Thread {thread!r} was taken over by another process: the result of the effect "
                     f'"{name}" is that one\'s to record, and is not recorded here.',
                     thread=thread,

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from dalsegno import END, START, Runner, Workflow, human
+import pytest
+
+from dalsegno import END, START, Runner, Workflow, effect, human
 from dalsegno.checkpoints import Claim
 from dalsegno.distributed.advancing import advance, withdraw
 from dalsegno.distributed.orders import Letter, Order, Place, Turn, keep
 from dalsegno.distributed.playing import LAST
+from dalsegno.errors import ThreadBusy
 from dalsegno.runtime.queueing import enqueue
 
 
@@ -44,6 +47,36 @@ def test_a_run_of_thousands_of_turns_can_be_withdrawn(url: str) -> None:
         assert withdraw(runner, Turn(order, LAST, 100.0), 1).status == "cancelled"
         assert runner.ledger.get("r").status == "cancelled"
         assert withdraw(runner, Turn(order, LAST, 100.0), 2).status == "cancelled"
+
+
+def test_an_attempt_that_has_lost_its_run_records_no_effect(url: str) -> None:
+    charged: list[str] = []
+    taken: list[Any] = []
+
+    def charge(state: State) -> Any:
+        """Stands still at the first attempt, and meanwhile another worker has the run."""
+        if not taken:
+            later = Claim("worker 2", Turn(order, 1, 100.0).token(2))
+            taken.append(second.ledger.acquire("t", run_id, claim=later))
+        return {"n": effect("charge", lambda: charged.append(f"attempt {len(charged) + 1}") or len(charged))}
+
+    flow = (
+        Workflow("charges", State)
+        .add_node(charge, effect=True)
+        .add_edge(START, "charge")
+        .add_edge("charge", END)
+    )
+    with Runner(flow, db=url) as first, Runner(flow, db=url) as second:
+        run_id = enqueue(first, {"n": 0}, "t")
+        order = Order(run_id, "t", "charges")
+        with pytest.raises(ThreadBusy, match="taken over"):
+            advance(first, Turn(order, 1, 100.0), 1)
+        assert charged == ["attempt 1"]  # what it did to the world it did
+        with second.ledger.database.read() as connection:
+            assert connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+        second.ledger.finish(taken[0], "stopped")
+        assert advance(second, Turn(order, 1, 100.0), 3).status == "completed"
+        assert second.pending("t").values["n"] == 2
 
 
 def test_a_value_that_cannot_be_kept_fails_its_run_at_once(url: str) -> None:
