@@ -182,7 +182,8 @@ class Database(Enlisting):
     def _write_all(self, arrived: Arrived) -> None:
         company: Company = {}
         outcomes: dict[str, Outcome] = {}
-        with self._begun(outcomes) as connection:
+        # Within a transaction of this thread's it is a part of that one.
+        with self.transaction() if self._depth else self._begun(outcomes) as connection:
             for job in arrived():
                 if job.task is not None:
                     outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
