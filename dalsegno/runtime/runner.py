@@ -18,11 +18,11 @@ from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import carrying, forking, turns
+from dalsegno.runtime.adopting import adopted
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.driving import on_own_loop
 from dalsegno.runtime.events import Listener
 from dalsegno.runtime.pending import Pending
-from dalsegno.runtime.plain import watched
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
 
@@ -87,14 +87,7 @@ class Runner:
     def _compiled(self, graph: Any, store: Any) -> Any:
         if isinstance(graph, Workflow):
             return graph.compile(self.checkpointer, store=store)
-        self.checkpointer.allow_schema(*getattr(graph, "builder", graph).schemas)
-        if hasattr(graph, "compile"):
-            return watched(graph.compile(checkpointer=self.checkpointer, store=store))
-        return watched(
-            graph.copy(
-                {"checkpointer": self.checkpointer, "store": store if store is not None else graph.store}
-            )
-        )
+        return adopted(graph, self.checkpointer, store, self.report)
 
     # -- running ------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from dalsegno.runtime.calls import CallWatch, kinds_of
 from dalsegno.runtime.carrying import Carried, carry, migrate
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
+from dalsegno.runtime.failing import told
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of
 from dalsegno.runtime.migrating import migrated, state_in, steps_from
@@ -85,7 +85,9 @@ def new_run(
     """What the ledger is told of a new run; the version to migrate the thread from, if any; and its first step."""
     known = thread is not None
     if thread == "":
-        raise InputInvalid("The thread's name is empty. Give it one, or none.", key="thread", expected="a name")
+        raise InputInvalid(
+            "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
+        )
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
     latest = runner.ledger.latest(thread, plain=True) if known else None
@@ -250,7 +252,7 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
         _release(runner, session, drive.error)
     pending = turn.pending()
     session.secrets.learn(pending.values)
-    error = _error(drive, session, pending)
+    error = told(drive.error, session, pending)
     if drive.error is not None:
         status = "failed"
     elif drive.drained or drive.left is not None:
@@ -339,38 +341,6 @@ def _recording(session: Session) -> Iterator[None]:
     except BaseException:
         database.forget(session.lease.token)  # another process says it, or a resume finds it out
         raise
-
-
-def _error(drive: Drive, session: Session, pending: Pending) -> dict[str, Any] | None:
-    error = drive.error
-    if error is None:
-        return None
-    execution = session.failure_of(error)
-    message = session.secrets.text(str(error))
-    node: str | None
-    if execution is not None:
-        node = session.shown(execution.node)
-    elif pending.is_stuck:
-        node = pending.tasks[0] if len(pending.tasks) == 1 else None
-        message = f"{message.rstrip('.')}. {_stuck(pending, session.thread)}"
-    else:
-        node = next((name for name, _ in pending.errors), None)
-    return {
-        "type": type(error).__name__,
-        "message": message,
-        "node": node,
-        "attempt": execution.attempt if execution else None,
-        "traceback": session.secrets.text("".join(traceback.format_exception(error))),
-    }
-
-
-def _stuck(pending: Pending, thread: str) -> str:
-    names = ", ".join(f"`{name}`" for name in dict.fromkeys(pending.tasks))
-    return (
-        f"What {names} returned in this superstep cannot be put into the state. It is kept, and resuming does not run "
-        "them again: mend the reducer of that key, or give it one, and resume; or run them again in a new thread: "
-        f"`dalsegno fork {thread} --at {pending.checkpoint_id}`."
-    )
 
 
 def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:

@@ -12,6 +12,7 @@ from langgraph.types import Command, Send, interrupt
 from worlds import State
 
 from dalsegno import END, START, Runner, effect
+from dalsegno.errors import WorkflowInvalid
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
 
@@ -128,3 +129,10 @@ def test_the_graph_that_was_given_is_left_as_it_was(world: Any, db: Path) -> Non
         runner.run({"topic": "x"})
     assert (dict(compiled.nodes), compiled.nodes["a"].bound) == before
     assert compiled.invoke({"topic": "x"})["path"] == ["a"]
+
+
+def test_a_graph_that_langgraph_does_not_compile_is_refused_with_every_reason(tmp_path: Path) -> None:
+    builder = StateGraph(State).add_node("a", lambda state: {}).add_edge("a", "nowhere")
+    with pytest.raises(WorkflowInvalid) as caught:
+        Runner(builder, db=tmp_path / "runs.db")
+    assert [f.code for f in caught.value.report.errors] == ["G001", "G003"]

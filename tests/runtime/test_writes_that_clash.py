@@ -22,6 +22,16 @@ class Reduced(TypedDict, total=False):
     notes: Annotated[list[str], operator.add]
 
 
+def refusing(old: str, new: str) -> str:
+    if new == "bad":
+        raise ValueError("a bad word")
+    return new
+
+
+class Picky(TypedDict, total=False):
+    x: Annotated[str, refusing]
+
+
 ran: list[str] = []
 
 
@@ -116,3 +126,12 @@ def test_a_superstep_that_is_stuck_beside_a_question_in_a_subworkflow_is_told(tm
         result = runner.run({}, thread="t")
         assert (result.status, result.error["node"]) == ("failed", "clashing")
         assert [i["node"] for i in runner.pending("t").interrupts] == ["asking"]
+
+
+def test_an_input_that_a_reducer_refuses_is_given_up_for_another(tmp_path: Path) -> None:
+    flow = Workflow("picky", Picky).add_node("a", lambda state: {}).add_edge(START, "a").add_edge("a", END)
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        result = runner.run({"x": "bad"}, thread="t")
+        assert result.status == "failed"
+        assert result.error["message"].startswith("a bad word. The input cannot be put into the state")
+        assert runner.run({"x": "good"}, thread="t", abandon=True).output == {"x": "good"}

@@ -1,0 +1,46 @@
+"""How the failure of a run is told: its type, its message, the node, the attempt and the traceback."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.graphs.model import START
+from dalsegno.runtime.pending import Pending
+
+if TYPE_CHECKING:
+    from dalsegno.runtime.session import Session
+
+
+def told(error: Exception | None, session: Session, pending: Pending) -> dict[str, Any] | None:
+    """A failure as the ledger keeps it, with the secrets in it masked; None where there is none."""
+    if error is None:
+        return None
+    execution = session.failure_of(error)
+    message = session.secrets.text(str(error))
+    node: str | None
+    if execution is not None:
+        node = session.shown(execution.node)
+    elif pending.is_stuck:
+        node = pending.tasks[0] if len(pending.tasks) == 1 else None
+        message = f"{message.rstrip('.')}. {_stuck(pending, session.thread)}"
+    else:
+        node = next((name for name, _ in pending.errors), None)
+    return {
+        "type": type(error).__name__,
+        "message": message,
+        "node": node,
+        "attempt": execution.attempt if execution else None,
+        "traceback": session.secrets.text("".join(traceback.format_exception(error))),
+    }
+
+
+def _stuck(pending: Pending, thread: str) -> str:
+    if pending.tasks == (START,):
+        return "The input cannot be put into the state: give this run up (`--abandon`), with another input."
+    names = ", ".join(f"`{name}`" for name in dict.fromkeys(pending.tasks))
+    return (
+        f"What {names} returned in this superstep cannot be put into the state. It is kept, and resuming does not run "
+        "them again: mend the reducer of that key, or give it one, and resume; or run them again in a new thread: "
+        f"`dalsegno fork {thread} --at {pending.checkpoint_id}`."
+    )
