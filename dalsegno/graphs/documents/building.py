@@ -58,6 +58,7 @@ class _Document:
     def __init__(self, definition: WorkflowDefinition, settings: Settings) -> None:
         self.definition, self.settings = definition, settings
         self.undoes = _undoes(definition)
+        self.says_output = "output" in definition.model_fields_set
         self.keys = states.input_keys(definition)
         steps = definition.steps
         rolls = any(step.on_failure == "compensate" for step in steps)
@@ -66,11 +67,7 @@ class _Document:
             definition.name,
             states.Whole,
             input_schema=states.input_schema("Input", self.keys),
-            output_schema=states.OutputWithOutcome
-            if rolls
-            else states.OutputWithFailures
-            if tells
-            else states.Output,
+            output_schema=states.output_schema(results=not self.says_output, tells=tells, rolls=rolls),
             version=definition.version,
             budget=None if definition.budget is None else definition.budget.policy(),
         )
@@ -121,7 +118,7 @@ class _Document:
     def _end(self, *, rolls: bool) -> None:
         """The last node: what the document gives."""
         said = self.definition.output
-        value = parse_value(said if "output" in self.definition.model_fields_set else "$current")
+        value = parse_value(said if self.says_output else "$current")
         view = self.level.view
 
         def give(state: Any) -> dict[str, Any]:

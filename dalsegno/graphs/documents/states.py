@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from pydantic import (
     ConfigDict,
@@ -72,25 +72,13 @@ class Whole(Inside, total=False):
     undoable: Annotated[dict[str, Any], merged]
 
 
-class Output(TypedDict, total=False):
-    """What a run of a document gives."""
-
-    output: Any
-    results: Annotated[dict[str, Any], merged]
-
-
-class OutputWithFailures(Output, total=False):
-    """What a run gives where steps may fail without failing the run."""
-
-    failures: Annotated[list[Failure], operator.add]
-
-
-class OutputWithOutcome(OutputWithFailures, total=False):
-    """What a run gives where something may be taken back."""
-
-    outcome: Literal["done", "undone", "partly undone"]
-    undone: Annotated[list[str], operator.add]
-    not_undone: Annotated[list[Failure], operator.add]
+def output_schema(*, results: bool, tells: bool, rolls: bool) -> Any:
+    """What a run of a document gives: its output; the `results` of its steps; its failures where steps may fail without
+    failing the run (`tells`); and what was taken back, where that may be (`rolls`)."""
+    known = get_type_hints(Whole, include_extras=True)
+    names = ["output", *(["results"] if results else []), *(["failures"] if tells else [])]
+    names += ["outcome", "undone", "not_undone"] if rolls else []
+    return typed("Output", {name: known[name] for name in names})
 
 
 def input_keys(definition: WorkflowDefinition) -> dict[str, InputKey]:

@@ -13,7 +13,7 @@ from dalsegno.cli import main
 from dalsegno.errors import InputInvalid
 from dalsegno.graphs.definition import read_definition
 from dalsegno.graphs.loading import load_target
-from tests.graphs.documents.conftest import Flow, Write
+from tests.graphs.documents.conftest import Flow, Write, call, ran
 
 TEXT = """
 name: sums
@@ -218,3 +218,10 @@ def test_a_folder_is_checked_with_the_documents_in_it(
 def test_a_document_holds_one_workflow(sums: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "flow.yaml:sums"]) == 2
     assert "leave out `:sums`" in capsys.readouterr().err
+
+
+def test_a_run_gives_the_results_of_steps_only_where_the_document_says_no_output(steps: Flow) -> None:
+    made = [{"name": "a", "agent_calls": [call("inc", "$input.n")]}]
+    assert ran(steps(*made), n=1) == {"output": 2, "results": {"a": 2}}
+    assert ran(steps(*made, output={"got": "$context.results.a"}), n=1) == {"output": {"got": 2}}
+    assert ran(steps(*made, output=None), n=1) == {"output": None}
