@@ -10,7 +10,7 @@ from typing import Any
 
 from dalsegno.checkpoints import Ledger, RunRecord
 from dalsegno.checkpoints.requests import Request, Requests
-from dalsegno.errors import NothingToResume
+from dalsegno.errors import NothingToResume, ThreadUnfinished
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import Runner, queueing
 from dalsegno.runtime.answering import answers
@@ -58,6 +58,8 @@ def accept(
                 f"Thread {asked.thread!r} is one of workflow `{latest.workflow}`. Name another thread.",
                 field="body.thread",
             )
+        if latest is not None and not asked.abandon:
+            _refuse_before_its_end(requests, latest)
         thread = asked.thread or uuid.uuid4().hex
         budget = Budget(**asked.budget.model_dump(exclude_none=True)) if asked.budget else None
         run_id = queueing.enqueue(runner, asked.input, thread, budget=budget, abandon=asked.abandon)
@@ -172,6 +174,18 @@ def _of_thread(requests: Requests, digest: str, client: str, latest: RunRecord |
     found = requests.of(latest.run_id) if latest is not None else None
     is_same = found is not None and (found.digest, found.client, found.key) == (digest, client, None)
     return found.run_id if is_same and found is not None else None
+
+
+def _refuse_before_its_end(requests: Requests, run: RunRecord) -> None:
+    """Refuse new input while a run goes on by itself, also where a killed process has left nothing to do but to record
+    its end: nobody else ever would."""
+    known = requests.of(run.run_id)
+    if run.status == "stopped" and known is not None and known.due is not None:
+        raise ThreadUnfinished(
+            f"Run {run.run_id} on thread {run.thread!r} stopped, and is about to go on. Wait until it ends, or give "
+            "it up with `abandon`.",
+            thread=run.thread,
+        )
 
 
 def _room(requests: Requests, client: str, settings: Settings) -> None:

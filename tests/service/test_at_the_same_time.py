@@ -1,4 +1,4 @@
-"""What several ask of one thread at the same moment: one comes first, and the others are told so."""
+"""What is asked of one thread at the same moment: one comes first, and the others are told so."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import httpx
+import pytest
 
+from dalsegno import END, START, Workflow
 from dalsegno.checkpoints import Ledger, open_database
 from dalsegno.checkpoints.queueing import enqueue
+from dalsegno.errors import ThreadUnfinished
+from dalsegno.graphs.loading import LoadedTarget
+from dalsegno.service import Service
+from dalsegno.service.models import StartRun
 from tests.service.conftest import LIMIT, OTHER, TOKEN, Serve, Served, until
 
 
@@ -76,3 +83,31 @@ def test_who_cancels_a_run_never_cancels_the_one_that_came_after_it(serve: Serve
         got = asked.result()
     assert (got.status_code, got.json()["type"]) == (409, "urn:dalsegno:nothing-to-resume")
     assert service.run("f" * 32)["status"] == "queued"
+
+
+class State(TypedDict, total=False):
+    topic: str
+
+
+def test_a_run_that_was_killed_before_its_end_was_recorded_ends_before_the_next_one_begins(
+    tmp_path: Path,
+) -> None:
+    flow = Workflow("article", State)
+    flow.add_node("write", lambda state: {}).add_edge(START, "write").add_edge("write", END)
+    service = Service([LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db")
+    try:
+        first, _ = service.start(StartRun(workflow="article", input={"topic": "a"}, thread="t"), client="c")
+        service.runners["article"].resume("t")
+        with service.checkpointer.database.transaction() as session:  # as the kill has left it
+            session.execute("UPDATE runs SET status = 'running', finished_at = NULL")
+        assert service.run(first).status == "stopped"
+        another = StartRun(workflow="article", input={"topic": "b"}, thread="t")
+        with pytest.raises(ThreadUnfinished, match="about to go on"):
+            service.start(another, client="c")
+        service.open()
+        until(lambda: service.run(first).status == "completed", "its end is recorded")
+        second, _ = service.start(another, client="c")
+        until(lambda: service.run(second).status == "completed", "the next one ends")
+    finally:
+        service.drain()
+        service.close()
