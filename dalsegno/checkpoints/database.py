@@ -105,22 +105,22 @@ class Database(Enlisting):
         with self._lock:
             if self._group and not self._depth:
                 self._group.drain()
-            if self._depth:
-                self._depth += 1
-                try:
-                    yield self._opened()
-                except BaseException as error:
-                    self._doomed = error
-                    raise
-                finally:
-                    self._depth -= 1
-                return
-            with self._begun(outcomes) as connection:
+            with self._entered(outcomes) as connection:
                 yield connection
 
     @contextlib.contextmanager
-    def _begun(self, outcomes: Mapping[str, Outcome]) -> Iterator[sqlite3.Connection]:
-        """The outermost transaction; the lock is held. What `outcomes` says counts at its end."""
+    def _entered(self, outcomes: Mapping[str, Outcome]) -> Iterator[sqlite3.Connection]:
+        """The transaction itself; the lock is held. What `outcomes` says counts at the end of the outermost one."""
+        if self._depth:
+            self._depth += 1
+            try:
+                yield self._opened()
+            except BaseException as error:
+                self._doomed = error
+                raise
+            finally:
+                self._depth -= 1
+            return
         with self._translated():
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
@@ -182,8 +182,7 @@ class Database(Enlisting):
     def _write_all(self, arrived: Arrived) -> None:
         company: Company = {}
         outcomes: dict[str, Outcome] = {}
-        # Within a transaction of this thread's it is a part of that one.
-        with self.transaction() if self._depth else self._begun(outcomes) as connection:
+        with self._entered(outcomes) as connection:
             for job in arrived():
                 if job.task is not None:
                     outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
