@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +129,35 @@ def test_nobody_else_changes_the_state_of_a_thread_that_a_living_process_runs_on
         put(saver)
         saver.delete_thread("t")
         assert list(saver.list(None)) == []
+
+
+def test_a_write_to_a_thread_that_is_taken_meanwhile_is_made_or_refused(url: str) -> None:
+    over = threading.Event()
+    with open_checkpointer(url) as saver, open_checkpointer(url) as other:
+        ledger = Ledger(other.database)
+        ledger.begin(run_id="r", thread="t", workflow="w")
+        elsewhere(ledger, boot="an earlier boot")
+
+        def take() -> None:
+            """One process after the other has the thread, and dies."""
+            number = 0
+            while not over.is_set():
+                number += 1
+                with other.database.transaction() as connection:
+                    connection.execute("UPDATE leases SET token = ?", (f"number {number}",))
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        made = 0
+        try:
+            for number in range(15):
+                with contextlib.suppress(ThreadBusy):
+                    put(saver, value=number)
+                    made += 1
+        finally:
+            over.set()
+            taking.join()
+        assert len(list(saver.list(None))) == made
 
 
 def test_pruning_all_of_a_thread_asks_who_runs_on_it_too(url: str) -> None:

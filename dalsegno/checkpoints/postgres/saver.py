@@ -28,8 +28,10 @@ from dalsegno.checkpoints.postgres.database import PostgresDatabase
 from dalsegno.checkpoints.postgres.session import Session
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
+from dalsegno.errors import ThreadBusy
 
 _GUARD = "SELECT guard($1, $2, $3)"
+_TRIES = 20  # to write to a thread of dead processes, where another one takes it meanwhile
 _GROUP = 50  # checkpoints that a listing reads at once
 
 Places = list[tuple[str, str, str]]
@@ -155,17 +157,23 @@ class PostgresCheckpointer(Checkpointer):
         def is_done(session: Session) -> bool:
             return bool(parameters) and session.send(probe, parameters).fetchone() is not None
 
-        try:
-            self.database.write(guarded, task, is_done=is_done)
-        except psycopg.Error as error:
-            if error.sqlstate != failures.FENCED:
-                raise
+        for _ in range(_TRIES):
+            try:
+                self.database.write(guarded, task, is_done=is_done)
+                return
+            except psycopg.Error as error:
+                if error.sqlstate != failures.FENCED:
+                    raise
             with self.database.read() as session:
                 if token is not None:
-                    raise taken_over(session, thread, lost) from None
+                    raise taken_over(session, thread, lost)
                 # Nobody's run writes: it may, where the run that has the thread is of a process that died.
                 permitted.append(in_the_way(session, thread))
-            self.database.write(guarded, task, is_done=is_done)
+        raise ThreadBusy(
+            f"Thread {thread!r} is taken by one process after another: {lost}. Wait until they are done.",
+            thread=thread,
+            holder=None,
+        )
 
     def get_next_version(self, current: str | None, channel: None) -> str:
         """LangGraph's: a number that rises, and beside it one that tells branches apart."""
