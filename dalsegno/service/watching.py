@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.steps import Seen, Steps
+from dalsegno.errors import DalsegnoError
 from dalsegno.runtime.events import Event
 
 if TYPE_CHECKING:
     from dalsegno.service.service import Service
+
+log = logging.getLogger("dalsegno.service")
 
 ENDED = ("completed", "failed", "cancelled")
 STILL = (*ENDED, "interrupted")
@@ -73,11 +77,19 @@ async def settled(service: Service, run_id: str, seconds: float) -> None:
 
 
 async def events(service: Service, run_id: str, seen: Seen) -> AsyncIterator[dict[str, Any]]:
-    """The events of a run from there on, until it ends or the service stops.
+    """The events of a run from there on, until it ends, the service stops, or the database cannot be read.
 
     ``run`` tells how it stands, whenever that changes; ``step`` an execution of a node that is committed; ``end`` that
     there will be no more. An event has the fields of server-sent events.
     """
+    try:
+        async for event in _events(service, run_id, seen):
+            yield event
+    except DalsegnoError as error:  # the client comes back, and is told then
+        log.warning("Run %s is followed no further: %s", run_id, error)
+
+
+async def _events(service: Service, run_id: str, seen: Seen) -> AsyncIterator[dict[str, Any]]:
     told: str | None = None
     steps = Steps(service.ledger, run_id, seen)
     with service.watchers.of(run_id) as woken:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from dalsegno.checkpoints import Ledger, open_database
 from tests.service.conftest import LIMIT, Serve, Served, until
 
 Event = tuple[str, str, Any]
@@ -88,6 +89,20 @@ def test_a_run_that_waits_is_followed_on(service: Served) -> None:
                 break
         assert service.client.post(f"/v1/runs/{run_id}/resume", json={"answer": "no"}).status_code == 202
         assert [data["status"] for name, _, data in seen if name == "end"] == ["completed"]
+
+
+def test_who_follows_a_run_that_is_deleted_is_let_go(service: Served) -> None:
+    run_id = service.start("asking", "deleted", thread="deleted")["run_id"]
+    service.ended(run_id, "interrupted")
+    with service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
+        seen = events(response)
+        assert next(seen)
+        database = open_database(service.folder / "runs.db")
+        Ledger(database).delete_thread("deleted")
+        database.close()
+        assert "end" not in [name for name, _, _ in seen]
+    assert service.client.get(f"/v1/runs/{run_id}/events").status_code == 404
+    assert "Traceback" not in service.log.read_text()
 
 
 def test_events_go_on_with_the_next_process_after_a_kill(serve: Serve, url: str) -> None:
