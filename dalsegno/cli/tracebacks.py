@@ -45,5 +45,5 @@ def users_part(error: BaseException | str, *, full: bool = False) -> str:
 
 def _is_between(file: str) -> bool:
     if file.startswith(_OURS):
-        return not file.startswith((_OURS + "demo" + os.sep, os.path.join(_OURS, "graphs", "patterns")))
+        return not file.startswith(_OURS + "demo" + os.sep)
     return file.startswith("<frozen ") or any(part in file for part in _BETWEEN)

@@ -225,3 +225,16 @@ def test_a_run_gives_the_results_of_steps_only_where_the_document_says_no_output
     assert ran(steps(*made), n=1) == {"output": 2, "results": {"a": 2}}
     assert ran(steps(*made, output={"got": "$context.results.a"}), n=1) == {"output": {"got": 2}}
     assert ran(steps(*made, output=None), n=1) == {"output": None}
+
+
+def test_an_agent_that_cannot_be_reached_is_told_in_a_sentence(
+    write: Write, capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    asks = "{agent_url: 'http://127.0.0.1:1/', method: m, params: {}}"
+    write(
+        f"name: a\nallow_private: true\nsteps: [{{name: s, strategy: parallel, agent_calls: [{asks}, {asks}]}}]"
+    )
+    assert main(["run", "flow.yaml", "--quiet", "--db", "runs.db"]) == 1
+    said = capsys.readouterr()
+    assert "RemoteUnreachable: The remote agent" in said.out
+    assert "Traceback" not in said.err
