@@ -216,7 +216,11 @@ def _build(code: int, module: str, name: str, value: Any, method: str = "") -> A
         return cls(**value)
     except Exception:
         construct = cls.construct if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_construct
-        return construct(**value)
+        built = construct(**value)
+        fields = cls.__fields__ if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_fields
+        if missing := [f"`{name}`" for name in fields if not hasattr(built, name)]:
+            raise ValueError(f"nothing was stored for its {', '.join(missing)}") from None
+        return built
 
 
 def _array(dtype: str, shape: list[int], order: Any, buffer: bytes) -> Any:

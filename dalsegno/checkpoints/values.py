@@ -96,10 +96,16 @@ def load_json(text: str | None) -> Any:
 
 
 def _named(error: TypeNotAllowed, what: str, thread: str, key: str) -> TypeNotAllowed:
+    why = str(error.data.get("why", "that"))
+    if "cannot be built" in why:
+        way = "Its class has changed since: let it take what was stored, with a default for what is new."
+    else:
+        way = (
+            "If you trust it, name the type in the state's schema or pass it in "
+            "`SqliteCheckpointer(..., allow=[...])`."
+        )
     return TypeNotAllowed(
-        f"`{key}` in thread {thread!r} {what}: it holds `{error.type}`, and {error.data.get('why', 'that')}. "
-        "If you trust it, name the type in the state's schema or pass it in "
-        "`SqliteCheckpointer(..., allow=[...])`.",
+        f"`{key}` in thread {thread!r} {what}: it holds `{error.type}`, and {why}. {way}",
         thread=thread,
         key=key,
         type=error.type,

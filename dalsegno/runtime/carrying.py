@@ -201,7 +201,11 @@ def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]
             "all the same"
         )
     else:
-        way = "Give the node its old name back to go on"
+        gone = next((c.where for c in refused if c.kind == "pending"), "OLD")
+        way = (
+            "Give the node its old name back to go on, or say what it is called now with "
+            f"`dalsegno resume {thread} --rename {gone}=NEW`"
+        )
     return IncompatibleGraph(
         f"Thread {thread!r} cannot go on in this graph: {reasons}. {way}, or start anew with "
         f"`run(..., abandon=True)`. `dalsegno diff TARGET {thread}` shows every change.",

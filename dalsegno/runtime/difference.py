@@ -48,7 +48,15 @@ class Difference:
         """What to add to `dalsegno resume`: the renames that would do, and `--accept-changes` where that helps."""
         words = [f"--rename {old}={new}" for old, new in self.rename.items()]
         rest = [c for c in self.refused() if c.verdict == "unsafe" or (c.kind == "loop" and not self.rename)]
-        return " ".join([*words, *(["--accept-changes"] if any(c.can_be_accepted for c in rest) else [])])
+        if any(c.can_be_accepted for c in rest) and not self.is_stuck:
+            words.append("--accept-changes")
+        return " ".join(words)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether something is gone that nothing suggested stands for: accepting the rest would not be enough."""
+        fixed = [c for c in self.refused() if not c.can_be_accepted]
+        return any(c.where not in self.rename if c.kind == "pending" else not self.rename for c in fixed)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `dalsegno diff`."""

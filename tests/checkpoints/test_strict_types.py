@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -179,6 +180,22 @@ def test_a_type_that_is_gone_is_an_error_and_not_its_raw_data(saver: Checkpointe
     forge(saver, "checkpoints", forged)
     with pytest.raises(TypeNotAllowed, match="Gone"):
         saver.get_tuple(THREAD)
+
+
+def test_a_model_that_got_a_field_nothing_was_stored_for_is_an_error(
+    saver: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a node would meet it half built."""
+
+    class Grown(pydantic.BaseModel):
+        verdict: str
+        text: str
+
+    Grown.__qualname__ = "Review"
+    kind, stored = StrictSerializer(allow=[Review]).dumps_typed(Review(verdict="good"))
+    monkeypatch.setattr(sys.modules[__name__], "Review", Grown)
+    with pytest.raises(TypeNotAllowed, match="nothing was stored for its `text`"):
+        StrictSerializer(allow=[(__name__, "Review")]).loads_typed((kind, stored))
 
 
 @dataclasses.dataclass

@@ -100,6 +100,16 @@ def test_a_rename_cannot_be_waved_through(world: Any, db: Path) -> None:
     assert refused(world.chain("a", "beta:b", "c"), db, accept_changes=True).verdict == "needs mapping"
 
 
+def test_where_nothing_can_be_suggested_no_option_is_told_that_would_not_do(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    difference = refused(world.chain("a", "c"), db)
+    assert (difference.verdict, difference.rename, difference.options) == ("needs mapping", {}, "")
+    with Runner(world.chain("a", "c"), db=db) as runner, pytest.raises(IncompatibleGraph) as raised:
+        runner.resume("t1", accept_changes=True)
+    assert "`dalsegno resume t1 --rename b=NEW`" in str(raised.value)
+    assert "--accept-changes" not in str(raised.value)
+
+
 def test_after_the_rename_the_run_goes_on_and_keeps_its_idempotency_keys(world: Any, db: Path) -> None:
     begun(world.chain("a", "b", "c"), db, world, "b")
     heard: list[Event] = []
