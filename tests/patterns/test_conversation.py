@@ -86,6 +86,15 @@ def test_a_failed_turn_leaves_the_earlier_ones(talk: Talk) -> None:
     assert output["response"] == "a b"
 
 
+def test_a_turn_that_is_given_up_is_not_counted(talk: Talk) -> None:
+    assert talk.runner.run({"message": "fail"}, thread="t").status == "failed"
+    first = talk.runner.run({"message": "a"}, thread="t", abandon=True).raise_for_status().output
+    assert (first["began"], first["turn"]) == ("first", 1)
+    assert talk.runner.run({"message": "fail"}, thread="t").status == "failed"
+    second = talk.runner.run({"message": "b"}, thread="t", abandon=True).raise_for_status().output
+    assert (second["began"], [turn["turn"] for turn in second["turns"]]) == ("on", [1, 2])
+
+
 def test_models_play_both_roles() -> None:
     def known(phase: str) -> AIMessage:
         args = {"goal": "tea", "facts": {"colour": "green"}, "open": [], "phase": phase}

@@ -53,6 +53,21 @@ def test_after_n_turns_all_but_the_last_are_summarized_and_nothing_is_lost(tmp_p
         assert output["summary"]["facts"] + kept(output) == list("abcdefghij"), "the summary rolls on"
 
 
+def test_turns_are_summarized_once_also_where_the_turn_that_did_it_is_given_up(tmp_path: Path) -> None:
+    def fragile(state: Any) -> str:
+        if state["message"] == "fail":
+            raise OSError("no line")
+        return echo(state)
+
+    flow = summarizing_memory(fragile, summarize, every=2, keep=1)
+    assert flow.validate().findings == ()
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        talk(runner, "a", "b")
+        assert runner.run({"message": "fail"}, thread="t").status == "failed"
+        output = runner.run({"message": "c"}, thread="t", abandon=True).raise_for_status().output
+        assert (output["summary"]["facts"], kept(output)) == (["a"], ["b", "c"])
+
+
 def test_a_message_that_would_overflow_the_window_makes_it_summarize_at_once(tmp_path: Path) -> None:
     flow = summarizing_memory(echo, summarize, every=100, keep=2, window=140, count=len)
     with Runner(flow, db=tmp_path / "r.db") as runner:

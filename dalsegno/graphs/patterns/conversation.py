@@ -161,7 +161,7 @@ def conversation(
     known = typed("Known", {"goal": str, "facts": dict[str, Any], "open": list[str], "phase": phase})
 
     def begun(state: Any, now: float) -> str:
-        if not read(state, "turn", 0):
+        if not read(state, "turn", 0) or not read(state, "turns"):
             return "reset" if reset(read(state, "message")) else "first"
         if reset(read(state, "message")):
             return "reset"
@@ -173,7 +173,8 @@ def conversation(
         now = clock.time()
         began = begun(state, now)
         if began == "on":
-            return {"began": began, "seen": now, "turn": read(state, "turn") + 1}
+            last = read(state, "turns")[-1]["turn"]  # one that was given up on its way is not counted
+            return {"began": began, "seen": now, "turn": last + 1}
         nothing: Known = {"goal": "", "facts": {}, "open": [], "phase": phases[0]}
         return {"began": began, "seen": now, "turn": 1, "turns": [], "known": nothing}
 

@@ -14,6 +14,7 @@ from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
+from dalsegno.graphs.patterns.filing import filed
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
@@ -202,13 +203,19 @@ def summarizing_memory(
                 ]  # the same fact is one, however often it is told
                 facts(runtime).put(_place(state), key, {"fact": fact})
         turn: Exchange = {"message": read(state, "message"), "response": read(state, "response")}
-        return {"turns": [*read(state, "turns"), turn], "older": []}
+        return {"turns": [*read(state, "turns"), turn]}
 
     def full(state: Any) -> Literal["room", "full"]:
         return "full" if read(state, "older") else "room"
 
     cast.own("listen", listen)
-    cast.add(Role(name="summarizer", key="summary", type=Summary, prompt=_SUMMARIZER), summarizer)
+    # What is in the summary is in no further one, also where the rest of this turn is given up.
+    cast.add(
+        Role(name="summarizer", key="summary", type=Summary, prompt=_SUMMARIZER),
+        summarizer,
+        around=filed("summary", lambda state, made: {"summary": made, "older": []}),
+        writes=("summary", "older"),
+    )
     cast.add(Role(name="responder", key="response", prompt=_RESPONDER), responder)
     cast.own("record", record)
     flow.add_edge(START, "listen")
