@@ -187,6 +187,7 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         self._wake = threading.Event()
+        self._asked = False
 
     def start(self) -> None:
         """Beat until `beat` returns False or `stop` is called; nothing if it beats already."""
@@ -194,6 +195,7 @@ class Heartbeat:
             self._pid, self._lock, self._thread = os.getpid(), threading.Lock(), None
         with self._lock:
             if self._thread is not None:
+                self._asked = True
                 return
             self._wake = wake = threading.Event()
             self._thread = threading.Thread(
@@ -209,8 +211,12 @@ class Heartbeat:
 
     def _run(self, wake: threading.Event) -> None:
         while not wake.wait(self._interval):
-            if not self._beat():
-                with self._lock:
-                    if self._wake is wake:
-                        self._thread = None
+            self._asked = False
+            if self._beat():
+                continue
+            with self._lock:
+                if self._wake is wake:
+                    if self._asked:  # what there is to renew came after the beat had looked
+                        continue
+                    self._thread = None
                 return

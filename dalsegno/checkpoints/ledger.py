@@ -198,7 +198,7 @@ class Ledger(Runs):
 
     def renew(self) -> bool:
         """Give a sign of life for every active lease; the heartbeat calls it. False if there is none."""
-        leases = [lease for lease in self._leases.values() if is_held(lease.token)]
+        leases = [lease for lease in list(self._leases.values()) if is_held(lease.token)]
         if not leases:
             return False
         # A beat that fails is made up for by the next one, long before the lease expires.
@@ -247,6 +247,8 @@ class Ledger(Runs):
         self._leases.pop(lease.token, None)
         if not self._leases:
             self._heartbeat.stop()
+        if self._leases:  # another run has begun meanwhile, and found it beating
+            self._heartbeat.start()
 
     # --- deleting ---
 

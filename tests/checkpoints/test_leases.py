@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -180,6 +181,43 @@ def test_the_heartbeat_beats_until_there_is_nothing_to_renew() -> None:
     assert over.wait(10)
     heartbeat.stop()
     assert len(beats) == 3
+
+
+def test_a_heartbeat_that_is_wanted_while_it_is_about_to_end_goes_on() -> None:
+    beats: list[int] = []
+    over = threading.Event()
+
+    def beat() -> bool:
+        beats.append(1)
+        if len(beats) == 1:
+            heartbeat.start()  # by another thread, when this beat has found nothing to renew
+        if len(beats) == 3:
+            over.set()
+        return 1 < len(beats) < 3
+
+    heartbeat = Heartbeat(beat, 0.001)
+    heartbeat.start()
+    assert over.wait(60)
+    heartbeat.stop()
+    assert len(beats) == 3
+
+
+def test_a_run_that_begins_while_the_last_one_ends_gives_signs_of_life(url: str, ledger_of: Any) -> None:
+    ledger = ledger_of(url, heartbeat=0.001)
+    last = ledger.begin(run_id="r1", thread="t1", workflow="w")
+    stop = ledger._heartbeat.stop
+
+    def stop_late() -> None:
+        ledger._heartbeat.stop = stop
+        ledger.begin(run_id="r2", thread="t", workflow="w")
+        stop()
+
+    ledger._heartbeat.stop = stop_late
+    ledger.finish(last, "completed")
+    began = ledger.holder("t").expires_at
+    deadline = time.monotonic() + 60
+    while ledger.holder("t").expires_at == began:
+        assert time.monotonic() < deadline, "it gives no sign of life"
 
 
 def test_the_heart_beats_while_a_run_is_active(url: str, ledger_of: Any) -> None:
