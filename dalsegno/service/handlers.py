@@ -160,7 +160,7 @@ async def follow_run(request: Request) -> Response:
     """The events of a run, as server-sent events; with `Last-Event-ID` those after it."""
     asked = query_of(request, m.FollowRun)
     service, run_id = _service(request), request.path_params["run_id"]
-    run = await asyncio.to_thread(service.run, run_id)
+    _, is_over = await asyncio.to_thread(service.stands, run_id)
     last = request.headers.get("last-event-id", "").strip()
     if last and not SEEN.fullmatch(last):
         raise refused(422, "does-not-fit", "It is the id of an event.", field="header.Last-Event-ID")
@@ -172,11 +172,7 @@ async def follow_run(request: Request) -> Response:
             async for event in watching.events(service, run_id, seen):
                 yield event
 
-    if (
-        last
-        and run.status in watching.ENDED
-        and not await asyncio.to_thread(Steps(service.ledger, run_id, seen).more, 1)
-    ):
+    if last and is_over and not await asyncio.to_thread(Steps(service.ledger, run_id, seen).more, 1):
         return Response(status_code=204)  # it has seen the end: a browser stops coming back
     return EventSourceResponse(told(), ping=_PING, send_timeout=_STUCK, headers={"cache-control": "no-store"})
 

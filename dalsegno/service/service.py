@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import time
@@ -22,7 +21,7 @@ from dalsegno.service.dispatching import Dispatcher
 from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import refused
 from dalsegno.service.settings import Settings
-from dalsegno.service.watching import Watchers
+from dalsegno.service.watching import ENDED, Watchers
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -193,9 +192,13 @@ class Service:
         """What is still to be done with a run that was asked for here."""
         return self._seen.of(run_id)
 
-    async def status(self, run_id: str) -> str:
-        """How a run stands."""
-        return (await asyncio.to_thread(self.run, run_id)).status
+    def stands(self, run_id: str) -> tuple[str, bool]:
+        """How a run stands, and whether no more will come of it: it has ended, or its thread has a later one."""
+        run = self.run(run_id)
+        if run.status in ENDED or run.status == "running":
+            return run.status, run.status in ENDED
+        latest = self.ledger.latest(run.thread, plain=True)
+        return run.status, latest is None or latest.run_id != run_id
 
     def queued(self) -> int:
         """How many runs wait."""

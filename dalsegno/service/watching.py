@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("dalsegno.service")
 
 ENDED = ("completed", "failed", "cancelled")
-STILL = (*ENDED, "interrupted")
 MANY = 500
 """Steps that are read at once."""
 _SETTLE = 0.05
@@ -72,7 +71,10 @@ async def settled(service: Service, run_id: str, seconds: float) -> None:
     """Wait until a run ends, or waits for somebody; at most so many seconds."""
     with contextlib.suppress(TimeoutError), service.watchers.of(run_id) as woken:
         async with asyncio.timeout(seconds):
-            while not service.is_draining and await service.status(run_id) not in STILL:
+            while not service.is_draining:
+                status, is_over = await asyncio.to_thread(service.stands, run_id)
+                if is_over or status == "interrupted":
+                    break
                 await _woken(woken)
 
 
@@ -94,7 +96,9 @@ async def _events(service: Service, run_id: str, seen: Seen) -> AsyncIterator[di
     steps = Steps(service.ledger, run_id, seen)
     with service.watchers.of(run_id) as woken:
         while True:
-            status = await service.status(run_id)  # before the steps: what ended has all of them
+            status, is_over = await asyncio.to_thread(
+                service.stands, run_id
+            )  # before the steps: what ended has all of them
             found = await asyncio.to_thread(steps.more, MANY)
             for seen, step in found:
                 if step["occurrence"] != 0:
@@ -104,7 +108,7 @@ async def _events(service: Service, run_id: str, seen: Seen) -> AsyncIterator[di
             if status != told:
                 told = status
                 yield _event("run", {"run_id": run_id, "status": status}, steps.seen)
-            if status in ENDED:
+            if is_over:
                 yield _event("end", {"run_id": run_id, "status": status}, steps.seen)
                 return
             if service.is_draining:

@@ -105,6 +105,16 @@ def test_who_follows_a_run_that_is_deleted_is_let_go(service: Served) -> None:
     assert "Traceback" not in service.log.read_text()
 
 
+def test_a_run_that_is_given_up_for_another_one_has_an_end(service: Served) -> None:
+    run_id = service.start("asking", "given up", thread="given up")["run_id"]
+    service.ended(run_id, "interrupted")
+    with service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
+        seen = events(response)
+        assert next(seen)
+        service.start("asking", "instead", thread="given up", abandon=True)
+        assert [data["status"] for name, _, data in seen if name == "end"] == ["interrupted"]
+
+
 def test_events_go_on_with_the_next_process_after_a_kill(serve: Serve, url: str) -> None:
     first = serve("--db", url)
     (first.folder / "hold killed").touch()
