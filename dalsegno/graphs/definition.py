@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, PrivateAttr, StringConstraints, Tag, WithJsonSchema
 
+from dalsegno.graphs.documents.headers import Headers
 from dalsegno.graphs.documents.policies import BudgetOptions, CallPolicies, Count, Part
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ class CallOfAgent(CallPolicies):
     """What an A2A agent is asked in words, with references in it."""
     output: dict[str, JsonValue] | None = None
     """A JSON Schema that the answer is held to."""
+    headers: Headers | None = None
+    """What is sent with each request to an agent, by name: a text, or `{env: VARIABLE, prefix: …}`; of a call that says
+    any, in place of those in `defaults`."""
     calls: Annotated[int, Field(ge=0)] | None = None
     """Of a function: the calls of models that it makes at most; 0 says that there are none."""
     effect: bool | None = None
@@ -200,6 +204,8 @@ class Step(Part):
 class Defaults(CallPolicies):
     """Policies of every call of an agent that says nothing else."""
 
+    headers: Headers | None = None
+    """What is sent with each request: a text, or `{env: VARIABLE, prefix: …}`, by the header's name."""
     idempotent: bool | None = None
     """Whether the agents go by the `Idempotency-Key`, so that asking twice does no harm."""
 

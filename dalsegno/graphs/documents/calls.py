@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import AnswerInvalid, DefinitionError, DocumentInvalid
 from dalsegno.graphs.definition import CallOfAgent, FallbackValue, Path_, WorkflowDefinition
+from dalsegno.graphs.documents.headers import sent
 from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.references import Value, parse_value
 from dalsegno.graphs.documents.schemas import held_to
@@ -153,6 +155,10 @@ class Call(Player):
             asked["output"] = Annotated[Any, AfterValidator(self._fits)]
         if call.skill is not None:
             asked["registry"] = settings.registry
+        defaults = settings.definition.defaults
+        headers = call.headers if call.headers is not None or defaults is None else defaults.headers
+        if headers:
+            asked["headers"] = partial(sent, headers)
         return remote(
             f"skill:{call.skill}" if call.skill is not None else str(call.agent_url),
             call.method,

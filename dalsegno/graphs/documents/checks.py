@@ -17,6 +17,7 @@ from dalsegno.graphs.definition import (
 )
 from dalsegno.graphs.documents.calls import Settings
 from dalsegno.graphs.documents.flow import flow_problems
+from dalsegno.graphs.documents.headers import wrong_in
 from dalsegno.graphs.documents.parts import calls_of, parts_of
 from dalsegno.graphs.documents.problems import Problem, invalid
 from dalsegno.graphs.documents.schemas import held_to
@@ -49,6 +50,9 @@ def problems_of(definition: WorkflowDefinition) -> Iterator[Problem]:
     yield from _duplicates(definition)
     yield from _inputs(definition)
     yield from strategy_problems(definition)
+    if definition.defaults is not None:
+        for name, said in wrong_in(definition.defaults.headers or {}):
+            yield Problem(said, ("defaults", "headers", name))
     for call, at in calls_of(definition):
         yield from _of_call(call, at, definition)
     yield from _unreadable(definition)
@@ -116,7 +120,7 @@ def _of_call(call: CallOfAgent, at: Path_, definition: WorkflowDefinition) -> It
             "Which method of that agent? `method: …`; or `protocol: a2a`, which has none.", (*at, "agent_url")
         )
     if way == "function":
-        for name in ("method", "protocol", "prompt"):
+        for name in ("method", "protocol", "prompt", "headers"):
             if getattr(call, name) is not None:
                 yield Problem(f"`{name}` is for agents, and this is a function.", (*at, name), key=True)
     elif call.calls is not None:
@@ -134,6 +138,8 @@ def _of_call(call: CallOfAgent, at: Path_, definition: WorkflowDefinition) -> It
         )
     if way != "function" and call.params is not None and not isinstance(call.params, dict | list | str):
         yield Problem("Params of an agent are a mapping or a list.", (*at, "params"))
+    for name, said in wrong_in(call.headers or {}):
+        yield Problem(said, (*at, "headers", name))
     if call.output is not None:
         try:
             held_to(call.output)

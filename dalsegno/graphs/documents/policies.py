@@ -139,13 +139,14 @@ class BudgetOptions(Policy):
         return Budget(**dict(self))
 
 
-def _is_mapping(value: Any) -> str:
+def by_kind(value: Any) -> str:
+    """The tag of what may be short, or a mapping of options."""
     return "(options)" if isinstance(value, dict | Part) else "(short)"
 
 
 TimeoutGiven = Annotated[
     Annotated[Seconds, Tag("(short)")] | Annotated[TimeoutOptions, Tag("(options)")],
-    Discriminator(_is_mapping),
+    Discriminator(by_kind),
 ]
 """Seconds of an attempt, or both of its options."""
 

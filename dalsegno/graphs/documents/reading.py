@@ -195,6 +195,8 @@ def _said(error: Any) -> str:
     if error["type"] == "string_pattern_mismatch":
         if "boolean" in error["ctx"]["pattern"]:
             return _A_TYPE
+        if "headers" in error["loc"]:
+            return "The name of a header is letters, digits and dashes; that of a variable letters, digits and `_`."
         return "A name is made of the letters a to z, digits, `_` and `-`, and begins with a letter."
     said = str(error["msg"]).replace("Input should", "It should")
     return said[:1].upper() + said[1:] + ("" if said.endswith(".") else ".")

@@ -210,3 +210,55 @@ def test_a_loan_that_is_killed_at_any_commit_asks_for_nothing_twice(
     assert done == dict.fromkeys(wanted, runs), (
         "every run leaves one entry of each, however often it was killed"
     )
+
+
+TOKEN = "a-token-that-nobody-sees"
+ASKED = """
+name: asked
+allow_private: true
+defaults: {timeout: 20, headers: {Authorization: {env: BANK_TOKEN, prefix: "Bearer "}, X-Tenant: acme}}
+steps:
+  - name: one
+    agent_calls: [{agent_url: URL, method: greet, params: {}}]
+  - name: other
+    agent_calls: [{agent_url: URL, method: check, params: {}, headers: {X-Api-Key: {env: BANK_KEY}}}]
+"""
+
+
+@pytest.fixture
+def asked(write: Write, server: Loopback, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BANK_TOKEN", TOKEN)
+    monkeypatch.setenv("BANK_KEY", "a-key")
+    return write(ASKED.replace("URL", server.url))
+
+
+def test_an_agent_is_sent_headers_whose_secrets_are_in_the_environment(asked: Path, server: Loopback) -> None:
+    with Runner(load_target(str(asked)).graph, db=":memory:") as runner:
+        assert runner.run({}).status == "completed"
+    first, second = (request.headers for request in server.requests)
+    assert (first["authorization"], first["x-tenant"]) == (f"Bearer {TOKEN}", "acme")
+    assert second["x-api-key"] == "a-key"
+    assert not {"authorization", "x-tenant"} & second.keys()
+
+
+def test_what_is_in_the_environment_is_kept_and_shown_nowhere(
+    asked: Path, bank: Bank, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    bank.refuses.add("greet")
+    flow = load_target(str(asked)).graph
+    with Runner(flow, db="runs.db") as runner:
+        failed = runner.run({}, thread="t")
+    assert TOKEN not in f"{failed}{flow.spec}{flow.definition!r}{flow.definition.to_yaml()}"
+    assert not any(TOKEN.encode() in file.read_bytes() for file in folder.glob("runs.db*"))
+
+
+def test_a_variable_that_is_not_set_is_told_and_read_again_when_the_run_goes_on(
+    asked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("BANK_TOKEN")
+    with Runner(load_target(str(asked)).graph, db=":memory:") as runner:
+        failed = runner.run({}, thread="t")
+        assert failed.error is not None
+        assert "`Authorization` is read from the environment variable `BANK_TOKEN`" in failed.error["message"]
+        monkeypatch.setenv("BANK_TOKEN", TOKEN)
+        assert runner.resume("t").status == "completed"

@@ -98,3 +98,45 @@ def test_what_leads_to_a_part_of_the_schema_is_right(schema: dict[str, Any]) -> 
     made = {"name": "made", "input": {"n": "number"}, "steps": [{"name": "s", "agent_calls": calls}]}
     flow = WorkflowDefinition.model_validate(made).workflow()
     assert flow.compile().invoke({"n": -1})["output"] == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "field", "said"),
+    [
+        (
+            {"Authorization": "Bearer abc"},
+            "headers.Authorization",
+            "A credential does not stand in a document.",
+        ),
+        ({"X-Tenant": "$input.tenant"}, "headers.X-Tenant", "No reference is read in a header"),
+        ({"Content-Type": "text/plain"}, "headers.Content-Type", "This is no header that can be given."),
+        ({"X-A": "a\nb"}, "headers.X-A", "Its value is a text of one line"),
+        ({"X-A": {"env": "A", "prefx": "b"}}, "headers.X-A.prefx", "did you mean `prefix`?"),
+        ({"X-A": {"env": "A-B"}}, "headers.X-A.env", "that of a variable letters, digits and `_`."),
+        ({"X A": "b"}, 'headers["X A"]', "The name of a header is letters, digits and dashes"),
+    ],
+)
+@pytest.mark.parametrize("where", ["defaults", "steps[0].agent_calls[0]"])
+def test_a_header_that_cannot_be_sent_is_told(
+    headers: dict[str, Any], field: str, said: str, where: str
+) -> None:
+    asks: dict[str, Any] = {"agent_url": "https://x.org/", "method": "m", "params": {}}
+    steps = [{"name": "s", "agent_calls": [asks if where == "defaults" else {**asks, "headers": headers}]}]
+    data = {
+        "name": "a",
+        "steps": steps,
+        **({"defaults": {"headers": headers}} if where == "defaults" else {}),
+    }
+    definition, problems, _ = understood(data)
+    if definition is not None and not problems:
+        with pytest.raises(DocumentInvalid) as error:
+            definition.workflow()
+        problems = list(error.value.problems)
+    (problem,) = problems
+    assert (problem.field, said in problem.message) == (f"{where}.{field}", True), problem
+
+
+def test_headers_are_for_agents() -> None:
+    made = {"name": "a", "steps": [{"name": "s", "agent_calls": [call("inc", headers={"X-A": "b"})]}]}
+    with pytest.raises(DocumentInvalid, match="`headers` is for agents, and this is a function"):
+        WorkflowDefinition.model_validate(made).workflow()
