@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
+from langgraph.checkpoint.serde.types import ERROR
 
 from dalsegno.checkpoints import open_database
 from dalsegno.checkpoints.enlisting import Enlisted, Outcome
+from dalsegno.checkpoints.postgres import PostgresCheckpointer
 from dalsegno.checkpoints.postgres.due import DueQueue
 from dalsegno.errors import DatabaseUnavailable
 
@@ -97,3 +100,29 @@ def test_what_was_enlisted_waits_on_where_a_further_try_gets_no_connection(datab
             ("back",),
             ("enlisted",),
         ]
+
+
+def test_a_second_failure_and_its_journal_are_kept_where_the_connection_ends_before_its_commit(
+    database: Any,
+) -> None:
+    saver = PostgresCheckpointer(database)
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    config = saver.put(place, empty_checkpoint(), {}, {})
+    saver.put_writes(config, [(ERROR, "first")], "task")
+    with database.transaction() as session:
+        session.execute("CREATE SEQUENCE tries")
+    try:
+        database.enlist(
+            "SELECT CASE WHEN nextval('tries') = 1 THEN pg_terminate_backend(pg_backend_pid()) END",
+            tasks=("task",),
+        )
+        database.enlist("INSERT INTO breakers VALUES ('told', NULL, 0)", tasks=("task",))
+        patiently(lambda: saver.put_writes(config, [(ERROR, "second")], "task"))
+        (found,) = saver.list(place)
+        assert found.pending_writes == [("task", ERROR, "second")]
+        with database.read() as session:
+            assert session.execute("SELECT key FROM breakers").fetchall() == [("told",)]
+            assert session.execute("SELECT last_value FROM tries").fetchone() == (2,)
+    finally:
+        with database.transaction() as session:
+            session.execute("DROP SEQUENCE tries")

@@ -49,7 +49,8 @@ PUT_WRITES += "NOTHING"
 _AT = "thread_id = $1 AND checkpoint_ns = $2"
 HAS = f"SELECT 1 FROM checkpoints WHERE {_AT} AND checkpoint_id = $3"
 HAS_WRITE = (
-    f"SELECT 1 FROM checkpoint_writes WHERE {_AT} AND checkpoint_id = $3 AND task_id = $4 AND idx = $5"
+    # Those of an earlier attempt of the task (an error, an answer) may stand in its place.
+    f"SELECT 1 FROM checkpoint_writes WHERE {_AT} AND checkpoint_id = $3 AND task_id = $4 AND idx = $5 AND blob = $6"
 )
 
 _SELECT = (

@@ -129,7 +129,7 @@ class PostgresCheckpointer(Checkpointer):
                 session.send(sql, (*place, task_path, *columns))
 
         task = {task_id: outcome} if outcome is not None else None
-        probe = (*place, kept[0][0]) if kept else ()
+        probe = (*place, kept[-1][0], kept[-1][3]) if kept else ()
         with self.database.under_way.one(thread):
             self._write(
                 config, thread, statements, task, "what a task wrote is not kept", rows.HAS_WRITE, probe
