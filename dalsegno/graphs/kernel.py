@@ -171,7 +171,9 @@ class NodeKernel:
         if record["used"] >= self.bound:
             raise self._exceeded(record)
         path = (self.name,) if outer is None else within(outer, self.name)
-        execution = Execution(record["run"], path, occurrence, index, context=context, argument=argument)
+        execution = Execution(
+            record["run"], path, occurrence, index, context=context, argument=argument, around=outer
+        )
         if context is not None and (info := get_runtime().execution_info) is not None:
             execution.attempt = info.node_attempt
             execution.task_id, execution.checkpoint_id = info.task_id, info.checkpoint_id

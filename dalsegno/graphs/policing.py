@@ -220,5 +220,5 @@ class _Writer:
         self._write = write
 
     def __call__(self, chunk: Any) -> None:
-        if not self._execution.abandoned:
+        if not self._execution.is_given_up:
             self._write(chunk)

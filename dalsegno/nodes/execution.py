@@ -126,9 +126,9 @@ class Execution:
     certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
     `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
     A call of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own,
-    all the rest is that of the `whole`. `argument` is what the node was called with. `left_to` is the execution around
-    it that commits what it wrote, where it left its graph by a `Command` to the parent. `caught` is the failure
-    that its answer was made of.
+    all the rest is that of the `whole`. `argument` is what the node was called with. `around` is the execution of the
+    subworkflow that it is in, `left_to` the one around it that commits what it wrote, where it left its graph by a
+    `Command` to the parent. `caught` is the failure that its answer was made of.
     """
 
     run_id: str | None
@@ -147,6 +147,7 @@ class Execution:
     abandoned: bool = False
     refused: BaseException | None = field(default=None, repr=False)
     part_of: Execution | None = field(default=None, repr=False)
+    around: Execution | None = field(default=None, repr=False)
     argument: Any = field(default=None, repr=False)
     left_to: Execution | None = field(default=None, repr=False)
     caught: BaseException | None = field(default=None, repr=False)
@@ -169,8 +170,10 @@ class Execution:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether nobody waits for it any more, or for what it is a part of."""
-        return self.abandoned or (self.part_of is not None and self.part_of.is_given_up)
+        """Whether nobody waits for it any more, or for what it is a part of or in."""
+        return self.abandoned or any(
+            outer is not None and outer.is_given_up for outer in (self.part_of, self.around)
+        )
 
     @property
     def node(self) -> str:

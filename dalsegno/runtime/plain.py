@@ -137,7 +137,7 @@ def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
     step = place["langgraph_step"]
     way = place["langgraph_path"]
     index = way[1] if len(way) > 1 and isinstance(way[1], int) else None
-    execution = Execution(context.run_id, path, f"step {step}", index, context=context)
+    execution = Execution(context.run_id, path, f"step {step}", index, context=context, around=outer)
     if info is not None:
         execution.attempt, execution.task_id = info.node_attempt, info.task_id
     if handled is not None:  # LangGraph tells a handler the task of the node that failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,6 +16,7 @@ from langgraph.types import TimeoutPolicy
 from dalsegno import END, START, RetryPolicy, Runner, Workflow, effect
 from dalsegno.errors import AttemptAbandoned, DefinitionError, NodeTimeout
 from dalsegno.nodes.policies import ManualClock, Timeout, with_policies
+from dalsegno.nodes.policies.metering import spend
 from dalsegno.nodes.policies.workers import WORKERS, Job
 from dalsegno.runtime.events import Event, PolicyActed
 
@@ -263,3 +265,37 @@ def test_a_subworkflow_that_takes_too_long_is_cancelled(tmp_path: Path) -> None:
     assert result.status == "failed"
     assert result.error is not None
     assert "Timeout" in result.error["type"]
+
+
+def test_a_thread_in_a_subworkflow_that_was_given_up_has_no_effects_calls_no_model_and_is_not_retried(
+    tmp_path: Path, drive: Callable[..., Any]
+) -> None:
+    is_over, is_done = threading.Event(), threading.Event()
+    charged: list[str] = []
+    refused: list[BaseException] = []
+
+    def pay(state: State) -> dict[str, Any]:
+        assert is_over.wait(60)
+        for late in (lambda: effect("charge", charged.append, "late"), lambda: spend(model_calls=1)):
+            try:
+                late()
+            except AttemptAbandoned as error:
+                refused.append(error)
+        is_done.set()
+        raise ConnectionError("a retry would help, if anybody waited")
+
+    def instead(state: State) -> dict[str, Any]:
+        is_over.set()
+        assert is_done.wait(60)
+        return {"said": "instead"}
+
+    retry = RetryPolicy(max_attempts=3, initial_interval=0, jitter=False)
+    inner = Workflow("inner", State).add_node("pay", pay, retry=retry, calls=1)
+    inner.add_edge(START, "pay").add_edge("pay", END)
+    child = Workflow("child", State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
+    flow = Workflow("parent", State).add_node("sub", child, timeout=0.05, fallback={"said": "given up"})
+    flow.add_node(instead).add_edge(START, "sub").add_edge("sub", "instead").add_edge("instead", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        result = drive(runner, "run", {}, thread="t").raise_for_status()
+    assert (result.output["said"], charged, len(refused)) == ("instead", [], 2)
+    assert result.usage["model_calls"] == 0

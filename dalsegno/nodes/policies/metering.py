@@ -43,7 +43,7 @@ class Meter(BaseCallbackHandler):
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
         execution, _ = self._open.get(run_id, (None, None))
-        if execution is not None and execution.abandoned:
+        if execution is not None and execution.is_given_up:
             raise _abandoned(execution)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
@@ -54,7 +54,7 @@ class Meter(BaseCallbackHandler):
         model, tokens_in, tokens_out = usage_of(response)
         node = execution.node if execution is not None else account.owner
         account.settle(node, input_tokens=tokens_in, output_tokens=tokens_out, model=model, key=run_id)
-        if execution is not None and execution.abandoned:
+        if execution is not None and execution.is_given_up:
             raise _abandoned(execution)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
@@ -86,7 +86,7 @@ def reserve(
         account = execution.context.account
     try:
         if execution is not None:
-            if execution.abandoned:
+            if execution.is_given_up:
                 raise _abandoned(execution)
             most = execution.most_calls
             if most is not None and execution.calls + calls > most:

@@ -31,7 +31,7 @@ class Remembered:
     async def keep(self, task_id: str) -> None:
         """Keep a task, before anything else is heard of it."""
         context, execution = self._context, self._execution
-        if context is None or execution is None or execution.abandoned:
+        if context is None or execution is None or execution.is_given_up:
             return
         self._count += 1
         name = f"a2a task {self._count}"

@@ -29,7 +29,7 @@ async def watched(work: Coroutine[Any, Any, T], asked: Asked, *, every: float) -
             cancelled = execution.context is not None and await asyncio.to_thread(
                 execution.context.is_cancelled
             )
-            if execution.abandoned or cancelled:
+            if execution.is_given_up or cancelled:
                 why = "its run was cancelled" if cancelled else "its attempt took too long and was given up"
                 raise AttemptAbandoned(
                     f"`{asked.node}` waits for {asked.agent} no longer: {why}. Its task there is cancelled too.",
