@@ -74,6 +74,8 @@ class Database(Enlisting):
         self.profile: Profile = profile
         self.timeout = timeout
         self.linger = linger
+        self.before_commit: list[Callable[[int, Collection[str]], None]] = []
+        """Called right before each commit, with its number and the tasks whose writes are in it."""
         self.on_commit: list[Callable[[int], None]] = []
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
@@ -137,6 +139,8 @@ class Database(Enlisting):
                 for _, one in due:
                     if (parameters := one.given(outcomes)) is not None:
                         connection.execute(one.sql, parameters)
+                for told in self.before_commit:
+                    told(self.commits + 1, outcomes.keys())
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:

@@ -32,8 +32,6 @@ from dalsegno.runtime.events import Event, NodeFinished, NodeStarted
 from dalsegno.testing.kills import Kill
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from dalsegno.checkpoints.database import Profile
 
 Record = list[Any]
@@ -47,6 +45,7 @@ class Witness:
         self._kill: Kill | None = None
         self._keeping = threading.local()
         self._expected: dict[str, tuple[Any, ...]] = {}
+        self._tasks: Collection[str] = ()
 
     def open(self, path: Path, kill: Kill | None, *, failed_before: bool = False) -> None:
         """Begin the part of a new process; an error of the disk ended the one before or not."""
@@ -75,15 +74,16 @@ class Witness:
         checkpoint = info.checkpoint_id if info is not None else ""
         self.note("start", task, checkpoint, identity(execution), execution.idempotency_key)
 
-    def committing(self, number: int) -> None:
-        """Just before the process makes its `number`-th commit."""
+    def committing(self, number: int, tasks: Collection[str]) -> None:
+        """Just before the process makes its `number`-th commit, which those tasks' writes are in."""
+        self._tasks = tasks
         if self._kill is not None and self._kill == Kill(number, "before"):
             self._die()
 
-    def committed(self, number: int, tasks: Collection[str] = ()) -> None:
+    def committed(self, number: int) -> None:
         """Just after it. What is on disk by then counts, though nobody was told of it yet."""
         self.note("commit", number)
-        for task in tasks:
+        for task in self._tasks:
             if task in self._expected:
                 self.note(*self._expected.pop(task))
         if self._kill is not None and self._kill == Kill(number, "after"):
@@ -114,24 +114,6 @@ def identity(execution: Execution) -> str:
     """Which execution of which node this is; the same in every run of the same input."""
     index = "" if execution.index is None else f"[{execution.index}]"
     return f"{'/'.join(execution.path)}#{execution.occurrence}{index}"
-
-
-class WitnessedDatabase(Database):
-    """A database whose commits are witnessed from both sides."""
-
-    def __init__(self, path: Path, witness: Witness, profile: Profile, linger: float) -> None:
-        super().__init__(path, profile=profile, linger=linger)
-        self._witness = witness
-        self._tasks: Collection[str] = ()
-        self.on_commit.append(lambda number: witness.committed(number, self._tasks))
-
-    @contextmanager
-    def transaction(self, task: str | Collection[str] | None = None) -> Iterator[sqlite3.Connection]:
-        with super().transaction(task=task) as connection:
-            yield connection
-            if self._depth == 1 and self._doomed is None:
-                self._tasks = (task,) if isinstance(task, str) else task or ()
-                self._witness.committing(self.commits + 1)
 
 
 class _Witnessed(SqliteCheckpointer):
@@ -173,7 +155,10 @@ def witnessed(
 ) -> SqliteCheckpointer:
     """A checkpointer of that class, whose commits and acknowledgements are noted."""
     observed: type[_Witnessed] = type(checkpointer.__name__, (_Witnessed, checkpointer), {})
-    made = observed(WitnessedDatabase(path, witness, profile, linger))
+    database = Database(path, profile=profile, linger=linger)
+    database.before_commit.append(witness.committing)
+    database.on_commit.append(witness.committed)
+    made = observed(database)
     made.witness = witness
     return made
 
