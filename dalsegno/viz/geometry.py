@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from dalsegno.viz.diagram import DiagramEdge
 
@@ -66,8 +65,8 @@ def curves(points: Iterable[Point]) -> Iterator[tuple[Point, Point, Point, Point
 
 
 def bezier(curve: tuple[Point, Point, Point, Point], t: float) -> Point:
-    """The point of a cubic curve at `t`, by De Casteljau's halving."""
-    layer: list[Point] = list(curve)
-    while len(layer) > 1:
-        layer = [(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for a, b in pairwise(layer)]
-    return layer[0]
+    """The point of a cubic curve at `t`."""
+    s = 1.0 - t
+    a, b, c, d = s * s * s, 3.0 * s * s * t, 3.0 * s * t * t, t * t * t
+    (x1, y1), (x2, y2), (x3, y3), (x4, y4) = curve
+    return a * x1 + b * x2 + c * x3 + d * x4, a * y1 + b * y2 + c * y3 + d * y4

@@ -18,9 +18,11 @@ from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import banner, card, label_width
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.geometry import Box, Line, Point, has_diamond
+from dalsegno.viz.lanes import Lanes
 
-_LARGE, _HUGE = 80, 800
-"""Nodes from which on edges are plain curves, and from which on Graphviz looks less for few crossings."""
+_LARGE, _LARGER, _HUGE = 80, 400, 800
+"""Nodes from which on we lead the edges, not Graphviz; from which on they are plain curves; and from which on Graphviz
+looks less for few crossings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,16 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
         else:
             lines[int(thing["id"][1:])] = line
     width, height = round(right - left, 2), round(high - low, 2)
-    if len(diagram.nodes) > _LARGE:
+    if len(diagram.nodes) > _LARGER:
         lines = [routing.swung(e, boxes | frames, e.via or e.target) for e in diagram.edges]
+    elif len(diagram.nodes) > _LARGE:
+        labels = {
+            i: line.label for i, line in enumerate(lines) if line is not None and line.label is not None
+        }
+        led = Lanes(diagram, boxes, frames, labels).lines()
+        own = [e.source == e.target for e in diagram.edges]  # Graphviz draws those well
+        lines = [line if is_own and line else way for line, way, is_own in zip(lines, led, own, strict=True)]
+    if len(diagram.nodes) > _LARGE:
         width = max([width, *(x for line in lines if line for x, _ in line.points)])
     else:
         for i, edge in enumerate(diagram.edges):  # one after the other: each keeps off those before it

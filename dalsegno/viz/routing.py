@@ -1,7 +1,7 @@
 """Edges that are drawn as plain curves.
 
-Those of large pictures, for Graphviz would take minutes to lead each around everything; and loops, which
-Graphviz leads back in waves where there is room for an arc.
+Those of very large pictures, where every way around takes time and nobody follows it; and loops, which Graphviz
+leads back in waves where there is room for an arc.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dalsegno.viz.cards import label_width
 from dalsegno.viz.diagram import DiagramEdge
 from dalsegno.viz.geometry import Box, Line, Point, bezier, has_diamond
 
-_HEAD, _TAIL = 8.0, 9.0
+HEAD, TAIL = 8.0, 9.0
 """How long the signs at the ends of an edge are, in points."""
 
 
@@ -21,14 +21,14 @@ def swung(edge: DiagramEdge, boxes: Mapping[str, Box], end: str) -> Line | None:
     source, target = boxes.get(edge.source), boxes.get(end)
     if source is None or target is None:
         return None
-    arrow = None if edge.via else _HEAD
+    arrow = None if edge.via else HEAD
     if target.y >= source.bottom - 1:
         (x1, _), (x2, _) = source.middle, target.middle
         y1, y2 = source.bottom, target.y
         bend = max(12.0, (y2 - y1) / 2)
         head = (x2, y2) if arrow else None
         stop = y2 - (arrow or 0)
-        first = y1 + (_TAIL if has_diamond(edge) else 0)
+        first = y1 + (TAIL if has_diamond(edge) else 0)
         points = ((x1, first), (x1, y1 + bend), (x2, y2 - bend), (x2, stop))
         tail = (x1, y1) if has_diamond(edge) else None
     else:
@@ -60,7 +60,7 @@ def arched(edge: DiagramEdge, known: Line, boxes: Mapping[str, Box], others: lis
     taken = [box for name, box in boxes.items() if name not in (edge.source, edge.target)] + others
     for bulge in _BULGES:
         out = max(x1, x2) + bulge
-        points = ((x1, y1), (out, y1), (out, y2), (x2 + _HEAD, y2))
+        points = ((x1, y1), (out, y1), (out, y2), (x2 + HEAD, y2))
         trail = [bezier(points, i / _STEPS) for i in range(_STEPS + 1)]
         right = max(x for x, _ in trail)
         if right > limit or any(_meets(box, trail) for box in taken):

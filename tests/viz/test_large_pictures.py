@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from dalsegno import viz
 from dalsegno.errors import RenderError
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.viz.cards import label_width
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.folding import fold, fold_chains, folded
+from dalsegno.viz.geometry import Box, bezier, curves
 from dalsegno.viz.laying import lay
+from dalsegno.viz.layout import place
 from dalsegno.viz.overlay import NodeRun, RunView
 from dalsegno.viz.page import page
+from dalsegno.viz.routing import label_room
 
 
 def _chain(name: str, count: int) -> WorkflowSpec:
@@ -140,3 +148,85 @@ def test_text_and_mermaid_take_any_size() -> None:
     spec = _tree(3000)
     assert viz.to_text(spec).count("▢ ") == 3000
     assert viz.to_mermaid(spec).count("-->") >= 3000
+
+
+def _crowd(count: int) -> WorkflowSpec:
+    """Choices, loops, a subworkflow, a join and edges between neighbours, all over."""
+    names = [f"node {i}" for i in range(count)]
+    nodes = [NodeSpec(n) for n in names[:-1]]
+    nodes.append(NodeSpec(names[-1], kind="subworkflow", child=_chain("inner", 3)))
+    edges = [EdgeSpec(START, names[0])]
+    edges += [
+        EdgeSpec(names[(i * 7 // 11)], names[i], "choice", router="r", label=f"to {i}")
+        for i in range(1, count)
+    ]
+    edges += [
+        EdgeSpec(names[i], names[i // 3], "choice", router="l", label="back", loop=2)
+        for i in range(5, count, 9)
+    ]
+    edges += [EdgeSpec(name, END, "choice", router="e", label="done") for name in names[count // 2 :: 3]]
+    edges.append(EdgeSpec(names[3], names[-1], "join", sources=(names[3], names[8])))
+    edges.append(EdgeSpec(names[4], names[4], "choice", router="s", label="once more", loop=1))
+    return WorkflowSpec("crowd", nodes={n.name: n for n in nodes}, edges=tuple(edges))
+
+
+@pytest.mark.parametrize("count", [90, 140])
+def test_no_edge_of_a_large_picture_passes_through_a_box(count: int) -> None:
+    picture = diagram(_crowd(count))
+    layout = place(picture)
+    through = []
+    for edge, line in zip(picture.edges, layout.lines, strict=True):
+        assert line is not None
+        ends = (edge.source, edge.target, edge.via)
+        trail = [bezier(curve, t / 12) for curve in curves(line.points) for t in range(13)]
+        for name, box in layout.boxes.items():
+            if name in ends or any(name.startswith(f"{end}/") for end in ends):
+                continue
+            inside = [
+                (x, y)
+                for x, y in trail
+                if box.x + 2 < x < box.x + box.width - 2 and box.y + 2 < y < box.bottom - 2
+            ]
+            if inside:
+                through.append((edge.source, edge.target, name))
+        assert all(0 <= x <= layout.width + 1 and -1 <= y <= layout.height + 1 for x, y in trail), edge
+    assert not through
+
+
+def test_every_label_of_a_large_picture_has_a_place_of_its_own() -> None:
+    picture = diagram(_crowd(90))
+    layout = place(picture)
+    rooms = [
+        label_room(line.label, label_width(edge) - 8)
+        for edge, line in zip(picture.edges, layout.lines, strict=True)
+        if line is not None and line.label is not None
+    ]
+    assert len(rooms) == sum(bool(e.base) for e in picture.edges)
+    solid = [*rooms, *layout.boxes.values()]
+
+    def overlap(one: Box, other: Box) -> bool:
+        across = one.x + 2 < other.x + other.width and other.x + 2 < one.x + one.width
+        return across and one.y + 4 < other.bottom and other.y + 4 < one.bottom
+
+    met = [(a, b) for i, a in enumerate(rooms) for b in solid[i + 1 :] if overlap(a, b)]
+    assert not met
+
+
+def test_a_large_picture_is_the_same_in_every_process() -> None:
+    code = (
+        "import sys; sys.path.insert(0, 'tests/viz');"
+        "from test_large_pictures import _crowd; from dalsegno import viz; from hashlib import sha256;"
+        "print(sha256(viz.svg(_crowd(90)).encode()).hexdigest())"
+    )
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(hashes) == 1
