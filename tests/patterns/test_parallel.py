@@ -24,11 +24,12 @@ class Slow:
     """A branch that waits until it is given up, or for half a minute."""
 
     def __init__(self) -> None:
-        self.cancelled = threading.Event()
+        self.begun, self.cancelled = threading.Event(), threading.Event()
 
     async def __call__(self, state: Any) -> str:
+        self.begun.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -37,11 +38,16 @@ class Slow:
 
 def test_the_fastest_wins_and_the_others_are_cancelled_at_once(tmp_path: Path) -> None:
     slow = Slow()
+
+    def quick(state: Any) -> str:
+        assert slow.begun.wait(20)  # one that has lost before it begins is not begun
+        return "quick"
+
     flow = parallel({"quick": quick, "slow": slow}, join="any")
     began = time.monotonic()
     with Runner(flow, db=tmp_path / "r.db") as runner:
         output = runner.run({"value": 1}).raise_for_status().output
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert output["results"] == {"quick": "quick"}
     assert output["given_up"] == ["slow"]
     assert slow.cancelled.is_set()
