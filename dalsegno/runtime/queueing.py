@@ -27,9 +27,11 @@ def enqueue(
     It is on disk when this returns, with the status ``queued``. `Runner.resume` begins it.
     """
     given = turns.budget_of(runner, budget)
-    described, old, _ = turns.new_run(runner, input, thread, abandon)
-    usage = {"budget": given.to_dict()} if given is not None and given.limits() else {}
     with runner.ledger.database.transaction():
+        if thread is not None:  # or of two who begin it each finds it free, and one's run is nobody's
+            runner.ledger.database.lock(thread)
+        described, old, _ = turns.new_run(runner, input, thread, abandon)
+        usage = {"budget": given.to_dict()} if given is not None and given.limits() else {}
         queueing.enqueue(runner.ledger, usage=usage, **described)
         if old is not None:
             migrate(runner, described["thread"], old)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -88,3 +90,25 @@ def test_a_queued_run_may_be_the_next_turn_of_a_thread(runner: Runner) -> None:
     second = enqueue(runner, {"topic": "snow"}, "t")
     assert second != first.run_id
     assert runner.resume("t").output["draft"] == "On snow."
+
+
+def test_of_two_who_queue_on_one_thread_at_the_same_time_one_is_told(
+    runner: Runner, postgres_url: str
+) -> None:
+    def ask(topic: str) -> type[Exception] | None:
+        try:
+            enqueue(shared, {"topic": topic}, "t")
+        except ThreadUnfinished as error:
+            return type(error)
+        return None
+
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with Runner(runner.graph, postgres_url) as shared, ThreadPoolExecutor(2) as pool:
+        with shared.ledger.database.transaction() as session:
+            shared.ledger.database.lock("t")
+            asked = [pool.submit(ask, topic) for topic in ("rain", "snow")]
+            end = time.monotonic() + 60
+            while session.execute(waiting).fetchone()[0] < 2:
+                assert time.monotonic() < end, "both wait"
+        assert {each.result() for each in asked} == {None, ThreadUnfinished}
+        assert len(shared.ledger.runs()) == 1
