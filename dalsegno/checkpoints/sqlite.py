@@ -24,7 +24,7 @@ from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.checkpointer import Checkpointer, check_limit, place_in
 from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.failures import damage_named
-from dalsegno.checkpoints.fencing import token_of
+from dalsegno.checkpoints.fencing import in_the_way, token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
@@ -223,11 +223,20 @@ class SqliteCheckpointer(Checkpointer):
         ------
         CheckpointError
             A checkpoint that stays needs one of them to rebuild a `DeltaChannel`. Nothing is deleted.
+        ThreadBusy
+            A run of a living process has a thread of theirs. Nothing is deleted.
         """
         with self.database.transaction() as connection:
             threads.delete_for_runs(connection, run_ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy everything of one thread to another: all checkpoints, values and writes."""
+        """Copy everything of one thread to another: all checkpoints, values and writes.
+
+        Raises
+        ------
+        ThreadBusy
+            A run of a living process has the other one.
+        """
         with self.database.transaction() as connection, damage_named(str(source_thread_id), "checkpoints"):
+            in_the_way(connection, str(target_thread_id), mine=True)
             threads.copy_thread(connection, str(source_thread_id), str(target_thread_id))

@@ -13,6 +13,7 @@ from dalsegno.checkpoints import bodies, pending, segments
 from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.failures import DAMAGE, damage_named
+from dalsegno.checkpoints.fencing import in_the_way
 from dalsegno.checkpoints.identities import Stored as Identity
 from dalsegno.checkpoints.identities import lengthen
 from dalsegno.checkpoints.segments import Segments, reachable
@@ -91,14 +92,17 @@ def prune(
 
 
 def delete_for_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> None:
-    """Delete the checkpoints of these runs, unless a checkpoint that stays is rebuilt from one of them."""
+    """Delete the checkpoints of these runs, unless a checkpoint that stays is rebuilt from one of them, or a living
+    process runs on their thread."""
     doomed = connection.execute(
-        "SELECT place, checkpoint_id FROM checkpoints "
+        "SELECT thread_id, place, checkpoint_id FROM checkpoints c JOIN places p ON p.id = c.place "
         "WHERE json_extract(metadata, '$.run_id') IN (SELECT value FROM json_each(?))",
         (json.dumps(list(run_ids)),),
     ).fetchall()
+    for thread in sorted({thread for thread, _, _ in doomed}):
+        in_the_way(connection, thread, mine=True)
     by_place: dict[int, set[Identity]] = {}
-    for place, checkpoint_id in doomed:
+    for _, place, checkpoint_id in doomed:
         by_place.setdefault(place, set()).add(checkpoint_id)
     for place, gone in by_place.items():
         with damage_named(f"number {place}", "checkpoints"):

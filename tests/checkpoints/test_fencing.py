@@ -179,3 +179,23 @@ def test_pruning_all_of_a_thread_asks_who_runs_on_it_too(url: str) -> None:
         elsewhere(ledger, boot="an earlier boot")  # its process died
         saver.prune(["t", "idle", "t"], strategy="delete")
         assert list(saver.list(None)) == []
+
+
+def test_checkpoints_of_a_run_that_goes_on_are_neither_deleted_nor_copied_over(url: str) -> None:
+    with open_checkpointer(url) as saver:
+        ledger = Ledger(saver.database)
+        idle: Any = {"configurable": {"thread_id": "idle", "checkpoint_ns": ""}}
+        saver.put(idle, empty_checkpoint(), {}, {})
+        lease = ledger.begin(run_id="r", thread="t", workflow="w")
+        config = place(saver, lease)
+        saver.put(config, empty_checkpoint(), {"run_id": "r"}, {})
+        with pytest.raises(ThreadBusy):
+            saver.delete_for_runs(["r"])
+        with pytest.raises(ThreadBusy):
+            saver.copy_thread("idle", "t")
+        assert len(list(saver.list(None))) == 2
+        saver.copy_thread("t", "another")  # its past is anybody's to read
+        ledger.finish(lease, "completed")
+        saver.delete_for_runs(["r"])
+        saver.copy_thread("idle", "t")
+        assert sorted(kept.config["configurable"]["thread_id"] for kept in saver.list(None)) == ["idle", "t"]

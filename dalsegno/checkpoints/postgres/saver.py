@@ -238,14 +238,23 @@ class PostgresCheckpointer(Checkpointer):
         ------
         CheckpointError
             One of them is of a thread with a `DeltaChannel`, which may be rebuilt from it. Nothing is deleted.
+        ThreadBusy
+            A run of a living process has a thread of theirs. Nothing is deleted.
         """
         with self.database.transaction():
             self.database.upkeep().delete_runs(run_ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
-        """Copy everything of one thread to another: all checkpoints, values and writes."""
-        with self.database.transaction():
+        """Copy everything of one thread to another: all checkpoints, values and writes.
+
+        Raises
+        ------
+        ThreadBusy
+            A run of a living process has the other one.
+        """
+        with self.database.transaction() as session:
             self.database.upkeep().copy(str(source_thread_id), str(target_thread_id))
+            in_the_way(session, str(target_thread_id), mine=True)  # it is locked by now
 
 
 def _config(place: tuple[str, str, str]) -> RunnableConfig:

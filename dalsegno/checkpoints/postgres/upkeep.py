@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.postgres.base import PRUNE_DELTA_THREADS_SQL
 
+from dalsegno.checkpoints.fencing import in_the_way
 from dalsegno.checkpoints.identities import lengthen, time_ordered
 from dalsegno.checkpoints.maintenance import Statistics, ThreadStatistics
 from dalsegno.errors import CheckpointError
@@ -78,6 +79,7 @@ class PostgresUpkeep:
         sql = "SELECT DISTINCT thread_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY ($1) ORDER BY 1"
         chosen = [thread for (thread,) in self._session.send(sql, (list(run_ids),)).fetchall()]
         for thread in self._alone(chosen, "deleted run by run"):
+            in_the_way(self._session, thread, mine=True)
             sql = (
                 "SELECT checkpoint_ns, checkpoint_id FROM checkpoints "
                 "WHERE thread_id = $1 AND metadata ->> 'run_id' = ANY ($2)"
