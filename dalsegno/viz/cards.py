@@ -110,4 +110,5 @@ def label_width(edge: DiagramEdge) -> float:
     """The room that an edge's label takes in the layout, with or without a run's count; 0 for none."""
     if not edge.base:
         return 0.0
-    return round(width(edge.base, LABEL) + (6 if edge.bound is not None else 22))
+    bounded = edge.bound is not None
+    return round(width(edge.base, LABEL, bold=bounded) + (6 if bounded else 22))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dalsegno.graphs.model import END
@@ -17,12 +18,14 @@ from dalsegno.viz import routing
 from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import banner, card, label_width
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
-from dalsegno.viz.geometry import Box, Line, Point, has_diamond
+from dalsegno.viz.geometry import Box, Line, Point, bezier, curves, has_diamond
 from dalsegno.viz.lanes import Lanes
 
 _LARGE, _LARGER, _HUGE = 80, 400, 800
 """Nodes from which on we lead the edges, not Graphviz; from which on they are plain curves; and from which on Graphviz
 looks less for few crossings."""
+_NEAR = 32.0
+"""How far a label may stand from its edge, in points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +165,47 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
             i: line.label for i, line in enumerate(lines) if line is not None and line.label is not None
         }
         led = Lanes(diagram, boxes, frames, labels).lines()
-        own = [e.source == e.target for e in diagram.edges]  # Graphviz draws those well
+        own = [e.source == e.target for e in diagram.edges]
         lines = [line if is_own and line else way for line, way, is_own in zip(lines, led, own, strict=True)]
+    _loop(diagram, boxes, lines)
     if len(diagram.nodes) > _LARGE:
         width = max([width, *(x for line in lines if line for x, _ in line.points)])
     else:
         for i, edge in enumerate(diagram.edges):  # one after the other: each keeps off those before it
             lines[i] = _arch(i, edge, lines, diagram, boxes, frames, width)
+        _bring_labels(diagram, boxes, lines)
     return Layout(width, height, boxes, frames, tuple(lines), stems)
+
+
+def _loop(diagram: Diagram, boxes: dict[str, Box], lines: list[Line | None]) -> None:
+    """Leads the loops of a box to itself, the innermost first."""
+    mine: dict[str, list[int]] = defaultdict(list)
+    for i, edge in enumerate(diagram.edges):
+        if edge.source == edge.target and edge.source in boxes:
+            mine[edge.source].append(i)
+    for name, found in mine.items():
+        places = {i: line.label if (line := lines[i]) is not None else None for i in found}
+        for number, i in enumerate(sorted(found, key=lambda i: (places[i] or (0.0, 0.0))[0])):
+            lines[i] = routing.looped(boxes[name], places[i], label_width(diagram.edges[i]), number)
+
+
+def _bring_labels(diagram: Diagram, boxes: dict[str, Box], lines: list[Line | None]) -> None:
+    """Brings the label of an edge to a frame, which ends at the frame's border, from where it would have gone on to."""
+    rooms = {
+        i: routing.label_room(line.label, label_width(diagram.edges[i]))
+        for i, line in enumerate(lines)
+        if line is not None and line.label is not None
+    }
+    for i, room in list(rooms.items()):
+        line = lines[i]
+        assert line is not None
+        trail = [bezier(curve, t / 8) for curve in curves(line.points) for t in range(9)]
+        near = min((max(abs(x - room.middle[0]) - room.width / 2, abs(y - room.middle[1])) for x, y in trail))
+        if near > _NEAR:
+            others = [other for k, other in rooms.items() if k != i]
+            at = routing.beside(line, room.width, [*boxes.values(), *others])
+            lines[i] = replace(line, label=at)
+            rooms[i] = routing.label_room(at, room.width)
 
 
 def _arch(

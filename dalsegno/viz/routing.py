@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from dalsegno.viz.cards import label_width
 from dalsegno.viz.diagram import DiagramEdge
-from dalsegno.viz.geometry import Box, Line, Point, bezier, has_diamond
+from dalsegno.viz.geometry import Box, Line, Point, bezier, curves, has_diamond
 
 HEAD, TAIL = 8.0, 9.0
 """How long the signs at the ends of an edge are, in points."""
@@ -73,6 +73,25 @@ def arched(edge: DiagramEdge, known: Line, boxes: Mapping[str, Box], others: lis
             if fits and not any(_overlap(room, box) for box in taken):
                 return Line(points, (x2, y2), None, label)
     return known
+
+
+def looped(box: Box, label: Point | None, wide: float, number: int) -> Line:
+    """A loop from a box to itself, at its right side, around the labels of the `number` loops before it."""
+    right, middle = box.x + box.width, box.middle[1]
+    reach = label[0] - wide / 2 - right if label is not None and wide else 18.0 + 12 * number
+    out = right + max(16.0, reach) / 0.75  # a curve goes three quarters of the way to its handles
+    low, far = min(5.0 + 6 * number, box.height / 2 - 3), 13.0 + 21 * number
+    points = ((right, middle - low), (out, middle - far), (out, middle + far), (right + HEAD, middle + low))
+    return Line(points, (right, middle + low), None, label)
+
+
+def beside(line: Line, wide: float, solid: list[Box]) -> Point:
+    """A place for a label at a line that has none near it: at its right, or its left, where nothing else is."""
+    places = [bezier(curve, t) for curve in curves(line.points) for t in (0.5, 0.75, 0.25)]
+    found = [(x + side * (wide / 2 + 6), y) for x, y in places for side in (1, -1)]
+    return next(
+        (at for at in found if not any(_overlap(label_room(at, wide), box) for box in solid)), found[0]
+    )
 
 
 def label_room(middle: Point, wide: float) -> Box:

@@ -1,0 +1,85 @@
+"""The label of an edge is where the edge is: of loops to themselves, and of loops to a frame."""
+
+from __future__ import annotations
+
+from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec, counter_name
+from dalsegno.viz.cards import label_width
+from dalsegno.viz.extract import diagram
+from dalsegno.viz.geometry import Line, bezier, curves
+from dalsegno.viz.layout import place
+from dalsegno.viz.routing import label_room
+
+
+def _loop(source: str, target: str, label: str, most: int, spent: str) -> list[EdgeSpec]:
+    counter = counter_name(source, "route", label, target)
+    return [
+        EdgeSpec(source, target, "choice", router="route", label=label, loop=most),
+        EdgeSpec(source, spent, "choice", router="route", label=label, exhausted_of=counter),
+    ]
+
+
+def _nested(depth: int) -> WorkflowSpec:
+    """Each workflow goes back to the whole of its inner one."""
+    inner = NodeSpec("inner", kind="subworkflow", child=_nested(depth - 1)) if depth else NodeSpec("inner")
+    nodes = [inner, NodeSpec("after")]
+    edges = (
+        EdgeSpec(START, "inner"),
+        EdgeSpec("inner", "after"),
+        *_loop("after", "inner", "once more", 2, END),
+        EdgeSpec("after", END, "choice", router="route", label="good"),
+    )
+    return WorkflowSpec(f"level {depth}", nodes={n.name: n for n in nodes}, edges=edges)
+
+
+def _polling() -> WorkflowSpec:
+    edges = (
+        EdgeSpec(START, "poll"),
+        *_loop("poll", "poll", "not yet", 9, END),
+        *_loop("poll", "poll", "an error", 2, END),
+        EdgeSpec("poll", END, "choice", router="route", label="ready"),
+    )
+    return WorkflowSpec("polling", nodes={"poll": NodeSpec("poll")}, edges=edges)
+
+
+def _far(line: Line, wide: float) -> float:
+    """How far a label's room is from its line."""
+    assert line.label is not None
+    room = label_room(line.label, wide)
+    trail = [bezier(curve, t / 16) for curve in curves(line.points) for t in range(17)]
+    return min(
+        max(room.x - x, x - room.x - room.width, 0.0) + max(room.y - y, y - room.bottom, 0.0)
+        for x, y in trail
+    )
+
+
+def test_a_loop_to_a_frame_has_its_label_beside_it() -> None:
+    picture = diagram(_nested(3))
+    layout = place(picture)
+    for edge, line in zip(picture.edges, layout.lines, strict=True):
+        if edge.base:
+            assert line is not None
+            assert _far(line, label_width(edge)) < 20, edge
+
+
+def test_loops_of_a_box_to_itself_go_around_each_others_labels() -> None:
+    picture = diagram(_polling())
+    layout = place(picture)
+    loops = [
+        (edge, line)
+        for edge, line in zip(picture.edges, layout.lines, strict=True)
+        if edge.source == edge.target and line is not None
+    ]
+    assert len(loops) == 2
+    for edge, line in loops:
+        assert _far(line, label_width(edge)) < 20
+        for other, beside in loops:
+            if other is not edge:
+                assert beside.label is not None
+                room = label_room(beside.label, label_width(other) - 8)
+                trail = [bezier(curve, t / 32) for curve in curves(line.points) for t in range(33)]
+                inside = [
+                    (x, y)
+                    for x, y in trail
+                    if room.x < x < room.x + room.width and room.y + 4 < y < room.bottom - 4
+                ]
+                assert not inside
