@@ -114,6 +114,9 @@ def command(
         level=logging.ERROR if quiet else logging.WARNING,
         format="%(levelname)s %(message)s",
     )
+    logging.getLogger("asyncio").setLevel(
+        logging.ERROR
+    )  # else each event to a client that has gone is a line
     metrics = Metrics()
     with listen(host, port) as at:
         try:
