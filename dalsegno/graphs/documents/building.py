@@ -13,7 +13,7 @@ from langgraph.types import Overwrite
 from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition
 from dalsegno.graphs.definitions import written_at
 from dalsegno.graphs.documents import states
-from dalsegno.graphs.documents.calls import OWN, Place, Settings, played
+from dalsegno.graphs.documents.calls import OWN, Child, Place, Settings, played
 from dalsegno.graphs.documents.checks import check
 from dalsegno.graphs.documents.composites import (
     Composite,
@@ -43,10 +43,17 @@ _STRATEGIES = {
 
 
 def build(
-    definition: WorkflowDefinition, *, folder: str | Path | None = None, within: tuple[str, ...] = ()
+    definition: WorkflowDefinition,
+    *,
+    folder: str | Path | None = None,
+    within: tuple[str, ...] = (),
+    documents: dict[str, Child] | None = None,
 ) -> Workflow:
-    """The workflow that a document means; see `WorkflowDefinition.workflow`. It is a part of the documents `within`."""
-    settings = Settings.of(definition, folder, within)
+    """The workflow that a document means; see `WorkflowDefinition.workflow`.
+
+    It is a part of the documents `within`; `documents` are those that were built before, by their paths.
+    """
+    settings = Settings.of(definition, folder, within, documents)
     check(definition, settings)
     with written_at(settings.place(("name",))):
         flow = _Document(definition, settings).flow

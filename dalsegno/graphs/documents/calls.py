@@ -44,6 +44,15 @@ def own_nodes(*names: str) -> dict[str, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
+class Child:
+    """A workflow that is a step, and the keys that it takes and gives."""
+
+    graph: Any
+    inputs: frozenset[str]
+    outputs: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a document says for all of its calls: its name, its folder, its registry, what may be reached."""
 
@@ -51,18 +60,25 @@ class Settings:
     folder: Path
     within: tuple[str, ...] = ()
     """The documents that it is a part of, by their paths, from the outermost in."""
-    children: dict[Path_, Any] = field(default_factory=dict, repr=False)
+    children: dict[Path_, Child] = field(default_factory=dict, repr=False)
     """The workflows that are its steps, by where those stand."""
+    documents: dict[str, Child] = field(default_factory=dict, repr=False)
+    """The workflows of documents that it has inside at any depth, by their paths: each is built once."""
     _functions: dict[str, Callable[..., Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
-        cls, definition: WorkflowDefinition, folder: str | Path | None, within: tuple[str, ...] = ()
+        cls,
+        definition: WorkflowDefinition,
+        folder: str | Path | None,
+        within: tuple[str, ...] = (),
+        documents: dict[str, Child] | None = None,
     ) -> Settings:
         """Those of a document; `folder` goes before its own."""
         source = definition.source
         own = Path(source.file).absolute().parent if source is not None else Path.cwd()
-        return cls(definition, Path(folder).absolute() if folder is not None else own, within)
+        folder = Path(folder).absolute() if folder is not None else own
+        return cls(definition, folder, within, documents={} if documents is None else documents)
 
     def function(self, target: str) -> Callable[..., Any]:
         """A function that the document names, loaded once; raises as `load_function`."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import DefinitionError, DocumentInvalid, did_you_mean
 from dalsegno.graphs.checking import spec_of
 from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition, walk
-from dalsegno.graphs.documents.calls import Settings
+from dalsegno.graphs.documents.calls import Child, Settings
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.filing import filed
 from dalsegno.graphs.documents.problems import Problem
@@ -22,28 +21,30 @@ from dalsegno.graphs.loading import is_document, load_target
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
 
+DEEPEST = 40
+"""So many documents may lie in each other."""
+
 
 def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
     """Another workflow, whose input is what `params` says; its result is a document's output, or all that it gives."""
     target = str(step.workflow)
     is_ours = is_document(target)
     child = settings.children[at]
-    spec = spec_of(child)
     params, view = parse_value(step.params), View(settings.definition.name)
-    known = sorted(spec.inputs)
+    known = sorted(child.inputs)
     asked = {name: f"in {name}" for name in known}
-    given = {name: f"out {name}" for name in sorted(spec.outputs)}
+    given = {name: f"out {name}" for name in sorted(child.outputs)}
     keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
     state = typed("Child", keys)
     flow = Workflow(step.name, state)
-    name = re.sub(r"[:|]", "-", getattr(child, "name", None) or step.name)
+    name = re.sub(r"[:|]", "-", getattr(child.graph, "name", None) or step.name)
 
     def collected(state: Mapping[str, Any], found: dict[str, Any]) -> dict[str, Any]:
         return {"result": {k.removeprefix("out "): v for k, v in found.items()}}
 
     flow.add_node(
         name,
-        child,
+        child.graph,
         inputs=asked,
         outputs={theirs: ours for ours, theirs in given.items()},
         writes=("result",),
@@ -71,43 +72,59 @@ def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
             not_undone=tuple(result.get("not_undone") or ()),
         )
 
-    soft = is_ours and "outcome" in spec.outputs
+    soft = is_ours and "outcome" in child.outputs
     outputs = {"current": "result"}
     return Composite(flow, outputs, read, into, soft=soft)
 
 
 def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterator[Problem]:
     """Load the workflows that are steps into `settings.children`; and what is wrong with them."""
+    broken: set[str] = set()
     for step, at in walk(definition.steps):
-        if step.strategy != "subworkflow" or step.workflow is None:
+        if step.strategy != "subworkflow" or step.workflow is None or step.workflow in broken:
             continue
         try:
             child = settings.children[at] = _loaded(step.workflow, settings)
-        except DocumentInvalid as error:
+        except DocumentInvalid as error:  # of that document: told once
+            broken.add(step.workflow)
             yield from error.problems
         except DefinitionError as error:
             yield Problem(str(error), (*at, "workflow"))
         else:
-            yield from _params(step, at, sorted(spec_of(child).inputs))
+            yield from _params(step, at, sorted(child.inputs))
 
 
-def _loaded(target: str, settings: Settings) -> Any:
+def _loaded(target: str, settings: Settings) -> Child:
     if target.startswith(("http://", "https://")):
         raise DefinitionError(f"`{target}` is a URL, and a document is a file here: nothing is fetched.")
     place, colon, name = target.rpartition(":")
     if not is_document(target):
         beside = settings.folder / (place if colon else target)
-        return load_target(f"{beside}:{name}" if beside.suffix == ".py" and colon else target).graph
+        return _child(load_target(f"{beside}:{name}" if beside.suffix == ".py" and colon else target).graph)
     from dalsegno.graphs.documents.building import build
     from dalsegno.graphs.documents.reading import read
 
-    path = (settings.folder / target).absolute()
+    path = os.path.abspath(settings.folder / target)
     source = settings.definition.source
-    around = (*settings.within, str(Path(source.file).absolute())) if source is not None else settings.within
-    if os.path.normpath(path) in map(os.path.normpath, around):
+    around = (*settings.within, os.path.abspath(source.file)) if source is not None else settings.within
+    if path in around:
         raise DefinitionError(f"`{target}` is this document, or contains it: nothing bounds the depth.")
-    shown = os.path.relpath(path)
-    return build(read(path if shown.startswith("..") else shown), within=around)
+    if len(around) > DEEPEST:
+        raise DefinitionError(
+            f"`{target}` lies more than {DEEPEST} documents deep in others. Make a step of what it does, or run it by "
+            "itself."
+        )
+    if path not in settings.documents:
+        shown = os.path.relpath(path)
+        read_as = path if shown.startswith("..") else shown
+        made = build(read(read_as), within=around, documents=settings.documents)
+        settings.documents[path] = _child(made)
+    return settings.documents[path]
+
+
+def _child(graph: Any) -> Child:
+    spec = spec_of(graph)
+    return Child(graph, spec.inputs, spec.outputs)
 
 
 def _params(step: Step, at: Path_, known: list[str]) -> Iterator[Problem]:

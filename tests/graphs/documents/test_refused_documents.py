@@ -335,3 +335,40 @@ def test_a_file_that_is_not_there_is_told_with_one_that_is(write: Write) -> None
 
     with pytest.raises(TargetNotLoaded, match=r"did you mean `flow\.yaml`"):
         load_target("flw.yaml")
+
+
+def nested(write: Write, *, deep: int, uses: int) -> None:
+    """Documents in each other, each used so often in the one around it."""
+    for level in range(deep):
+        into = {"strategy": "subworkflow", "workflow": f"d{level + 1}.yaml", "params": {"n": "$input.n"}}
+        steps = [{"name": f"s{use}", **into} for use in range(uses)]
+        write(json.dumps({"name": f"d{level}", "input": {"n": "number"}, "steps": steps}), f"d{level}.yaml")
+    last = {"name": "s", "agent_calls": [call("inc", "$input.n")]}
+    write(json.dumps({"name": "last", "input": {"n": "number"}, "steps": [last]}), f"d{deep}.yaml")
+
+
+def test_documents_that_lie_very_deep_in_each_other_are_refused(write: Write) -> None:
+    nested(write, deep=400, uses=1)
+    with pytest.raises(
+        DocumentInvalid, match=r"`d41\.yaml` lies more than 40 documents deep in others"
+    ) as error:
+        read_definition("d0.yaml").workflow()
+    assert (error.value.file, error.value.field) == ("d40.yaml", "steps[0].workflow")
+
+
+def test_a_document_that_is_a_part_of_many_is_built_once(write: Write) -> None:
+    nested(write, deep=16, uses=2)  # the last one is there 65,536 times
+    flow = read_definition("d0.yaml").workflow()
+    one, other = (flow.nodes[name].action.nodes["d1"].action for name in ("s0", "s1"))
+    assert one is other
+
+
+def test_what_is_wrong_in_a_document_that_is_used_twice_is_told_once(write: Write) -> None:
+    write("name: b\nsteps: [{name: s}]", "b.yaml")
+    step = "{{name: {}, strategy: subworkflow, workflow: b.yaml}}"
+    write(f"name: a\nsteps: [{step.format('one')}, {step.format('other')}]")
+    with pytest.raises(DocumentInvalid) as error:
+        read_definition("flow.yaml").workflow()
+    assert [str(problem) for problem in error.value.problems] == [
+        "b.yaml:2:9: steps[0]: A step needs `agent_calls`."
+    ]
