@@ -146,7 +146,7 @@ def cast(
         The actor cannot play at all, a model has no prompt to be asked with, or a workflow's keys do not
         meet those of the role.
     """
-    if isinstance(actor, Builder) or hasattr(actor, "builder") or hasattr(actor, "waiting_edges"):
+    if is_workflow(actor):
         _check_keys(actor, answer, options)
         return actor, {}
     if isinstance(actor, str) or _is_chat_model(actor):
@@ -163,6 +163,11 @@ def cast(
     if answer.key is None:
         return actor, {}
     return _function(actor, answer)
+
+
+def is_workflow(actor: Any) -> bool:
+    """Whether an actor is a graph: a `Workflow`, or one of LangGraph's."""
+    return isinstance(actor, Builder) or hasattr(actor, "builder") or hasattr(actor, "waiting_edges")
 
 
 def _function(actor: Any, answer: Answer) -> tuple[Any, dict[str, Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 from dalsegno.graphs.calling import Caller, Config
 from dalsegno.graphs.checking import spec_of
 from dalsegno.graphs.patterns.around import Around, Fell
-from dalsegno.graphs.patterns.roles import Node, is_workflow
+from dalsegno.graphs.patterns.casting import is_workflow
+from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.wrapping import Inner
 from dalsegno.nodes.subworkflow import mapped
 

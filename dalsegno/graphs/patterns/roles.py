@@ -16,13 +16,12 @@ from typing import Any
 from langgraph.types import Overwrite
 
 from dalsegno.errors import DefinitionError, did_you_mean
-from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.definitions import name_of
 from dalsegno.graphs.model import START
 from dalsegno.graphs.patterns.around import Answered, Fell
-from dalsegno.graphs.patterns.casting import Answer, cast
-from dalsegno.graphs.patterns.states import Failure, reducer_of
+from dalsegno.graphs.patterns.casting import Answer, cast, is_workflow
+from dalsegno.graphs.patterns.states import Failure, failure, reducer_of
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import Fallback, FromError, fallback_of
@@ -264,19 +263,8 @@ def _own_name(pattern: str, node: Node, what: str) -> str:
 
 def failed_as(name: str, key: str = "failures") -> Any:
     """An `on_failure` that collects the failure of that node in a list under `key`."""
-    from dalsegno.graphs.patterns.states import failure
 
     def collected(argument: Any, error: BaseException) -> dict[str, list[Failure]]:
         return {key: [failure(name, error)]}
 
     return collected
-
-
-def is_workflow(actor: Any) -> bool:
-    """Whether an actor is a graph: a `Workflow`, or one of LangGraph's."""
-    return isinstance(actor, Builder) or hasattr(actor, "builder") or hasattr(actor, "waiting_edges")
-
-
-def value_type(actor: Any) -> Any:
-    """The return annotation of an actor; None where it has none."""
-    return declared.hints_of(actor).get("return")

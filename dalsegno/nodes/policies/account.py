@@ -12,8 +12,6 @@ from dalsegno.nodes.policies.budget import Budget, price_of
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.policies.under_way import Call, CallsUnderWay, said_of_a_call
 
-SPENT = ("model_calls", "tokens", "cost", "seconds")
-
 
 class Account:
     """What a run spends. One for all its nodes and subworkflows, called from any thread.
