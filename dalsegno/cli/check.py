@@ -68,7 +68,8 @@ def command(
     with stdout_kept_for_json(chosen is not Format.text) as out:
         reports: list[tuple[str, Report]] = []
         failures: list[DalsegnoError] = []
-        for found in _graphs(targets):
+        empty: list[str] = []
+        for found in _graphs(targets, empty):
             try:
                 if isinstance(found, DalsegnoError):
                     raise found
@@ -86,12 +87,16 @@ def command(
                     raise
                 failures.append(error)
                 tell(error, as_json=chosen is Format.json, full=traceback)
-        if not reports and not failures and not allow_empty:
-            raise UsageError(
-                f"No graph was found in {', '.join(f'`{t}`' for t in targets)}. A graph is a public name of a "
+        if empty and not allow_empty:
+            nothing = UsageError(
+                f"No graph was found in {', '.join(f'`{t}`' for t in empty)}. A graph is a public name of a "
                 "module that is given a Workflow, a StateGraph or a compiled graph; name another one as "
                 "file.py:name."
             )
+            if not reports and not failures:
+                raise nothing
+            failures.append(nothing)
+            tell(nothing, as_json=chosen is Format.json, full=traceback)
         if chosen is Format.json:
             documents = [report.to_dict() for _, report in reports]
             print_json(documents[0] if one else documents, out)
@@ -124,8 +129,9 @@ def _holds_several(target: str) -> bool:
     return bool(target) and (os.path.isdir(target) or (target.endswith(".py") and os.path.isfile(target)))
 
 
-def _graphs(targets: Iterable[str]) -> Iterator[tuple[str, Any] | DalsegnoError]:
-    """The graphs that targets mean, each once, and what could not be loaded, in their order."""
+def _graphs(targets: Iterable[str], empty: list[str]) -> Iterator[tuple[str, Any] | DalsegnoError]:
+    """The graphs that targets mean, each once, and what could not be loaded, in their order; in `empty` the
+    files and folders that hold none."""
     from dalsegno.graphs.finding import graphs_in
     from dalsegno.graphs.loading import load_target
 
@@ -139,6 +145,8 @@ def _graphs(targets: Iterable[str]) -> Iterator[tuple[str, Any] | DalsegnoError]
             continue
         found = graphs_in(target)
         yield from found.failures
+        if not found.graphs and not found.failures:
+            empty.append(target)
         for each in found.graphs:
             if id(each.graph) not in seen:  # a folder and a file in it
                 seen.add(id(each.graph))

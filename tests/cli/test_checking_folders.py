@@ -68,6 +68,14 @@ def test_where_no_graph_is_found_that_is_said(dalsegno: Any, shop: Path) -> None
         assert dalsegno("check", target, "--allow-empty").code == 0
 
 
+def test_one_target_without_a_graph_is_told_beside_those_that_have_some(dalsegno: Any, shop: Path) -> None:
+    got = dalsegno("check", "shop", "shop/shop_words.py")
+    assert got.code == 2
+    assert "No graph was found in `shop/shop_words.py`." in got.err
+    assert got.out.endswith("2 graphs, 0 with errors\n")
+    assert dalsegno("check", "shop", "shop/shop_words.py", "--allow-empty").code == 0
+
+
 @pytest.mark.parametrize("form", ["text", "json", "sarif"])
 def test_a_file_that_cannot_be_imported_is_told_and_the_others_are_checked(
     dalsegno: Any, shop: Path, form: str

@@ -33,13 +33,17 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
     nodes = facts.nodes
     for edge in facts.spec.edges:
         for name in _unknown_ends(facts, edge):
-            ends = f"{shown(edge.source)} → {shown(edge.target)}" if edge.target else shown(edge.source)
+            sources = shown(edge.source)
+            if edge.sources:
+                sources = f"[{', '.join(map(shown, edge.sources))}]"
+            ends = f"{sources} → {shown(edge.target)}" if edge.target else sources
             if name == START:
                 message, fix = f"edge {ends}: nothing may lead to START.", "name a node"
             elif name == END:
                 message, fix = f"edge {ends}: nothing may leave END.", "name a node"
             else:
-                known = did_you_mean(name, nodes) or ". Add it, or rename the target."
+                end = "target" if name == edge.target else "source"
+                known = did_you_mean(name, nodes) or f". Add it, or rename the {end}."
                 message, fix = f"edge {ends}: no node `{name}`{known}", "rename"
             path = (edge.source, edge.target) if edge.target else (edge.source,)
             yield finding("G001", message, path=path, where=edge.where, fix=fix)
@@ -156,8 +160,10 @@ def end_without_edge(facts: Facts) -> Iterator[Finding]:
     """
     handlers = {n.error_handler for n in facts.order} | {n.compensate for n in facts.order}
     opaque = {e.source for e in facts.unknown_routers}
+    # An edge to nowhere is found by G001; what it stands for is no end.
+    misspelt = {o for e in facts.spec.edges for o in e.origins if any(_unknown_ends(facts, e))}
     for node in facts.order:
-        if node.name in opaque or node.name in handlers or node.kind == "handler":
+        if node.name in opaque | misspelt or node.name in handlers or node.kind == "handler":
             continue
         if all(a.edge.kind == "handler" for a in facts.written_out.get(node.name, ())):
             message = f'`{node.name}` ends the run without an edge to END. Use add_edge("{node.name}", END).'

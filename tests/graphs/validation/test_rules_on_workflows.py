@@ -994,3 +994,11 @@ def test_it_is_not_blamed(code: str, name: str, make: Make) -> None:
     assert [f for f in report.findings if f.code == code or f.severity == "error"] == []
     assert report.findings == (), "nor for anything else"
     assert report.certificate is not None or name == "a_waiver_of_an_edge"
+
+
+def test_an_edge_to_no_node_is_one_finding_and_names_all_that_a_join_waits_for() -> None:
+    (finding,) = [f for f in validate(a_join_waits_for_no_node()).findings if f.code == "G001"]
+    assert finding.message == "edge [a, bb] → c: no node `bb`; did you mean `b`?"
+    misspelt = nodes("plan", "search").add_edge("plan", "serch").add_edge("search", END)
+    codes = [f.code for f in validate(misspelt).findings]
+    assert "G004" not in codes, "`plan` does go on"
