@@ -28,7 +28,9 @@ from dalsegno.graphs.documents.loops import loop_step, row_step
 from dalsegno.graphs.documents.parts import parts_of_step, references_in
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import Needs
+from dalsegno.graphs.documents.source import LARGE
 from dalsegno.graphs.documents.subworkflows import subworkflow_step
+from dalsegno.graphs.garbage import garbage_kept
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.roles import Node, Role
 from dalsegno.graphs.patterns.states import failure
@@ -54,9 +56,11 @@ def build(
     It is a part of the documents `within`; `documents` are those that were built before, by their paths.
     """
     settings = Settings.of(definition, folder, within, documents)
-    check(definition, settings)
-    with written_at(settings.place(("name",))):
-        flow = _Document(definition, settings).flow
+    source = definition.source
+    with garbage_kept(large=source is not None and len(source.text) > LARGE):
+        check(definition, settings)
+        with written_at(settings.place(("name",))):
+            flow = _Document(definition, settings).flow
     flow.definition = definition
     return flow
 

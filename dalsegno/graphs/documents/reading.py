@@ -17,7 +17,8 @@ from dalsegno.graphs.definition import Path_, WorkflowDefinition
 from dalsegno.graphs.documents.checks import problems_of
 from dalsegno.graphs.documents.problems import Problem
 from dalsegno.graphs.documents.recognizing import no_workflow
-from dalsegno.graphs.documents.source import read_source
+from dalsegno.graphs.documents.source import LARGE, read_source
+from dalsegno.graphs.garbage import garbage_kept
 
 
 def read(path: str | Path) -> WorkflowDefinition:
@@ -25,10 +26,13 @@ def read(path: str | Path) -> WorkflowDefinition:
     source = read_source(path)
     if other := no_workflow(source.data, source.file):
         raise source.invalid([Problem(other)])
-    definition, problems, wrong = understood(source.data)
-    if definition is not None:
-        above = {path[:-1] for path in wrong}
-        problems += [p for p in problems_of(definition) if p.path not in above and not _within(p.path, wrong)]
+    with garbage_kept(large=len(source.text) > LARGE):
+        definition, problems, wrong = understood(source.data)
+        if definition is not None:
+            above = {path[:-1] for path in wrong}
+            problems += [
+                p for p in problems_of(definition) if p.path not in above and not _within(p.path, wrong)
+            ]
     if problems or definition is None:
         raise source.invalid(problems)
     return definition.read_from(source)

@@ -12,10 +12,14 @@ from typing import Any, NoReturn
 
 from dalsegno.errors import DocumentInvalid, TargetNotLoaded, did_you_mean
 from dalsegno.graphs.documents.problems import FieldPath, Place, Problem, invalid
+from dalsegno.graphs.garbage import garbage_kept
 from dalsegno.graphs.loading import is_document
 
 LARGEST = 1_000_000
 """Bytes of a document, at most."""
+
+LARGE = 50_000
+"""Characters from which on a document is large."""
 
 AS_WRITTEN = frozenset({"version"})
 """A version is a text: 1.10 is not 1.1."""
@@ -95,7 +99,9 @@ def read_source(path: str | Path) -> Source:
         It is too large, no text, no YAML or JSON, or no mapping; the error has the place.
     """
     shown = os.fspath(path)
-    return parse_source(_decoded(_bytes(Path(path), shown), shown), file=shown)
+    text = _decoded(_bytes(Path(path), shown), shown)
+    with garbage_kept(large=len(text) > LARGE):
+        return parse_source(text, file=shown)
 
 
 def parse_source(text: str, *, file: str = "<text>") -> Source:

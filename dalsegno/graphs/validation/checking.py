@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.graphs.garbage import garbage_kept
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.validation import data, overdoing, resilience, soundness, structure, termination
 from dalsegno.graphs.validation.certifying import certify
@@ -19,7 +18,7 @@ from dalsegno.graphs.validation.timing import limit_of
 MOST_LEVELS = 100
 """Most workflows that may be nested in each other."""
 
-LARGE = 5_000
+LARGE = 1_000
 """Nodes from which on a graph is large."""
 
 RULE_FILES = (structure, termination, soundness, data, resilience, overdoing)
@@ -65,7 +64,7 @@ def check(
     workflows nested deeper than `MOST_LEVELS`, and `MissingExtra` for `exact` without scipy.
     """
     codes = selected(select, ignore)
-    with _garbage_kept(large=sum(len(part.nodes) for part, _ in _inside_out(spec, set())) > LARGE):
+    with garbage_kept(large=sum(len(part.nodes) for part, _ in _inside_out(spec, set())) > LARGE):
         return _check(spec, codes, exact)
 
 
@@ -103,20 +102,6 @@ def _budgeted(outside_in: Iterable[WorkflowSpec]) -> set[int]:
             inner = (n.child for n in part.nodes.values() if n.child is not None and n.timeout is None)
             found.update(map(id, inner))
     return found
-
-
-@contextmanager
-def _garbage_kept(*, large: bool) -> Iterator[None]:
-    """No collection of cycles meanwhile: of a large graph everything lives until the end, and looking through
-    it again and again for garbage takes a third of the time."""
-    if not large or not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 _GRAVITY = {"error": 0, "warning": 1}
