@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dalsegno.checkpoints import Checkpointer, Ledger, open_checkpointer, open_database
+from dalsegno.checkpoints import AnyDatabase, Checkpointer, Ledger, open_checkpointer, open_database
 
 BOTH = {
     "test_checkpoint_model", "test_delta_channels", "test_fencing", "test_ledger", "test_leases", "test_maintenance",
@@ -109,6 +109,21 @@ def url(backend: str, path: Path, request: pytest.FixtureRequest) -> str:
 def saver(url: str) -> Iterator[Checkpointer]:
     with open_checkpointer(url) as saver:
         yield saver
+
+
+@pytest.fixture
+def ledger_on() -> Iterator[Callable[[AnyDatabase], Ledger]]:
+    """Makes ledgers of open databases; a run that is left unfinished gives no sign of life after the test, which would
+    open its database again."""
+    made: list[Ledger] = []
+
+    def make(database: AnyDatabase) -> Ledger:
+        made.append(Ledger(database))
+        return made[-1]
+
+    yield make
+    for ledger in made:
+        ledger._heartbeat.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from dalsegno.checkpoints import Checkpointer, Claim, Ledger, open_checkpointer
+from dalsegno.checkpoints import AnyDatabase, Checkpointer, Claim, Ledger, open_checkpointer
 from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.lease import Lease, start_time, this_process
 from dalsegno.errors import Fenced, ThreadBusy
@@ -48,9 +48,11 @@ def elsewhere(ledger: Ledger, **changes: Any) -> None:
         )
 
 
-def test_the_later_claim_has_the_thread_and_the_earlier_one_writes_nothing(url: str) -> None:
+def test_the_later_claim_has_the_thread_and_the_earlier_one_writes_nothing(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
     with open_checkpointer(url) as stalled, open_checkpointer(url) as other:
-        first, second = Ledger(stalled.database), Ledger(other.database)
+        first, second = ledger_on(stalled.database), ledger_on(other.database)
         lease = first.begin(run_id="r", thread="t", workflow="w", claim=FIRST)
         written = put(stalled, lease, 1)
         taken = second.acquire("t", "r", claim=SECOND)
@@ -101,9 +103,11 @@ def test_a_refused_claim_is_not_kept(worker: Callable[[], Ledger]) -> None:
     ledger.finish(ledger.acquire("t", "r", claim=FIRST), "failed")
 
 
-def test_a_deleted_thread_is_not_written_to_by_who_had_it(url: str) -> None:
+def test_a_deleted_thread_is_not_written_to_by_who_had_it(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
     with open_checkpointer(url) as saver:
-        ledger = Ledger(saver.database)
+        ledger = ledger_on(saver.database)
         lease = ledger.begin(run_id="r", thread="t", workflow="w", claim=FIRST)
         put(saver, lease)
         elsewhere(ledger, boot="an earlier boot")  # it counts as dead
@@ -114,9 +118,11 @@ def test_a_deleted_thread_is_not_written_to_by_who_had_it(url: str) -> None:
         assert list(saver.list(None)) == []
 
 
-def test_nobody_else_changes_the_state_of_a_thread_that_a_living_process_runs_on(url: str) -> None:
+def test_nobody_else_changes_the_state_of_a_thread_that_a_living_process_runs_on(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
     with open_checkpointer(url) as saver:
-        ledger = Ledger(saver.database)
+        ledger = ledger_on(saver.database)
         ledger.begin(run_id="r", thread="t", workflow="w")
         put(saver)  # a node of the run may
         elsewhere(ledger, pid=os.getppid(), started=start_time(os.getppid()))
@@ -131,10 +137,12 @@ def test_nobody_else_changes_the_state_of_a_thread_that_a_living_process_runs_on
         assert list(saver.list(None)) == []
 
 
-def test_a_write_to_a_thread_that_is_taken_meanwhile_is_made_or_refused(url: str) -> None:
+def test_a_write_to_a_thread_that_is_taken_meanwhile_is_made_or_refused(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
     over = threading.Event()
     with open_checkpointer(url) as saver, open_checkpointer(url) as other:
-        ledger = Ledger(other.database)
+        ledger = ledger_on(other.database)
         ledger.begin(run_id="r", thread="t", workflow="w")
         elsewhere(ledger, boot="an earlier boot")
 
@@ -160,9 +168,11 @@ def test_a_write_to_a_thread_that_is_taken_meanwhile_is_made_or_refused(url: str
         assert len(list(saver.list(None))) == made
 
 
-def test_pruning_all_of_a_thread_asks_who_runs_on_it_too(url: str) -> None:
+def test_pruning_all_of_a_thread_asks_who_runs_on_it_too(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
     with open_checkpointer(url) as saver:
-        ledger = Ledger(saver.database)
+        ledger = ledger_on(saver.database)
         idle: Any = {"configurable": {"thread_id": "idle", "checkpoint_ns": ""}}
         saver.put(idle, empty_checkpoint(), {}, {})
         lease = ledger.begin(run_id="r", thread="t", workflow="w")
@@ -181,9 +191,11 @@ def test_pruning_all_of_a_thread_asks_who_runs_on_it_too(url: str) -> None:
         assert list(saver.list(None)) == []
 
 
-def test_checkpoints_of_a_run_that_goes_on_are_neither_deleted_nor_copied_over(url: str) -> None:
+def test_checkpoints_of_a_run_that_goes_on_are_neither_deleted_nor_copied_over(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
     with open_checkpointer(url) as saver:
-        ledger = Ledger(saver.database)
+        ledger = ledger_on(saver.database)
         idle: Any = {"configurable": {"thread_id": "idle", "checkpoint_ns": ""}}
         saver.put(idle, empty_checkpoint(), {}, {})
         lease = ledger.begin(run_id="r", thread="t", workflow="w")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -12,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 
-from dalsegno.checkpoints import Checkpointer, Ledger, SqliteCheckpointer, maintenance
+from dalsegno.checkpoints import AnyDatabase, Checkpointer, Ledger, SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.exporting import export
 from dalsegno.errors import CheckpointError, ThreadBusy
 
@@ -170,8 +171,10 @@ def test_a_thread_is_deleted_everywhere_or_not_at_all(saver: Checkpointer) -> No
     assert (statistics.writes, statistics.runs) == (0, 0)
 
 
-def test_everything_is_exported_as_lines_of_json(saver: Checkpointer) -> None:
-    Ledger(saver.database).begin(run_id="r", thread="t", workflow="w", input={"b": b"x"})
+def test_everything_is_exported_as_lines_of_json(
+    saver: Checkpointer, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
+    ledger_on(saver.database).begin(run_id="r", thread="t", workflow="w", input={"b": b"x"})
     run(saver, "t", rounds=3)
     run(saver, "other", rounds=1)
     lines = [json.loads(line) for line in export(saver.database)]

@@ -72,9 +72,8 @@ def test_a_hundred_runs_at_once_keep_to_the_connections_of_the_pool(
 
     with postgres_server.connected() as connection:
         deadline = time.monotonic() + 60
-        while (
-            counted(connection) and time.monotonic() < deadline
-        ):  # those of the test before end in their own time
+        while counted(connection):  # those of the test before end in their own time
+            assert time.monotonic() < deadline, "an earlier test has left its database open"
             time.sleep(0.01)
     counting = threading.Thread(target=count)
     together = threading.Barrier(100, timeout=60)
