@@ -80,7 +80,11 @@ class Answer:
 
     def _update(self, update: dict[str, Any]) -> dict[str, Any]:
         if self.item is not None:
-            return update if self.key in update else {**update, str(self.key): {self.item: None}}
+            if self.key not in update:
+                return {**update, str(self.key): {self.item: None}}
+            if not isinstance(update[self.key], Mapping):
+                raise self._wrong(update, f" `{self.key}` holds the answers of all by their names.")
+            return update
         if self.key not in update:
             raise self._wrong(update, f" It updates {', '.join(f'`{k}`' for k in update)}, not `{self.key}`.")
         value = update[self.key]
@@ -227,7 +231,7 @@ class _CheckedPlayer(Player):
         self.name = actor.name
         self.kind = actor.kind  # type: ignore[misc]  # as the player that it stands for
         # What a player writes to a key that holds items is one of them, and no update of all.
-        is_item = answer.item is not None and getattr(actor, "writes", None) == answer.key
+        is_item = answer.item is not None and tuple(actor.declares().get("writes") or ()) == (answer.key,)
         self._checked = answer.of_workflow if is_item else answer
 
     def declares(self) -> Mapping[str, Any]:
