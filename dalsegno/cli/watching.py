@@ -120,7 +120,7 @@ class _Watched:
         from dalsegno.viz.page import news, page
 
         assert self.output is not None
-        picture = viz.picture_of(spec, report=report, fold=self.fold)
+        picture = viz.picture_of(spec, report=report, fold=self.fold, page=True)
         view = self.seeing.view(run, states=True)
         first = self.layout is None
         self.layout = self.layout or place(picture)

@@ -93,7 +93,8 @@ def draw(
             f"{' '.join(SUFFIXES)}{did_you_mean(file.suffix.lower(), SUFFIXES)}",
             format=file.suffix,
         )
-    picture = picture_of(spec, report=report, against=against, fold=_folding(kind, fold))
+    folds = _folding(kind, fold)
+    picture = picture_of(spec, report=report, against=against, fold=folds, page=kind == "page")
     content = _content(picture, kind, run, against, report)
     try:
         file.write_bytes(content)
@@ -104,14 +105,22 @@ def draw(
 
 
 def picture_of(
-    spec: WorkflowSpec, *, report: Any = None, against: Any = None, fold: bool | Collection[str] | None = None
+    spec: WorkflowSpec,
+    *,
+    report: Any = None,
+    against: Any = None,
+    fold: bool | Collection[str] | None = None,
+    page: bool = False,
 ) -> Diagram:
-    """The diagram of a graph, or of two of them, without a run; folded as `draw` says."""
+    """The diagram of a graph, or of two of them, without a run; folded as `draw` says.
+
+    What folds by itself can be unfolded on a `page`.
+    """
     picture = diagram(spec, report=report)
     if against is not None and not isinstance(against, RunView):
         picture = differences.graphs_apart(diagram(against), picture)
     if fold is None:
-        return folding.folded(picture)
+        return folding.shut(picture) if page else folding.folded(picture)
     known = [c.id for c in picture.clusters]
     names = known if fold is True else [] if fold is False else list(fold)
     for name in names:

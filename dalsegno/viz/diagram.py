@@ -77,7 +77,7 @@ class Cluster:
 @dataclass(frozen=True, slots=True)
 class Diagram:
     """A whole picture: `title` (`name`, if it is not too long) and `caption` stand over it, `description`
-    is read aloud.
+    is read aloud. `shut` are the clusters that a page shows folded until somebody unfolds them.
     """
 
     name: str
@@ -88,3 +88,4 @@ class Diagram:
     caption: tuple[str, ...] = ()
     status: str | None = None
     description: str = ""
+    shut: tuple[str, ...] = ()

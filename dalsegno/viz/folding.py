@@ -13,6 +13,8 @@ from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 
 MOST = 150
 """Nodes above which a picture folds by itself."""
+LARGEST = 400
+"""Nodes up to which a page has all that it folds by itself."""
 _SHORTEST = 4
 _MARKS = ("start", "end", "join", "unknown")
 
@@ -21,6 +23,26 @@ def folded(diagram: Diagram, *, most: int = MOST) -> Diagram:
     """The diagram, folded until it has at most `most` nodes: subworkflows first, the innermost first, then
     chains. What cannot be folded stays.
     """
+    diagram = fold(diagram, crowded(diagram, most=most))
+    return fold_chains(diagram) if len(_nodes(diagram)) > most else diagram
+
+
+def shut(diagram: Diagram, *, most: int = MOST, largest: int = LARGEST) -> Diagram:
+    """The diagram for a page, whose subworkflows can be unfolded: those that would be folded are, to begin with.
+
+    One of more than `largest` nodes is folded for good, as is a chain that makes it too large.
+    """
+    if len(_nodes(diagram)) > largest:
+        return folded(diagram, most=most)
+    names = crowded(diagram, most=most)
+    if len(_nodes(fold(diagram, names))) > most:
+        diagram = fold_chains(diagram)
+    return replace(diagram, shut=tuple(names))
+
+
+def crowded(diagram: Diagram, *, most: int = MOST) -> list[str]:
+    """The subworkflows that have to be folded for a diagram to have at most `most` nodes, the innermost first."""
+    found: list[str] = []
     while len(_nodes(diagram)) > most and diagram.clusters:
         parents = {c.parent for c in diagram.clusters}
         inner = [c.id for c in diagram.clusters if c.id not in parents]
@@ -33,7 +55,8 @@ def folded(diagram: Diagram, *, most: int = MOST) -> Diagram:
             chosen.append(name)
             over -= sizes[name]
         diagram = fold(diagram, chosen)
-    return fold_chains(diagram) if len(_nodes(diagram)) > most else diagram
+        found += chosen
+    return found
 
 
 def fold(diagram: Diagram, names: Collection[str]) -> Diagram:

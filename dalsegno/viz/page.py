@@ -197,6 +197,7 @@ def _data(
         "run": _run(diagram, run, drawn) if run is not None else None,
         "version": _version(run) if run is not None else "",
         "live": live,
+        "shut": [numbers[name] for name in diagram.shut],
     }
 
 

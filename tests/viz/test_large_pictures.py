@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -230,3 +231,21 @@ def test_a_large_picture_is_the_same_in_every_process() -> None:
         for seed in ("1", "2", "3")
     }
     assert len(hashes) == 1
+
+
+def test_on_a_page_what_folds_by_itself_can_be_unfolded() -> None:
+    spec = _stages(20, 15)
+    picture = viz.picture_of(spec, page=True)
+    small = viz.picture_of(spec)
+    assert len(_shown(picture)) == 300
+    assert set(picture.shut) == {n.id for n in small.nodes if n.kind == "subworkflow"}
+    told = page(picture)
+    assert "drawn with --fold none" not in told
+    numbers = {c.id: f"c{i}" for i, c in enumerate(picture.clusters)}
+    assert json.dumps([numbers[name] for name in picture.shut], separators=(",", ":")) in told
+
+
+def test_a_page_of_more_than_400_nodes_is_folded_for_good() -> None:
+    picture = viz.picture_of(_stages(40, 15), page=True)
+    assert not picture.shut
+    assert len(_shown(picture)) <= 150

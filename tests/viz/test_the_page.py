@@ -20,6 +20,7 @@ import pytest
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.extract import diagram
+from dalsegno.viz.folding import shut
 from dalsegno.viz.overlay import Execution, NodeRun, RunView, StateAt, Used
 from dalsegno.viz.page import news, page
 from tests.viz.browser import Browser, chromium
@@ -226,6 +227,22 @@ def test_a_note_of_the_timeline_goes_to_its_time(seen: Any, article: WorkflowSpe
     assert page.run("document.getElementById('slider').value") == "2"
     assert page.run("document.getElementById('about-name').textContent") == "write"
     assert page.run("document.querySelectorAll('#score .later').length") == 3
+
+
+def test_what_folds_by_itself_is_shut_at_first_and_unfolds(
+    browser: Browser, magazine: WorkflowSpec, tmp_path: Path
+) -> None:
+    picture = shut(diagram(magazine), most=3)
+    (tmp_path / "page.html").write_text(page(picture), encoding="utf-8")
+    browser.open(tmp_path / "page.html")
+    hidden = (
+        "[...document.querySelectorAll('.node')].filter(g => getComputedStyle(g).display === 'none').length"
+    )
+    assert browser.run(hidden) == 6
+    browser.click(".fold .card")
+    assert browser.run(hidden) == 0
+    assert browser.run("document.querySelector('.fold').getAttribute('aria-expanded')") == "true"
+    assert not browser.complaints()
 
 
 def test_a_subworkflow_folds_and_unfolds(seen: Any, magazine: WorkflowSpec) -> None:

@@ -195,15 +195,21 @@ svg.addEventListener("click", (event) => {
 
 // --- folding
 
-function toggle(id, folded) {
-  const group = svg.querySelector(`.fold[data-fold="${id}"]`);
-  const open = group.getAttribute("aria-expanded") === "true";
-  const close = folded ?? open;
-  group.setAttribute("aria-expanded", String(!close));
-  group.querySelector("text").textContent = close ? "+" : "−";
-  nodes.get(id).classList.toggle("shut", close);
+function toggle(id) {
+  const close = svg.querySelector(`.fold[data-fold="${id}"]`).getAttribute("aria-expanded") === "true";
+  shut([id], close);
+  say(`${DATA.boxes[id].name} ${close ? "folded" : "unfolded"}.`);
+}
+
+/** Folds or unfolds frames, all at once. */
+function shut(ids, close) {
+  for (const id of ids) {
+    const group = svg.querySelector(`.fold[data-fold="${id}"]`);
+    group.setAttribute("aria-expanded", String(!close));
+    group.querySelector("text").textContent = close ? "+" : "−";
+    nodes.get(id).classList.toggle("shut", close);
+  }
   hide();
-  if (folded === undefined) say(`${DATA.boxes[id].name} ${close ? "folded" : "unfolded"}.`);
 }
 
 function hide() {
@@ -228,7 +234,7 @@ function hide() {
 byId("fold").addEventListener("click", () => {
   const all = [...svg.querySelectorAll(".fold")];
   const close = all.some((g) => g.getAttribute("aria-expanded") === "true");
-  for (const group of all) toggle(group.dataset.fold, close);
+  shut(all.map((group) => group.dataset.fold), close);
   byId("fold").textContent = close ? "Unfold" : "Fold";
   say(close ? "Every subworkflow is folded." : "Every subworkflow is unfolded.");
 });

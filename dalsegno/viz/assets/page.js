@@ -44,7 +44,7 @@ document.addEventListener("keydown", (event) => {
   act();
 });
 
+shut(DATA.shut, true);
 begin();
-hide();
 if (RUN) show(columns());
 document.documentElement.dataset.ready = "yes";

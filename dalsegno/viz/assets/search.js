@@ -34,7 +34,7 @@ byId("search").addEventListener("submit", (event) => {
   at = (at + 1) % hits.length;
   const id = hits[at];
   for (let outer = DATA.boxes[id].in; outer; outer = DATA.boxes[outer].in) {
-    if (nodes.get(outer).classList.contains("shut")) toggle(outer, false);
+    if (nodes.get(outer).classList.contains("shut")) shut([outer], false);
   }
   pick(id);
   reveal(id);

@@ -33,7 +33,7 @@ function squeeze(shut, within) {
     const fold = svg.querySelector(`.fold[data-fold="${id}"]`);
     if (fold) move(fold, up(y) - y);
     const told = svg.querySelector(`.summary[data-of="${id}"]`);
-    if (told) told.setAttribute("y", shut.has(id) ? (up(y) + up(y + h)) / 2 + 14 : y + h / 2);
+    if (told) told.setAttribute("y", shut.has(id) ? (up(y) + up(y + h)) / 2 + 18 : y + h / 2);
   }
   for (const group of svg.querySelectorAll(".edge, .stem")) {
     for (const path of group.querySelectorAll("path")) path.setAttribute("d", bent(path, up));
