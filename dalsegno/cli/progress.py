@@ -44,6 +44,7 @@ class _Fan:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     acted: Counter[str] = field(default_factory=Counter)
+    caught: int = 0
 
 
 class Progress:
@@ -153,7 +154,9 @@ class Progress:
         notes = [f"attempt {event.attempt}"] if event.attempt > 1 else []
         if isinstance(event, NodeFinished):
             notes += self._ways(event.node, event.taken)
-            word = "caught" if event.caught is not None else word
+            if event.caught is not None:
+                word = "caught"
+                notes = notes or [f"→ {_target(way)}" for way in event.taken]
         if isinstance(event, NodeFailed) and not isinstance(event.error, Exception):
             word = "stopped"  # Ctrl-C, or cancelled beside a node that failed
         elif isinstance(event, NodeFailed):
@@ -163,7 +166,7 @@ class Progress:
             return
         fan = self._fan(superstep, event.node)
         fan.done += 1
-        fan.acted["failed, caught"] += word == "caught"
+        fan.caught += word == "caught"
         fan.seconds = max(fan.seconds, seconds)
         fan.notes = tuple(dict.fromkeys((*fan.notes, *notes)))[:3]
 
@@ -194,7 +197,7 @@ class Progress:
         for way in taken:
             if way.label is None and way.counter is None:
                 continue
-            target = "END" if way.target == "__end__" else way.target
+            target = _target(way)
             said = f"{way.label} → {target}" if way.label not in (None, target) else f"→ {target}"
             if way.counter is not None:
                 count = self._loops[prefix, way.counter] = self._loops.get((prefix, way.counter), 0) + 1
@@ -218,7 +221,8 @@ class Progress:
         if not fan.done:  # all failed, and each had its line
             return
         name = f"{fan.node} ×{fan.done}" if fan.done > 1 else fan.node
-        acts = [f"{what} ×{times}" if times > 1 else what for what, times in fan.acted.items() if times]
+        acts = [f"{what} ×{times}" if times > 1 else what for what, times in fan.acted.items()]
+        acts += [f"{fan.caught} failed, caught"] if fan.caught else []
         self._line(fan.superstep, name, "done", fan.seconds, [*fan.notes, *acts])
 
     def _line(
@@ -237,6 +241,10 @@ class Progress:
 
 def _key(event: NodeStarted) -> tuple[Any, ...]:
     return event.node, event.occurrence, event.index, event.attempt
+
+
+def _target(way: Taken) -> str:
+    return "END" if way.target == "__end__" else one_line(way.target)
 
 
 def _paths(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[str]:

@@ -1,0 +1,44 @@
+"""What the progress of a run says of failures that are caught."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from dalsegno.cli.progress import Progress
+from dalsegno.cli.screen import Screen
+from dalsegno.graphs.model import NodeSpec, WorkflowSpec
+from dalsegno.nodes.execution import Taken
+from dalsegno.runtime.events import NodeFinished, PolicyActed, RunFinished
+
+COMMON: dict[str, Any] = {"run_id": "r1", "thread": "t", "at": 1.0, "superstep": 2, "attempt": 1}
+
+
+def _said(*events: Any) -> list[str]:
+    lines: list[str] = []
+    spec = WorkflowSpec("shop", nodes={"pay": NodeSpec("pay")})
+    progress = Progress(spec, 3, lines.append, Screen(io.StringIO()), lambda run_id: None)
+    for event in events:
+        progress(event)
+    return [" ".join(line.split()) for line in lines]
+
+
+def _ended(index: int | None, caught: str | None, *ways: Taken) -> NodeFinished:
+    more = {"node": "pay", "occurrence": 1, "index": index, "seconds": 0.5, "taken": ways, "caught": caught}
+    return NodeFinished(**COMMON, **more)
+
+
+def test_a_caught_failure_says_so_and_where_it_leads() -> None:
+    assert _said(_ended(None, "ValueError: declined", Taken("sorry"))) == [
+        "superstep 2 pay caught 0.50 s → sorry"
+    ]
+
+
+def test_those_of_a_fan_out_are_counted_on_its_line() -> None:
+    detail = {"by": None, "error": "ValueError", "message": "declined"}
+    acted = {"policy": "fallback", "what": "answered", "detail": detail}
+    caught = PolicyActed(**COMMON, node="pay", occurrence=1, index=0, **acted)
+    over = RunFinished(run_id="r1", thread="t", at=2.0, workflow="shop", status="completed", seconds=1.0)
+    assert _said(caught, _ended(0, "ValueError: declined"), _ended(1, None), over) == [
+        "superstep 2 pay ×2 done 0.50 s 1 failed, caught"
+    ]
