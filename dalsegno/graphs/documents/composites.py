@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from dalsegno.errors import ValueUnfit
 from dalsegno.graphs.definition import Step
 from dalsegno.graphs.documents.calls import OWN, Place, Settings, own_nodes, played
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
+from dalsegno.graphs.documents.kinds import described, kind_of, size
 from dalsegno.graphs.documents.parts import parts_of_call, references_in
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import Needs, View, context_only, key
@@ -199,7 +201,9 @@ def map_reduce_step(step: Step, needs: Needs, settings: Settings) -> Composite:
     )
 
     def into(state: Any) -> dict[str, Any]:
-        return {**needs.handed(state), "items": over.resolve(outside.scope(state))}
+        items = over.resolve(outside.scope(state))
+        _check_items(step, items)
+        return {**needs.handed(state), "items": items}
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         failures = _within(step.name, given.get("failures") or [])
@@ -209,6 +213,20 @@ def map_reduce_step(step: Step, needs: Needs, settings: Settings) -> Composite:
 
     outputs = {"current": "value"} if reducer is not None else {"results": "results"}
     return Composite(flow, {**outputs, "failures": "failures"} if skips else outputs, read, into)
+
+
+def _check_items(step: Step, items: Any) -> None:
+    """What a map goes over is a list of no more than `max`: told in the words of the document."""
+    wanted, got = f"an array of {step.max} elements at most", described(items)
+    if kind_of(items) != "array":
+        said = f"is {got}, and a list is needed"
+    elif step.max is not None and size(items) > step.max:
+        said, got = f"has {size(items):,} elements, and `max` is {step.max:,}", f"an array of {size(items):,}"
+    else:
+        return
+    raise ValueUnfit(
+        f"What step `{step.name}` goes over (`over`) {said}.", text=str(step.over), expected=wanted, got=got
+    )
 
 
 def _without_failures(state: Mapping[str, Any]) -> list[Any]:

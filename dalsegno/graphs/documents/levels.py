@@ -116,6 +116,7 @@ class Level:
             self._in_a_row(step, nodes, calls, at, following, places)
             return
         composite = self.make(step, at)
+        self._place_calls(step, at, composite.flow)
         if step.budget is not None:
             composite.flow.budget = step.budget.policy()
         careful = step.on_failure != "fail"
@@ -133,6 +134,16 @@ class Level:
         node = self.flow.nodes[step.name]
         node.around = filed(self._outcome(step, composite), into=composite.into)
         self._lead(step, step.name, following, following, places, soft=composite.soft)
+
+    def _place_calls(self, step: Step, at: Path_, flow: Workflow) -> None:
+        """Each node of a pattern that is a call stands in the line of that call."""
+        names = ["map", "reduce"] if step.strategy == "map_reduce" else step.call_names()
+        for name, number in zip(names, range(len(step.agent_calls)), strict=False):
+            call = (*at, "agent_calls", number)
+            for node, path in ((name, call), (f"undo {name}", (*call, "compensation"))):
+                place = self.settings.place(path)
+                if node in flow.nodes and place is not None:
+                    flow.nodes[node].where = place
 
     def _in_a_row(
         self,

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from dalsegno import Runner
 from dalsegno.cli import main
-from dalsegno.errors import InputInvalid
+from dalsegno.errors import InputInvalid, ValueUnfit
 from dalsegno.graphs.definition import read_definition
 from dalsegno.graphs.loading import load_target
 from tests.graphs.documents.conftest import Flow, Write, call, ran
@@ -238,3 +238,47 @@ def test_an_agent_that_cannot_be_reached_is_told_in_a_sentence(
     said = capsys.readouterr()
     assert "RemoteUnreachable: The remote agent" in said.out
     assert "Traceback" not in said.err
+
+
+def test_a_call_of_a_pattern_stands_in_its_own_line(flow: Flow) -> None:
+    made = flow(
+        """
+        name: a
+        input: {n: number}
+        steps:
+          - name: saga
+            strategy: saga
+            agent_calls:
+              - function: "work.py:inc"
+                compensation: {function: "work.py:inc"}
+              - {name: other, function: "work.py:inc"}
+          - name: mapped
+            strategy: map_reduce
+            max: 2
+            agent_calls:
+              - {function: "work.py:inc"}
+              - {function: "work.py:total"}
+        """
+    )
+
+    def lines(step: str) -> dict[str, int]:
+        return {name: node.where.line for name, node in made.nodes[step].action.nodes.items()}
+
+    assert {"inc": 7, "undo inc": 8, "other": 9}.items() <= lines("saga").items()
+    assert {"map": 14, "reduce": 15}.items() <= lines("mapped").items()
+
+
+def test_what_a_map_goes_over_is_told_in_the_words_of_the_document(steps: Flow) -> None:
+    mapped = {
+        "name": "m",
+        "strategy": "map_reduce",
+        "max": 3,
+        "over": "$input.x",
+        "agent_calls": [call("inc")],
+    }
+    for given, said in [
+        (5, "is a number, and a list is needed"),
+        ([1] * 4, "has 4 elements, and `max` is 3"),
+    ]:
+        with pytest.raises(ValueUnfit, match=f"What step `m` goes over .* {said}"):
+            ran(steps(mapped), x=given)
