@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -81,7 +83,7 @@ def show(question: str | None, db: Path, say: Say = print) -> dict[str, Any]:
     repeated = _compare(processes, executions, report, say)
     _answer(result["output"], model, say)
     picture = _picture(workflow.spec, view, db, report, say)
-    say(f"\n{time.monotonic() - began:.1f} s. Look again: dalsegno show {thread} --db {db}")
+    say(f"\n{time.monotonic() - began:.1f} s. Look again: {command_here()} show {thread} --db {db}")
     certificate = report.certificate.to_dict() if report.certificate else None
     return {
         "question": asked,
@@ -155,6 +157,14 @@ def _process(arguments: list[str], say: Say, *, resumed: bool) -> Process:
                 process.result = line
                 say("")
     return process
+
+
+def command_here() -> str:
+    """How this shell finds the command: by its name, or by its path where `make demo` has just put it."""
+    own = Path(sys.argv[0])
+    if shutil.which("dalsegno") or own.name != "dalsegno":
+        return "dalsegno"
+    return shlex.quote(os.path.relpath(own))
 
 
 def _compare(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
-from dalsegno.demo.show import QUESTION, show
+from dalsegno.demo.show import QUESTION, command_here, show
 from dalsegno.demo.workflow import flow, library
 from dalsegno.errors import MissingExtra
 from dalsegno.testing import crash_test
@@ -74,3 +75,17 @@ def test_a_model_without_its_extra_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setenv("DALSEGNO_MODEL", "openai:gpt")
     with pytest.raises(MissingExtra, match=r"dalsegno\[models\]"):
         flow()
+
+
+def test_what_to_type_next_is_a_command_that_this_shell_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing here"))
+    monkeypatch.setattr("sys.argv", [str(tmp_path / ".venv" / "bin" / "dalsegno"), "demo"])
+    assert command_here() == os.path.join(".venv", "bin", "dalsegno")
+    tool = tmp_path / "bin" / "dalsegno"
+    tool.parent.mkdir()
+    tool.touch(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent))
+    assert command_here() == "dalsegno"
