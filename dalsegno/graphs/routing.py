@@ -24,13 +24,21 @@ SEND = "__dalsegno_send__"
 class Decision:
     """What one node decided in one superstep: where to go, and what its counters are then.
 
-    `counts` are the run's loop counters before; `spent` the counters that this decision changed.
+    `counts` are the run's loop counters before; `spent` the counters that this decision changed; `said` what was
+    answered: the same answer twice is one, as LangGraph runs a node once a superstep.
     """
 
     counts: Mapping[str, int]
     goto: list[str | Send] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
     spent: dict[str, int] = field(default_factory=dict)
+    said: set[tuple[str | None, Hashable]] = field(default_factory=set)
+
+    def is_new(self, router: str | None, answer: Hashable) -> bool:
+        """Whether that router has not given that answer in this decision; now it has."""
+        before = len(self.said)
+        self.said.add((router, answer))
+        return len(self.said) > before
 
     def take(self, source: str, router: str | None, label: str | None, target: str | Loop) -> None:
         """Take an edge, or its loop's `on_exhausted` when the loop is spent."""
@@ -96,7 +104,8 @@ class Router:
             to more or to other nodes than declared.
         """
         if type(answer) is str and answer in self.answers:  # by far the most common
-            decision.take(self.source, self.router, self._label(answer), self.answers[answer])
+            if decision.is_new(self.router, answer):
+                decision.take(self.source, self.router, self._label(answer), self.answers[answer])
             return
         answers = list(answer) if isinstance(answer, list | tuple | set | frozenset) else [answer]
         sends = [a for a in answers if isinstance(a, Send)]
@@ -117,7 +126,9 @@ class Router:
                 "a return type `list[Literal[...]]`), or return one.",
             )
         for single in plain:
-            decision.take(self.source, self.router, self._label(single), self._target(single))
+            target = self._target(single)
+            if decision.is_new(self.router, single):
+                decision.take(self.source, self.router, self._label(single), target)
         self._send(sends, decision, stamp)
 
     def _target(self, answer: Hashable) -> str | Loop:

@@ -137,6 +137,26 @@ def test_a_command_that_goes_back_is_counted() -> None:
     assert flow.compile().invoke({"path": []})["path"] == ["act", "act", "act", "rest"]
 
 
+@pytest.mark.parametrize("way", ["goto", "commands", "router"])
+def test_the_same_answer_twice_in_one_decision_is_one(way: str) -> None:
+    """Else a loop would be taken and be spent at once, and a run go beyond its exact bound."""
+    back = Loop("a", max=1, on_exhausted="b")
+
+    def node(state: Trail) -> Any:
+        if way == "goto":
+            return Command(update={"path": ["a"]}, goto=["a", "a"])
+        if way == "commands":
+            return [Command(update={"path": ["a"]}, goto="a"), Command(goto="a")]
+        return {"path": ["a"]}
+
+    flow = Workflow("twice", Trail).add_node("b", step("b"))
+    flow.add_node("a", node, destinations=(back, END) if way != "router" else None)
+    if way == "router":
+        flow.add_conditional_edges("a", lambda state: ["a", "a"], {"a": back, "end": END}, many=True)
+    flow.add_edge(START, "a").add_edge("b", END)
+    assert flow.compile().invoke({})["path"] == ["a", "a", "b"]
+
+
 def test_a_second_turn_on_a_thread_starts_from_zero_without_a_runner() -> None:
     graph = reviewing(FOR_EVER, 2).compile(InMemorySaver())
     config = {"configurable": {"thread_id": "t"}}
