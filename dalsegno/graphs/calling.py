@@ -56,7 +56,12 @@ class Caller:
             action = RunnableLambda(action, name=name)
         if isinstance(action, Runnable):
             self.native = has_async_way(action)
-            self.call: Callable[[Any, Config], Any] = lambda argument, config: action.invoke(argument, config)
+            self.is_async = has_no_sync_way(action)
+            self.call: Callable[[Any, Config], Any] = (
+                self._refuse_sync
+                if self.is_async
+                else lambda argument, config: action.invoke(argument, config)
+            )
             self.acall: Callable[[Any, Config], Any] = lambda argument, config: action.ainvoke(
                 argument, config
             )
@@ -101,6 +106,20 @@ def has_async_way(runnable: Any) -> bool:
         own = type(runnable)._agenerate is not BaseChatModel._agenerate
         return own or type(runnable)._astream is not BaseChatModel._astream
     return type(runnable).ainvoke is not Runnable.ainvoke
+
+
+def has_no_sync_way(runnable: Any) -> bool:
+    """Whether a runnable can only be called in an event loop: one of a coroutine function and nothing else."""
+    steps = getattr(runnable, "steps", None)
+    if isinstance(steps, list):
+        return any(map(has_no_sync_way, steps))
+    if isinstance(runnable, RunnableBindingBase):
+        return has_no_sync_way(runnable.bound)
+    if isinstance(runnable, RunnableLambda):
+        return getattr(runnable, "func", None) is None
+    if isinstance(runnable, StructuredTool):
+        return runnable.func is None
+    return False
 
 
 def _is_coroutine_function(action: Any) -> bool:

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.runnables import RunnableLambda
 
-from dalsegno import RetryPolicy, Runner, human
+from dalsegno import END, START, RetryPolicy, Runner, Workflow, human
 from dalsegno.errors import WrongAnswer
 from dalsegno.graphs.patterns import (
     Node,
     Saga,
     SagaStep,
+    Sequential,
     ensemble,
     fallback_chain,
     function_calls,
@@ -169,3 +171,22 @@ def test_a_human_plays_a_role_whose_failure_others_react_to(name: str, tmp_path:
             result = runner.resume("t", {i["id"]: i["value"]["question"] for i in result.interrupts})
     assert result.raise_for_status().output[key] == expected
     assert asked == (2 if name in ("planner_executor", "saga") else 1)
+
+
+@pytest.mark.parametrize("in_a_pattern", [False, True])
+def test_a_runnable_that_is_async_only_plays_in_a_run_without_a_loop(
+    in_a_pattern: bool, tmp_path: Path
+) -> None:
+    async def shout(state: Any) -> dict[str, str]:
+        return {"value": state["value"].upper()}
+
+    runnable: Any = RunnableLambda(shout) | RunnableLambda(lambda update: update)
+    flow = sequential({"shout": runnable})
+    if not in_a_pattern:
+        flow = Workflow("plain", Sequential).add_node("shout", runnable)
+        flow.add_edge(START, "shout").add_edge("shout", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        assert runner.run({"value": "rain"}).raise_for_status().output["value"] == "RAIN"
+    assert asyncio.run(flow.compile().ainvoke({"value": "rain"}))["value"] == "RAIN"
+    with pytest.raises(TypeError, match="ainvoke"):
+        flow.compile().invoke({"value": "rain"})

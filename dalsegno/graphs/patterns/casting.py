@@ -8,14 +8,14 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.types import Command
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from dalsegno.errors import DefinitionError, WrongAnswer, did_you_mean
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
-from dalsegno.graphs.calling import Caller
+from dalsegno.graphs.calling import Caller, has_no_sync_way
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.watch import is_nothing
 from dalsegno.nodes.structured import modern
@@ -158,7 +158,9 @@ def cast(
     if isinstance(actor, Player):
         return _adapted(actor, answer), {}
     if isinstance(actor, Runnable):
-        return (actor if answer.key is None else _Checked(actor, answer)), {}
+        if answer.key is None:
+            return actor, {}
+        return (_async_checked(actor, answer) if has_no_sync_way(actor) else _Checked(actor, answer)), {}
     if not callable(actor) or inspect.isclass(actor):
         raise DefinitionError(
             f"{answer.pattern}: `{answer.role}` is played by {actor!r}, which nothing can be asked of. Give a "
@@ -205,6 +207,13 @@ def _async_asked(actor: Any, answer: Answer) -> Any:
 
 def _may_be_update(hint: Any) -> bool:
     return hint is Any or any(word in str(hint) for word in ("dict", "Dict", "Mapping", "Command"))
+
+
+def _async_checked(actor: Runnable[Any, Any], answer: Answer) -> Any:
+    async def asked(input: Any, config: RunnableConfig) -> Any:
+        return answer(await actor.ainvoke(input, config))
+
+    return RunnableLambda(asked, name=getattr(actor, "name", None))
 
 
 class _Checked(Runnable[Any, Any]):
