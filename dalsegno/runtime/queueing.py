@@ -8,6 +8,7 @@ from dalsegno.checkpoints import queueing
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import turns
 from dalsegno.runtime.carrying import migrate
+from dalsegno.runtime.new_runs import new_run
 
 if TYPE_CHECKING:
     from dalsegno.runtime.result import RunResult
@@ -30,12 +31,12 @@ def enqueue(
     with runner.ledger.database.transaction():
         if thread is not None:  # or of two who begin it each finds it free, and one's run is nobody's
             runner.ledger.database.lock(thread)
-        described, old, _ = turns.new_run(runner, input, thread, abandon)
+        new = new_run(runner, input, thread, abandon)
         usage = {"budget": given.to_dict()} if given is not None and given.limits() else {}
-        queueing.enqueue(runner.ledger, usage=usage, **described)
-        if old is not None:
-            migrate(runner, described["thread"], old)
-    return str(described["run_id"])
+        queueing.enqueue(runner.ledger, usage=usage, **new.described)
+        if new.migrated_from is not None:
+            migrate(runner, new.described["thread"], new.migrated_from)
+    return str(new.described["run_id"])
 
 
 def take(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,9 +17,7 @@ from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import (
     CheckpointError,
     DefinitionError,
-    InputInvalid,
     NothingToResume,
-    ThreadUnfinished,
     UnknownThread,
 )
 from dalsegno.graphs.kernel import CONTEXT
@@ -35,8 +32,8 @@ from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
 from dalsegno.runtime.inputs import fitting
-from dalsegno.runtime.marks import code_of
-from dalsegno.runtime.migrating import migrated, state_in, steps_from
+from dalsegno.runtime.migrating import state_in
+from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
@@ -69,58 +66,19 @@ def begin(
 ) -> Turn:
     """Take a thread for a new run."""
     budget = budget_of(runner, budget)
-    described, old, first = new_run(runner, input, thread, abandon)
-    if old is not None:
-        with runner.ledger.database.transaction():  # or a crash in between would migrate twice, or never
-            lease = runner.ledger.begin(**described)
-            migrate(runner, described["thread"], old)
-    else:
-        lease = runner.ledger.begin(**described)
-    return _turn(runner, lease, Carried(runner.graph), described["input"], context, None, first, budget)
-
-
-def new_run(
-    runner: Runner, input: Any, thread: str | None, abandon: bool
-) -> tuple[dict[str, Any], str | None, int]:
-    """What the ledger is told of a new run; the version to migrate the thread from, if any; and its first step."""
-    known = thread is not None
-    if thread == "":
-        raise InputInvalid(
-            "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
-        )
-    thread = thread if thread is not None else uuid.uuid4().hex[:12]
-    pending = runner.pending(thread)
-    latest = runner.ledger.latest(thread, plain=True) if known else None
-    steps = steps_from(latest.version, runner.migrations) if latest else ()
-    present = _migrated_keys(runner, thread, steps) if steps else pending.values
-    value = fitting(input, runner.input_schema, present=present)
-    if latest is not None and latest.status not in ("running", "completed", "cancelled"):
-        if not abandon and (pending.tasks or pending.run_id != latest.run_id):
-            raise _unfinished(thread, latest.status, pending)
-    elif latest is None and pending.tasks and not abandon:
-        raise _unfinished(thread, "unfinished", pending)
-    run_id = uuid.uuid4().hex
-    certificate = runner.report.certificate
-    described: dict[str, Any] = {
-        "run_id": run_id,
-        "thread": thread,
-        "workflow": runner.spec.name,
-        "input": value,
-        "version": runner.spec.version,
-        "fingerprint": runner.spec.fingerprint(),
-        "target": runner.target,
-        "certificate": certificate.to_dict() if certificate else None,
-        "shape": runner.spec.shape(),
-        "code": code_of(runner.spec),
-    }
-    first = pending.step + 2 if pending.checkpoint_id is not None else 0
-    return described, latest.version if steps and latest is not None else None, first
-
-
-def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
-    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-    kept = runner.checkpointer.get_tuple(config)
-    return migrated(state_in(kept), steps, thread) if kept is not None else {}
+    database = runner.ledger.database
+    new = new_run(runner, input, thread, abandon)
+    with database.transaction():
+        if thread is not None:
+            database.lock(thread)
+            if not new.is_next(runner):  # another one has come since, and may wait for an answer
+                new = new_run(runner, input, thread, abandon)
+        lease = runner.ledger.begin(**new.described)
+        if new.migrated_from is not None:  # a crash in between would migrate twice, or never
+            migrate(runner, lease.thread, new.migrated_from)
+    return _turn(
+        runner, lease, Carried(runner.graph), new.described["input"], context, None, new.first, budget
+    )
 
 
 def go_on(
@@ -134,33 +92,44 @@ def go_on(
     claim: Claim | None = None,
 ) -> Turn:
     """Take a thread to go on with its last run."""
-    run = runner.ledger.latest(thread, plain=True)
-    if run is None:
-        raise UnknownThread(
-            f"Nothing was run on thread {thread!r} in `{runner.checkpointer.database.path}`. Look at "
-            "`dalsegno runs`, and at --db.",
-            thread=thread,
-        )
-    if run.status == "stopped" and is_cancelled(
-        runner.ledger, run.run_id
-    ):  # its process died before it noticed
-        cancel(runner.ledger, thread, by="its resume")
-        run = runner.ledger.get(run.run_id, plain=True)
-    if run.status in ("completed", "cancelled"):
+    run, lease = _acquired(runner, thread, claim)
+    if lease is None:
         raise NothingToResume(
             f"The last run on thread {thread!r} is {run.status}: there is nothing to go on with. Start a new "
             "run on it, or on another thread.",
             thread=thread,
         )
-    budget = budget_of(runner, budget, run.usage)
-    usage = {**run.usage, "executions": runner.ledger.executed(run.run_id)}
-    lease = runner.ledger.acquire(thread, run.run_id, claim=claim)
     try:
+        budget = budget_of(runner, budget, run.usage)
+        usage = {**run.usage, "executions": runner.ledger.executed(run.run_id)}
         carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
     except BaseException:
         runner.ledger.abandon_resume(lease, run)
         raise
     return _turn(runner, lease, carried, payload, context, mark, first, budget, usage)
+
+
+def _acquired(runner: Runner, thread: str, claim: Claim | None) -> tuple[RunRecord, Lease | None]:
+    """The last run of a thread as it was, and the thread where it is not over."""
+    database = runner.ledger.database
+    with database.transaction():
+        database.lock(
+            thread
+        )  # or of two who find it unfinished the second goes on with what the first has ended
+        run = runner.ledger.latest(thread, plain=True)
+        if run is None:
+            raise UnknownThread(
+                f"Nothing was run on thread {thread!r} in `{runner.checkpointer.database.path}`. Look at "
+                "`dalsegno runs`, and at --db.",
+                thread=thread,
+            )
+        # Where its process died before it noticed:
+        if run.status == "stopped" and is_cancelled(runner.ledger, run.run_id):
+            cancel(runner.ledger, thread, by="its resume")
+            run = runner.ledger.get(run.run_id, plain=True)
+        if run.status in ("completed", "cancelled"):
+            return run, None
+        return run, runner.ledger.acquire(thread, run.run_id, claim=claim)
 
 
 def _mark(
@@ -357,13 +326,3 @@ def input_step(runner: Runner, run_id: str, thread: str) -> int:
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     found = runner.checkpointer.list(config, filter={"run_id": run_id, "source": "input"}, limit=1)
     return next((kept.metadata["step"] for kept in found), -1)
-
-
-def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
-    waiting = ", ".join(f"`{name}`" for name in pending.tasks) or "its input"
-    return ThreadUnfinished(
-        f"Thread {thread!r} has a run that is {status}, with {waiting} pending; new input would drop that work. "
-        f"Go on with it (`dalsegno resume {thread}`, `Runner.resume({thread!r})`), or give it up with "
-        "`abandon=True`.",
-        thread=thread,
-    )

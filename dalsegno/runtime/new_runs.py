@@ -1,0 +1,101 @@
+"""A new run on a thread, before the thread is taken for it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dalsegno.errors import InputInvalid, ThreadUnfinished
+from dalsegno.runtime.inputs import fitting
+from dalsegno.runtime.marks import code_of
+from dalsegno.runtime.migrating import migrated, state_in, steps_from
+from dalsegno.runtime.pending import Pending
+
+if TYPE_CHECKING:
+    from dalsegno.runtime.runner import Runner
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What the ledger is told of a new run; the version to migrate its thread from, if any; and its first step.
+
+    `after` is the run that was the thread's last one when this was made, and its status.
+    """
+
+    described: Mapping[str, Any]
+    migrated_from: str | None
+    first: int
+    after: tuple[str, str] | None
+
+    def is_next(self, runner: Runner) -> bool:
+        """Whether no other run has come to its thread, or gone on there, since it was made."""
+        return _last(runner, self.described["thread"]) == self.after
+
+
+def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> NewRun:
+    """A new run with an input that fits.
+
+    Raises
+    ------
+    InputInvalid
+        It does not.
+    ThreadUnfinished
+        The thread's last run has pending work, which is not to be given up.
+    """
+    known = thread is not None
+    if thread == "":
+        raise InputInvalid(
+            "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
+        )
+    thread = thread if thread is not None else uuid.uuid4().hex[:12]
+    pending = runner.pending(thread)
+    latest = runner.ledger.latest(thread, plain=True) if known else None
+    steps = steps_from(latest.version, runner.migrations) if latest else ()
+    present = _migrated_keys(runner, thread, steps) if steps else pending.values
+    value = fitting(input, runner.input_schema, present=present)
+    if latest is not None and latest.status not in ("running", "completed", "cancelled"):
+        if not abandon and (pending.tasks or pending.run_id != latest.run_id):
+            raise _unfinished(thread, latest.status, pending)
+    elif latest is None and pending.tasks and not abandon:
+        raise _unfinished(thread, "unfinished", pending)
+    certificate = runner.report.certificate
+    return NewRun(
+        described={
+            "run_id": uuid.uuid4().hex,
+            "thread": thread,
+            "workflow": runner.spec.name,
+            "input": value,
+            "version": runner.spec.version,
+            "fingerprint": runner.spec.fingerprint(),
+            "target": runner.target,
+            "certificate": certificate.to_dict() if certificate else None,
+            "shape": runner.spec.shape(),
+            "code": code_of(runner.spec),
+        },
+        migrated_from=latest.version if steps and latest is not None else None,
+        first=pending.step + 2 if pending.checkpoint_id is not None else 0,
+        after=(latest.run_id, latest.status) if latest is not None else None,
+    )
+
+
+def _last(runner: Runner, thread: str) -> tuple[str, str] | None:
+    latest = runner.ledger.latest(thread, plain=True)
+    return (latest.run_id, latest.status) if latest is not None else None
+
+
+def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    kept = runner.checkpointer.get_tuple(config)
+    return migrated(state_in(kept), steps, thread) if kept is not None else {}
+
+
+def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
+    waiting = ", ".join(f"`{name}`" for name in pending.tasks) or "its input"
+    return ThreadUnfinished(
+        f"Thread {thread!r} has a run that is {status}, with {waiting} pending; new input would drop that work. "
+        f"Go on with it (`dalsegno resume {thread}`, `Runner.resume({thread!r})`), or give it up with "
+        "`abandon=True`.",
+        thread=thread,
+    )
