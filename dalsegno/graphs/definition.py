@@ -15,6 +15,7 @@ from pydantic import Discriminator, Field, JsonValue, PrivateAttr, StringConstra
 
 from dalsegno.graphs.documents.headers import Headers
 from dalsegno.graphs.documents.policies import BudgetOptions, CallPolicies, Count, Part
+from dalsegno.graphs.documents.problems import FieldPath
 
 if TYPE_CHECKING:
     from dalsegno.graphs.documents.source import Source
@@ -25,9 +26,6 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 Strategy = Literal["sequential", "parallel", "conditional", "map_reduce", "saga", "loop", "subworkflow"]
 TypeName = Annotated[str, StringConstraints(pattern=r"^(string|integer|number|boolean|object|array|any)\??$")]
 OnErrorWord = Literal["fail", "skip", "compensate"]
-
-Path_ = tuple[str | int, ...]
-"""Where something stands in a document: keys of mappings and places in lists."""
 
 
 class InputKey(Part):
@@ -331,7 +329,7 @@ class WorkflowDefinition(Part):
         return build(self, folder=folder)
 
 
-def walk(steps: list[Step], at: Path_ = ("steps",)) -> Iterator[tuple[Step, Path_]]:
+def walk(steps: list[Step], at: FieldPath = ("steps",)) -> Iterator[tuple[Step, FieldPath]]:
     """Every step and where it stands, a loop before the steps in it."""
     for place, step in enumerate(steps):
         here = (*at, place)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from dalsegno.graphs.definition import Goto, Path_, Step
+from dalsegno.graphs.definition import Goto, Step
+from dalsegno.graphs.documents.problems import FieldPath
 
 OF_INPUT = "the input"
 ANYTHING = "anything"
@@ -48,9 +49,9 @@ class Arrivals:
     what `until` sees (`after_round`); and the end."""
 
     bits: dict[str, int]
-    before: dict[Path_, Here] = field(default_factory=dict)
-    inside: dict[Path_, Here] = field(default_factory=dict)
-    after_round: dict[Path_, Here] = field(default_factory=dict)
+    before: dict[FieldPath, Here] = field(default_factory=dict)
+    inside: dict[FieldPath, Here] = field(default_factory=dict)
+    after_round: dict[FieldPath, Here] = field(default_factory=dict)
     end: Here = field(default_factory=Here)
 
 
@@ -68,7 +69,7 @@ def arrivals(steps: Sequence[Step], bits: dict[str, int]) -> Arrivals:
 class _Level:
     found: Arrivals
 
-    def through(self, steps: Sequence[Step], at: Path_, entry: Here) -> Here:
+    def through(self, steps: Sequence[Step], at: FieldPath, entry: Here) -> Here:
         """What is there behind a list of steps, when what is there before it is known."""
         places = {step.name: place for place, step in enumerate(steps)}
         arriving: list[Here | None] = [entry, *([None] * len(steps))]
@@ -88,7 +89,7 @@ class _Level:
         return arriving[-1] or entry
 
     def _ways(
-        self, step: Step, at: Path_, place: int, here: Here, places: dict[str, int]
+        self, step: Step, at: FieldPath, place: int, here: Here, places: dict[str, int]
     ) -> list[tuple[int, Here]]:
         """Where it goes on from a step, and with what."""
         self.found.before[at] = self.found.inside[at] = here
@@ -105,7 +106,7 @@ class _Level:
             ways.append((places[step.on_error.goto], failed))
         return ways
 
-    def _rounds(self, step: Step, at: Path_, here: Here) -> tuple[Here, Here]:
+    def _rounds(self, step: Step, at: FieldPath, here: Here) -> tuple[Here, Here]:
         """What is there behind a loop, and where it failed. Each round begins without the results of the one before."""
         last = step.steps[-1].name if step.steps else step.name
         entry = Here(here.must, here.may, _either(here.current, frozenset({last})))
@@ -138,9 +139,9 @@ class Passing:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps = steps
-        self._jumps: dict[Path_, list[tuple[int, int]]] = {}
+        self._jumps: dict[FieldPath, list[tuple[int, int]]] = {}
 
-    def through(self, at: Path_, to: Path_, holds: Callable[[Step], bool]) -> bool:
+    def through(self, at: FieldPath, to: FieldPath, holds: Callable[[Step], bool]) -> bool:
         """Whether what leads to the step at `to` leads through the one at `at` before, so that this has its result."""
         steps = self._steps
         for depth in range(1, len(at), 2):
@@ -159,7 +160,7 @@ class Passing:
             steps = step.steps
         return True
 
-    def _jumps_in(self, steps: Sequence[Step], at: Path_) -> list[tuple[int, int]]:
+    def _jumps_in(self, steps: Sequence[Step], at: FieldPath) -> list[tuple[int, int]]:
         """From where to where a failure leads in a list of steps."""
         if at not in self._jumps:
             places = {step.name: place for place, step in enumerate(steps)}

@@ -10,7 +10,7 @@ from typing import Any
 
 from langgraph.types import Overwrite
 
-from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition
+from dalsegno.graphs.definition import Step, WorkflowDefinition
 from dalsegno.graphs.definitions import written_at
 from dalsegno.graphs.documents import states
 from dalsegno.graphs.documents.calls import OWN, Child, Place, Settings, played
@@ -26,6 +26,7 @@ from dalsegno.graphs.documents.filing import filed
 from dalsegno.graphs.documents.levels import Level, Undo, undo_of
 from dalsegno.graphs.documents.loops import loop_step, row_step
 from dalsegno.graphs.documents.parts import parts_of_step, references_in
+from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import Needs
 from dalsegno.graphs.documents.source import LARGE
@@ -91,7 +92,7 @@ class _Document:
             with written_at(settings.place(("steps",))):
                 self._roll_back()
 
-    def make(self, step: Step, at: Path_) -> Composite:
+    def make(self, step: Step, at: FieldPath) -> Composite:
         """A step as a workflow of its own."""
         needs = Needs.of(references_in(parts_of_step(step, gate=False)))
         if step.strategy == "loop":

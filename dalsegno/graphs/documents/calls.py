@@ -16,9 +16,9 @@ from pydantic import AfterValidator
 from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import AnswerInvalid, DefinitionError, DocumentInvalid
-from dalsegno.graphs.definition import CallOfAgent, FallbackValue, Path_, WorkflowDefinition
+from dalsegno.graphs.definition import CallOfAgent, FallbackValue, WorkflowDefinition
 from dalsegno.graphs.documents.headers import sent
-from dalsegno.graphs.documents.problems import Problem, invalid
+from dalsegno.graphs.documents.problems import FieldPath, Problem, invalid
 from dalsegno.graphs.documents.references import Value, parse_value
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.scopes import View
@@ -60,7 +60,7 @@ class Settings:
     folder: Path
     within: tuple[str, ...] = ()
     """The documents that it is a part of, by their paths, from the outermost in."""
-    children: dict[Path_, Child] = field(default_factory=dict, repr=False)
+    children: dict[FieldPath, Child] = field(default_factory=dict, repr=False)
     """The workflows that are its steps, by where those stand."""
     documents: dict[str, Child] = field(default_factory=dict, repr=False)
     """The workflows of documents that it has inside at any depth, by their paths: each is built once."""
@@ -86,14 +86,14 @@ class Settings:
             self._functions[target] = load_function(target, self.folder)
         return self._functions[target]
 
-    def refused(self, error: DefinitionError, path: Path_) -> DefinitionError:
+    def refused(self, error: DefinitionError, path: FieldPath) -> DefinitionError:
         """What a part of the document cannot be made into, with its line."""
         if isinstance(error, DocumentInvalid):
             return error
         source, problem = self.definition.source, Problem(str(error), path)
         return invalid([problem]) if source is None else source.invalid([problem])
 
-    def place(self, path: Path_) -> Written | None:
+    def place(self, path: FieldPath) -> Written | None:
         """The line in which a part of the document is; None where it was not read from one."""
         source = self.definition.source
         if source is None:

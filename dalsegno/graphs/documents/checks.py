@@ -11,7 +11,6 @@ from dalsegno.graphs.definition import (
     RESERVED_CALLS,
     RESERVED_KEYS,
     CallOfAgent,
-    Path_,
     WorkflowDefinition,
     walk,
 )
@@ -19,8 +18,9 @@ from dalsegno.graphs.documents.calls import Settings
 from dalsegno.graphs.documents.flow import flow_problems
 from dalsegno.graphs.documents.headers import wrong_in
 from dalsegno.graphs.documents.parts import calls_of, parts_of
-from dalsegno.graphs.documents.problems import Problem, invalid
+from dalsegno.graphs.documents.problems import FieldPath, Problem, field_text, invalid
 from dalsegno.graphs.documents.schemas import held_to
+from dalsegno.graphs.documents.states import fits
 from dalsegno.graphs.documents.strategies import strategy_problems
 from dalsegno.graphs.documents.subworkflows import child_problems
 from dalsegno.graphs.loading import is_document
@@ -60,12 +60,12 @@ def problems_of(definition: WorkflowDefinition) -> Iterator[Problem]:
 
 
 def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
-    seen: dict[str, Path_] = {}
+    seen: dict[str, FieldPath] = {}
     for step, at in walk(definition.steps):
         if step.name in seen:
             yield Problem(
-                f"There is a step `{step.name}` already, as {_words(seen[step.name])}. Every step has a name of its "
-                "own, for its result is found by it.",
+                f"There is a step `{step.name}` already, as `{field_text(seen[step.name])}`. Every step has a name of "
+                "its own, for its result is found by it.",
                 (*at, "name"),
             )
         seen.setdefault(step.name, at)
@@ -83,15 +83,7 @@ def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
             named.add(call.name)
 
 
-def _words(at: Path_) -> str:
-    from dalsegno.graphs.documents.problems import field_text
-
-    return f"`{field_text(at)}`"
-
-
 def _inputs(definition: WorkflowDefinition) -> Iterator[Problem]:
-    from dalsegno.graphs.documents.states import fits
-
     for name, key in definition.input_keys().items():
         if name in RESERVED_KEYS:
             yield Problem(
@@ -103,7 +95,7 @@ def _inputs(definition: WorkflowDefinition) -> Iterator[Problem]:
             yield Problem(f"The default is no {key.type.removesuffix('?')}.", ("input", name, "default"))
 
 
-def _of_call(call: CallOfAgent, at: Path_, definition: WorkflowDefinition) -> Iterator[Problem]:
+def _of_call(call: CallOfAgent, at: FieldPath, definition: WorkflowDefinition) -> Iterator[Problem]:
     ways = [name for name in ("skill", "agent_url", "function") if getattr(call, name) is not None]
     if len(ways) != 1:
         said = f"there are {' and '.join(f'`{w}`' for w in ways)}" if ways else "there is none"

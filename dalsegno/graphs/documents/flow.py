@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from dalsegno.errors import DocumentInvalid, did_you_mean
-from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Path_, Step, WorkflowDefinition, walk
+from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents import shapes
 from dalsegno.graphs.documents.arriving import ANYTHING, OF_INPUT, Arrivals, Here, Passing, arrivals
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
@@ -31,7 +31,7 @@ from dalsegno.graphs.documents.presence import (
     way_of,
     ways_where,
 )
-from dalsegno.graphs.documents.problems import Problem
+from dalsegno.graphs.documents.problems import FieldPath, Problem
 from dalsegno.graphs.documents.references import Reference
 from dalsegno.graphs.documents.shapes import UNKNOWN, Schema, Wrong
 
@@ -74,8 +74,8 @@ class _Flow:
     def __post_init__(self) -> None:
         self.chains: dict[str, tuple[Step, ...]] = {}
         """Each step with the loops that it is in, from inside out."""
-        self.places: dict[str, Path_] = {}
-        names: dict[Path_, str] = {}
+        self.places: dict[str, FieldPath] = {}
+        names: dict[FieldPath, str] = {}
         for step, at in walk(self.definition.steps):
             names[at] = step.name
             self.order.setdefault(step.name, len(self.order))
@@ -112,7 +112,7 @@ class _Flow:
 
     # -- the parts of a document ---------------------------------------------------------------
 
-    def _of_steps(self, steps: Iterable[Step], at: Path_, around: _Scene) -> Iterator[Problem]:
+    def _of_steps(self, steps: Iterable[Step], at: FieldPath, around: _Scene) -> Iterator[Problem]:
         for place, step in enumerate(steps):
             here = (*at, place)
             begin = replace(around, here=self.arrivals.before[here], step=step)
@@ -134,7 +134,7 @@ class _Flow:
                     after = replace(after, current=shapes.of_call(step.agent_calls[-1]))
                 yield from self._of_part(Part("condition", step.until, (*here, "until")), after)
 
-    def _of_fields(self, step: Step, at: Path_, scene: _Scene) -> Iterator[Problem]:
+    def _of_fields(self, step: Step, at: FieldPath, scene: _Scene) -> Iterator[Problem]:
         if step.params is not None:
             yield from self._of_part(Part("value", step.params, (*at, "params")), scene)
         if step.over is not None:
@@ -154,7 +154,7 @@ class _Flow:
         except Wrong:  # told where the reference is
             return UNKNOWN
 
-    def _of_calls(self, step: Step, at: Path_, scene: _Scene) -> Iterator[Problem]:
+    def _of_calls(self, step: Step, at: FieldPath, scene: _Scene) -> Iterator[Problem]:
         in_a_row = step.strategy in ("sequential", "saga", "loop")
         for place, call in enumerate(step.agent_calls):
             seen = scene
@@ -167,7 +167,7 @@ class _Flow:
                 seen = replace(scene, current=shapes.of_items(items) if place == 0 else answers)
             yield from self._of_call(call, (*at, "agent_calls", place), seen)
 
-    def _of_call(self, call: CallOfAgent, at: Path_, scene: _Scene) -> Iterator[Problem]:
+    def _of_call(self, call: CallOfAgent, at: FieldPath, scene: _Scene) -> Iterator[Problem]:
         if isinstance(call, AgentCall):
             if call.when is not None:
                 yield from self._of_part(Part("condition", call.when, (*at, "when")), scene)

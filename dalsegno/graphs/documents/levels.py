@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DefinitionError, StepFailed
-from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Path_, Step
+from dalsegno.graphs.definition import AgentCall, CallOfAgent, Goto, Step
 from dalsegno.graphs.definitions import written_at
 from dalsegno.graphs.documents.calls import OWN, Place, Settings, played
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.conditions import parse_condition
 from dalsegno.graphs.documents.filing import filed
 from dalsegno.graphs.documents.parts import parts_of_call, references_in
+from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.documents.references import Reference
 from dalsegno.graphs.documents.scopes import View, key
 from dalsegno.graphs.model import END, Loop, Target
@@ -25,7 +26,7 @@ from dalsegno.nodes.execution import note_caught
 from dalsegno.nodes.policies import Fallback
 from dalsegno.nodes.policies.fallback import FromError
 
-Make = Callable[[Step, Path_], Composite]
+Make = Callable[[Step, FieldPath], Composite]
 """Makes a step a workflow of its own."""
 
 
@@ -64,7 +65,7 @@ class Level:
         self.view = View(self.settings.definition.name)
         self._entries: dict[str, str] = {}
 
-    def build(self, steps: Sequence[Step], at: Path_, *, source: str, end: str) -> None:
+    def build(self, steps: Sequence[Step], at: FieldPath, *, source: str, end: str) -> None:
         """Add the steps, from `source` to `end`."""
         self._entries = {step.name: self._first(step) for step in steps}
         entries = [*self._entries.values(), end]
@@ -79,7 +80,14 @@ class Level:
                     raise self.settings.refused(error, (*at, place)) from error
 
     def calls(
-        self, name: str, names: Sequence[str], calls: Sequence[AgentCall], at: Path_, *, source: str, end: str
+        self,
+        name: str,
+        names: Sequence[str],
+        calls: Sequence[AgentCall],
+        at: FieldPath,
+        *,
+        source: str,
+        end: str,
     ) -> None:
         """Add calls one after the other, without a step around them: the body of a loop."""
         step = Step.model_construct(name=name, agent_calls=list(calls))
@@ -109,7 +117,7 @@ class Level:
         ways = {"holds": self._node(step), "skipped": following}
         self.flow.add_conditional_edges(gate, condition_of, ways)
 
-    def _add(self, step: Step, at: Path_, following: str, places: Mapping[str, int]) -> None:
+    def _add(self, step: Step, at: FieldPath, following: str, places: Mapping[str, int]) -> None:
         if step.strategy == "sequential" and (step.budget is None or len(step.agent_calls) == 1):
             calls = step.call_names()
             nodes = [f"{step.name}.{call}" for call in calls] if len(calls) > 1 else [step.name]
@@ -135,7 +143,7 @@ class Level:
         node.around = filed(self._outcome(step, composite), into=composite.into)
         self._lead(step, step.name, following, following, places, soft=composite.soft)
 
-    def _place_calls(self, step: Step, at: Path_, flow: Workflow) -> None:
+    def _place_calls(self, step: Step, at: FieldPath, flow: Workflow) -> None:
         """Each node of a pattern that is a call stands in the line of that call."""
         names = ["map", "reduce"] if step.strategy == "map_reduce" else step.call_names()
         for name, number in zip(names, range(len(step.agent_calls)), strict=False):
@@ -150,7 +158,7 @@ class Level:
         step: Step,
         nodes: Sequence[str],
         calls: Sequence[str],
-        at: Path_,
+        at: FieldPath,
         following: str,
         places: Mapping[str, int],
     ) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 from langgraph.types import Overwrite
 
-from dalsegno.graphs.definition import Path_, Step
+from dalsegno.graphs.definition import Step
 from dalsegno.graphs.documents.calls import OWN, Settings
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.conditions import parse_condition
 from dalsegno.graphs.documents.levels import Level, Make
+from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.documents.scopes import Needs
 from dalsegno.graphs.documents.states import Inside
 from dalsegno.graphs.model import END, START, Loop
@@ -19,7 +20,7 @@ from dalsegno.graphs.patterns.states import Failure
 from dalsegno.graphs.workflow import Workflow
 
 
-def loop_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Make) -> Composite:
+def loop_step(step: Step, at: FieldPath, needs: Needs, settings: Settings, make: Make) -> Composite:
     """Rounds of calls or of steps, until a condition holds or there were `max` of them."""
     flow = Workflow(step.name, Inside)
     level = Level(flow, settings, make, END)
@@ -57,7 +58,7 @@ def loop_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Mak
     return _composite(flow, step, needs)
 
 
-def row_step(step: Step, at: Path_, needs: Needs, settings: Settings, make: Make) -> Composite:
+def row_step(step: Step, at: FieldPath, needs: Needs, settings: Settings, make: Make) -> Composite:
     """Calls one after the other that have a budget together."""
     flow = Workflow(step.name, Inside)
     Level(flow, settings, make, END).calls(

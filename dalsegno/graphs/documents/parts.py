@@ -11,12 +11,12 @@ from dalsegno.graphs.definition import (
     AgentCall,
     CallOfAgent,
     FallbackValue,
-    Path_,
     Step,
     WorkflowDefinition,
     walk,
 )
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
+from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.documents.references import Reference, Value, parse_value
 
 
@@ -26,7 +26,7 @@ class Part:
 
     kind: Literal["value", "condition"]
     given: Any
-    path: Path_
+    path: FieldPath
 
     def read(self) -> Value | Condition:
         """It, with the references in it.
@@ -47,7 +47,7 @@ class Part:
             return ()
 
 
-def parts_of_call(call: CallOfAgent, at: Path_ = ()) -> Iterator[Part]:
+def parts_of_call(call: CallOfAgent, at: FieldPath = ()) -> Iterator[Part]:
     """What is written in a call, and in the calls within it."""
     if call.params is not None:
         yield Part("value", call.params, (*at, "params"))
@@ -64,7 +64,9 @@ def parts_of_call(call: CallOfAgent, at: Path_ = ()) -> Iterator[Part]:
             yield from parts_of_call(call.compensation, (*at, "compensation"))
 
 
-def parts_of_step(step: Step, at: Path_ = (), *, gate: bool = True, nested: bool = True) -> Iterator[Part]:
+def parts_of_step(
+    step: Step, at: FieldPath = (), *, gate: bool = True, nested: bool = True
+) -> Iterator[Part]:
     """What is written in a step: with its condition (`gate`), and with the steps in it (`nested`)."""
     if gate and step.condition is not None:
         yield Part("condition", step.condition, (*at, "condition"))
@@ -94,14 +96,14 @@ def references_in(parts: Iterable[Part]) -> Iterator[Reference]:
         yield from part.references
 
 
-def calls_of(definition: WorkflowDefinition) -> Iterator[tuple[CallOfAgent, Path_]]:
+def calls_of(definition: WorkflowDefinition) -> Iterator[tuple[CallOfAgent, FieldPath]]:
     """Every call, those that are compensations and fallbacks too, and where it stands."""
     for step, at in walk(definition.steps):
         for place, call in enumerate(step.agent_calls):
             yield from _calls_in(call, (*at, "agent_calls", place))
 
 
-def _calls_in(call: CallOfAgent, at: Path_) -> Iterator[tuple[CallOfAgent, Path_]]:
+def _calls_in(call: CallOfAgent, at: FieldPath) -> Iterator[tuple[CallOfAgent, FieldPath]]:
     yield call, at
     if isinstance(call.fallback, CallOfAgent):
         yield from _calls_in(call.fallback, (*at, "fallback"))

@@ -13,9 +13,9 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, Tag, ValidationError
 
 from dalsegno.errors import did_you_mean
-from dalsegno.graphs.definition import Path_, WorkflowDefinition
+from dalsegno.graphs.definition import WorkflowDefinition
 from dalsegno.graphs.documents.checks import problems_of
-from dalsegno.graphs.documents.problems import Problem
+from dalsegno.graphs.documents.problems import FieldPath, Problem
 from dalsegno.graphs.documents.recognizing import no_workflow
 from dalsegno.graphs.documents.source import LARGE, read_source
 from dalsegno.graphs.garbage import garbage_kept
@@ -38,11 +38,11 @@ def read(path: str | Path) -> WorkflowDefinition:
     return definition.read_from(source)
 
 
-def _within(path: Path_, others: set[Path_]) -> bool:
+def _within(path: FieldPath, others: set[FieldPath]) -> bool:
     return any(path[:length] in others for length in range(len(path) + 1))
 
 
-def understood(data: Any) -> tuple[WorkflowDefinition | None, list[Problem], set[Path_]]:
+def understood(data: Any) -> tuple[WorkflowDefinition | None, list[Problem], set[FieldPath]]:
     """What the data means; what cannot be meant, and where.
 
     What is wrong is left out and the rest read again, so that it is looked at as well; None where nothing is left.
@@ -66,7 +66,7 @@ def understood(data: Any) -> tuple[WorkflowDefinition | None, list[Problem], set
     return None, problems, wrong
 
 
-def _leave_out(data: Any, path: Path_, missing: str | int | None) -> None:
+def _leave_out(data: Any, path: FieldPath, missing: str | int | None) -> None:
     """Leave out what is wrong, so that all else stays in its place; a name that has to be there is made up."""
     if missing == "name":
         path = (*path, "name")
@@ -89,7 +89,7 @@ def _part(data: Any, part: str | int) -> Any:
     return data[part] if isinstance(data, list) and isinstance(part, int) and part < len(data) else None
 
 
-def _path(loc: tuple[int | str, ...], data: Any) -> Path_:
+def _path(loc: tuple[int | str, ...], data: Any) -> FieldPath:
     """The path of an error, as far as it is in the data: pydantic also names the kind of what may be of several, in
     brackets, and says so of keys."""
     path: list[str | int] = []
@@ -109,7 +109,7 @@ _TAGS = {"(short)", "(options)", "(call)", "(value)", "(word)", "(goto)", "[key]
 
 def _told(errors: list[Any], data: Any) -> list[Problem]:
     """The problem of each place, once; what is missing is not told where a misspelt field beside it means it."""
-    problems: dict[tuple[Path_, str], Problem] = {}
+    problems: dict[tuple[FieldPath, str], Problem] = {}
     for error in errors:
         problem = _problem(error, data)
         missing = str(error["loc"][-1]) if error["type"] == "missing" else ""

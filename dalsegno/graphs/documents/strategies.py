@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dalsegno.errors import did_you_mean
-from dalsegno.graphs.definition import Goto, Path_, Step, Strategy, WorkflowDefinition
-from dalsegno.graphs.documents.problems import Problem
+from dalsegno.graphs.definition import Goto, Step, Strategy, WorkflowDefinition
+from dalsegno.graphs.documents.problems import FieldPath, Problem
 
 _OWN: dict[str, tuple[Strategy, ...]] = {
     "over": ("map_reduce",),
@@ -28,7 +28,7 @@ def strategy_problems(definition: WorkflowDefinition) -> Iterator[Problem]:
     yield from _of_list(definition.steps, ("steps",), nested=False)
 
 
-def _of_list(steps: Sequence[Step], at: Path_, *, nested: bool) -> Iterator[Problem]:
+def _of_list(steps: Sequence[Step], at: FieldPath, *, nested: bool) -> Iterator[Problem]:
     last_undo = max((n for n, step in enumerate(steps) if step.on_failure == "compensate"), default=-1)
     for place, step in enumerate(steps):
         here = (*at, place)
@@ -39,7 +39,7 @@ def _of_list(steps: Sequence[Step], at: Path_, *, nested: bool) -> Iterator[Prob
         yield from _of_list(step.steps, (*here, "steps"), nested=True)
 
 
-def _of_step(step: Step, at: Path_) -> Iterator[Problem]:
+def _of_step(step: Step, at: FieldPath) -> Iterator[Problem]:
     strategy = step.strategy
     for name, owners in _OWN.items():
         if name in step.model_fields_set and strategy not in owners:
@@ -98,7 +98,7 @@ def _of_step(step: Step, at: Path_) -> Iterator[Problem]:
         )
 
 
-def _compensations(step: Step, at: Path_, *, reached: bool) -> Iterator[Problem]:
+def _compensations(step: Step, at: FieldPath, *, reached: bool) -> Iterator[Problem]:
     for place, call in enumerate(step.agent_calls):
         if call.compensation is None:
             continue
@@ -119,7 +119,7 @@ def _compensations(step: Step, at: Path_, *, reached: bool) -> Iterator[Problem]
             )
 
 
-def _goto(goto: Goto, place: int, steps: Sequence[Step], at: Path_) -> Iterator[Problem]:
+def _goto(goto: Goto, place: int, steps: Sequence[Step], at: FieldPath) -> Iterator[Problem]:
     where = (*at, "on_error", "goto")
     names = [step.name for step in steps]
     if goto.goto not in names:

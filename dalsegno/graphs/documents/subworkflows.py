@@ -9,11 +9,11 @@ from typing import Any
 
 from dalsegno.errors import DefinitionError, DocumentInvalid, did_you_mean
 from dalsegno.graphs.checking import spec_of
-from dalsegno.graphs.definition import Path_, Step, WorkflowDefinition, walk
+from dalsegno.graphs.definition import Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents.calls import Child, Settings
 from dalsegno.graphs.documents.composites import Composite, Outcome
 from dalsegno.graphs.documents.filing import filed
-from dalsegno.graphs.documents.problems import Problem
+from dalsegno.graphs.documents.problems import FieldPath, Problem
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import View
 from dalsegno.graphs.documents.states import typed
@@ -25,7 +25,7 @@ DEEPEST = 40
 """So many documents may lie in each other."""
 
 
-def subworkflow_step(step: Step, at: Path_, settings: Settings) -> Composite:
+def subworkflow_step(step: Step, at: FieldPath, settings: Settings) -> Composite:
     """Another workflow, whose input is what `params` says; its result is a document's output, or all that it gives."""
     target = str(step.workflow)
     is_ours = is_document(target)
@@ -127,7 +127,7 @@ def _child(graph: Any) -> Child:
     return Child(graph, spec.inputs, spec.outputs)
 
 
-def _params(step: Step, at: Path_, known: list[str]) -> Iterator[Problem]:
+def _params(step: Step, at: FieldPath, known: list[str]) -> Iterator[Problem]:
     for name in step.params if isinstance(step.params, Mapping) else ():
         if name not in known:
             yield Problem(
