@@ -19,6 +19,8 @@ from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Place
 from dalsegno.graphs.reaching import MOST_LOOKS, reaches_graph
 
+_FIELDS = frozenset(("graph", "update", "resume", "goto"))
+_ASKED = frozenset(("isinstance", "issubclass", "cast"))
 _LIBRARIES = ("langgraph", "langchain", "langchain_core", "langgraph_supervisor", "langgraph_swarm")
 
 
@@ -188,9 +190,12 @@ def _jumps_in(code: types.CodeType, names: Mapping[str, Any]) -> Jumps:
     if not any(_is(name, "Command", names) for name in said):
         return Jumps(sends=any(_is(name, "Send", names) for name in said))
     # Keyword names of calls are constants of the code: Command(goto=..., graph=Command.PARENT).
-    keywords = [c for part in _codes(code) for c in part.co_consts if isinstance(c, tuple) and "goto" in c]
+    named = [c for part in _codes(code) for c in part.co_consts if isinstance(c, tuple) and _FIELDS & {*c}]
+    keywords = [c for c in named if "goto" in c]
     outside = "PARENT" in said and any("graph" in c for c in keywords)
     here = any(not (outside and "graph" in c) for c in keywords)
+    if not named and not said & _ASKED:
+        here = True  # Command(None, None, None, "a"), Command(**given): what is in it is not known
     return Jumps(here, outside, any(_is(name, "Send", names) for name in said))
 
 

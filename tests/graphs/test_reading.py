@@ -238,6 +238,14 @@ def goes_by_another_class(state):  # type: ignore[no-untyped-def]
     return Back(goto="b")
 
 
+def goes_by_position(state):  # type: ignore[no-untyped-def]
+    return Command(None, None, None, "b")
+
+
+def goes_by_what_is_given(state):  # type: ignore[no-untyped-def]
+    return Command(**{"goto": "b"})
+
+
 def goes_by_a_helper(state):  # type: ignore[no-untyped-def]
     return goes_untyped(state)
 
@@ -267,10 +275,12 @@ def goes_by_its_closure(kind: Any) -> Any:
         goes_by_another_class,
         goes_by_a_helper,
         goes_by_its_closure(Command),
+        goes_by_position,
+        goes_by_what_is_given,
     ],
     ids=[
         *("code", "any", "bare", "unresolved", "async", "instance", "partial", "runnable"),
-        *("sequence", "class", "helper", "closure"),
+        *("sequence", "class", "helper", "closure", "position", "given"),
     ],
 )
 def test_a_node_that_goes_on_by_itself_without_a_declaration_is_unknown(action: Any) -> None:
@@ -286,7 +296,11 @@ def test_a_command_that_only_updates_goes_nowhere() -> None:
     def updates(state):  # type: ignore[no-untyped-def]
         return Command(update={"x": 1})
 
+    def asks(state):  # type: ignore[no-untyped-def]
+        return None if isinstance(state, Command) else {"x": 1}
+
     assert validate(line("a", "b", a=updates)).ok
+    assert validate(line("a", "b", a=asks)).ok
 
 
 def test_a_node_that_commands_sends_fans_out() -> None:
