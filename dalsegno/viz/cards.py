@@ -17,7 +17,7 @@ NAME, QUIET, LABEL = 13.0, 10.0, 10.0
 
 LINE = 13.0
 _WIDEST = 216.0
-_RUN_LINE = "✓ ×99 · 99.9 s"
+_RUN_LINE = "↷ failed, caught"
 _ROWS = 2
 # What a shape takes away at its sides.
 _INSET = {
@@ -55,7 +55,11 @@ def card(node: DiagramNode) -> Card:
     inset = _INSET.get(node.kind, 0.0)
     name = fitted(plain(node.label), _WIDEST, NAME, bold=True)
     quiet = packed(declared(node), _WIDEST)
-    rows = [width(name, NAME, bold=True), width(_RUN_LINE, QUIET), *(width(row, QUIET) for row in quiet)]
+    rows = [
+        width(name, NAME, bold=True),
+        width(_RUN_LINE, QUIET, bold=True),
+        *(width(row, QUIET) for row in quiet),
+    ]
     wide = round(max(rows) + 24 + 2 * inset)
     tall = 26 + LINE * max(1, len(quiet))
     shown = progress(node, wide - 10 - 2 * inset) or quiet
@@ -74,9 +78,9 @@ def progress(box: DiagramNode | Cluster, room: float) -> tuple[str, ...]:
     if not box.lines:
         return ()
     words = box.lines[0].split(" · ")
-    while len(words) > 1 and width(" · ".join(words), QUIET) > room:
+    while len(words) > 1 and width(" · ".join(words), QUIET, bold=True) > room:
         words.pop()
-    return (fitted(" · ".join(words), room, QUIET),)
+    return (fitted(" · ".join(words), room, QUIET, bold=True),)
 
 
 def slip(box: DiagramNode | Cluster) -> tuple[str, ...]:
@@ -102,7 +106,11 @@ def banner(cluster: Cluster) -> Card:
     """The head of a frame: its name, and a quiet line beside it."""
     name = fitted(plain(cluster.label), _WIDEST, NAME, bold=True)
     quiet = packed(declared(cluster), _WIDEST)[:1]
-    rows = [width(name, NAME, bold=True), width(_RUN_LINE, QUIET), *(width(row, QUIET) for row in quiet)]
+    rows = [
+        width(name, NAME, bold=True),
+        width(_RUN_LINE, QUIET, bold=True),
+        *(width(row, QUIET) for row in quiet),
+    ]
     return Card(round(max(rows) + 12), 32.0, name, tuple(progress(cluster, _WIDEST) or quiet))
 
 

@@ -47,14 +47,14 @@ def has_diamond(edge: DiagramEdge) -> bool:
 
 
 def halfway(line: Line) -> Point:
-    """The middle of a line along its curve, where a count can stand that has no room of its own."""
+    """Beside the middle of a line, where a count (``×12``) can stand that has no room of its own."""
     spans = list(curves(line.points))
     if not spans:
         return line.points[0] if line.points else (0.0, 0.0)
-    middle = spans[len(spans) // 2] if len(spans) % 2 else None
-    if middle is None:
-        return spans[len(spans) // 2][0]
-    return bezier(middle, 0.5)
+    at = 0.5 if len(spans) % 2 else 0.0
+    middle = spans[len(spans) // 2]
+    (x, y), (after_x, after_y) = bezier(middle, at), bezier(middle, at + 0.1)
+    return (x + 13, y) if abs(after_y - y) >= abs(after_x - x) else (x, y - 9)
 
 
 def curves(points: Iterable[Point]) -> Iterator[tuple[Point, Point, Point, Point]]:

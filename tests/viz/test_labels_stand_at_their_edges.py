@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec, counter_name
-from dalsegno.viz.cards import label_width
+from dalsegno.viz.cards import QUIET, card, label_width
 from dalsegno.viz.extract import diagram
-from dalsegno.viz.geometry import Line, bezier, curves
+from dalsegno.viz.geometry import Line, bezier, curves, halfway
 from dalsegno.viz.layout import place
+from dalsegno.viz.metrics import width
 from dalsegno.viz.routing import label_room
 
 
@@ -83,3 +86,17 @@ def test_loops_of_a_box_to_itself_go_around_each_others_labels() -> None:
                     if room.x < x < room.x + room.width and room.y + 4 < y < room.bottom - 4
                 ]
                 assert not inside
+
+
+def test_a_count_without_room_stands_beside_its_line() -> None:
+    down = Line(((0.0, 0.0), (0.0, 10.0), (0.0, 20.0), (0.0, 30.0)))
+    across = Line(((0.0, 0.0), (20.0, 0.0), (40.0, 0.0), (60.0, 0.0)))
+    assert halfway(down) == (13.0, 15.0)
+    assert halfway(across) == (30.0, -9.0)
+
+
+def test_every_status_fits_its_box() -> None:
+    node = replace(diagram(_polling()).nodes[1], lines=("↷ failed, caught · ×3 · 0 ms",))
+    shown = card(node)
+    assert shown.quiet == ("↷ failed, caught",)
+    assert width(shown.quiet[0], QUIET, bold=True) <= shown.width - 10
