@@ -64,10 +64,8 @@ def parts_of_call(call: CallOfAgent, at: FieldPath = ()) -> Iterator[Part]:
             yield from parts_of_call(call.compensation, (*at, "compensation"))
 
 
-def parts_of_step(
-    step: Step, at: FieldPath = (), *, gate: bool = True, nested: bool = True
-) -> Iterator[Part]:
-    """What is written in a step: with its condition (`gate`), and with the steps in it (`nested`)."""
+def parts_of_step(step: Step, at: FieldPath = (), *, gate: bool = True) -> Iterator[Part]:
+    """What is written in a step and in the steps in it; with its own condition, where `gate` says so."""
     if gate and step.condition is not None:
         yield Part("condition", step.condition, (*at, "condition"))
     for name in ("over", "params"):
@@ -75,9 +73,8 @@ def parts_of_step(
             yield Part("value", getattr(step, name), (*at, name))
     for place, call in enumerate(step.agent_calls):
         yield from parts_of_call(call, (*at, "agent_calls", place))
-    if nested:
-        for place, inner in enumerate(step.steps):
-            yield from parts_of_step(inner, (*at, "steps", place))
+    for place, inner in enumerate(step.steps):
+        yield from parts_of_step(inner, (*at, "steps", place))
     if step.until is not None:
         yield Part("condition", step.until, (*at, "until"))
 

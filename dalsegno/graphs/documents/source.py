@@ -26,6 +26,12 @@ AS_WRITTEN = frozenset({"version"})
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
+_BREAK = re.compile("[\x85\u2028\u2029]")
+_IN_TWO_WAYS = (
+    "There is a character here (U+{0:04X}) that some programs read as the end of a line: write it as `\\u{0:04x}`, in "
+    "double quotes."
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -126,6 +132,8 @@ def parse_source(text: str, *, file: str = "<text>") -> Source:
         if file.lower().endswith(".json"):
             composer.read(json_events(text))
         else:
+            if found := _BREAK.search(text):
+                _invalid(file, text, found.start(), _IN_TWO_WAYS.format(ord(found[0])))
             _read_yaml(composer, text, file)
     except NotJson as error:
         _invalid(file, text, error.offset, error.message)

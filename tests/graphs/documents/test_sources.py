@@ -262,6 +262,8 @@ def test_a_bomb_of_json_costs_nothing(text: str) -> None:
         ("a: &x 1\n*x : b", 2, 1, "A key is written out"),
         ("a: b\nc: \x07", 2, 4, "U+0007"),
         ("<<: 5", 1, 5, "`<<` takes in a mapping"),
+        ("a: b\nc: 'd\u2028e'\nf: g: h", 2, 6, "(U+2028) that some programs read as the end"),
+        ("a: b\nc: d\x85e", 2, 5, "`\\u0085`, in double quotes"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_yaml_is_said_where_it_is(text: str, line: int, column: int, says: str) -> None:
