@@ -174,6 +174,12 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
         for i, edge in enumerate(diagram.edges):  # one after the other: each keeps off those before it
             lines[i] = _arch(i, edge, lines, diagram, boxes, frames, width)
         _bring_labels(diagram, boxes, lines)
+    labels_end = [
+        line.label[0] + label_width(edge) / 2
+        for edge, line in zip(diagram.edges, lines, strict=True)
+        if line is not None and line.label is not None
+    ]
+    width = round(max([width, *labels_end]), 2)
     return Layout(width, height, boxes, frames, tuple(lines), stems)
 
 

@@ -62,6 +62,8 @@ def test_a_loop_to_a_frame_has_its_label_beside_it() -> None:
         if edge.base:
             assert line is not None
             assert _far(line, label_width(edge)) < 20, edge
+            assert line.label is not None
+            assert line.label[0] + label_width(edge) / 2 <= layout.width + 0.01
 
 
 def test_loops_of_a_box_to_itself_go_around_each_others_labels() -> None:
