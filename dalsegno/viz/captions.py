@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.overlay import NodeRun, RunView
 from dalsegno.viz.palette import RUN_STATUSES, SIGNS, WORDS
 from dalsegno.viz.text import duration, limit, plain, short
@@ -101,7 +101,7 @@ def description(
     run: RunView | None = None,
 ) -> str:
     """The picture in sentences, for those who do not see it."""
-    counted = sum(n.kind not in ("start", "end", "join", "unknown") for n in nodes)
+    counted = sum(n.kind not in MARKS for n in nodes)
     said = [f"Workflow {name}: {_many(counted, 'node')}, {_many(len(edges), 'edge')}."]
     said += [f"{_many(len(clusters), 'subworkflow')}."] if clusters else []
     said += [f"{e.details}." for e in edges if "loop" in e.classes]

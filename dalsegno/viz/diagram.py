@@ -13,6 +13,9 @@ from dataclasses import dataclass
 EdgeKey = tuple[str, str, str | None]
 """Source and target as paths, and the router's answer (None where there is none)."""
 
+MARKS = ("start", "end", "join", "unknown")
+"""Kinds of nodes that are marks of the picture, and no nodes of the workflow."""
+
 
 @dataclass(frozen=True, slots=True)
 class DiagramNode:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.laying import lay
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import CHANGES
@@ -18,15 +18,13 @@ from dalsegno.viz.palette import CHANGES
 Box = TypeVar("Box", bound=DiagramNode | Cluster)
 Part = TypeVar("Part", bound=DiagramNode | DiagramEdge | Cluster)
 
-_MARKS = ("start", "end", "join", "unknown")
-
 
 def graphs_apart(before: Diagram, after: Diagram) -> Diagram:
     """Both graphs in one picture; what is the same in both is drawn as always."""
     nodes = _united(_named_joins(before), _named_joins(after), lambda n: n.id, _node_changed)
     edges = _united(_edges_of(before), _edges_of(after), _edge_key, lambda a, b: a.label != b.label)
     clusters = _united(before.clusters, after.clusters, lambda c: c.id, lambda a, b: a.badges != b.badges)
-    said = _told((*(n for n in nodes if n.kind not in _MARKS), *edges, *clusters))
+    said = _told((*(n for n in nodes if n.kind not in MARKS), *edges, *clusters))
     return replace(
         after,
         nodes=_within(nodes, clusters),
@@ -133,7 +131,7 @@ def _within(nodes: tuple[DiagramNode, ...], clusters: tuple[Cluster, ...]) -> tu
 
 
 def _both(one: Box, two: Box) -> Box:
-    if isinstance(two, DiagramNode) and two.kind in _MARKS:
+    if isinstance(two, DiagramNode) and two.kind in MARKS:
         same = one.classes == two.classes
         return two if same else _changed(two, "changed", told=False)
     seen = [b.lines[0] if b.lines else "not reached" for b in (one, two)]

@@ -9,14 +9,13 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
 
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 
 MOST = 150
 """Nodes above which a picture folds by itself."""
 LARGEST = 400
 """Nodes up to which a page has all that it folds by itself."""
 _SHORTEST = 4
-_MARKS = ("start", "end", "join", "unknown")
 
 
 def folded(diagram: Diagram, *, most: int = MOST) -> Diagram:
@@ -134,7 +133,7 @@ def fold_chains(diagram: Diagram, *, shortest: int = _SHORTEST) -> Diagram:
 
 
 def _chains(diagram: Diagram) -> list[list[str]]:
-    plain = {n.id: n for n in diagram.nodes if n.kind not in _MARKS}
+    plain = {n.id: n for n in diagram.nodes if n.kind not in MARKS}
     onward: dict[str, list[DiagramEdge]] = defaultdict(list)
     entering: dict[str, int] = defaultdict(int)
     for edge in diagram.edges:
@@ -160,4 +159,4 @@ def _chains(diagram: Diagram) -> list[list[str]]:
 
 
 def _nodes(diagram: Diagram) -> list[DiagramNode]:
-    return [n for n in diagram.nodes if n.kind not in _MARKS]
+    return [n for n in diagram.nodes if n.kind not in MARKS]

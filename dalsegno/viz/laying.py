@@ -9,13 +9,11 @@ from typing import Any, TypeVar
 
 from dalsegno.graphs.model import START
 from dalsegno.viz.captions import RESUMABLE, caption, progress_line, run_description
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode, EdgeKey
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode, EdgeKey
 from dalsegno.viz.overlay import NodeRun, RunView
 from dalsegno.viz.text import plain, wrapped
 
 Box = TypeVar("Box", bound=DiagramNode | Cluster)
-
-_MARKS = ("start", "end", "unknown", "join")
 
 
 def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
@@ -29,7 +27,7 @@ def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
     entered = {name.rpartition("/")[0] for name in run.nodes if "/" in name}
     nodes = tuple(
         _faded(n, n.id in (full if n.kind == "join" else reached) or _is_entry(n, entered, run))
-        if n.kind in _MARKS
+        if n.kind in MARKS
         else _progress(n, run)
         for n in diagram.nodes
     )

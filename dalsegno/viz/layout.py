@@ -164,9 +164,7 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
         labels = {
             i: line.label for i, line in enumerate(lines) if line is not None and line.label is not None
         }
-        led = Lanes(diagram, boxes, frames, labels).lines()
-        own = [e.source == e.target for e in diagram.edges]
-        lines = [line if is_own and line else way for line, way, is_own in zip(lines, led, own, strict=True)]
+        lines = Lanes(diagram, boxes, frames, labels).lines()
     _loop(diagram, boxes, lines)
     if len(diagram.nodes) > _LARGE:
         width = max([width, *(x for line in lines if line for x, _ in line.points)])

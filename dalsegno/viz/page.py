@@ -16,7 +16,7 @@ from typing import Any
 
 from dalsegno.viz import palette, replay
 from dalsegno.viz.cards import card, declared
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramNode
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramNode
 from dalsegno.viz.geometry import Box
 from dalsegno.viz.laying import counted, lay
 from dalsegno.viz.layout import Layout, place
@@ -223,7 +223,7 @@ def _box(box: DiagramNode | Cluster, numbers: Mapping[str, str]) -> dict[str, An
 
 
 def _node(node: DiagramNode, layout: Layout, numbers: Mapping[str, str]) -> dict[str, Any]:
-    mark = node.kind in ("start", "end", "join", "unknown")
+    mark = node.kind in MARKS
     found = _box(node, numbers) | {"kind": node.kind, **({"mark": 1} if mark else {})}
     if node.members:  # what is in it was never laid out, so that the page cannot unfold it
         found["details"] += " · drawn folded; a page drawn with --fold none shows what is in it"
@@ -302,7 +302,7 @@ def _measures(run: RunView) -> Iterator[str]:
 
 def _first_words(diagram: Diagram) -> str:
     """What the side panel tells before anything is picked."""
-    nodes = sum(n.kind not in ("start", "end", "join", "unknown") for n in diagram.nodes)
+    nodes = sum(n.kind not in MARKS for n in diagram.nodes)
     counts = {"node": nodes, "edge": len(diagram.edges), "subworkflow": len(diagram.clusters)}
     words = [f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items() if count]
     return f"{', '.join(words) or 'Nothing yet'}. Pick a node or an edge to see what it declares and did."

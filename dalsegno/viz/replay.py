@@ -14,7 +14,7 @@ from typing import Any
 from dalsegno.graphs.model import START
 from dalsegno.viz.captions import progress_line
 from dalsegno.viz.cards import card, progress
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramNode, EdgeKey
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramNode, EdgeKey
 from dalsegno.viz.laying import counted, lay, taken_times
 from dalsegno.viz.overlay import Execution, NodeRun, RunView, StateAt
 from dalsegno.viz.timeline import Note, Score, score
@@ -140,7 +140,7 @@ class _Replay:
 
 
 def _is_mark(node: DiagramNode) -> bool:
-    return node.kind in ("start", "end", "join", "unknown")
+    return node.kind in MARKS
 
 
 def _is_start(path: str) -> bool:

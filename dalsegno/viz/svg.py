@@ -17,7 +17,7 @@ from dalsegno.graphs.model import END, START
 from dalsegno.viz import shapes
 from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import LABEL, LINE, NAME, QUIET, banner, card, slip
-from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
+from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.geometry import Box, Line, halfway
 from dalsegno.viz.layout import Layout, place
 from dalsegno.viz.metrics import fitted, width
@@ -33,8 +33,6 @@ PAD = 18.0
 HEAD = 48.0
 """The room over the graph for its name and one line."""
 
-
-_MARKS = ("start", "end", "join", "unknown")
 
 FORMATS = ("svg", "png", "pdf")
 
@@ -106,7 +104,7 @@ def graph(diagram: Diagram, layout: Layout, *, numbered: bool = False) -> Iterat
     for i, node in enumerate(diagram.nodes):
         yield painter.node(node, i)
     for i, cluster in enumerate(diagram.clusters if numbered else ()):
-        inside = sum(n.id.startswith(f"{cluster.id}/") and n.kind not in _MARKS for n in diagram.nodes)
+        inside = sum(n.id.startswith(f"{cluster.id}/") and n.kind not in MARKS for n in diagram.nodes)
         yield painter.fold(cluster, i, inside)
     boxes: tuple[DiagramNode | Cluster, ...] = (*diagram.nodes, *diagram.clusters)
     for box in boxes:
