@@ -78,7 +78,7 @@ class Pages:
     def _drawn(self, run: RunRecord) -> tuple[WorkflowSpec, Any, Any, Any]:
         seeing = self._of(run)
         spec, report = self._checked(seeing, run)
-        return spec, viz.picture_of(spec, report=report), seeing.view(run, states=True), report
+        return spec, viz.picture_of(spec, report=report, page=True), seeing.view(run, states=True), report
 
     def _checked(self, seeing: Seeing, run: RunRecord) -> tuple[WorkflowSpec, Report]:
         """The graph that a run is drawn on, and what its check found: a page asks again and again."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TypedDict
 from xml.etree import ElementTree
 
 import pytest
 
+from dalsegno import END, START, Workflow
+from dalsegno.graphs.loading import LoadedTarget
+from dalsegno.service.pages import Pages
+from dalsegno.service.service import Service
 from tests.service.conftest import TOKEN, Served
 from tests.viz.browser import Browser, chromium
 
@@ -70,3 +78,33 @@ def test_the_page_of_a_run_that_has_ended_asks_for_nothing_more(service: Served,
     run_id = service.start(topic="ended")["run_id"]
     service.ended(run_id)
     assert '"live":null' in service.client.get(f"/v1/runs/{run_id}/page").text
+
+
+class Draft(TypedDict, total=False):
+    topic: str
+
+
+def nothing(state: Draft) -> Draft:
+    return {}
+
+
+def test_what_folds_by_itself_can_be_unfolded_on_a_served_page(tmp_path: Path) -> None:
+    stages = Workflow("stages", Draft)
+    names = [f"stage {number}" for number in range(16)]
+    for name in names:
+        stage = Workflow(name, Draft)
+        stage.add_sequence([(f"step {step}", nothing) for step in range(10)]).add_edge(START, "step 0")
+        stages.add_node(name, stage.add_edge("step 9", END))
+    for before, after in pairwise([START, *names, END]):
+        stages.add_edge(before, after)
+    service = Service([LoadedTarget(stages, "app.py:stages")], tmp_path / "runs.db")
+    pages = Pages(service)
+    try:
+        run = service.runner("stages").run({"topic": "rain"})
+        record = service.run(run.run_id)
+        assert re.search(r'"shut":\["c\d+"', pages.page(record))
+        assert "step 9" in pages.page(record)
+        assert '"shut":["c' not in pages.news(record)
+    finally:
+        pages.close()
+        service.close()
