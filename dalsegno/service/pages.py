@@ -11,7 +11,6 @@ from dalsegno import viz
 from dalsegno.graphs.validation import check
 from dalsegno.runtime.seeing import Seeing
 from dalsegno.service.problems import refused
-from dalsegno.service.watching import ENDED
 from dalsegno.viz.laying import lay
 from dalsegno.viz.svg import render
 
@@ -59,7 +58,8 @@ class Pages:
 
         spec, picture, view, report = self._drawn(run)
         layout = self._layout(spec, picture)
-        return page(picture, view, report=report, layout=layout, live=None if run.status in ENDED else LIVE)
+        _, is_over = self._service.stands(run.run_id)
+        return page(picture, view, report=report, layout=layout, live=None if is_over else LIVE)
 
     def news(self, run: RunRecord) -> str:
         """What the page reads while the run goes on."""

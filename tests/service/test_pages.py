@@ -80,6 +80,14 @@ def test_the_page_of_a_run_that_has_ended_asks_for_nothing_more(service: Served,
     assert '"live":null' in service.client.get(f"/v1/runs/{run_id}/page").text
 
 
+def test_the_page_of_a_run_that_was_given_up_asks_for_nothing_more(service: Served) -> None:
+    run_id = service.start("asking", topic="given up", thread="given up page")["run_id"]
+    service.ended(run_id, "interrupted")
+    assert '"live":null' not in service.client.get(f"/v1/runs/{run_id}/page").text
+    service.start("asking", topic="another", thread="given up page", abandon=True)
+    assert '"live":null' in service.client.get(f"/v1/runs/{run_id}/page").text
+
+
 class Draft(TypedDict, total=False):
     topic: str
 
