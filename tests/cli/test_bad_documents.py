@@ -63,7 +63,10 @@ def said_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "did you mean `timeout`?",
         ),
         (GOOD + "    strategy: sagaa\n", "flow.yaml:7:15: steps[0].strategy: `sagaa` is none of"),
-        (GOOD + "    max: many\n", "flow.yaml:7:10: steps[0].max: A whole number is needed. This is a text, `many`."),
+        (
+            GOOD + "    max: many\n",
+            "flow.yaml:7:10: steps[0].max: A whole number is needed. This is a text, `many`.",
+        ),
         (
             GOOD + "    condition: 5\n",
             'flow.yaml:7:16: steps[0].condition: A text is needed, and this is `5`: write it in quotes, "5".',
