@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
-from dalsegno.errors import ValueUnfit
+from dalsegno.errors import WrongAnswer
 from dalsegno.graphs.definition import Step
 from dalsegno.graphs.documents.calls import OWN, Place, Settings, own_nodes, played
 from dalsegno.graphs.documents.conditions import Condition, parse_condition
@@ -224,8 +224,12 @@ def _check_items(step: Step, items: Any) -> None:
         said, got = f"has {size(items):,} elements, and `max` is {step.max:,}", f"an array of {size(items):,}"
     else:
         return
-    raise ValueUnfit(
-        f"What step `{step.name}` goes over (`over`) {said}.", text=str(step.over), expected=wanted, got=got
+    raise WrongAnswer(
+        f"What step `{step.name}` goes over (`over`) {said}.",
+        pattern="map_reduce",
+        role="split",
+        expected=wanted,
+        got=got,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from dalsegno import Runner
 from dalsegno.cli import main
-from dalsegno.errors import InputInvalid, ValueUnfit
+from dalsegno.errors import InputInvalid, WrongAnswer
 from dalsegno.graphs.definition import read_definition
 from dalsegno.graphs.loading import load_target
 from tests.graphs.documents.conftest import Flow, Write, call, ran
@@ -280,5 +280,5 @@ def test_what_a_map_goes_over_is_told_in_the_words_of_the_document(steps: Flow) 
         (5, "is a number, and a list is needed"),
         ([1] * 4, "has 4 elements, and `max` is 3"),
     ]:
-        with pytest.raises(ValueUnfit, match=f"What step `m` goes over .* {said}"):
+        with pytest.raises(WrongAnswer, match=f"What step `m` goes over .* {said}"):
             ran(steps(mapped), x=given)

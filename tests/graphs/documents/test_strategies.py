@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dalsegno import Runner
-from dalsegno.errors import StepFailed, ValueUnfit
+from dalsegno.errors import StepFailed, WrongAnswer
 from tests.graphs.documents.conftest import Flow, Write, call, ran
 
 A = {"name": "a", "agent_calls": [call("inc", "$input.n")]}
@@ -92,7 +92,7 @@ def test_more_items_than_the_bound_are_refused(steps: Flow) -> None:
             "agent_calls": [call("inc")],
         }
     )
-    with pytest.raises(ValueUnfit, match="has 3 elements, and `max` is 2"):
+    with pytest.raises(WrongAnswer, match="has 3 elements, and `max` is 2"):
         ran(flow, items=[1, 2, 3])
 
 
