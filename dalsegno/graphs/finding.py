@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from dalsegno.errors import DocumentInvalid, TargetNotLoaded
-from dalsegno.graphs import loading
+from dalsegno.graphs import importing, loading
 
 _MAKERS = ("dalsegno", "langgraph", "langgraph_supervisor", "langgraph_swarm", "langchain.agents")
 _STEPS = re.compile(r"""^(?:steps|\s*"steps")\s*:""", re.MULTILINE)
@@ -122,7 +122,7 @@ def _graphs_of(file: Path) -> Iterator[FoundGraph]:
     if not names:
         return
     module, where = _imported(file)
-    held = {name: vars(module)[name] for name in names if loading._is_graph(vars(module).get(name))}
+    held = {name: vars(module)[name] for name in names if loading.is_graph(vars(module).get(name))}
     builders = {id(getattr(graph, "builder", None)) for graph in held.values()}
     seen: set[int] = set()
     for name, graph in held.items():
@@ -205,8 +205,8 @@ def _imported(file: Path) -> tuple[ModuleType, str]:
     """The module of a file, and how a target names it: as a part of its package where it is in one."""
     name = _dotted(file)
     if name is not None:
-        return loading._module_of_name(name, name), name
-    module, _ = loading._module_of_file(str(file), str(file))
+        return importing.module_of_name(name, name), name
+    module, _ = importing.module_of_file(str(file), str(file))
     return module, str(file)
 
 
