@@ -12,7 +12,7 @@ from typing import Any, Literal
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.ledger import Ledger
-from dalsegno.errors import NothingToResume, UnknownThread
+from dalsegno.errors import NothingToResume
 
 
 def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancelled"]:
@@ -27,12 +27,7 @@ def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancell
     """
     with ledger.database.transaction() as connection:
         ledger.database.lock(thread)
-        run = ledger.latest(thread, plain=True)
-        if run is None:
-            raise UnknownThread(
-                f"Nothing was run on thread {thread!r} in `{ledger.database.path}`. `dalsegno runs` lists what was.",
-                thread=thread,
-            )
+        run = ledger.last(thread, plain=True)
         if run.status in ("completed", "cancelled"):
             raise NothingToResume(
                 f"The last run on thread {thread!r} is {run.status}: there is nothing to cancel.",

@@ -12,7 +12,7 @@ from dalsegno.checkpoints.interface import Statements
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Holder
 from dalsegno.checkpoints.records import RunRecord, Status
-from dalsegno.errors import UnknownRun, did_you_mean
+from dalsegno.errors import UnknownRun, UnknownThread, did_you_mean
 
 JSON_FIELDS = ("error", "usage", "certificate", "shape", "code", "process")
 """Those of a run that are kept as JSON."""
@@ -80,6 +80,26 @@ class Runs(Journal):
         with self.database.read() as connection:
             rows = self._select(connection, "thread_id = ? ORDER BY id DESC LIMIT 1", (thread,))
         return self._record(rows[0], plain) if rows else None
+
+    def last(self, thread: str, *, plain: bool = False) -> RunRecord:
+        """The last run of a thread that must have one. `plain` is that of `get`.
+
+        Raises
+        ------
+        UnknownThread
+            Nothing was run on it.
+        """
+        found = self.latest(thread, plain=plain)
+        if found is not None:
+            return found
+        with self.database.read() as connection:
+            recent = connection.execute("SELECT thread_id FROM runs ORDER BY id DESC LIMIT 1000").fetchall()
+        hint = did_you_mean(thread, dict.fromkeys(known for (known,) in recent)) or "."
+        raise UnknownThread(
+            f"Nothing was run on thread {thread!r} in `{self.database.path}`{hint} `dalsegno runs` lists what was, "
+            "and `--db` names another database.",
+            thread=thread,
+        )
 
     def runs(
         self,

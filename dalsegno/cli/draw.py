@@ -191,12 +191,4 @@ def _database(db: str | None, run: str | None, thread: str | None) -> str:
 
 def _record(ledger: Ledger, run: str | None, thread: str | None) -> RunRecord:
     """The run that is meant."""
-    record = ledger.get(run, plain=True) if run is not None else ledger.latest(thread or "", plain=True)
-    if record is None:
-        known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000))
-        raise UnknownThread(
-            f"Nothing was run on thread `{thread}` in `{ledger.database.path}`"
-            f"{did_you_mean(thread or '', known) or '.'} `dalsegno runs` lists what was.",
-            thread=thread,
-        )
-    return record
+    return ledger.get(run, plain=True) if run is not None else ledger.last(thread or "", plain=True)

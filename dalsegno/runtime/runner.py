@@ -12,7 +12,6 @@ from dalsegno.checkpoints import AnyDatabase, Checkpointer, Claim, Ledger, open_
 from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
 from dalsegno.checkpoints.maintenance import delete_thread
-from dalsegno.errors import UnknownThread
 from dalsegno.graphs.checking import spec_of, validate
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
@@ -326,13 +325,7 @@ class Runner:
         UnknownThread
             Nothing was run on it.
         """
-        run = self.ledger.latest(thread, plain=True)
-        if run is None:
-            raise UnknownThread(
-                f"Nothing was run on thread {thread!r} in `{self.checkpointer.database.path}`. `Ledger.runs` and "
-                "`dalsegno runs` list what was.",
-                thread=thread,
-            )
+        run = self.ledger.last(thread, plain=True)
         return carrying.difference_of(self, run, rename)[0]
 
     def close(self) -> None:

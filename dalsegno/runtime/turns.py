@@ -18,7 +18,6 @@ from dalsegno.errors import (
     CheckpointError,
     DefinitionError,
     NothingToResume,
-    UnknownThread,
 )
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
@@ -116,13 +115,7 @@ def _acquired(runner: Runner, thread: str, claim: Claim | None) -> tuple[RunReco
         database.lock(
             thread
         )  # or of two who find it unfinished the second goes on with what the first has ended
-        run = runner.ledger.latest(thread, plain=True)
-        if run is None:
-            raise UnknownThread(
-                f"Nothing was run on thread {thread!r} in `{runner.checkpointer.database.path}`. Look at "
-                "`dalsegno runs`, and at --db.",
-                thread=thread,
-            )
+        run = runner.ledger.last(thread, plain=True)
         # Where its process died before it noticed:
         if run.status == "stopped" and is_cancelled(runner.ledger, run.run_id):
             cancel(runner.ledger, thread, by="its resume")

@@ -13,7 +13,7 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger, open_checkpointer, open_database
-from dalsegno.errors import CheckpointError, NotSerializable, TypeNotAllowed, UnknownRun
+from dalsegno.errors import CheckpointError, NotSerializable, TypeNotAllowed, UnknownRun, UnknownThread
 
 
 class Clock:
@@ -38,6 +38,18 @@ def finished(
     ledger: Ledger, run_id: str, thread: str = "t", status: Any = "completed", **fields: Any
 ) -> None:
     ledger.finish(ledger.begin(run_id=run_id, thread=thread, workflow="w"), status, **fields)
+
+
+def test_the_last_run_of_a_thread_that_has_none_is_told_with_the_thread_that_may_be_meant(
+    ledger: Ledger,
+) -> None:
+    for number in (1, 2):
+        finished(ledger, f"r{number}", thread="rain")
+    finished(ledger, "r3", thread="snow")
+    assert ledger.last("rain").run_id == "r2"
+    with pytest.raises(UnknownThread, match=r"on thread 'rian' in .*did you mean `rain`\?.*--db") as told:
+        ledger.last("rian")
+    assert told.value.thread == "rian"
 
 
 def test_a_run_is_recorded_from_its_beginning_to_its_end(ledger: Ledger, clock: Clock) -> None:
