@@ -6,6 +6,7 @@ same rule is applied here to the user's function.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable
@@ -41,7 +42,8 @@ class Caller:
     """A node's action or a router, ready to be called.
 
     `call` and `acall` take the argument and LangGraph's config. `is_async` says that only `acall`
-    works; `native` that the action brings its own sync and async way (most runnables, a subworkflow);
+    works; `goes_on` that a thread may be left behind when the call is cancelled; `native` that the
+    action brings its own sync and async way (most runnables, a subworkflow);
     `policed` that several attempts may lie between a call and its answer.
     """
 
@@ -79,6 +81,23 @@ class Caller:
                 f"`{name}` is {action!r}, which cannot be called. A node or router is a function, a "
                 "LangChain runnable, a LangGraph graph or a Workflow."
             )
+
+    @property
+    def goes_on(self) -> bool:
+        if isinstance(self.action, Runnable):  # of a sequence one step may be a coroutine, and another none
+            return not (self.is_async and self.native)
+        return not self.is_async
+
+    @property
+    def needs_thread(self) -> bool:
+        """Whether it has to be called in a thread of its own, with `alone`, to be left when its time is over."""
+        return self.goes_on and not self.native
+
+    def alone(self, argument: Any, config: Config) -> Any:
+        """Call it in a thread that has no event loop, and may be left behind."""
+        if self.is_async:
+            return asyncio.run(self.acall(argument, config))
+        return self.call(argument, config)
 
     async def _in_thread(self, argument: Any, config: Config) -> Any:
         return await run_in_executor(None, self.call, argument, config)

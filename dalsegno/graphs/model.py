@@ -121,6 +121,8 @@ class NodeSpec:
     `attempts` the most times one execution may be tried; `reads` and `writes` state keys (None:
     unknown; what is known comes from declarations or annotations narrower than the state).
     `writes_extra` are keys it is annotated or declared to write that are no state keys (D306).
+    `is_async`: it can only be run in an event loop; `goes_on`: a thread of it may go on when its time is over
+    (None: unless it is async).
     `policies` holds what was given for `retry, fallback, breaker, cache, rate_limit, budget`.
     """
 
@@ -128,6 +130,7 @@ class NodeSpec:
     kind: NodeKind = "function"
     where: Place | None = None
     is_async: bool = False
+    goes_on: bool | None = None
     calls: int | None = None
     timeout: float | None = None
     attempts: int = 1

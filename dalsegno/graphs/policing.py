@@ -61,9 +61,9 @@ class PolicedCaller(Caller):
         self._waits = policies.timeout is not None
         self._known = known
         self.acall = self._acall
-        _, around_one = layers(policies, is_sync=_is_sync(inner), others=[None] * len(answers), **options)
+        _, around_one = layers(policies, is_sync=inner.needs_thread, others=[None] * len(answers), **options)
         aothers = [None if o is None else awithin(around_one, self._async(o)) for o in others]
-        outer, _ = layers(policies, is_sync=_is_sync(inner), others=aothers, **options)
+        outer, _ = layers(policies, is_sync=inner.needs_thread, others=aothers, **options)
         self._in_loop = awithin([*outer, *around_one], self._async(inner))
         if self.is_async:
             self.call = self._refuse_sync
@@ -116,12 +116,12 @@ class PolicedCaller(Caller):
 
         def call(case: Case) -> Any:
             argument, config = case.args
-            return given(case, caller.call(argument, _fenced(config) if case.fenced else config))
+            return given(case, caller.alone(argument, _fenced(config) if case.fenced else config))
 
         return call
 
     def _async(self, caller: Caller) -> AsyncCall:
-        if self._waits and _is_sync(caller):
+        if self._waits and caller.needs_thread:
             call = self._sync(caller)
             return lambda case: in_worker(call, case)
         given = self._given
@@ -184,10 +184,6 @@ def _begun() -> None:
     execution = CURRENT.get()
     if execution is not None and execution.context is not None:
         execution.context.started(execution, execution.superstep)
-
-
-def _is_sync(caller: Caller) -> bool:
-    return not caller.is_async and not caller.native
 
 
 def _fenced(config: Config) -> Config:

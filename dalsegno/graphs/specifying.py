@@ -134,6 +134,7 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
         kind=_kind(node),
         where=node.where,
         is_async=_is_async(workflow, node),
+        goes_on=_goes_on(node),
         calls=said["calls"],
         timeout=node.timeout,
         attempts=attempts_of(retry) + (fallback.calls if fallback is not None else 0),
@@ -184,6 +185,17 @@ def _is_async(workflow: Builder, node: NodeDefinition) -> bool:
     others = node.policies.fallback.answers if node.policies.fallback is not None else ()
     own = own or any(Caller(a, name=node.name).is_async for a in others if is_called(a))
     return own or handler or any(Caller(r.action, name=r.name).is_async for r in routers)
+
+
+def _goes_on(node: NodeDefinition) -> bool | None:
+    """Whether a thread of the node's may go on when its time is over."""
+    if node.child is not None:
+        return None  # its own nodes say so
+    others = node.policies.fallback.answers if node.policies.fallback is not None else ()
+    actions = [node.action, *filter(is_called, others)]
+    if node.handler is not None:
+        actions.append(node.handler.action)
+    return any(Caller(action, name=node.name).goes_on for action in actions)
 
 
 _COMMUTATIVE = (operator.or_, operator.and_, operator.mul, operator.xor, max, min)

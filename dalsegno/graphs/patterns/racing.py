@@ -166,7 +166,7 @@ class Lane(Around):
 
     async def _running(self, argument: Any, config: Config) -> Any:
         """The call; of a sync function in a thread that may be given up."""
-        if self.inner.is_async or self.inner.native:
+        if not self.inner.needs_thread:
             return await self.inner.acall(argument, config)
         loop = asyncio.get_running_loop()
         answered = asyncio.Event()
@@ -175,7 +175,7 @@ class Lane(Around):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(answered.set)
 
-        job = WORKERS.start(Job(lambda: self.inner.call(argument, config), then))
+        job = WORKERS.start(Job(lambda: self.inner.alone(argument, config), then))
         try:
             await answered.wait()
         except asyncio.CancelledError:

@@ -13,6 +13,7 @@ from dalsegno.graphs.validation.report import Bound, Certificate
 from dalsegno.graphs.validation.states import UNDECIDED
 from dalsegno.graphs.validation.supersteps import WITNESS_NODES, BoundedWalk, Walks
 from dalsegno.graphs.validation.timing import (
+    goes_on,
     going_on,
     is_timed,
     seconds_of_attempts,
@@ -231,7 +232,7 @@ class _Certifier:
         if stuck:
             return Bound(None, reason=f"T110: sync {listed(stuck)} cannot be cancelled. Use async functions.")
         extra = [TIMEOUTS]
-        if any(n.timeout is not None and not n.is_async and n.kind != "human" for n in self.facts.order):
+        if any(n.timeout is not None and goes_on(n) for n in self.facts.order):
             extra.append(ABANDONED)
         for part in self.inner.values():
             extra += [a for a in part.bounds["seconds"].assumptions if a == ABANDONED]

@@ -34,6 +34,11 @@ def waits_alone(spec: WorkflowSpec, node: NodeSpec) -> bool:
     return spec.exact_choices or node.is_async
 
 
+def goes_on(node: NodeSpec) -> bool:
+    """Whether a thread of a node may go on when its time is over. People take none."""
+    return node.kind != "human" and (not node.is_async if node.goes_on is None else node.goes_on)
+
+
 def going_on(spec: WorkflowSpec) -> tuple[int, list[str]]:
     """What a graph may still do when it is cancelled: for so many milliseconds, and nodes that nothing ends.
 
@@ -45,7 +50,7 @@ def going_on(spec: WorkflowSpec) -> tuple[int, list[str]]:
             inner, names = going_on(node.child)
             most = max(most, inner)
             endless += [f"{node.name}/{name}" for name in names]
-        elif not node.is_async and node.kind != "human":
+        elif goes_on(node):
             if not is_timed(node):
                 endless.append(node.name)
             else:

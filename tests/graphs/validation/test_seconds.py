@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import pytest
 from generated_workflows import Builder
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import StateGraph
 
-from dalsegno import END, START, Budget, Fallback, RetryPolicy, Runner, Workflow, validate
+from dalsegno import END, START, Budget, Fallback, Loop, RetryPolicy, Runner, Workflow, validate
 from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation import check
 from dalsegno.graphs.validation.certifying import ABANDONED
@@ -58,6 +58,10 @@ async def quick(state: State) -> State:
     return {"said": "quick"}
 
 
+async def quick_failure(state: State) -> State:
+    raise ValueError("no")
+
+
 def instead(state: State) -> State:
     return {"said": "instead"}
 
@@ -74,6 +78,9 @@ BOUNDED: dict[str, Callable[[Held], Workflow]] = {
     "a runnable beside a coroutine": lambda held: flow(b=(quick, SOON), a=(RunnableLambda(held), SOON)),
     "a sequence of runnables": lambda held: flow(
         b=(quick, SOON), a=(RunnableLambda(quick) | RunnableLambda(held), SOON)
+    ),
+    "a coroutine that falls back on a function": lambda held: flow(
+        a=(quick_failure, {"fallback": Fallback(held), **SOON})
     ),
     "three attempts": lambda held: flow(a=(held, {"retry": AT_ONCE, **SOON})),
     "a fallback": lambda held: flow(a=(held, {"fallback": Fallback(instead), **SOON})),
@@ -101,6 +108,17 @@ def test_a_run_is_over_within_its_bound_while_the_node_still_runs(
     assert result.status == ("completed" if name == "a fallback" else "failed")
     # What is left is the machine's: compiling, committing, waking threads.
     assert time.monotonic() - started < bound.value + 20
+
+
+def test_a_function_may_be_abandoned_also_where_its_router_is_a_coroutine() -> None:
+    async def route(state: State) -> Literal["again", "end"]:
+        return "end"
+
+    made = Workflow("routed", State).add_node("a", instead, timeout=1).add_edge(START, "a")
+    made.add_conditional_edges("a", route, {"again": Loop("a", max=2, on_exhausted=END), "end": END})
+    certificate = validate(made).certificate
+    assert certificate is not None
+    assert ABANDONED in certificate.bounds["seconds"].assumptions
 
 
 UNBOUNDED: dict[str, Callable[[Held], Any]] = {
