@@ -85,6 +85,7 @@ class Database(Enlisting):
         self._opened_identity: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
+        self._writer: int | None = None  # the thread whose transaction is open
         self._group = GroupCommit(self._lock, self._write_all, linger)
         self._data_version: int | None = None
         self._warned = False
@@ -126,7 +127,7 @@ class Database(Enlisting):
         with self._translated():
             connection = self._opened()
             connection.execute("BEGIN IMMEDIATE")
-            self._depth, self._doomed = 1, None
+            self._depth, self._doomed, self._writer = 1, None, threading.get_ident()
             if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
                 self._warn_of_other_writers(connection)
             if self._room is not None:
@@ -147,7 +148,7 @@ class Database(Enlisting):
                     connection.execute("ROLLBACK")
                 raise
             finally:
-                self._depth, self._doomed = 0, None
+                self._depth, self._doomed, self._writer = 0, None, None
         if due:
             self._queue.remove([number for number, _ in due])
         self.commits += 1
@@ -178,7 +179,10 @@ class Database(Enlisting):
         Returns when it is on disk; with `soon` it may wait for company first, at most `linger` seconds, and
         what goes wrong then is raised by the next job of the same place.
         """
-        if soon and self.linger > 0:
+        if self._writer == threading.get_ident():
+            # A part of this thread's own transaction. What others wait for is none of it: it may be rolled back.
+            self._group.write_within(job)
+        elif soon and self.linger > 0:
             self._group.commit_soon(job)
         else:
             self._group.commit(job)
@@ -332,7 +336,7 @@ class Database(Enlisting):
     def _after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
         self._held_for_fork = False
-        self._depth, self._doomed = 0, None
+        self._depth, self._doomed, self._writer = 0, None, None
         self._queue = Queue()  # what was in it is the parent's to commit
         self._group = GroupCommit(self._lock, self._write_all, self.linger)
         if self._connection is not None:  # forked inside a transaction, or in memory only

@@ -84,8 +84,7 @@ class GroupCommit:
 
         Raises what writing it raised, or what writing a lingering one of the same place has raised since.
         """
-        if self._parked and (parked := self._parked.pop(job.place, None)) is not None:
-            raise parked
+        self._raise_parked_of(job.place)
         if self.linger > 0:
             self._jobs.append(job)
         with self._lock:
@@ -98,8 +97,7 @@ class GroupCommit:
 
     def commit_soon(self, job: Job) -> None:
         """Write a job with the next one that comes, or `linger` seconds from now."""
-        if self._parked and (parked := self._parked.pop(job.place, None)) is not None:
-            raise parked
+        self._raise_parked_of(job.place)
         job.due = time.monotonic() + self.linger
         self._jobs.append(job)
         with self._mutex:
@@ -110,6 +108,13 @@ class GroupCommit:
                     target=self._flush, args=(database,), name="dalsegno-linger", daemon=True
                 )
                 self._thread.start()
+
+    def write_within(self, job: Job) -> None:
+        """Write a job, and no other one, in the transaction that this thread has open."""
+        self._raise_parked_of(job.place)
+        self._one_by_one([job])
+        if job.error is not None:
+            raise job.error
 
     def drain(self) -> None:
         """Write everything that waits; the lock is held. What a lingering job raises is raised later."""
@@ -135,6 +140,10 @@ class GroupCommit:
                 self._one_by_one(jobs)
         else:
             self._settle(jobs, None)
+
+    def _raise_parked_of(self, place: Hashable) -> None:
+        if self._parked and (parked := self._parked.pop(place, None)) is not None:
+            raise parked
 
     def raise_parked(self) -> None:
         """Raise what writing a lingering job has raised, where nobody was told yet."""

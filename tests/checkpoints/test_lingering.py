@@ -195,6 +195,24 @@ def test_who_comes_while_another_process_writes_goes_with_the_same_commit(path: 
         assert len(list(saver.list(None))) == 5
 
 
+def test_what_others_wait_for_is_no_part_of_a_transaction_that_is_rolled_back(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver, ThreadPoolExecutor(1) as pool:
+        put(saver)
+        with contextlib.suppress(ZeroDivisionError), saver.database.transaction():
+            other = pool.submit(put, saver, "another thread's")
+            limit = time.monotonic() + 60
+            while not saver.database._group:
+                assert time.monotonic() < limit
+                time.sleep(0.001)
+            put(saver, "its own")
+            assert not other.done()
+            raise ZeroDivisionError
+        other.result(60)
+    with SqliteCheckpointer(path) as saver:
+        found = {one.config["configurable"]["thread_id"] for one in saver.list(None)}
+    assert found == {"t", "another thread's"}
+
+
 def test_a_file_that_stays_locked_fails_everybody_who_waited_for_it(path: Path) -> None:
     database = Database(path, timeout=0.05, linger=0.002)
     with SqliteCheckpointer(database) as saver, contextlib.ExitStack() as opened:
