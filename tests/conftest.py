@@ -1,4 +1,4 @@
-"""Databases for all tests: a file, or a server that is started when a test asks for one."""
+"""For all tests: modules of their own, and databases: a file, or a server that is started when one is asked for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 if TYPE_CHECKING:
     from databases import Postgres
+
+
+@pytest.fixture(autouse=True)
+def _own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Modules that one test wrote are not those of the next, which may have an `app` of its own."""
+    before, path, written = set(sys.modules), list(sys.path), str(tmp_path_factory.getbasetemp())
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(written):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -84,16 +84,12 @@ def test_the_project_of_every_pattern_passes_its_test(
     for file, text in files.items():
         (tmp_path / file).write_text(text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    sys.modules.pop("app", None)
-    try:
-        tests: dict[str, Any] = {"__name__": "test_app"}
-        exec(compile(files["test_app.py"], "test_app.py", "exec"), tests)
-        tests["test_every_run_ends"]()
-        tests["test_it_gives_what_it_should"]()
-        tests["test_it_draws_itself"](tmp_path)
-        assert json.loads(files["input.json"]) == sys.modules["app"].given
-    finally:
-        sys.modules.pop("app", None)  # other tests have an app of their own
+    tests: dict[str, Any] = {"__name__": "test_app"}
+    exec(compile(files["test_app.py"], "test_app.py", "exec"), tests)
+    tests["test_every_run_ends"]()
+    tests["test_it_gives_what_it_should"]()
+    tests["test_it_draws_itself"](tmp_path)
+    assert json.loads(files["input.json"]) == sys.modules["app"].given
 
 
 def test_the_projects_are_formatted_as_their_own_settings_say(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,17 +41,6 @@ _hidden = builder.compile()
 """
 )
 BOOM = "raise RuntimeError('imported')\n"
-
-
-@pytest.fixture(autouse=True)
-def _own_modules() -> Iterator[None]:
-    """Modules of one test are not those of the next."""
-    before, path = set(sys.modules), list(sys.path)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).find("pytest-of") >= 0:
-            del sys.modules[name]
 
 
 def put(folder: Path, files: dict[str, str]) -> Path:

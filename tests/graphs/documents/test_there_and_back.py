@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -148,7 +147,6 @@ def test_a_workflow_in_python_that_has_a_name_can_be_named(folder: Path) -> None
     )
     (folder / "flow.yaml").write_text(definition.to_yaml())
     assert ran(read_definition("flow.yaml").workflow(), n=4)["output"]["twice"] == 8
-    sys.modules.pop("app")
 
 
 class Numbers(TypedDict):
