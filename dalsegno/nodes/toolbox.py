@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
+from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.injecting import What, injected, injected_by
 from dalsegno.nodes.recalling import has_asked, keep, note_asked, recalled
@@ -141,9 +142,7 @@ class Toolbox:
             # All of them: of several questions the first call's is asked, not the quickest one's.
             results = await asyncio.gather(*tasks, return_exceptions=True)
         except asyncio.CancelledError:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(*tasks)
             raise
         for result in results:
             if isinstance(result, BaseException):

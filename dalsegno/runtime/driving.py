@@ -14,6 +14,7 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.cancelling import CancelledAgain
 
 T = TypeVar("T")
 
@@ -90,6 +91,7 @@ class Drive:
             if self.is_cancelled():
                 self._ends_at = loop.time() + GRACE
                 limit.reschedule(self._ends_at)
+                again.reschedule(self._ends_at)
             else:
                 waiting[:] = [loop.call_at(self._looks_at, look)]
 
@@ -99,7 +101,8 @@ class Drive:
             waiting.append(loop.call_at(self._looks_at, look))
         try:
             async with asyncio.timeout_at(self._ends_at) as limit:
-                yield
+                with CancelledAgain(self._ends_at) as again:
+                    yield
         except TimeoutError:
             if not limit.expired():
                 raise  # a node's own

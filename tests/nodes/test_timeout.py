@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ from langgraph.types import TimeoutPolicy
 
 from dalsegno import END, START, RetryPolicy, Runner, Workflow, effect
 from dalsegno.errors import AttemptAbandoned, DefinitionError, NodeTimeout
+from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.policies import ManualClock, Timeout, with_policies
 from dalsegno.nodes.policies.metering import spend
 from dalsegno.nodes.policies.workers import WORKERS, Job
@@ -78,6 +80,34 @@ def test_the_systems_clock_ends_calls_of_both_colours() -> None:
     release.set()
     with pytest.raises(NodeTimeout):
         asyncio.run(with_policies(aslow, timeout=0.01)())
+
+
+def test_what_loses_its_cancellation_is_cancelled_again() -> None:
+    """As `asyncio.wait_for` of Python 3.11 does, when a piece of a stream comes at the very moment."""
+    cleaned_up: list[str] = []
+
+    async def loses_one() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            cleaned_up.append("to the end")
+
+    async def main() -> int:
+        with pytest.raises(NodeTimeout):
+            await with_policies(loses_one, timeout=0.01)()
+        task = asyncio.ensure_future(loses_one())
+        await asyncio.sleep(0)
+        await ended(task)
+        assert task.cancelled()
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling()
+
+    assert asyncio.run(main()) == 0
+    assert cleaned_up == ["to the end"] * 2
 
 
 def test_a_timeout_of_centuries_is_one(wrap: Any, failing: Any) -> None:

@@ -19,6 +19,7 @@ from langgraph.runtime import get_runtime
 from dalsegno.graphs.calling import Caller, Config
 from dalsegno.graphs.patterns.around import Around, Fell
 from dalsegno.graphs.wrapping import Inner
+from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.execution import CURRENT, Execution
 from dalsegno.nodes.policies.workers import WORKERS, Job
 
@@ -159,9 +160,7 @@ class Lane(Around):
             output = await running
         finally:
             heat.forget(wake)
-            for task in (running, ending):
-                task.cancel()
-            await asyncio.gather(running, ending, return_exceptions=True)
+            await ended(running, ending)
         return await asyncio.to_thread(self._arrived, heat, output)
 
     async def _running(self, argument: Any, config: Config) -> Any:

@@ -9,6 +9,8 @@ from time import monotonic, sleep
 from time import time as unix_time
 from typing import Protocol, TypeVar
 
+from dalsegno.nodes.cancelling import CancelledAgain, ended
+
 T = TypeVar("T")
 
 
@@ -77,7 +79,8 @@ class SystemClock:
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await work()
+                with CancelledAgain(limit.when()):
+                    return await work()
         except TimeoutError:
             if limit.expired():
                 raise Elapsed from None
@@ -155,8 +158,7 @@ class ManualClock:
             await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            task.cancel()
-            await asyncio.wait((task,))
+            await ended(task)
             raise Elapsed
         finally:
             with self._moved:

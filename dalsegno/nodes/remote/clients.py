@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import contextlib
 import ctypes
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.policies.workers import WORKERS, Job
 from dalsegno.nodes.remote.transport import GuardedTransport
 
@@ -94,9 +94,7 @@ def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return loop.run_until_complete(task)
     finally:
         if not task.done():  # Ctrl-C: the call is given up
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                loop.run_until_complete(task)
+            loop.run_until_complete(ended(task))
         if len(_idle) < KEPT:
             _idle.append(loop)
         else:

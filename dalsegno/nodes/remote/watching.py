@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from dalsegno.errors import AttemptAbandoned
+from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.remote.request import Asked
 
@@ -38,5 +39,4 @@ async def watched(work: Coroutine[Any, Any, T], asked: Asked, *, every: float) -
         return task.result()
     finally:
         if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+            await ended(task)
