@@ -14,6 +14,7 @@ from dalsegno.graphs.renaming import as_it_was, today
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.runtime.compatibility import compare
 from dalsegno.runtime.difference import Change, Difference
+from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, state_in, steps_from, store
 from dalsegno.runtime.plain import with_old_names
@@ -130,13 +131,39 @@ def _record(
         )
 
 
+def begun_anew(runner: Runner, run: RunRecord) -> Any:
+    """The input of a run that nothing was executed of; it, and the state of its thread, are brought to today's graph.
+
+    Raises
+    ------
+    InputInvalid
+        Its input does not fit today's state.
+    """
+    given, spec = runner.ledger.get(run.run_id).input, runner.spec
+    if (run.fingerprint, run.version) == (spec.fingerprint(), spec.version):
+        return given
+    with runner.ledger.database.transaction():  # all of it, or none
+        runner.ledger.database.lock(run.thread)
+        migrate(runner, run.thread, run.version)
+        present = runner.pending(run.thread).values
+        change(
+            runner.ledger,
+            run.run_id,
+            version=spec.version,
+            fingerprint=spec.fingerprint(),
+            shape=spec.shape(),
+            code=code_of(spec),
+        )
+        return fitting(given, runner.input_schema, present=present)
+
+
 def migrate(runner: Runner, thread: str, version: str) -> None:
     """Migrate the state at a thread's mark from that version to today's."""
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
     steps = steps_from(version, runner.migrations)
     if kept is not None and steps:
-        store(runner.checkpointer, kept, migrated(state_in(kept), steps, thread))
+        store(runner.checkpointer, kept, migrated(state_in(kept), steps, thread, runner.graph))
 
 
 def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.errors import InputInvalid
+from dalsegno.errors import InputInvalid, did_you_mean
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
@@ -31,13 +31,13 @@ def state_in(kept: CheckpointTuple) -> dict[str, Any]:
     return {key: value for key, value in values.items() if not key.startswith(_OURS)}
 
 
-def migrated(state: Mapping[str, Any], steps: Steps, thread: str) -> dict[str, Any]:
-    """The state after these migrations.
+def migrated(state: Mapping[str, Any], steps: Steps, thread: str, graph: Any) -> dict[str, Any]:
+    """The state after these migrations, the last of which gives that of a compiled graph.
 
     Raises
     ------
     InputInvalid
-        A migration raised, or gave no mapping; the checkpoint stays as it was.
+        A migration raised, gave no mapping, or a key that the state does not have; the checkpoint stays as it was.
     """
     values = dict(state)
     for version, function in steps:
@@ -58,6 +58,16 @@ def migrated(state: Mapping[str, Any], steps: Steps, thread: str) -> dict[str, A
                 expected="mapping",
             )
         values = dict(made)
+    known = [key for key in graph.channels if not key.startswith(_OURS)]
+    for key in values:
+        if key not in known:  # LangGraph would drop it
+            raise InputInvalid(
+                f"The migration from version {steps[-1][0]} gave the key `{key}`, which the state does not have"
+                f"{did_you_mean(str(key), known) or '.'} It has {', '.join(f'`{k}`' for k in known)}. The state of "
+                f"thread {thread!r} was left as it is.",
+                key=str(key),
+                expected="a state key",
+            )
     return values
 
 

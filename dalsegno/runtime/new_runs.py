@@ -88,7 +88,7 @@ def _last(runner: Runner, thread: str) -> tuple[str, str] | None:
 def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
-    return migrated(state_in(kept), steps, thread) if kept is not None else {}
+    return migrated(state_in(kept), steps, thread, runner.graph) if kept is not None else {}
 
 
 def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:

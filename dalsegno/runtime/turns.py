@@ -26,12 +26,10 @@ from dalsegno.nodes.policies.metering import THE_METER
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.calls import CallWatch, kinds_of
-from dalsegno.runtime.carrying import Carried, carry, migrate
+from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
-from dalsegno.runtime.inputs import fitting
-from dalsegno.runtime.migrating import state_in
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
@@ -133,12 +131,10 @@ def _mark(
     kept = runner.checkpointer.get_tuple(config)
     if kept is None or kept.metadata.get("run_id") != run.run_id:
         # Killed before its first checkpoint: its input is in the ledger.
-        whole = runner.ledger.get(run.run_id)
+        if value is not None:
+            answers((), value)
         first = kept.metadata["step"] + 2 if kept is not None else 0
-        given = whole.input
-        if run.fingerprint != runner.spec.fingerprint():
-            given = fitting(given, runner.input_schema, present=state_in(kept) if kept is not None else ())
-        return Carried(runner.graph), given, None, first
+        return Carried(runner.graph), begun_anew(runner, run), None, first
     carried = carry(runner, run, rename, accept_changes)
     pending = Pending.on(carried.graph, run.thread, carried.names)
     first = 0 if runner.is_ours else input_step(runner, run.run_id, run.thread) + 1

@@ -12,6 +12,7 @@ from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import DefinitionError, IncompatibleGraph, InputInvalid
+from dalsegno.runtime.queueing import enqueue
 
 
 class Renamed(TypedDict, total=False):
@@ -108,9 +109,30 @@ def test_an_update_that_a_finished_sibling_made_for_the_old_version_is_refused(w
         assert runner.resume("t1", accept_changes=True).output == {"subject": "x", "path": ["one", "two"]}
 
 
+def test_a_turn_that_begins_in_a_newer_version_than_it_was_recorded_in_finds_its_thread_migrated_once(
+    world: Any, db: Path
+) -> None:
+    with Runner(version(world, "1"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        run_id = enqueue(runner, {"count": 1}, "t1")
+    with Runner(version(world, "2"), db=db) as runner:
+        assert runner.resume("t1").output == {"subject": "x", "path": ["a", "b"] * 2, "count": 1}
+        assert runner.ledger.get(run_id).version == "2"
+        assert runner.run({}, thread="t1").output["subject"] == "x"
+
+
 @pytest.mark.parametrize(
     ("function", "words"),
-    [(lambda state: state["nope"], "raised KeyError"), (lambda state: None, "gave NoneType")],
+    [
+        (lambda state: state["nope"], "raised KeyError"),
+        (lambda state: None, "gave NoneType"),
+        (
+            lambda state: {**state, "subjekt": 1},
+            "gave the key `(topic|subjekt)`, which the state does not have",
+        ),
+        (lambda state: {1: 2}, "gave the key `1`"),
+        (lambda state: {"branch:to:b": None}, "gave the key `branch:to:b`"),
+    ],
 )
 def test_a_migration_that_fails_leaves_the_state_as_it_was(
     world: Any, db: Path, function: Any, words: str

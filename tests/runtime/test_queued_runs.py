@@ -49,6 +49,36 @@ def test_its_first_resume_begins_it_and_counts_as_none(runner: Runner, heard: li
     assert [event.resumed for event in heard if isinstance(event, RunStarted)] == [False]
 
 
+def test_a_run_that_was_recorded_in_another_graph_begins_in_this_one(tmp_path: Path) -> None:
+    """What it has executed is compared with this one, and nothing is taken for what was passed in the other."""
+    broken = {"write"}
+
+    def write(state: State) -> dict[str, str]:
+        if broken:
+            raise ConnectionError("nobody there")
+        return {"draft": f"On {state['topic']}, in {state['draft']}."}
+
+    def flow(*names: str) -> Workflow:
+        made = Workflow("article", State)
+        nodes = {"write": write, "look_up": lambda state: {"draft": "a book"}}
+        made.add_sequence([(name, nodes[name]) for name in names])
+        return made.add_edge(START, names[0]).add_edge(names[-1], END)
+
+    with Runner(flow("write"), tmp_path / "runs.db") as old:
+        enqueue(old, {"topic": "rain"}, "t")
+    with Runner(flow("look_up", "write"), tmp_path / "runs.db") as new:
+        assert new.resume("t").status == "failed"
+        broken.clear()
+        assert new.resume("t").output == {"topic": "rain", "draft": "On rain, in a book."}
+
+
+def test_an_answer_to_a_run_that_has_asked_nothing_is_refused(runner: Runner) -> None:
+    enqueue(runner, {"topic": "rain"}, "t")
+    with pytest.raises(InputInvalid, match="no question waits"):
+        runner.resume("t", "yes")
+    assert runner.resume("t").status == "completed"
+
+
 def test_what_does_not_fit_is_not_queued(runner: Runner) -> None:
     with pytest.raises(InputInvalid):
         enqueue(runner, {"topic": 5}, "t")
