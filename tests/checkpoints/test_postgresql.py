@@ -111,6 +111,25 @@ def test_a_connection_that_the_server_has_ended_is_replaced(
     assert len(list(saver.list(None))) == 4
 
 
+def test_a_statement_that_is_longer_than_what_a_socket_takes_at_once_is_waited_for(
+    postgres_url: str,
+) -> None:
+    long = {"text": "long " * 4_000_000}
+    done = threading.Event()
+    database = open_database(postgres_url)
+
+    def begun() -> None:
+        ledger = Ledger(database)
+        lease = ledger.begin(run_id="r1", thread="t", workflow="w", input=long)
+        ledger.finish(lease, "completed")
+        done.set()
+
+    threading.Thread(target=begun, daemon=True).start()
+    assert done.wait(60), "the server waits for the rest of the statement, and the client for its result"
+    assert Ledger(database).get("r1").input == long
+    database.close()
+
+
 def test_a_transaction_that_the_server_undoes_is_made_again(saver: Any, postgres_url: str) -> None:
     config = put(saver, 1)
     database, tries = saver.database, []

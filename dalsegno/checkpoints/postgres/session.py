@@ -60,14 +60,14 @@ class Session:
     """One transaction under way, in a pipeline: statements are sent as they come, and nobody waits for their results
     before they are asked for."""
 
-    __slots__ = ("_pipeline", "connection", "depth", "doomed", "is_view")
+    __slots__ = ("_is_piped", "connection", "depth", "doomed", "is_view")
 
-    def __init__(self, connection: Connection, pipeline: psycopg.Pipeline | None, is_view: bool) -> None:
+    def __init__(self, connection: Connection, is_piped: bool, is_view: bool) -> None:
         self.connection = connection
         self.is_view = is_view
         self.depth = 1
         self.doomed: BaseException | None = None
-        self._pipeline = pipeline
+        self._is_piped = is_piped
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresRows:
         """Send a statement that SQLite understands as well."""
@@ -80,19 +80,23 @@ class Session:
         return cursor
 
     def sync(self) -> None:
-        """Wait for the results of what was sent."""
-        if self._pipeline is not None:
-            self._pipeline.sync()
+        """Wait for the results of what was sent.
+
+        Not with `Pipeline.sync`: that waits for an answer also where only a part of a long statement has gone out, and
+        the server waits for the rest of it. Fetching sends all of it (https://github.com/psycopg/psycopg/issues/685).
+        """
+        if self._is_piped:
+            self.send("SELECT 1").fetchone()
 
 
 @contextlib.contextmanager
 def piped(connection: Connection, *, is_view: bool) -> Iterator[Session]:
     """A session on a connection; all that was sent has its result, or raises, when it ends."""
     if not _HAS_PIPELINE:  # libpq before 14
-        yield Session(connection, None, is_view)
+        yield Session(connection, False, is_view)
         return
-    with connection.pipeline() as pipeline:
-        yield Session(connection, pipeline, is_view)
+    with connection.pipeline():
+        yield Session(connection, True, is_view)
 
 
 def roll_back(connection: Connection, error: BaseException) -> None:
