@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dalsegno.errors import DalsegnoError, DefinitionError, RegistryUnavailable, UnknownSkill, did_you_mean
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
-from dalsegno.nodes.remote.addresses import Guard, guard_of, shown
+from dalsegno.nodes.remote.addresses import Guard, guard_of, parsed, shown
 from dalsegno.nodes.remote.asking import Headers, asked_of, in_time, revealed
 from dalsegno.nodes.remote.request import Access
-from dalsegno.nodes.remote.rotation import Agent, Rotation
+from dalsegno.nodes.remote.rotation import Agent, Protocol, Rotation
 
 MAX_BYTES = 2**20
 
@@ -180,7 +180,9 @@ class Registry:
         if self._seen is not None and self.stale is None:
             asked.headers.update(self._seen)
 
-        from dalsegno.nodes.remote.clients import clients
+        from dalsegno.nodes.remote.clients import check_readable, clients
+
+        check_readable(self.source)
 
         async def get() -> tuple[str, Any] | None:
             response = await (await clients()).json.get(self.source)
@@ -212,7 +214,7 @@ def entries_in(text: str) -> list[Any]:
 
     try:
         document = yaml.safe_load(text)  # JSON is YAML
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: the 32nd of a month, for one
         raise DefinitionError(f"it is neither YAML nor JSON: {' '.join(str(error).split())}") from error
     listed = document.get("agents") if isinstance(document, dict) else document
     if not isinstance(listed, list):
@@ -225,16 +227,22 @@ def _agent(entry: Any, place: int) -> Agent:
     if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
         raise DefinitionError(f"{what} has no `url`")
     skills, method = entry.get("skills"), entry.get("method")
+    name, protocol = entry.get("name"), entry.get("protocol", "jsonrpc")
     if isinstance(skills, str) or not isinstance(skills, list) or not all(isinstance(s, str) for s in skills):
         raise DefinitionError(
             f"{what} has no list `skills`{did_you_mean('skills', entry) if skills is None else ''}"
         )
     if method is not None and not isinstance(method, str):
         raise DefinitionError(f"{what} has a `method` that is no text")
+    # Told before anything is said of it: a few lines of YAML can be a list that no memory has room for.
+    if name is not None and not isinstance(name, str | int):
+        raise DefinitionError(f"{what} has a `name` that is no text")
+    if not isinstance(protocol, str):
+        raise DefinitionError(f"{what} has a `protocol` that is no text: it is `jsonrpc` or `a2a`")
     agent = Agent(
-        name=str(entry.get("name") or shown(entry["url"])),
+        name=str(name or shown(parsed(entry["url"], what=what).geturl())),
         url=entry["url"],
-        protocol=entry.get("protocol", "jsonrpc"),
+        protocol=cast(Protocol, protocol),
         method=method,
         skills=tuple(skills),
     )

@@ -214,6 +214,10 @@ def test_a_registry_that_never_was_there_is_an_error(summarize: Any, tmp_path: P
         ("- {url: 'ftp://a.example.org', skills: [x]}", "begins with https"),
         ("- {url: 'https://a.example.org', skills: [x], protocol: soap}", "soap"),
         ("- {url: 'https://a.example.org', skills: [x], method: 3}", "method"),
+        ("- {url: 'https://a.example.org', skills: [x], since: 2026-13-32}", "neither YAML nor JSON"),
+        ("- {url: 'https://[', skills: [x]}", "agent 1.*Invalid IPv6 URL"),
+        ("- {url: 'https://a.example.org', skills: [x], name: [ada]}", "a `name` that is no text"),
+        ("- {url: 'https://a.example.org', skills: [x], protocol: [a2a]}", "a `protocol` that is no text"),
     ],
 )
 def test_what_is_no_registry_is_told_by_its_place(
@@ -222,6 +226,18 @@ def test_what_is_no_registry_is_told_by_its_place(
     path = tmp_path / "agents.yaml"
     path.write_text(text)
     with pytest.raises(RegistryUnavailable, match=why):
+        summarize(path)
+
+
+@pytest.mark.parametrize("field", ["name", "protocol"])
+def test_a_few_lines_that_would_fill_the_memory_are_told_at_once(
+    summarize: Any, tmp_path: Path, field: str
+) -> None:
+    lists = [f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]" for n in range(1, 12)]
+    path = tmp_path / "agents.yaml"
+    entry = f"agents: [{{url: 'https://a.example.org', skills: [x], {field}: *x11}}]"
+    path.write_text("\n".join(["x0: &x0 [x, x]", *lists, entry]))
+    with pytest.raises(RegistryUnavailable, match=f"a `{field}` that is no text"):
         summarize(path)
 
 
