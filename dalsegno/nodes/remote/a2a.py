@@ -218,6 +218,7 @@ def _told(asked: Asked) -> Any:
         ) from error
     except (
         ParseError,
+        httpx.InvalidURL,
         ValueError,
         TypeError,
         LookupError,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import ctypes
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -15,8 +16,11 @@ from typing import Any, TypeVar
 
 import httpx
 
+from dalsegno.errors import DefinitionError
 from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.policies.workers import WORKERS, Job
+from dalsegno.nodes.remote.addresses import shown
+from dalsegno.nodes.remote.request import ASKED
 from dalsegno.nodes.remote.transport import GuardedTransport
 
 T = TypeVar("T")
@@ -67,6 +71,20 @@ async def clients() -> Clients:
         found = _of_loop[loop] = Clients()
         await found.open()
     return found
+
+
+def check_readable(url: str) -> None:
+    """Refuse an address that the client cannot read.
+
+    Raises
+    ------
+    DefinitionError
+        It is too long, or its host is none: `xn--` without a name, a number too large.
+    """
+    try:
+        httpx.URL(url).host  # noqa: B018 - it is read when it is asked for
+    except (httpx.InvalidURL, ValueError) as error:
+        raise DefinitionError(f"{shown(url)[:200]} is no address that can be asked: {error}.") from error
 
 
 def for_sync(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -123,6 +141,15 @@ def _in_forked_child() -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
     _idle, _of_loop = [], {}
 
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Leave out of httpx's log of our requests what may be a credential in their addresses."""
+    if ASKED.get() is not None and isinstance(record.args, tuple):
+        record.args = tuple(shown(str(each)) if isinstance(each, httpx.URL) else each for each in record.args)
+    return True
+
+
+logging.getLogger("httpx").addFilter(_without_query)
 
 _idle: list[asyncio.AbstractEventLoop] = []
 _of_loop: dict[asyncio.AbstractEventLoop, Clients] = {}

@@ -118,6 +118,10 @@ def fault(error: Any, body: bytes, asked: Asked) -> Exception:
         return asked.invalid(
             "not JSON-RPC", "answered with an error object without `code` or `message`", body
         )
+    try:
+        details = asked.scrub(error.get("data"))
+    except RecursionError:
+        return asked.invalid("not JSON-RPC", "answered with an error object that nests too deeply", body)
     meaning = MEANINGS.get(code)
     told = asked.excerpt(said)
     hint = {-32601: " Look at `method`.", -32602: " Look at `params`."}.get(code, "")
@@ -127,7 +131,7 @@ def fault(error: Any, body: bytes, asked: Asked) -> Exception:
         code=code,
         meaning=meaning,
         said=asked.scrub(said),
-        details=asked.scrub(error.get("data")),
+        details=details,
         retryable=code == -32603,
     )
 

@@ -219,6 +219,9 @@ class Remote(Player):
         return update
 
     async def _ask(self, agent: Agent, question: Question, headers: dict[str, str]) -> dict[str, Any]:
+        from dalsegno.nodes.remote.clients import check_readable
+
+        check_readable(agent.url)
         asked = asked_of(agent.url, name=agent.name, node=self.place, access=self._access, headers=headers)
         if agent.protocol == "a2a":
             from dalsegno.nodes.remote.a2a import A2A

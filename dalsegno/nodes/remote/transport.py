@@ -185,7 +185,7 @@ def _next(received: Received, url: httpx.URL, asked: Asked) -> httpx.URL:
     why = "A request is not led on to another host or scheme" if not same else "It would become a GET there"
     raise asked.invalid(
         "redirect",
-        f"redirects (HTTP status {status}) to {shown(there)}. {why}: give that address, if it is meant",
+        f"redirects (HTTP status {status}) to {asked.scrub(shown(there))}. {why}: give that address, if it is meant",
     )
 
 

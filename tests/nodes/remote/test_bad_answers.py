@@ -247,3 +247,17 @@ def test_credentials_that_an_agent_repeats_are_in_no_error(agent: Any, ask: Any,
     server.answer = lambda request, _: say.http(request.headers["authorization"], kind="text/html")
     error = failure(ask, server, RemoteAnswerInvalid, headers={"Authorization": "Bearer sesame-sesame"})
     assert "sesame" not in str(error) + repr(error.data)
+    server.answer = lambda request, _: say.http(
+        "", status="302 Found", Location=f"http://elsewhere.example/{request.headers['authorization'][7:]}"
+    )
+    error = failure(ask, server, RemoteAnswerInvalid, headers={"Authorization": "Bearer sesame-sesame"})
+    assert error.reason == "redirect"
+    assert "sesame" not in str(error) + repr(error.data)
+
+
+def test_an_error_object_that_nests_too_deeply_is_told(agent: Any, ask: Any, say: Any) -> None:
+    def answer(request: Any, _: Any) -> bytes:
+        error = f'{{"code": 7, "message": "no", "data": {"[" * 900}{"]" * 900}}}'
+        return say.http(f'{{"jsonrpc": "2.0", "id": {request.rpc["id"]}, "error": {error}}}')
+
+    assert failure(ask, agent(answer), RemoteAnswerInvalid).reason in ("not JSON", "not JSON-RPC")

@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from dalsegno import END, START, Fallback, RetryPolicy, Runner, Workflow
-from dalsegno.errors import RemoteStatus, RemoteTimeout, RemoteUnreachable
+from dalsegno.errors import DefinitionError, RemoteStatus, RemoteTimeout, RemoteUnreachable
 from dalsegno.nodes import current_execution
 from dalsegno.nodes.policies import ManualClock
 from dalsegno.nodes.remote import remote
@@ -437,3 +437,23 @@ def test_a_name_without_an_address_is_told(ask: Any, monkeypatch: pytest.MonkeyP
     with pytest.raises(RemoteUnreachable, match=r"agents\.example\.org has no address") as caught:
         ask("http://agents.example.org/rpc")
     assert caught.value.reason == "no such name"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://xn--a/rpc", "http://256.256.256.256/rpc", "http://[v1.a]/rpc", f"http://a/{'x' * 70_000}"]
+)
+def test_an_address_that_nobody_can_read_is_told(ask: Any, url: str) -> None:
+    with pytest.raises(DefinitionError, match="is no address that can be asked") as caught:
+        ask(url)
+    assert len(str(caught.value)) < 400
+
+
+def test_what_is_secret_in_an_address_is_not_in_the_clients_log(
+    agent: Any, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    server = agent()
+    assert ask(f"{server.url}?key=sesame")["answer"] == "an answer"
+    assert server.requests[0].path == "/rpc?key=sesame"
+    assert f"POST {server.url} " in caplog.text
+    assert "sesame" not in caplog.text
