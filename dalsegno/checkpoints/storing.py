@@ -121,7 +121,7 @@ class PutCheckpoint(Job):
                 *given.metadata,
             ),
         )  # fmt: skip
-        self._next = Entry(given.checkpoint["id"], body, new, kept, index_kept)
+        self._next = Entry(given.checkpoint["id"], body, new, _still_there(kept, new), index_kept)
 
     def _version(self, channel: str) -> Any:
         versions = self._given.checkpoint["channel_versions"]
@@ -250,6 +250,17 @@ def _arrive(
         raise taken_over(connection, place[0], "what it had still to write is not kept")
     company[place] = company["held", place, token] = number
     return number, body
+
+
+def _still_there(kept: Mapping[str, Kept], index: Index) -> dict[str, Kept]:
+    """What is known of the values that a checkpoint names. Of a channel that is empty now nothing is: the rows of its
+    last value belong to older checkpoints, which may be pruned."""
+    found: dict[str, Kept] = {}
+    for channel, one in kept.items():
+        entry = index.get("=" + channel, ())
+        if len(entry) > 3 and one.tip is not None and one.tip.segment == entry[2]:
+            found[channel] = one
+    return found
 
 
 def store_index(

@@ -117,6 +117,20 @@ def test_a_process_whose_checkpoints_were_pruned_by_another_goes_on(path: Path) 
         assert found.checkpoint["channel_values"]["log"] == fork.checkpoint["channel_values"]["log"]
 
 
+@pytest.mark.parametrize("who", ["this one", "another"])
+def test_what_a_channel_held_before_it_was_emptied_may_be_pruned(path: Path, who: str) -> None:
+    """An input is in a channel that is empty after the first superstep; the next input is stored anew."""
+    with SqliteCheckpointer(path) as saver, SqliteCheckpointer(path) as other:
+        app, config = build(saver, rounds=0), {"configurable": {"thread_id": "t"}}
+        for number in range(4):
+            maintenance.prune((saver if who == "this one" else other).database)
+            told = {"log": ["long " * 100, str(number)], "messages": []}
+            app.invoke(told, config, durability="sync")
+            given = [t.checkpoint["channel_values"].get("__start__") for t in history(other, "t")]
+            assert given[:3] == [None, None, told]
+        assert maintenance.check(other.database) == []
+
+
 def test_a_fork_is_a_thread_of_its_own(saver: Checkpointer) -> None:
     run(saver, "t")
     past = history(saver, "t")[8]
