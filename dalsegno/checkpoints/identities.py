@@ -21,7 +21,7 @@ def time_ordered(seconds: float) -> Stored:
 
     https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-6
     """
-    ticks = max(int(seconds * 10_000_000) + 0x01B21DD213814000, 0)
+    ticks = max(int(min(max(seconds, -1e11), 1e11) * 10_000_000) + 0x01B21DD213814000, 0)  # of 60 bits
     return ((ticks >> 12) << 16 | 0x6000 | (ticks & 0xFFF)).to_bytes(8, "big") + bytes(8)
 
 

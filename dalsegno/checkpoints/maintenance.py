@@ -6,6 +6,7 @@ own, simpler one.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def prune(
     Raises
     ------
     CheckpointError
-        `keep` is less than 1: the latest checkpoint is what a run resumes from.
+        `keep` is less than 1: the latest checkpoint is what a run resumes from. Or `older_than` is no number.
     """
     if keep < 1:
         raise CheckpointError(
@@ -69,6 +70,8 @@ def prune(
         )
     before = None
     if older_than is not None:
+        if math.isnan(older_than):
+            raise CheckpointError(f"older_than={older_than} is no number of seconds.")
         before = (time.time() if now is None else now) - older_than
     with database.transaction():
         return database.upkeep().prune(thread_ids, keep=keep, before=before)

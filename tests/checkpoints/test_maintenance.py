@@ -93,6 +93,10 @@ def test_only_what_is_older_is_pruned(saver: Checkpointer) -> None:
     maintenance.prune(saver.database, older_than=100, now=middle + 100)
     assert 10 <= len(history(saver, "t")) <= 12
     assert maintenance.prune(saver.database, older_than=10**9) == 0
+    for long_ago in (10**300, float("inf")):
+        assert maintenance.prune(saver.database, older_than=long_ago) == 0
+    with pytest.raises(CheckpointError, match="no number of seconds"):
+        maintenance.prune(saver.database, older_than=float("nan"))
     maintenance.prune(saver.database, older_than=0, now=middle + 10**6)
     assert history(saver, "t") == before[:1]
 
