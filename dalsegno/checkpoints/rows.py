@@ -177,8 +177,10 @@ def search(connection: sqlite3.Connection, wanted: Search) -> list[int]:
             conditions.append(f"{column} {operator} ?")
             parameters.append(value)
     for key, exact in wanted.exact.items():
-        # The key is bound as data of json_each, never part of a JSON path.
-        conditions.append("EXISTS (SELECT 1 FROM json_each(c.metadata) WHERE key = ? AND value = ?)")
+        # The key is bound as data of json_each, never part of a JSON path. A list's value there is a text: no atom.
+        conditions.append(
+            "EXISTS (SELECT 1 FROM json_each(c.metadata) WHERE key = ? AND value = ? AND atom NOTNULL)"
+        )
         parameters += [key, exact]
     sql = f"SELECT c.id {_FROM}"
     if conditions:

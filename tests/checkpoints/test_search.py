@@ -115,6 +115,19 @@ def test_the_limit_counts_what_matches(saver: Checkpointer) -> None:
     assert len(steps(saver)) == 150
 
 
+def test_the_limit_does_not_count_what_only_looks_alike(saver: Checkpointer) -> None:
+    for metadata in (
+        {"n": 0, "k": "[1,2]"},
+        {"n": 1, "k": '{"a":1}'},
+        {"n": 2, "k": [1, 2]},
+        {"n": 3, "k": {"a": 1}},
+    ):
+        put(saver, "t", metadata)
+    assert steps(saver, filter={"k": "[1,2]"}, limit=1) == [0]
+    assert steps(saver, filter={"k": '{"a":1}'}, limit=1) == [1]
+    assert steps(saver, filter={"k": [1, 2]}, limit=1) == [2]
+
+
 @pytest.mark.parametrize("limit", ["1", "1; DROP TABLE checkpoints", 2.0, [1]])
 def test_a_limit_that_is_no_whole_number_is_refused(saver: Checkpointer, limit: Any) -> None:
     put(saver, "t", {"n": 1})
