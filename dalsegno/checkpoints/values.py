@@ -28,7 +28,7 @@ def dump(serde: SerializerProtocol, value: Any, *, thread: str, key: str) -> tup
     if key == ERROR and isinstance(value, BaseException):
         value = repr(value)  # as LangGraph does; what it keeps of an error is its text
     try:
-        return serde.dumps_typed(value)
+        kind, packed = serde.dumps_typed(value)
     except TypeNotAllowed as error:
         raise _named(error, "cannot be kept", thread, key) from None
     except Exception as error:  # whatever a serializer of the user's raises
@@ -45,6 +45,8 @@ def dump(serde: SerializerProtocol, value: Any, *, thread: str, key: str) -> tup
             key=key,
             type=name,
         ) from error
+    # The bytes of a bytearray are the object itself, which a node may change before they are written.
+    return kind, bytes(packed) if isinstance(packed, bytearray) else packed
 
 
 def load(serde: SerializerProtocol, kind: str, blob: bytes, *, thread: str, key: str) -> Any:

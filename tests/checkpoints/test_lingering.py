@@ -100,6 +100,16 @@ def test_who_reads_sees_what_waits(path: Path) -> None:
         assert found.pending_writes == [("task", "k", 1)]
 
 
+def test_what_waits_is_what_was_written_whatever_becomes_of_it(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config = put(saver)
+        given = bytearray(b"as it was")
+        saver.put_writes(config, [("k", given)], "task")
+        given += b", and more"
+        (found,) = saver.list(None)
+        assert found.pending_writes == [("task", "k", bytearray(b"as it was"))]
+
+
 def test_closing_commits_what_waits(path: Path) -> None:
     with SqliteCheckpointer(path, linger=LONG) as saver:
         saver.put_writes(put(saver), [("k", 1)], "task")
