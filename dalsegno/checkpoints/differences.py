@@ -337,7 +337,7 @@ def _contents(item: Any) -> Any:
     if hasattr(kind, "__pydantic_private__"):
         contents = item.__dict__, item.__pydantic_extra__, item.__pydantic_private__
     elif is_dataclass(kind):
-        contents = getattr(item, "__dict__", None), tuple(getattr(item, f.name) for f in fields_of(kind))
+        contents = tuple(getattr(item, f.name) for f in fields_of(kind))
     else:
         raise TypeError(kind)
     return f"{kind.__module__}.{kind.__qualname__}", contents

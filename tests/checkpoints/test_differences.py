@@ -7,12 +7,13 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
@@ -248,6 +249,31 @@ TestValuesAreReadAsTheyWerePut.settings = settings(
 
 
 PIECES = st.lists(st.sampled_from([b"a", b"b" * 70, b"c" * 200, b"\x91", b"\xdc\x00\x11"]), max_size=12)
+
+
+@dataclasses.dataclass
+class Link:
+    text: str
+    next: Link | None = None
+    looked_into: ClassVar[int] = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("next", "__dict__"):
+            Link.looked_into += 1
+        return super().__getattribute__(name)
+
+
+def test_a_dataclass_in_a_dataclass_is_looked_into_once() -> None:
+    """And not twice on each level: a chain of sixty would take for ever."""
+    chain = None
+    for _ in range(12):
+        chain = Link("long " * 30, chain)
+    Link.looked_into = 0
+    with SqliteCheckpointer(":memory:", allow=[Link]) as saver:
+        checkpoint = {**empty_checkpoint(), "channel_values": {"k": [chain]}, "channel_versions": {"k": 1}}
+        config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+        saver.put(config, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
+    assert Link.looked_into < 200
 
 
 @given(PIECES, PIECES)
