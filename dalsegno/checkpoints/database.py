@@ -126,13 +126,13 @@ class Database(Enlisting):
             return
         with self._translated():
             connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
-            self._depth, self._doomed, self._writer = 1, None, threading.get_ident()
-            if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
-                self._warn_of_other_writers(connection)
-            if self._room is not None:
-                self._room.look()
             try:
+                connection.execute("BEGIN IMMEDIATE")
+                self._depth, self._doomed, self._writer = 1, None, threading.get_ident()
+                if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
+                    self._warn_of_other_writers(connection)
+                if self._room is not None:
+                    self._room.look()
                 yield connection
                 if self._doomed is not None:
                     raise self._doomed
@@ -166,8 +166,8 @@ class Database(Enlisting):
                 return
             with self._translated():
                 connection = self._opened()
-                connection.execute("BEGIN")
-                try:
+                try:  # Ctrl-C may come behind any of these
+                    connection.execute("BEGIN")
                     yield connection
                 finally:
                     if connection.in_transaction:

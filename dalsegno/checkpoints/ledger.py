@@ -166,6 +166,10 @@ class Ledger(Runs):
             columns["status"] = "stopped"
         self._record_end(lease, columns, {"error": run.error, "interrupts": run.interrupts})
 
+    def let_go(self, lease: Lease) -> None:
+        """Live up to a lease no longer, of a run whose end could not be recorded: whoever resumes it takes it over."""
+        self._release(lease)
+
     def _record_end(self, lease: Lease, columns: dict[str, Any], fields: Mapping[str, Any]) -> None:
         for name, value in fields.items():
             if name == "interrupts":

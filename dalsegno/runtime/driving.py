@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.cancelling import CancelledAgain
-
-T = TypeVar("T")
 
 LOOK = 1.0
 """Seconds between two looks at whether a run in an event loop was cancelled, while no node begins or ends."""
@@ -67,7 +63,7 @@ class Drive:
             for chunk in self.graph.stream(self.payload, self.config, **options):
                 yield without_kernel(chunk)
 
-    async def astream(self, mode: Any, subgraphs: bool) -> AsyncIterator[Any]:
+    async def astream(self, mode: Any, subgraphs: bool) -> AsyncGenerator[Any, None]:
         """Run it in this event loop, giving LangGraph's chunks without the kernel's keys."""
         options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
         with self._ending():
@@ -133,32 +129,3 @@ def without_kernel(chunk: Any) -> Any:
     if type(chunk) is list:
         return [without_kernel(part) for part in chunk]
     return chunk
-
-
-def on_own_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from sync code, also where this thread's own event loop is running."""
-    if not _loop_is_running():
-        return asyncio.run(work)
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="dalsegno-loop")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

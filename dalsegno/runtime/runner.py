@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -19,11 +19,12 @@ from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import carrying, forking, turns
 from dalsegno.runtime.adopting import adopted
 from dalsegno.runtime.difference import Difference
-from dalsegno.runtime.driving import on_own_loop
 from dalsegno.runtime.events import Listener
+from dalsegno.runtime.own_loop import on_own_loop
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
+from dalsegno.runtime.stream import RunStream
 
 
 class Runner:
@@ -358,29 +359,3 @@ class Runner:
         except BaseException as error:
             turn.drive.left = error
         return turns.settle(self, turn)
-
-
-class RunStream:
-    """The chunks of a run; iterate (sync or async) and read `.result` afterwards."""
-
-    def __init__(self, runner: Runner, turn: turns.Turn, mode: Any, subgraphs: bool) -> None:
-        self._runner = runner
-        self._turn = turn
-        self._mode = mode
-        self._subgraphs = subgraphs
-        self.run_id: str = turn.session.run_id
-        self.thread: str = turn.session.thread
-        self.result: RunResult | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self._turn.drive.stream(self._mode, self._subgraphs)
-        finally:
-            self.result = turns.settle(self._runner, self._turn)
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        try:
-            async for chunk in self._turn.drive.astream(self._mode, self._subgraphs):
-                yield chunk
-        finally:
-            self.result = turns.settle(self._runner, self._turn)

@@ -65,17 +65,18 @@ def begin(
     budget = budget_of(runner, budget)
     database = runner.ledger.database
     new = new_run(runner, input, thread, abandon)
-    with database.transaction():
-        if thread is not None:
-            database.lock(thread)
-            if not new.is_next(runner):  # another one has come since, and may wait for an answer
-                new = new_run(runner, input, thread, abandon)
-        lease = runner.ledger.begin(**new.described)
-        if new.migrated_from is not None:  # a crash in between would migrate twice, or never
-            migrate(runner, lease.thread, new.migrated_from)
-    return _turn(
-        runner, lease, Carried(runner.graph), new.described["input"], context, None, new.first, budget
-    )
+    with _or_given_back(runner) as taken:
+        with database.transaction():
+            if thread is not None:
+                database.lock(thread)
+                if not new.is_next(runner):  # another one has come since, and may wait for an answer
+                    new = new_run(runner, input, thread, abandon)
+            taken.append(lease := runner.ledger.begin(**new.described))
+            if new.migrated_from is not None:  # a crash in between would migrate twice, or never
+                migrate(runner, lease.thread, new.migrated_from)
+        return _turn(
+            runner, lease, Carried(runner.graph), new.described["input"], context, None, new.first, budget
+        )
 
 
 def go_on(
@@ -89,25 +90,27 @@ def go_on(
     claim: Claim | None = None,
 ) -> Turn:
     """Take a thread to go on with its last run."""
-    run, lease = _acquired(runner, thread, claim)
-    if lease is None:
-        raise NothingToResume(
-            f"The last run on thread {thread!r} is {run.status}: there is nothing to go on with. Start a new "
-            "run on it, or on another thread.",
-            thread=thread,
-        )
-    try:
-        budget = budget_of(runner, budget, run.usage)
-        usage = {**run.usage, "executions": runner.ledger.executed(run.run_id)}
-        carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
-    except BaseException:
-        runner.ledger.abandon_resume(lease, run)
-        raise
-    return _turn(runner, lease, carried, payload, context, mark, first, budget, usage)
+    with _or_given_back(runner) as taken:
+        run = _acquired(runner, thread, claim, taken)
+        if not taken:
+            raise NothingToResume(
+                f"The last run on thread {thread!r} is {run.status}: there is nothing to go on with. Start a new "
+                "run on it, or on another thread.",
+                thread=thread,
+            )
+        (lease,) = taken
+        try:
+            budget = budget_of(runner, budget, run.usage)
+            usage = {**run.usage, "executions": runner.ledger.executed(run.run_id)}
+            carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
+        except BaseException:
+            runner.ledger.abandon_resume(lease, run)
+            raise
+        return _turn(runner, lease, carried, payload, context, mark, first, budget, usage)
 
 
-def _acquired(runner: Runner, thread: str, claim: Claim | None) -> tuple[RunRecord, Lease | None]:
-    """The last run of a thread as it was, and the thread where it is not over."""
+def _acquired(runner: Runner, thread: str, claim: Claim | None, taken: list[Lease]) -> RunRecord:
+    """The last run of a thread as it was; the thread is taken where that is not over."""
     database = runner.ledger.database
     with database.transaction():
         database.lock(
@@ -118,9 +121,9 @@ def _acquired(runner: Runner, thread: str, claim: Claim | None) -> tuple[RunReco
         if run.status == "stopped" and is_cancelled(runner.ledger, run.run_id):
             cancel(runner.ledger, thread, by="its resume")
             run = runner.ledger.get(run.run_id, plain=True)
-        if run.status in ("completed", "cancelled"):
-            return run, None
-        return run, runner.ledger.acquire(thread, run.run_id, claim=claim)
+        if run.status not in ("completed", "cancelled"):
+            taken.append(runner.ledger.acquire(thread, run.run_id, claim=claim))
+        return run
 
 
 def _mark(
@@ -204,6 +207,17 @@ def _turn(
 
 def settle(runner: Runner, turn: Turn) -> RunResult:
     """Record how the turn ended, give the thread back, and tell."""
+    with _or_given_back(runner, turn.session.lease):
+        return _settled(runner, turn)
+
+
+def give_back(runner: Runner, turn: Turn) -> None:
+    """Give back a thread that was taken, and on which nothing was done."""
+    runner.ledger.let_go(turn.session.lease)
+    runner.sessions.remove(turn.session)
+
+
+def _settled(runner: Runner, turn: Turn) -> RunResult:
     drive, session = turn.drive, turn.session
     runner.sessions.remove(session)
     if isinstance(drive.error, CheckpointError) and not session.failure_of(drive.error):
@@ -286,6 +300,19 @@ def _release(runner: Runner, session: Session, error: CheckpointError) -> None:
     except CheckpointError:
         error.add_note("The ledger could not be written either; the run shows as stopped and can be resumed.")
     raise error
+
+
+@contextmanager
+def _or_given_back(runner: Runner, *taken: Lease) -> Iterator[list[Lease]]:
+    """Where a listener raises, or Ctrl-C comes, what was taken is nobody's: its run is stopped, and can be resumed."""
+    leases = list(taken)
+    try:
+        yield leases
+    except BaseException:
+        for lease in leases:
+            runner.ledger.let_go(lease)
+        runner.sessions[:] = [session for session in runner.sessions if session.lease not in leases]
+        raise
 
 
 @contextmanager
