@@ -21,6 +21,7 @@ from langchain_core.messages import (
 )
 
 from dalsegno.errors import AnswerInvalid
+from dalsegno.nodes.secrets import MASK, holds_secret
 from dalsegno.nodes.structured import Output, Said
 
 Offer = Literal["tools", "no more tools", "none"]
@@ -201,6 +202,8 @@ def _no_more(calls: Sequence[ToolCall], broken: Sequence[InvalidToolCall], rules
 
 def _gives_up(rules: Rules, message: AIMessage, problem: str, asked: int) -> AnswerInvalid:
     said = message.text or json.dumps([c["args"] for c in [*message.tool_calls, *message.invalid_tool_calls]])
+    if rules.output is not None and holds_secret(rules.output.type):
+        said = MASK
     times = f"{asked} calls" if asked > 1 else "its call"
     wanted = f" for `{rules.output.name}`" if rules.output is not None else ""
     shown = said if len(said) <= 500 else f"{said[:500]}…"

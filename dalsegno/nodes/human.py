@@ -164,7 +164,7 @@ class Human(Player):
             return {self.writes: interrupt(payload, response_schema=self.type)}
         except ValidationError as error:
             # What a schema cannot say: nothing was saved, and the same question is asked again.
-            again = {**payload, "problem": problems(error)}
+            again = {**payload, "problem": problems(error, self.type)}
             namespace = get_config()["configurable"]["checkpoint_ns"]
             raise GraphInterrupt(
                 (Interrupt.from_ns(again, namespace, response_schema=self.schema),)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import threading
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, get_args, get_origin, get_type_hints
+from urllib.parse import quote, quote_plus
 
 MASK: Final = "**********"
 """What is shown in place of a secret, as pydantic shows its own."""
@@ -206,9 +208,22 @@ def _texts(value: Any) -> Iterable[str]:
     else:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         if len(text) >= _SHORTEST:
-            yield text
-            if (escaped := repr(text)[1:-1]) != text:
-                yield escaped
+            yield from spellings(text)
+
+
+def spellings(text: str) -> set[str]:
+    """A text as it may stand in others: as it is, in the quotes of Python and of JSON, in an address, in one line.
+
+    >>> sorted(spellings('a&b'))
+    ['a%26b', 'a&b']
+    """
+    if text.isalnum() and text.isascii():
+        return {text}
+    quoted = (quote(text, safe=safe, errors="replace") for safe in ("", "/"))
+    in_json = (json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
+    plus = quote_plus(text, errors="replace")
+    others = {repr(text)[1:-1], *in_json, *quoted, plus, " ".join(text.split())}
+    return {text, *(other for other in others if len(other) >= _SHORTEST)}
 
 
 def _bare(annotation: Any) -> Any:

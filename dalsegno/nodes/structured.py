@@ -19,6 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.secrets import holds_secret
 
 WRAPPED = "answer"
 """The one key of an answer that is no object: a `Literal`, a number, a list."""
@@ -85,7 +86,7 @@ class Output:
         try:
             return self._adapter.validate_json(json.dumps(data))
         except ValidationError as error:
-            raise ValueError(problems(error)) from None
+            raise ValueError(problems(error, self.type)) from None
         except TypeError as error:
             raise ValueError(str(error)) from None
 
@@ -111,12 +112,12 @@ class Output:
         return {field: getattr(value, field) for field in self.fields}
 
 
-def problems(error: ValidationError) -> str:
-    """A failed validation in words: one line a field, with what was found there."""
-    lines = []
+def problems(error: ValidationError, type: Any = None) -> str:
+    """A failed validation in words: one line a field, with what was found there, where the `type` holds no secret."""
+    lines, shows = [], not holds_secret(type)
     for each in error.errors(include_url=False, include_context=False):
         where = ".".join(map(str, each["loc"]))
-        lines.append(f"{f'`{where}`: ' if where else ''}{each['msg']}{_given(each)}")
+        lines.append(f"{f'`{where}`: ' if where else ''}{each['msg']}{_given(each) if shows else ''}")
     return "\n".join(lines)
 
 

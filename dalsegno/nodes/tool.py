@@ -197,7 +197,7 @@ class Tool(Player):
     def _failure(self, error: Exception) -> str:
         schema = getattr(self.tool.args_schema, "__name__", None)
         if isinstance(error, ValidationError) and error.title == schema:
-            said = problems(error)
+            said = problems(error, self.tool.args_schema)
             error = ToolFailed(
                 f"The arguments of `{self.tool.name}` in `{self.place}` do not fit:\n{said}",
                 node=self.place,

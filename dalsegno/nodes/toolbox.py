@@ -242,7 +242,7 @@ class Toolbox:
         schema = tool.args_schema
         is_argument = isinstance(error, ValidationError) and error.title == getattr(schema, "__name__", None)
         if isinstance(error, ValidationError) and is_argument:
-            return failed(call, f"The arguments of `{tool.name}` do not fit:\n{problems(error)}")
+            return failed(call, f"The arguments of `{tool.name}` do not fit:\n{problems(error, schema)}")
         execution = current_execution()
         if execution is not None and execution.context is not None:
             detail = {"tool": tool.name, "error": type(error).__name__}

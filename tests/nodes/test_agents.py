@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from dalsegno import END, START, Loop, Runner, Workflow, agent
 from dalsegno.errors import AnswerInvalid, DefinitionError, FieldMissing, MissingExtra
@@ -283,3 +283,14 @@ def test_without_langchain_a_model_by_name_says_what_to_install(monkeypatch: pyt
     with pytest.raises(MissingExtra, match=re.escape('pip install "dalsegno[models]"')) as raised:
         agent("openai:any", "Write", writes="draft").invoke({})
     assert raised.value.extra == "models"
+
+
+def test_an_answer_that_is_a_secret_is_in_no_error() -> None:
+    class Login(BaseModel):
+        user: str
+        password: SecretStr
+
+    said = Reply({"name": "Login", "args": {"password": "sesame-sesame", "user": 3}}, check=False)
+    with pytest.raises(AnswerInvalid, match="`user`: Input should be a valid string") as raised:
+        agent(ScriptedChatModel([said]), "?", output=Login, corrections=0).invoke({})
+    assert "sesame" not in str(raised.value) + repr(raised.value.data)

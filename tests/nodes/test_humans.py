@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pytest
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, SecretStr, field_validator
 
 import dalsegno
 from dalsegno import END, START, Loop, Runner, Workflow, human
@@ -32,6 +32,17 @@ class Approval(BaseModel):
         if "!" in reason:
             raise ValueError("no shouting, please")
         return reason
+
+
+class Login(BaseModel):
+    password: SecretStr
+
+    @field_validator("password")
+    @classmethod
+    def uncommon(cls, password: SecretStr) -> SecretStr:
+        if password.get_secret_value().startswith("sesame"):
+            raise ValueError("too well known")
+        return password
 
 
 @dataclasses.dataclass
@@ -96,6 +107,14 @@ def test_an_answer_that_only_the_type_can_refuse_is_asked_for_again(tmp_path: Pa
             assert "no shouting, please" in again.interrupts[0]["value"]["problem"]
         done = drive(runner, "resume", "t", {"approved": False, "reason": "no"})
     assert done.output["approval"] == Approval(approved=False, reason="no")
+
+
+def test_an_answer_that_is_a_secret_is_refused_without_a_word_of_it(tmp_path: Path, drive: Drive) -> None:
+    with Runner(asking(human("?", answer=Login, writes="answer")), db=tmp_path / "r.db") as runner:
+        drive(runner, "run", {}, thread="t")
+        again = drive(runner, "resume", "t", {"password": "sesame-sesame"})
+    assert "too well known" in again.interrupts[0]["value"]["problem"]
+    assert "sesame" not in repr(again)
 
 
 def test_two_humans_are_asked_at_once_and_answered_by_id(tmp_path: Path, drive: Drive) -> None:

@@ -8,10 +8,12 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Optional, Required, TypedDict
+from urllib.parse import quote, quote_plus
 
 import pytest
 from pydantic import BaseModel, SecretBytes, SecretStr
@@ -117,9 +119,22 @@ def test_remembered_values_are_masked_in_texts() -> None:
     assert secrets.shown({"why": [f"no {PLANTED}"]}) == {"why": [f"no {MASK}"]}
 
 
+@pytest.mark.parametrize(
+    "spelt", [repr, json.dumps, partial(json.dumps, ensure_ascii=False), quote, quote_plus]
+)
+def test_remembered_values_are_masked_as_others_write_them(spelt: Callable[[str], str]) -> None:
+    secrets = Secrets([State])
+    for planted in ("pä\"ss\\w'ord", "-----BEGIN-----\nab cd\n-----END-----", "a b&c=d/e+f"):
+        secrets.learn({"key": planted})
+        written = spelt(planted).strip("'\"")
+        assert written not in secrets.text(f"no {written} here")
+    assert secrets.text("no -----BEGIN----- ab cd -----END----- here") == f"no {MASK} here"
+
+
 def test_a_value_too_short_to_be_told_from_other_text_is_left() -> None:
     secrets = Secrets([State])
     secrets.learn({"key": "a"})
+    secrets.learn({"key": "   a   "})
     assert secrets.text("a cat") == "a cat"
 
 

@@ -18,6 +18,7 @@ from dalsegno.errors import (
 )
 from dalsegno.nodes.policies.retry_after import retry_after
 from dalsegno.nodes.remote.addresses import Guard
+from dalsegno.nodes.secrets import spellings
 
 if TYPE_CHECKING:
     import httpx
@@ -145,20 +146,26 @@ class Asked:
 
     def scrub(self, value: Any) -> Any:
         """What the agent said, without the credentials it was given: some repeat what they were sent."""
-        if isinstance(value, str):
-            for secret in self._secrets():
-                value = value.replace(secret, "…")
-            return value
-        if isinstance(value, dict):
-            return {self.scrub(key): self.scrub(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [self.scrub(each) for each in value]
-        return value
+        return _scrubbed(value, self._secrets())
 
     def _secrets(self) -> list[str]:
         whole = [value for value in self.private.values() if len(value) >= 4]
         parts = [part for value in whole for part in value.split() if len(part) >= 8]
-        return sorted({*whole, *parts}, key=len, reverse=True)
+        return sorted(
+            {spelt for each in (*whole, *parts) for spelt in spellings(each)}, key=len, reverse=True
+        )
+
+
+def _scrubbed(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, "…")
+        return value
+    if isinstance(value, dict):
+        return {_scrubbed(key, secrets): _scrubbed(each, secrets) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(each, secrets) for each in value]
+    return value
 
 
 ASKED: ContextVar[Asked | None] = ContextVar("dalsegno_asked", default=None)
