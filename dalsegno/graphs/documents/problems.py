@@ -14,7 +14,7 @@ FieldPath = tuple[str | int, ...]
 MOST_SHOWN = 20
 """So many problems are told; the rest is counted."""
 
-_BARE = re.compile(r"[^\W\d][\w-]*")
+_BARE = re.compile(r"[^\W\d]\w*(-\w+)*")  # as the grammar of references has a field
 
 
 @dataclass(frozen=True, order=True)

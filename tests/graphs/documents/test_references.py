@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dalsegno.errors import DocumentInvalid, ReferenceNotFound, ValueUnfit
@@ -347,6 +347,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@example('${input["A-"]} ${input["a--b"].a-b}')
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_is_read_as_the_same_again(value: Any) -> None:
     parsed = parse_value(value)
