@@ -63,8 +63,9 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     ## What it does
     Looks for a path from START to the node on which the key is neither written nor given, nor has a default,
     and for keys that are declared to be read and are none of the state's.
-    Nodes whose writes are not known are taken to write everything, and so is whatever runs on a branch beside
-    the path. Subworkflows are left out: they are passed what is there.
+    Nodes whose writes are not known are taken to write everything. What a branch beside the path writes counts
+    where it may be there in time, in an earlier superstep; what a loop does, behind the loop that is spent.
+    Subworkflows are left out: they are passed what is there.
 
     Where no input schema is declared any key may be in the input. Then only keys count that another node
     produces, without reading them itself, and that reach the node: what comes back through a loop is an

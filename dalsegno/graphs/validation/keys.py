@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Mapping, Sequence
 
-from dalsegno.graphs.model import END, START
-from dalsegno.graphs.validation.arcs import branches
+from dalsegno.graphs.model import END, START, EdgeSpec
+from dalsegno.graphs.validation.arcs import Arc, branches
 from dalsegno.graphs.validation.facts import Facts
+
+DEEPEST = 50
+"""How many loops are looked into that lie within each other: what is deeper is taken to write."""
 
 
 def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozenset[str]]:
@@ -46,27 +48,84 @@ def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozense
 def path_without(facts: Facts, name: str, key: str) -> tuple[str, ...] | None:
     """The shortest path from START to a node on which nobody writes `key`; None where one may be written.
 
-    None too where a branch beside the path may write it in time.
+    None too where a branch beside the path may write it in time. What follows a loop that is spent follows a round.
     """
     writers = {n.name for n in facts.order if _writes(facts, n.name, key)}
-    came: dict[str, str] = {}
-    level = [START]
-    while level and name not in came:
-        following = []
-        for source in level:
-            for arc in facts.out.get(source, ()):
-                if arc.edge.loop is None and arc.target != END and arc.target not in came:
-                    came[arc.target] = source
-                    if arc.target not in writers:
-                        following.append(arc.target)
-        level = following
-    if name not in came:
+    walk = _Walks(facts, writers).from_start(name)
+    if walk is None or _written_beside(facts, walk, writers - {name}):
         return None
-    path = [name]
-    while path[-1] != START:
-        path.append(came[path[-1]])
-    path.reverse()
-    return None if _written_beside(facts, path, writers - {name}) else tuple(path)
+    return (START, *(arc.target for arc in walk))
+
+
+class _Walks:
+    """Walks that meet no writer before their end."""
+
+    def __init__(self, facts: Facts, writers: set[str]) -> None:
+        self._facts = facts
+        self._writers = writers
+        self._loops = {e.counter: e for e in facts.edges if e.loop is not None}
+        self._rounds: dict[str, list[Arc] | None] = {}
+        self._within = 0
+
+    def from_start(self, goal: str) -> list[Arc] | None:
+        """The shortest from START to a node, with a round of each loop that it leaves spent, where that is not too long."""
+        walk = self._shortest(START, goal)
+        told = walk and [step for arc in walk for step in (*(self._spent(arc.edge) or ()), arc)]
+        return told if told and len(told) <= len(self._facts.arcs) else walk
+
+    def _shortest(self, start: str, goal: str, within: Collection[str] | None = None) -> list[Arc] | None:
+        came: dict[str, Arc] = {}
+        level = [start]
+        while level and goal not in came and start != goal:
+            following = []
+            for source in level:
+                for arc in self._facts.out.get(source, ()):
+                    target = arc.target
+                    if arc.edge.loop is not None or target == END or target in came:
+                        continue
+                    if within is not None and target not in within:
+                        continue
+                    if arc.edge.kind == "join" and not self._writers.isdisjoint(arc.edge.origins):
+                        continue  # all of them have run
+                    if self._spent(arc.edge) is None:
+                        continue
+                    came[target] = arc
+                    if target not in self._writers:
+                        following.append(target)
+            level = following
+        backwards: list[Arc] = []
+        at = goal
+        while at != start:
+            if at not in came:
+                return None
+            backwards.append(came[at])
+            at = came[at].source
+        return backwards[::-1]
+
+    def _spent(self, edge: EdgeSpec) -> list[Arc] | None:
+        """A round of each loop that is spent before this edge is taken; None where a writer is on every one."""
+        if edge.exhausted_of is None or (loop := self._loops.get(edge.exhausted_of)) is None:
+            return []
+        before = self._spent(loop)
+        if before is None or not loop.loop:
+            return before
+        if edge.exhausted_of not in self._rounds:
+            if self._within == DEEPEST:
+                return None
+            self._within += 1
+            self._rounds[edge.exhausted_of] = []  # while it is looked for within itself
+            self._rounds[edge.exhausted_of] = self._round(loop)
+            self._within -= 1
+        around = self._rounds[edge.exhausted_of]
+        return None if around is None else [*before, *around]
+
+    def _round(self, loop: EdgeSpec) -> list[Arc] | None:
+        if loop.target in self._writers:
+            return None
+        home = self._facts.component_of.get(loop.source)
+        inside = () if home is None else self._facts.components[home]
+        back = self._shortest(loop.target, loop.source, inside)
+        return None if back is None else [Arc(loop.source, loop.target, loop), *back]
 
 
 def _writes(facts: Facts, name: str, key: str) -> bool:
@@ -74,23 +133,35 @@ def _writes(facts: Facts, name: str, key: str) -> bool:
     return writes is None or key in writes
 
 
-def _written_beside(facts: Facts, path: Sequence[str], writers: set[str]) -> bool:
-    """Whether a branch that leaves the path, and runs beside the rest of it, leads to a writer."""
+def _written_beside(facts: Facts, path: Sequence[Arc], writers: set[str]) -> bool:
+    """Whether a branch that leaves the path leads to a writer that runs before the path's last node does.
+
+    Branches go in step, one node a superstep, except where the path waits: at a join, for the rounds of a loop, for a
+    handler, or for all others.
+    """
     if not facts.parallel:
         return False
     import networkx as nx
 
-    on_path = set(path)
-    for name, onto in pairwise(path):
-        groups = branches(facts.out.get(name, ()), facts.spec.exact_choices)
-        for group in groups:
-            if any(a.target == onto for a in group):
+    on_path = {START, *(arc.target for arc in path)}
+    waits = max((i for i, arc in enumerate(path) if _waits(facts, arc)), default=-1)
+    for i, step in enumerate(path):
+        within = None if i <= waits else len(path) - i - 2
+        if within is not None and within < 0:
+            continue
+        for group in branches(facts.out.get(step.source, ()), facts.spec.exact_choices):
+            if any(a.target == step.target for a in group):
                 continue
             for arc in group:
-                reached = nx.descendants(facts.free, arc.target) | {arc.target}
-                if writers & (reached - on_path):
+                reached = nx.single_source_shortest_path_length(facts.free, arc.target, cutoff=within)
+                if writers & (reached.keys() - on_path):
                     return True
     return False
+
+
+def _waits(facts: Facts, arc: Arc) -> bool:
+    edge = arc.edge
+    return edge.kind in ("join", "handler") or edge.exhausted_of is not None or facts.nodes[arc.target].defer
 
 
 def is_product(facts: Facts, reader: str, key: str) -> bool:
