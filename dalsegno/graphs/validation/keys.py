@@ -68,7 +68,7 @@ class _Walks:
         self._within = 0
 
     def from_start(self, goal: str) -> list[Arc] | None:
-        """The shortest from START to a node, with a round of each loop that it leaves spent, where that is not too long."""
+        """The shortest from START to a node, with a round of each loop that it leaves spent unless that is long."""
         walk = self._shortest(START, goal)
         told = walk and [step for arc in walk for step in (*(self._spent(arc.edge) or ()), arc)]
         return told if told and len(told) <= len(self._facts.arcs) else walk
