@@ -14,6 +14,7 @@ import ormsgpack
 from dalsegno.checkpoints import rows, values
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import PACKING, StrictSerializer
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
@@ -48,14 +49,14 @@ def import_sqlite_saver(
         It is no database of a `SqliteSaver`, or holds values that only a `serde` can read.
     """
     source = _Source(os.fspath(path), serde)
-    stored_by = saver.serde if serde is not None else _PLAIN
+    stored_by = saver.serde if serde is not None else _bytes_of(saver.serde)
     count = 0
     with source.opened() as connection:
         for (thread,) in connection.execute("SELECT DISTINCT thread_id FROM checkpoints").fetchall():
             cache = Cache()
             versions: dict[tuple[str, str], Mapping[str, Any]] = {}
             with saver.database.transaction() as into:
-                for given in source.checkpoints(connection, thread, versions):
+                for given in source.checkpoints(connection, thread, versions, stored_by):
                     job = PutCheckpoint(given, stored_by, cache)
                     job.write(into, {})
                     job.committed()
@@ -98,6 +99,7 @@ class _Source:
         connection: sqlite3.Connection,
         thread: str,
         versions: dict[tuple[str, str], Mapping[str, Any]],
+        stored_by: SerializerProtocol,
     ) -> Iterator[Given]:
         """The checkpoints of a thread, parents first. `versions` remembers those of each."""
         for namespace, checkpoint_id, parent, kind, blob, metadata in connection.execute(
@@ -119,7 +121,7 @@ class _Source:
                 parent=parent,
                 checkpoint=checkpoint,
                 new_versions={key: one for key, one in numbers.items() if before.get(key) != one},
-                metadata=rows.dump_metadata(_PLAIN, described, thread),
+                metadata=rows.dump_metadata(stored_by, described, thread),
             )
 
     def writes(
@@ -155,6 +157,11 @@ class _Source:
             thread=thread,
             key=key,
         )
+
+
+def _bytes_of(serde: SerializerProtocol) -> SerializerProtocol:
+    """What stores values that are moved as bytes: encrypted where `serde` reads nothing else."""
+    return EncryptedSerializer(serde.cipher, _PLAIN) if isinstance(serde, EncryptedSerializer) else _PLAIN
 
 
 def _number(version: Any) -> Any:

@@ -14,13 +14,16 @@ import pytest
 from langchain_core.messages import AIMessage
 from langgraph.checkpoint.base import BaseCheckpointSaver, get_checkpoint_metadata
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, interrupt
 
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
+from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.importing import import_sqlite_saver
+from dalsegno.checkpoints.strict import StrictSerializer
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable, TypeNotAllowed
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -163,6 +166,25 @@ def test_the_packages_own_database_is_taken_over(path: Path, tmp_path: Path) -> 
         import_sqlite_saver(saver, source)
         assert_taken_over(saver, before)
         assert build(saver).invoke(Command(resume="so"), THREAD, durability="sync")["log"][-1] == "so"
+
+
+def test_what_is_taken_over_is_encrypted_where_everything_is(path: Path, tmp_path: Path) -> None:
+    before = play(Recording(tmp_path / "theirs.db"), tmp_path)
+    serde = EncryptedSerializer(Reversed(), StrictSerializer([Draft]))
+    with SqliteCheckpointer(path, serde=serde) as saver:
+        import_sqlite_saver(saver, tmp_path / "theirs.db")
+        assert_taken_over(saver, before)
+    assert b"said said" not in b"".join(each.read_bytes() for each in path.parent.glob("runs.db*"))
+
+
+class Reversed(CipherProtocol):
+    """Nothing but another notation; what encrypting takes is tested elsewhere."""
+
+    def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
+        return "reversed", plaintext[::-1]
+
+    def decrypt(self, ciphername: str, ciphertext: bytes) -> bytes:
+        return ciphertext[::-1]
 
 
 def test_a_type_that_is_not_allowed_is_moved_but_not_built(path: Path, tmp_path: Path) -> None:
