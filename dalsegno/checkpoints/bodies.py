@@ -19,7 +19,7 @@ from dalsegno.checkpoints import values
 from dalsegno.checkpoints.failures import damaged
 from dalsegno.checkpoints.segments import Segments
 from dalsegno.checkpoints.streams import MAP, header
-from dalsegno.checkpoints.strict import StrictSerializer
+from dalsegno.checkpoints.strict import PlainReader, StrictSerializer
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -138,7 +138,12 @@ def checkpoint(
 ) -> dict[str, Any]:
     """A checkpoint as LangGraph knows it, without its values."""
     if tag == _SERIALIZED_TAG:
-        found = dict(values.load(serde, *rest, thread=thread, key="checkpoint"))
+        known = values.load(serde, *rest, thread=thread, key="checkpoint")
+        if not isinstance(known, dict):
+            if not isinstance(serde, PlainReader):
+                raise damaged(thread, "checkpoint", "is no checkpoint")
+            known = {}  # encrypted: what is shown does without
+        found = dict(known)
     else:
         values.refuse_plaintext(serde, "plain", thread=thread, key="checkpoint")
         v, ts, updated = rest

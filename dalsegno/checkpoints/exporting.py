@@ -9,14 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dalsegno.checkpoints.interface import AnyDatabase
-from dalsegno.checkpoints.strict import StrictSerializer
-
-
-class _PlainSerializer(StrictSerializer):
-    """Reads a value of a type that may not be built as its plain data."""
-
-    def loads_typed(self, data: tuple[str, bytes]) -> Any:
-        return self.loads_plain(data)
+from dalsegno.checkpoints.strict import PlainReader
 
 
 def export(database: AnyDatabase, thread_ids: Iterable[str] | None = None) -> Iterator[str]:
@@ -31,11 +24,11 @@ def export(database: AnyDatabase, thread_ids: Iterable[str] | None = None) -> It
     from dalsegno.checkpoints.opening import open_checkpointer
 
     chosen = None if thread_ids is None else [str(each) for each in thread_ids]
-    ledger = Ledger(database, _PlainSerializer())
+    ledger = Ledger(database, PlainReader())
     for thread in chosen if chosen is not None else [None]:
         for run in ledger.runs(thread=thread):
             yield _line({"kind": "run", **asdict(run)})
-    saver = open_checkpointer(database, serde=_PlainSerializer())
+    saver = open_checkpointer(database, serde=PlainReader())
     for thread in chosen if chosen is not None else [None]:
         config: Any = None if thread is None else {"configurable": {"thread_id": thread}}
         for found in saver.list(config):
@@ -48,7 +41,7 @@ def export(database: AnyDatabase, thread_ids: Iterable[str] | None = None) -> It
                     "namespace": place["checkpoint_ns"],
                     "checkpoint_id": place["checkpoint_id"],
                     "parent_id": parent["configurable"]["checkpoint_id"] if parent else None,
-                    "ts": found.checkpoint["ts"],
+                    "ts": found.checkpoint.get("ts"),
                     "metadata": found.metadata,
                     "versions": found.checkpoint["channel_versions"],
                     "values": found.checkpoint["channel_values"],

@@ -14,6 +14,7 @@ from dalsegno.checkpoints.bodies import Index
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.failures import damage_named, damaged
 from dalsegno.checkpoints.identities import lengthen, shorten
+from dalsegno.checkpoints.strict import PlainReader
 
 GROUP = 512
 """Checkpoints read at once when they are listed."""
@@ -52,6 +53,10 @@ class Found:
         else:
             kind, blob = self.metadata_type, self.metadata_blob
             metadata = values.load(serde, kind, blob, thread=self.thread, key="metadata")
+            if isinstance(serde, PlainReader) and isinstance(
+                metadata, str
+            ):  # encrypted: what is searched for is not
+                metadata = json.loads(self.metadata)
         if not isinstance(metadata, dict):
             raise damaged(self.thread, "metadata", "is no metadata")
         return metadata
@@ -77,10 +82,19 @@ def dump_metadata(
 
 def _searchable(metadata: Mapping[str, Any]) -> str:
     """JSON that SQLite finds everything in: it misreads some escapes of characters beyond the BMP, so
-    they are written as they are. Raises ValueError for lone surrogates, which have no bytes."""
+    they are written as they are. Raises ValueError for lone surrogates, which have no bytes, and TypeError for keys
+    that are no texts, which JSON would make ones."""
+    if not _has_texts_for_keys(metadata):
+        raise TypeError
     text = _JSON.encode(metadata)
     text.encode()
     return text
+
+
+def _has_texts_for_keys(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(type(key) is str and _has_texts_for_keys(one) for key, one in value.items())
+    return not isinstance(value, (list, tuple)) or all(map(_has_texts_for_keys, value))
 
 
 def find(

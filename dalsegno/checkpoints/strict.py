@@ -141,6 +141,13 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
             raise _not_allowed(f"{module}.{name}", "it could not be read again")
 
 
+class PlainReader(StrictSerializer):
+    """Reads values for showing: one of a type that may not be built as its plain data, an encrypted one not at all."""
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        return self.loads_plain(data)
+
+
 class _Writer:
     """What msgpack asks about an object it does not know; keeps the error that msgpack would replace."""
 

@@ -55,7 +55,7 @@ def command(
                 str(entry["step"]),
                 str(entry["source"]),
                 (entry["run_id"] or "–")[:8],
-                str(entry["created_at"])[11:23],
+                str(entry["created_at"] or "")[11:23] or "–",
                 one_line(", ".join(entry["next"])),
             )
             for entry in found[:limit]
@@ -70,15 +70,9 @@ def command(
 def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, Any]]:
     """The checkpoints of the outermost workflow; values are only looked at, so of any type."""
     from dalsegno.checkpoints import open_checkpointer
-    from dalsegno.checkpoints.strict import StrictSerializer
+    from dalsegno.checkpoints.strict import PlainReader
 
-    class Plain(StrictSerializer):
-        """Reads a value of a type that may not be built as its plain data."""
-
-        def loads_typed(self, data: tuple[str, bytes]) -> Any:
-            return self.loads_plain(data)
-
-    saver = open_checkpointer(ledger.database, serde=Plain())
+    saver = open_checkpointer(ledger.database, serde=PlainReader())
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     for kept in saver.list(config, limit=limit):
         values = kept.checkpoint["channel_values"]
@@ -91,7 +85,7 @@ def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, 
             "step": metadata.get("step"),
             "source": metadata.get("source"),
             "run_id": metadata.get("run_id"),
-            "created_at": kept.checkpoint["ts"],
+            "created_at": kept.checkpoint.get("ts"),
             "next": list(dict.fromkeys(coming)),
         }
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import operator
 import os
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.base import CipherProtocol
 from langgraph.graph import START, StateGraph
 
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.exporting import export
+from dalsegno.cli import main
 from dalsegno.errors import DatabaseInvalid, TypeNotAllowed
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
@@ -72,6 +76,27 @@ def test_no_value_is_readable_in_the_file(path: Path) -> None:
         assert run(saver)["log"][:5] == expected["log"][:5]
         maintenance.prune(saver.database)
         assert maintenance.check(saver.database) == []
+
+
+def test_what_is_not_encrypted_is_shown_without_the_key(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with encrypted(path) as saver:
+        run(saver)
+        place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+        saver.put(place, {**empty_checkpoint(), "id": "~"}, {"step": 9, "odd": {1}}, {})  # type: ignore[typeddict-unknown-key]
+        ids = [each.config["configurable"]["checkpoint_id"] for each in saver.list(THREAD)]
+        lines = [json.loads(line) for line in export(saver.database)]
+    assert sorted(line["checkpoint_id"] for line in lines) == sorted(ids)
+    assert {line["values"].get("log") for line in lines} == {None, "<msgpack+keyed>"}
+    assert SECRET not in str(lines)
+    history = ["history", "t", "--db", str(path)]
+    assert main([*history, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert [each["checkpoint_id"] for each in shown] == ids
+    assert {9, -1, 0, 1} <= {each["step"] for each in shown}
+    assert {each["created_at"] for each in shown} == {None}
+    assert main(history) == 0
 
 
 def test_another_key_is_an_error(path: Path) -> None:

@@ -100,9 +100,13 @@ def test_any_value_is_filtered_by_as_python_compares(saver: Checkpointer, value:
 
 
 def test_metadata_that_json_would_change_is_kept_as_it_is(saver: Checkpointer) -> None:
-    put(saver, "t", {"n": 1, "set": {1, 2}, "nan": float("inf")})
+    metadata = {"n": 1, "set": {1, 2}, "nan": float("inf"), "numbered": [{1: "one"}]}
+    put(saver, "t", metadata)
+    put(saver, "u", {"n": 2, "numbered": {1: "one"}})
     (found,) = saver.list(None, filter={"n": 1, "set": {1, 2}})
-    assert found.metadata == {"n": 1, "set": {1, 2}, "nan": float("inf")}
+    assert found.metadata == metadata
+    (found,) = saver.list(None, filter={"numbered": {1: "one"}})
+    assert found.metadata["n"] == 2  # type: ignore[typeddict-item]
 
 
 def test_the_limit_counts_what_matches(saver: Checkpointer) -> None:
