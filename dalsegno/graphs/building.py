@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, overload
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
@@ -221,13 +221,22 @@ class Builder:
             self.edges.append(EdgeSpec(sources[0], end_key, "join", where, sources=sources))
         return self
 
+    # Apart, so that type checkers take a mapping for one, whatever the router's answers are.
+    @overload
+    def add_conditional_edges(
+        self, source: str, path: Any, path_map: Mapping[Any, Target], *, many: bool | None = None
+    ) -> Self: ...
+    @overload
     def add_conditional_edges(
         self,
         source: str,
-        path: Callable[..., Any] | Any,
-        path_map: Mapping[Hashable, Target] | Iterable[Target] | Target | None = None,
+        path: Any,
+        path_map: Iterable[Target] | Target | None = None,
         *,
         many: bool | None = None,
+    ) -> Self: ...
+    def add_conditional_edges(
+        self, source: str, path: Any, path_map: Any = None, *, many: bool | None = None
     ) -> Self:
         """Add a router: after `source`, `path` says which of the declared targets comes next.
 

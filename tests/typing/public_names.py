@@ -5,12 +5,16 @@ Every ignore below is an error that must stay one: mypy reports an ignore that n
 
 from __future__ import annotations
 
-from typing import assert_type
+from collections.abc import Callable
+from typing import Any, assert_type
 
 import dalsegno
 from dalsegno import (
+    END,
     Budget,
     DalsegnoError,
+    Each,
+    Loop,
     RetryPolicy,
     Runner,
     RunResult,
@@ -47,3 +51,17 @@ assert_type(DalsegnoError("what, where, what next").message, str)
 assert_type(agent("openai:any", "Write.", writes="draft"), Agent)
 assert_type(human("Good?", answer=bool, writes="good"), Human)
 assert_type(tool(len, writes="length"), Tool)
+
+
+def the_answers_of_a_router_are_of_any_type(
+    flow: Workflow, good: Callable[[Any], bool], grade: Callable[[Any], int]
+) -> None:
+    again = Loop("write", max=3, on_exhausted=END)
+    named = {True: END, False: "write"}
+    flow.add_conditional_edges("write", good, {True: END, False: "write"})
+    flow.add_conditional_edges("write", good, {True: END, False: again})
+    flow.add_conditional_edges("write", good, named)
+    flow.add_conditional_edges("write", grade, {1: END, 2: again, 3: Each("worker", max=2)})
+    flow.add_conditional_edges("write", grade, [END, again])
+    flow.add_conditional_edges("write", grade, again)
+    flow.add_conditional_edges("write", grade, {1: 2})  # type: ignore[dict-item]
