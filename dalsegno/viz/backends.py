@@ -48,14 +48,14 @@ def _with_pygraphviz(source: str, format: str, placed: bool) -> bytes:
                 graph.graph_attr["dpi"] = str(_DOTS_PER_INCH)
             return bytes(graph.draw(format=format, prog="nop2" if placed else "dot"))
         except (ValueError, OSError, pygraphviz.DotError) as error:
-            raise RenderError(f"Graphviz could not draw the {format}: {error}", format=format) from error
+            raise RenderError(f"Graphviz could not draw the picture: {error}", format=format) from error
 
 
 def _with_dot(source: str, format: str, placed: bool) -> bytes:
     dot = shutil.which("dot")
     if dot is None:
         raise MissingExtra(
-            f"Drawing a {format} needs Graphviz: pip install 'dalsegno[render]' (carries it), or install "
+            "Pictures and pages need Graphviz: pip install 'dalsegno[render]' (carries it), or install "
             "Graphviz so that `dot` is on the PATH. DOT and Mermaid (.dot, .mmd) need neither.",
             extra="render",
             format=format,
@@ -65,7 +65,7 @@ def _with_dot(source: str, format: str, placed: bool) -> bytes:
     done = subprocess.run(command, input=source.encode(), capture_output=True, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip()
-        raise RenderError(f"`dot` could not draw the {format}: {said}", format=format)
+        raise RenderError(f"`dot` could not draw the picture: {said}", format=format)
     return done.stdout
 
 

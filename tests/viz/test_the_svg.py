@@ -153,6 +153,7 @@ def test_without_any_graphviz_the_error_names_both_ways(
     with pytest.raises(MissingExtra, match=r"pip install 'dalsegno\[render\]'.*install Graphviz") as caught:
         viz.draw(article, tmp_path / "article.svg")
     assert caught.value.extra == "render"
+    assert "json" not in str(caught.value)  # what Graphviz calls it is not what was asked for
     assert not (tmp_path / "article.svg").exists()
     assert viz.draw(article, tmp_path / "article.dot").read_text().startswith("digraph")
     assert viz.draw(article, tmp_path / "article.mmd").read_text().startswith("---")
