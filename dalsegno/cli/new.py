@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import re
+import shlex
 import sys
 import tokenize
 from pathlib import Path
@@ -40,7 +41,7 @@ def command(
     screen = Screen(sys.stdout)
     screen.line(f"{folder}: {', '.join(files)}")
     screen.line()
-    for line in (f"cd {folder}", *_COMMANDS):
+    for line in (f"cd {shlex.quote(str(folder))}", *_COMMANDS):
         screen.line(f"  {line}")
     return COMPLETED
 
@@ -52,7 +53,7 @@ _COMMANDS = (
     "dalsegno check app.py:flow",
     "dalsegno run app.py:flow --input @input.json",
     "dalsegno draw app.py:flow",
-    "python -m pytest",
+    "python -m pytest  # the test needs it: pip install pytest",
 )
 
 

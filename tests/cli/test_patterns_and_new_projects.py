@@ -76,6 +76,14 @@ def test_a_new_project_runs_passes_its_test_and_draws_itself(dalsegno: Any, fold
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
+def test_the_commands_that_are_told_are_those_to_type(dalsegno: Any, folder: Path) -> None:
+    told = dalsegno("new", "my app").out.split("\n\n", 1)[1]
+    assert "  cd 'my app'\n" in told
+    lines = [line.strip() for line in told.splitlines()]
+    assert all(line in (folder / "my app" / "README.md").read_text() for line in lines[1:])
+    assert "pip install pytest" in lines[-1]  # an installation of ours does not bring it
+
+
 @pytest.mark.parametrize("entry", catalog().values(), ids=lambda entry: entry.name)
 def test_the_project_of_every_pattern_passes_its_test(
     entry: Pattern, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
