@@ -22,6 +22,8 @@ from dalsegno.nodes.prompts import Told
 from dalsegno.nodes.structured import modern, problems
 
 NOTHING: Any = object()
+LONGEST = 10**10
+"""Seconds that a deadline may be away: three hundred years, which every calendar has."""
 
 
 def human(
@@ -108,8 +110,15 @@ class Human(Player):
             ) from error
         if not isinstance(writes, str) or not writes:
             raise DefinitionError(f"human(writes={writes!r}): the state key that takes the answer.")
-        if deadline is not None and (isinstance(deadline, bool) or not deadline >= 0):
-            raise DefinitionError(f"human(deadline={deadline!r}): seconds from when it is asked, 0 or more.")
+        if deadline is not None and (
+            isinstance(deadline, bool)
+            or not isinstance(deadline, int | float)
+            or not 0 <= deadline <= LONGEST
+        ):
+            raise DefinitionError(
+                f"human(deadline={deadline!r:.40}): seconds from when it is asked, 0 or more and at most {LONGEST:,}. "
+                "Without one it waits for ever."
+            )
         if (deadline is None) != (default is NOTHING):
             raise DefinitionError(
                 "human(deadline=..., default=...): a deadline needs the default that stands after it, and a default a "
