@@ -190,6 +190,8 @@ class McpServer:
             await self._leave(session)
             raise self._failed(f"it is gone ({error.message}){session.last_words()}") from error
         except TimeoutError as error:
+            if not session.is_open:  # it hangs before anything was asked: the next call begins another
+                await self._leave(session)
             raise self._failed(
                 f"it gave no answer within {self.timeout:g} seconds{session.last_words()}"
             ) from error
@@ -249,10 +251,10 @@ class McpTool(BaseTool):
     own_name: str
     response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
 
-    def _run(self, **arguments: Any) -> tuple[Any, Any]:
+    def _run(self, /, **arguments: Any) -> tuple[Any, Any]:
         return self.server.call(self.own_name, arguments)  # type: ignore[no-any-return]  # an McpServer's
 
-    async def _arun(self, **arguments: Any) -> tuple[Any, Any]:
+    async def _arun(self, /, **arguments: Any) -> tuple[Any, Any]:
         return await self.server.acall(self.own_name, arguments)  # type: ignore[no-any-return]  # as above
 
 

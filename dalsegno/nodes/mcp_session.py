@@ -42,6 +42,11 @@ class Session:
         """Whether the connection was closed, or broke."""
         return self._task.done() or self._task.get_loop().is_closed()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection was made."""
+        return self._ready.done()
+
     async def client(self) -> Any:
         """The client, when the connection stands."""
         async with asyncio.timeout(self._timeout):

@@ -256,6 +256,18 @@ def test_a_server_that_never_answers_is_given_up() -> None:
         server.list_tools()
 
 
+def test_a_server_that_hung_when_it_was_started_is_started_again(tmp_path: Path) -> None:
+    mark, slow = tmp_path / "mark", tmp_path / "slow.py"
+    hang = f"import pathlib, sys\nif not (mark := pathlib.Path({str(mark)!r})).exists():\n"
+    slow.write_text(f"{hang}    mark.touch()\n    sys.stdin.read()\n    sys.exit()\n{SERVER}")
+    with mcp_server([sys.executable, str(slow)], timeout=1) as server:
+        while not mark.exists():
+            with pytest.raises(ToolFailed, match="no answer within 1 seconds"):
+                server.list_tools()
+        server.timeout = 60
+        assert "price" in [tool.name for tool in server.list_tools()]
+
+
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(MissingExtra, match=re.escape('pip install "dalsegno[mcp]"')) as raised:
