@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 
 OTHER = "other"
+LONGEST = 200
+"""Characters of a name."""
 
 
 class Labels:
@@ -19,7 +21,9 @@ class Labels:
         self._lock = threading.Lock()
 
     def of(self, label: str, value: str) -> str:
-        """The value, or ``"other"`` where there are too many different ones already."""
+        """The value, as UTF-8 can have it and cut after `LONGEST`; ``"other"`` where there are too many already."""
+        if len(value) > LONGEST or not value.isascii():
+            value = value[:LONGEST].encode("utf-8", "replace").decode()
         known = self._known.setdefault(label, set())
         if value in known:
             return value

@@ -102,7 +102,7 @@ class Measures:
     def _node(self, event: NodeFinished | NodeFailed | NodeInterrupted) -> None:
         about = {**self._about(event, event.node), names.KIND: event.kind}
         if isinstance(event, NodeFailed):
-            about[names.ERROR] = type(event.error).__name__
+            about[names.ERROR] = self._labels.of("error", type(event.error).__name__)
         self._nodes.record(event.seconds, about)
 
     def _call(self, event: CallFinished) -> None:
@@ -110,11 +110,11 @@ class Measures:
         about: dict[str, Any] = {names.OPERATION: names.OPERATIONS[event.kind]}
         about[names.REQUEST_MODEL if event.kind == "model" else names.TOOL] = name
         if event.provider:
-            about[names.PROVIDER] = event.provider
+            about[names.PROVIDER] = self._labels.of("provider", event.provider)
         if event.kind == "model" and not event.error:
             for direction, count in (("input", event.input_tokens), ("output", event.output_tokens)):
                 if count:
                     self._tokens.record(count, {**about, names.TOKEN_TYPE: direction})
         if event.error:
-            about[names.ERROR] = event.error
+            about[names.ERROR] = self._labels.of("error", event.error)
         self._calls.record(event.seconds, about)

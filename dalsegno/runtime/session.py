@@ -151,6 +151,10 @@ class Session:
             self.tell(NodeFinished.made(told))
 
     def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
+        with self._lock:
+            if execution not in self._started:  # the pause before this attempt was broken off: it never began
+                self.failures.append((execution, error))
+                return
         began, seconds = self._ended(execution)
         common = self._common(execution, superstep, began + seconds)
         if isinstance(error, GraphBubbleUp):

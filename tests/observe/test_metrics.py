@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -14,13 +15,14 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dalsegno import END, START, CircuitBreaker, Runner, Workflow
+from dalsegno import END, START, CircuitBreaker, RetryPolicy, Runner, Workflow
 from dalsegno.cli import main
 from dalsegno.errors import MissingExtra
 from dalsegno.observe import Measures, Prometheus
 from dalsegno.observe.bounded import Labels
 from dalsegno.observe.extras import wanted
 from dalsegno.observe.ledger import metrics_of
+from dalsegno.runtime.events import Event, NodeFailed, NodeStarted
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -109,6 +111,35 @@ def test_a_label_takes_so_many_names_and_no_more() -> None:
         "a",
         "other",
     ]
+
+
+def test_a_label_is_what_a_page_of_metrics_can_hold() -> None:
+    labels = Labels(2)
+    assert labels.of("model", "m\ud800") == "m?"
+    assert labels.of("model", "m" * 10_000) == "m" * 200
+
+
+def test_an_attempt_that_never_began_is_not_counted(tmp_path: Path) -> None:
+    failed: list[int] = []
+
+    async def flaky(state: Given) -> dict[str, Any]:
+        failed.append(1)
+        raise ConnectionError("busy")
+
+    async def beside(state: Given) -> dict[str, Any]:
+        while not failed:
+            await asyncio.sleep(0.005)
+        raise ValueError("no")
+
+    flow = Workflow("two", Given).add_node(flaky, retry=RetryPolicy(max_attempts=2, initial_interval=600))
+    flow.add_node(beside).add_edge(START, "flaky").add_edge(START, "beside")
+    heard: list[Event] = []
+    with Runner(
+        flow.add_edge("flaky", END).add_edge("beside", END), db=tmp_path / "runs.db", on_event=heard.append
+    ) as runner:
+        assert runner.run({"x": 1}).status == "failed"
+    told = [(type(e), e.attempt) for e in heard if isinstance(e, NodeStarted) and e.node == "flaky"]
+    assert told == [(NodeStarted, 1), (NodeFailed, 1)]
 
 
 def test_opentelemetry_metrics_follow_the_conventions(
