@@ -108,7 +108,7 @@ class Agent(Player):
         self._check_writes()
         talks = self.output is None and self.writes is None
         self.told = Told(prompt, messages=options["messages"] or (MESSAGES if talks else None))
-        self.toolbox = Toolbox(options["tools"])
+        self.toolbox = Toolbox(options["tools"], answer=None if self.output is None else self.output.name)
         needs = "with_structured_output" if self.output is not None else None
         check_model(model, needs="bind_tools" if len(self.toolbox) else needs)
         self.max_turns: int = options["max_turns"] if len(self.toolbox) else 1
@@ -202,7 +202,7 @@ class Agent(Player):
         return conversation(rules, self.told.to(state, node=self.place))
 
     def _conductor(self, state: Any, config: RunnableConfig | None) -> Conductor:
-        return Conductor(self._asking, self.toolbox, self.output, state, ensure_config(config))
+        return Conductor(self._asking, self.toolbox, self.output, state, ensure_config(config), self.place)
 
     def _asking(self, offer: Offer) -> Runnable[Any, Any]:
         """The model, with the tools and the schema it is offered."""

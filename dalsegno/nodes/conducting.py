@@ -10,6 +10,7 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
+from dalsegno.errors import DefinitionError
 from dalsegno.nodes.conversation import Answer, Ask, Offer, Talk, Use
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.recalling import digest_of, keep, recalled
@@ -37,8 +38,9 @@ class Conductor:
         output: Output | None,
         state: Any,
         config: RunnableConfig,
+        node: str,
     ) -> None:
-        self._asking, self._toolbox, self._output = asking, toolbox, output
+        self._asking, self._toolbox, self._output, self._node = asking, toolbox, output, node
         self._state, self._config = state, config
         self._counted: Counter[str] = Counter()
         self._turn = ""
@@ -108,9 +110,17 @@ class Conductor:
         return Said(message)
 
     def _said(self, result: Any) -> Said:
-        if isinstance(result, Mapping) and self._output is not None:
+        is_shaped = self._output is not None and isinstance(result, Mapping)
+        message = result.get("raw") if is_shaped else result
+        if not isinstance(message, AIMessage):
+            raise DefinitionError(
+                f"The model of `{self._node}` gave {type(message).__name__} and no message: an agent needs the chat "
+                "model itself, without what makes something else of its answers."
+            )
+        if is_shaped:
+            assert self._output is not None
             return self._output.said(result)
-        return Said(result)
+        return Said(message)
 
     def _tell(self, what: str, detail: Mapping[str, Any]) -> None:
         execution = current_execution()

@@ -25,12 +25,23 @@ def check_model(model: Any, *, needs: str | None = None) -> None:
         raise DefinitionError(
             f'{model!r} is no model. A model is a LangChain chat model, or "provider:name", as in "openai:gpt-5-mini".'
         )
-    elif needs is not None and not hasattr(model, needs):
+    elif needs is not None and not _has(model, needs):
         what = "be given tools" if needs == "bind_tools" else "be asked for an answer of a shape"
         raise DefinitionError(
             f"{type(model).__name__} has no `{needs}`, so it cannot {what}. Give the chat model itself: what is around "
             "it can be a policy of the node."
+            if not isinstance(model, BaseChatModel)
+            else f"{type(model).__name__} has no `bind_tools` of its own, so it cannot {what}. Give a model that has."
         )
+
+
+def _has(model: Any, method: str) -> bool:
+    """Whether a model can be asked so; LangChain's own methods of every chat model only raise without `bind_tools`."""
+    if not isinstance(model, BaseChatModel):
+        return hasattr(model, method)
+    return any(
+        getattr(type(model), each) is not getattr(BaseChatModel, each) for each in {method, "bind_tools"}
+    )
 
 
 def resolved(model: Any) -> Any:

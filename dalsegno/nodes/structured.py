@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.utils.json_schema import dereference_refs
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core import SchemaError
 
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.secrets import holds_secret
@@ -53,14 +54,13 @@ class Output:
         self.type = type
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(modern(type))
-            schema = self._adapter.json_schema()
-        except (PydanticUserError, NameError, TypeError) as error:
+            schema = _whole(self._adapter.json_schema())
+            own_names = _whole(self._adapter.json_schema(by_alias=False)).get("properties", ())
+        except (PydanticUserError, SchemaError, NameError, TypeError) as error:
             raise DefinitionError(
                 f"output={type!r}: pydantic cannot tell its JSON schema: {error}. Use a pydantic model, a TypedDict, a "
                 "dataclass or a Literal."
             ) from error
-        if "$defs" in schema:
-            schema = {k: v for k, v in dereference_refs(schema).items() if k != "$defs"}
         self.is_object = schema.get("type") == "object" and "properties" in schema
         if not self.is_object:
             schema = {"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]}
@@ -69,7 +69,7 @@ class Output:
         schema["title"] = self.name
         schema.setdefault("description", _first_words(type) or "The answer.")
         self.schema: dict[str, Any] = schema
-        self.fields: tuple[str, ...] = tuple(schema["properties"]) if self.is_object else ()
+        self.fields: tuple[str, ...] = tuple(own_names) if self.is_object else ()
 
     def read(self, data: Any) -> Any:
         """The answer as a value of the type.
@@ -158,6 +158,13 @@ type_ = type
 def type_name(type: Any) -> str:
     """The name of a class; of any other type ``"Answer"``."""
     return type.__name__ if isinstance(type, type_) else "Answer"
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with what it refers to in its place: not every provider follows references."""
+    if "$defs" not in schema:
+        return schema
+    return {key: value for key, value in dereference_refs(schema).items() if key != "$defs"}
 
 
 def _first_words(type: Any) -> str:

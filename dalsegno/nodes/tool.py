@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
+from langgraph.types import Command
 from pydantic import ValidationError
 
 from dalsegno.errors import DefinitionError, FieldMissing, ToolFailed, did_you_mean
@@ -210,6 +211,14 @@ class Tool(Player):
         return f"`{self.tool.name}` failed. {problem}"
 
     def _update(self, result: Any) -> dict[str, Any]:
+        if isinstance(result, Command):
+            raise ToolFailed(
+                f"`{self.tool.name}` in `{self.place}` gave a Command, and a tool gives a value. A function that "
+                "steers the graph is a node itself: add_node(function, destinations=...).",
+                node=self.place,
+                tool=self.tool.name,
+                problem="it gave a Command",
+            )
         if isinstance(self.writes, str):
             return {self.writes: result}
         if self.writes is not None:

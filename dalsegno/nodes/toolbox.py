@@ -33,15 +33,16 @@ PASSED_ON = (GraphBubbleUp, KernelError, AttemptAbandoned)
 
 
 class Toolbox:
-    """Tools by name.
+    """Tools by name; `answer` is how an agent's answer of a shape is called.
 
     Raises
     ------
     DefinitionError
-        Two of them have one name.
+        Two of them have one name, or one that of the answer.
     """
 
-    def __init__(self, tools: Sequence[Any]) -> None:
+    def __init__(self, tools: Sequence[Any], *, answer: str | None = None) -> None:
+        self._answer = answer
         self.tools: dict[str, BaseTool] = {}
         self._servers: list[Any] = []
         self._injected: dict[str, dict[str, What]] = {}
@@ -92,6 +93,11 @@ class Toolbox:
         for tool in tools:
             if tool.name in self.tools:
                 raise DefinitionError(f"Two tools are called `{tool.name}`: give one of them another name.")
+            if tool.name == self._answer:
+                raise DefinitionError(
+                    f"The tool `{tool.name}` is called as the `output` is: a call of it would be taken for the answer. "
+                    "Give one of them another name."
+                )
             self.tools[tool.name] = tool
             self._injected[tool.name] = injected_by(tool)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
@@ -138,6 +138,24 @@ def _check_types(function: Callable[..., Any], name: str) -> None:
             f"The tool `{name}` has no type for {', '.join(f'`{p}`' for p in untyped)}: its arguments are validated by "
             "them, and a model is told them."
         )
+    alone = [p for p, each in parameters.items() if each.kind is each.POSITIONAL_ONLY]
+    if alone:
+        raise DefinitionError(
+            f"The tool `{name}` takes `{alone[0]}` by its place only, and a call gives arguments by name."
+        )
+    _check_names([p for p in parameters if p != "config" or RunnableConfig not in _choices(hints[p])], name)
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) or (hint,)
+
+
+def _check_names(names: Iterable[str], tool: str) -> None:
+    """Refuse arguments that LangChain keeps for itself: a call would lose them, or fail."""
+    for name in {"config", "self"}.intersection(names):
+        raise DefinitionError(
+            f"The tool `{tool}` takes an argument `{name}`, a name that LangChain keeps for itself. Give it another."
+        )
 
 
 def _of_player(player: Player, name: str | None, description: str | None) -> BaseTool:
@@ -168,6 +186,7 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
             f"`{player.name}` cannot be a tool: its prompt names no fields that a model could fill in. Give it a text "
             "with {field}s."
         )
+    _check_names(fields, name or player.name)
     schema = create_model(player.name, **fields)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
@@ -197,6 +216,8 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
     report = workflow.validate()
     report.raise_for_errors()
     certificate = report.certificate
+    schema = _model_of(workflow.input_schema, name or workflow.name)
+    _check_names(schema.model_fields, name or workflow.name)
     compiled: list[Any] = []
 
     def graph() -> Any:
@@ -213,7 +234,7 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
     return StructuredTool(
         name=name or workflow.name,
         description=description or f"Runs the workflow {workflow.name}.",
-        args_schema=_model_of(workflow.input_schema, name or workflow.name),
+        args_schema=schema,
         func=call,
         coroutine=acall,
         metadata={_KNOWN: Known(calls=certificate.model_calls if certificate else None, is_proved=True)},
@@ -239,6 +260,7 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
         raise DefinitionError(
             f"`{own}` takes no named arguments, so a model cannot call it. Wrap it in a function with typed parameters."
         )
+    _check_names(schema.model_fields, own)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
         return result_of(runnable.invoke(arguments, config))

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
 from langgraph.graph.message import add_messages
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
 
 from dalsegno import END, START, Loop, Runner, Workflow, agent
 from dalsegno.errors import AnswerInvalid, DefinitionError, FieldMissing, MissingExtra
@@ -227,6 +230,13 @@ def test_a_copy_plays_another_part() -> None:
         one.with_(outptu=None)
 
 
+def verdict(score: int) -> str:
+    return f"{score} points"
+
+
+verdict.__name__ = "Verdict"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -237,6 +247,8 @@ def test_a_copy_plays_another_part() -> None:
         ({"max_turns": 0}, "max_turns=0"),
         ({"corrections": -1}, "corrections=-1"),
         ({"tools": [3]}, "3 is no tool"),
+        ({"output": {"type": "object"}, "writes": "x"}, "pydantic"),
+        ({"output": Verdict, "tools": [verdict]}, "called as the `output` is"),
     ],
 )
 def test_an_agent_that_cannot_be_meant_is_refused_at_once(options: dict[str, Any], message: str) -> None:
@@ -294,3 +306,45 @@ def test_an_answer_that_is_a_secret_is_in_no_error() -> None:
     with pytest.raises(AnswerInvalid, match="`user`: Input should be a valid string") as raised:
         agent(ScriptedChatModel([said]), "?", output=Login, corrections=0).invoke({})
     assert "sesame" not in str(raised.value) + repr(raised.value.data)
+
+
+class Named(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    user_name: str
+    full_age: int = 0
+
+
+@pytest.mark.parametrize(
+    ("writes", "update"),
+    [(None, {"user_name": "ada", "full_age": 0}), ({"draft": "user_name"}, {"draft": "ada"})],
+)
+def test_a_field_is_a_state_key_by_its_own_name_and_the_model_is_told_its_alias(
+    play: Play, writes: Any, update: dict[str, Any]
+) -> None:
+    said = {"userName": "ada"}
+    assert play(agent(ScriptedChatModel([said]), "Who?", output=Named, writes=writes), {}) == update
+
+
+def test_what_gives_no_message_is_no_model(play: Play) -> None:
+    around: Any = ScriptedChatModel(["Rain."]) | StrOutputParser()
+    with pytest.raises(DefinitionError, match="the chat model itself"):
+        play(agent(around, "Write", writes="draft"), {})
+
+
+def test_a_model_that_cannot_be_given_tools_is_refused_at_once() -> None:
+    plain = FakeListChatModel(responses=["Rain."])
+    assert agent(plain, "Write", writes="draft").invoke({}) == {"draft": "Rain."}
+    for options in ({"tools": [verdict], "writes": "draft"}, {"output": Verdict}):
+        with pytest.raises(DefinitionError, match="FakeListChatModel has no `bind_tools`"):
+            agent(plain, "Write", **options)
+
+
+@pytest.mark.parametrize(("told", "counted"), [(-7, 0), (10**400, 2**54), (3, 6)])
+def test_what_a_model_says_it_used_is_a_count_or_nothing(tmp_path: Path, told: int, counted: int) -> None:
+    usage: Any = {"input_tokens": told, "output_tokens": told, "total_tokens": 2 * told}
+    model = ScriptedChatModel([AIMessage("Rain.", usage_metadata=usage, response_metadata={"model": ["x"]})])
+    flow = Workflow("one", Article).add_node("write", agent(model, "Write", writes="draft"))
+    with Runner(flow.add_edge(START, "write").add_edge("write", END), db=tmp_path / "r.db") as runner:
+        done = runner.run({})
+    assert (done.status, done.usage["tokens"]) == ("completed", counted)

@@ -14,6 +14,7 @@ import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
 from langchain_core.tools import tool as langchain_tool
 from langgraph.graph.message import add_messages
+from langgraph.types import Command
 from pydantic import BaseModel
 
 from dalsegno import END, START, Loop, RetryPolicy, Runner, Workflow, agent, tool
@@ -111,6 +112,24 @@ def test_a_failure_is_the_tools_own_error_or_a_result_in_words(play: Play) -> No
     assert play(quiet, {"amount": "x"})["receipt"].startswith("`failing` failed. `amount`: Input should be")
 
 
+def placed(amount: int, /) -> int:
+    return amount
+
+
+def configured(config: str) -> str:
+    return config
+
+
+def steering(amount: int) -> Any:
+    return Command(update={"receipt": amount})
+
+
+@pytest.mark.parametrize("writes", [None, "receipt"])
+def test_a_command_is_no_result(play: Play, writes: str | None) -> None:
+    with pytest.raises(ToolFailed, match=r"gave a Command.*is a node itself"):
+        play(tool(steering, writes=writes), {"amount": 1})
+
+
 @pytest.mark.parametrize(
     ("action", "options", "message"),
     [
@@ -118,6 +137,8 @@ def test_a_failure_is_the_tools_own_error_or_a_result_in_words(play: Play) -> No
         (price, {"errors": "quietly"}, "errors='quietly'"),
         (lambda: 1, {}, "lambda has no name"),
         (3, {}, "3 is no tool"),
+        (placed, {}, "takes `amount` by its place only"),
+        (configured, {}, "an argument `config`, a name that LangChain keeps"),
     ],
 )
 def test_a_tool_that_cannot_be_meant_is_refused_at_once(

@@ -144,8 +144,18 @@ def usage_of(response: LLMResult) -> tuple[str | None, int, int]:
         return None, 0, 0
     told = message.response_metadata
     model = told.get("model_name") or told.get("model")
-    usage = message.usage_metadata
-    return (model, usage["input_tokens"], usage["output_tokens"]) if usage else (model, 0, 0)
+    usage: Any = message.usage_metadata or {}
+    tokens = (_count(usage.get("input_tokens")), _count(usage.get("output_tokens")))
+    return (model if isinstance(model, str) else None, *tokens)
+
+
+def _count(told: Any) -> int:
+    """A number of tokens as a provider tells it, which may be anything: what is no count is none."""
+    return min(told, MOST_TOKENS) if isinstance(told, int) and told > 0 else 0
+
+
+MOST_TOKENS = 2**53
+"""The most tokens that one answer can be said to have: more than any has, and whole in every ledger and metric."""
 
 
 def _whole() -> Execution | None:
