@@ -16,7 +16,7 @@ from dalsegno.runtime.compatibility import compare
 from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of, levels_of
-from dalsegno.runtime.migrating import migrated, state_in, steps_from, store
+from dalsegno.runtime.migrating import migrated, steps_from, store
 from dalsegno.runtime.plain import with_old_names
 from dalsegno.runtime.standing import Before
 
@@ -163,7 +163,8 @@ def migrate(runner: Runner, thread: str, version: str) -> None:
     kept = runner.checkpointer.get_tuple(config)
     steps = steps_from(version, runner.migrations)
     if kept is not None and steps:
-        store(runner.checkpointer, kept, migrated(state_in(kept), steps, thread, runner.graph))
+        state = migrated(kept, steps, runner.graph)
+        store(runner.checkpointer, kept, state, version, runner.spec.version)
 
 
 def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dict[str, str]:

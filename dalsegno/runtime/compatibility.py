@@ -309,13 +309,14 @@ class _Comparison:
                 )
         for key in now.keys() - then.keys():
             yield Change("state", self.at(key), f"the state key `{key}` is new")
-        stale = sorted((self.level.written & then.keys()) if self.migrated else ())
+        stale = sorted(self.level.written if self.migrated else ())
         if stale:
+            who = "the input has" if START in self.level.pending else "a node that has finished wrote"
             yield Change(
                 "state",
                 self.at(stale[0]),
-                f"a node that has finished wrote {_names(stale)} for the old version, after which the state is "
-                "migrated; its update would be applied as it is",
+                f"{who} {_names(stale)} for the old version, after which the state is migrated; it would be applied "
+                "as it is",
                 "unsafe",
             )
 

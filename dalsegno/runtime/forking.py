@@ -15,6 +15,7 @@ from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, did_y
 from dalsegno.graphs.views import KERNEL
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import level_of
+from dalsegno.runtime.migrating import version_at
 from dalsegno.runtime.result import RunResult
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def fork(
             thread=target,
             workflow=run.workflow,
             input=run.input,
-            version=run.version,
+            version=version_at(saver, mark, run.version),
             fingerprint=run.fingerprint,
             target=runner.target or run.target,
             certificate=run.certificate,
@@ -55,7 +56,7 @@ def fork(
         _stand(runner, mark, target, run_id, state)
         level = level_of(mark)
         status = "stopped" if level.pending else "completed"
-        record = mark.checkpoint["channel_values"].get(KERNEL)
+        record = _counters(mark)
         used = int(record["walk"]) if record else 0
         ledger.finish(lease, status, supersteps=used)  # type: ignore[arg-type]  # one of the ledger's
     return RunResult(
@@ -113,6 +114,12 @@ def _run_of(runner: Runner, thread: str, mark: CheckpointTuple) -> RunRecord:
     return runner.ledger.get(run.run_id)
 
 
+def _counters(mark: CheckpointTuple) -> Any:
+    """What the run of a checkpoint has counted; at its input there still is what the run before it had."""
+    record: Any = mark.checkpoint["channel_values"].get(KERNEL)
+    return record if record and record["run"] == mark.metadata.get("run_id") else None
+
+
 def _stand(runner: Runner, mark: CheckpointTuple, target: str, run_id: str, state: Mapping[str, Any]) -> None:
     """One checkpoint more, beside the mark: the same as the new run's, its counters and the changed state in it.
 
@@ -121,12 +128,13 @@ def _stand(runner: Runner, mark: CheckpointTuple, target: str, run_id: str, stat
     """
     checkpoint: Any = dict(mark.checkpoint)
     values = {**mark.checkpoint["channel_values"], **state}
-    if KERNEL in values:
-        values[KERNEL] = {**values[KERNEL], "run": run_id}
+    record = _counters(mark)
+    if record:
+        values[KERNEL] = {**record, "run": run_id}
     versions = dict(mark.checkpoint["channel_versions"])
     latest: Any = max(versions.values(), default=None)
     following: Any = runner.checkpointer.get_next_version(latest, None)
-    changed = [*state, *([KERNEL] if KERNEL in values else [])]
+    changed = [*state, *([KERNEL] if record else [])]
     versions.update(dict.fromkeys(changed, following))
     checkpoint.update(
         id=str(uuid6(clock_seq=-2)),

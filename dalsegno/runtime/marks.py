@@ -56,12 +56,13 @@ def level_of(kept: CheckpointTuple) -> Level:
     pending |= {name.removeprefix(_TO) for name in values if name.startswith(_TO)}
     pending |= {send.node for send in values.get(_SENDS) or ()}
     pending |= {c.rpartition(":")[2] for c, seen in joins.items() if _is_complete(c, seen)}
-    if START in values:
-        pending.add(START)
     record: Any = values.get(KERNEL)
     used = record["used"] if record else 0
     coming: set[str] = set()
     written: set[str] = set()
+    if START in values:
+        pending.add(START)
+        written |= _keys_of(values[START])
     finished = False
     for _, channel, value in kept.pending_writes or ():
         if channel in _ASIDE:
@@ -90,6 +91,11 @@ def level_of(kept: CheckpointTuple) -> Level:
         keys=frozenset(k for k in values if not k.startswith((_TO, _JOIN, "__"))),
         written=frozenset(written),
     )
+
+
+def _keys_of(input: Any) -> set[str]:
+    """The state keys in a run's input, which may be an object of the state's class."""
+    return {str(key) for key in (input if isinstance(input, Mapping) else getattr(input, "__dict__", ()))}
 
 
 def _seen(value: Any) -> frozenset[str]:

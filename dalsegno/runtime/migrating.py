@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import InputInvalid, did_you_mean
+from dalsegno.graphs.model import START
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
@@ -17,6 +18,9 @@ Steps = Sequence[tuple[str, "Migration"]]
 
 _OURS = ("branch:to:", "join:", "__")
 """How channels begin that are no state keys."""
+
+MIGRATED = "migrated"
+"""Where a checkpoint's metadata keep the versions that its state went through since it was written."""
 
 
 def steps_from(version: str, migrations: Steps) -> Steps:
@@ -31,15 +35,19 @@ def state_in(kept: CheckpointTuple) -> dict[str, Any]:
     return {key: value for key, value in values.items() if not key.startswith(_OURS)}
 
 
-def migrated(state: Mapping[str, Any], steps: Steps, thread: str, graph: Any) -> dict[str, Any]:
-    """The state after these migrations, the last of which gives that of a compiled graph.
+def migrated(kept: CheckpointTuple, steps: Steps, graph: Any) -> dict[str, Any]:
+    """The state of a checkpoint after these migrations, the last of which gives that of a compiled graph.
+
+    Before a thread's first input is in its state there is nothing to migrate.
 
     Raises
     ------
     InputInvalid
         A migration raised, gave no mapping, or a key that the state does not have; the checkpoint stays as it was.
     """
-    values = dict(state)
+    values, thread = state_in(kept), kept.config["configurable"]["thread_id"]
+    if not values and START in kept.checkpoint["channel_values"]:
+        return {}
     for version, function in steps:
         try:
             made = function(dict(values))
@@ -71,8 +79,30 @@ def migrated(state: Mapping[str, Any], steps: Steps, thread: str, graph: Any) ->
     return values
 
 
-def store(checkpointer: Checkpointer, kept: CheckpointTuple, state: Mapping[str, Any]) -> None:
-    """Put a state into a checkpoint, in place of the one it holds; what is pending there stays pending."""
+def version_at(checkpointer: Checkpointer, mark: CheckpointTuple, last: str) -> str:
+    """The version of the state in a checkpoint, of a thread whose runs know `last` as theirs."""
+    if through := _through(mark):
+        return through[-1]
+    thread = mark.config["configurable"]["thread_id"]
+    # The first one behind it that was migrated was of its version before.
+    for kept in checkpointer.list({"configurable": {"thread_id": thread, "checkpoint_ns": ""}}):
+        if kept.checkpoint["id"] <= mark.checkpoint["id"]:
+            break
+        last = next(iter(_through(kept)), last)
+    return last
+
+
+def _through(kept: CheckpointTuple) -> Sequence[str]:
+    metadata: Mapping[str, Any] = kept.metadata
+    versions: Sequence[str] = metadata.get(MIGRATED, ())
+    return versions
+
+
+def store(
+    checkpointer: Checkpointer, kept: CheckpointTuple, state: Mapping[str, Any], before: str, after: str
+) -> None:
+    """Put the state of version `after` into a checkpoint, in place of the one of version `before` that it holds; what
+    is pending there stays pending."""
     checkpoint = dict(kept.checkpoint)
     others = {key: value for key, value in kept.checkpoint["channel_values"].items() if key.startswith(_OURS)}
     versions = dict(kept.checkpoint["channel_versions"])
@@ -95,4 +125,5 @@ def store(checkpointer: Checkpointer, kept: CheckpointTuple, state: Mapping[str,
     }
     if kept.parent_config:
         config["configurable"]["checkpoint_id"] = kept.parent_config["configurable"]["checkpoint_id"]
-    checkpointer.put(config, checkpoint, kept.metadata, versions)  # type: ignore[arg-type]  # a Checkpoint with other values
+    metadata: Any = {**kept.metadata, MIGRATED: [*(_through(kept) or (before,)), after]}
+    checkpointer.put(config, checkpoint, metadata, versions)  # type: ignore[arg-type]  # a Checkpoint with other values

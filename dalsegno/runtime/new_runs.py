@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.errors import InputInvalid, ThreadUnfinished
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of
-from dalsegno.runtime.migrating import migrated, state_in, steps_from
+from dalsegno.runtime.migrating import migrated, steps_from
 from dalsegno.runtime.pending import Pending
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _last(runner: Runner, thread: str) -> tuple[str, str] | None:
 def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
-    return migrated(state_in(kept), steps, thread, runner.graph) if kept is not None else {}
+    return migrated(kept, steps, runner.graph) if kept is not None else {}
 
 
 def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:

@@ -45,6 +45,18 @@ def test_a_fork_executes_again_what_came_after_its_mark_and_leaves_the_old_threa
         assert (record.thread, record.workflow, record.input) == ("t2", "chain", {"topic": "x"})
 
 
+def test_a_fork_at_the_input_of_a_later_turn_has_all_its_supersteps(world: Any, db: Path) -> None:
+    with Runner(world.chain("a", "b"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        later = len(checkpoints(runner, "t1"))
+        runner.run({"topic": "y"}, thread="t1")
+        forked = runner.fork("t1", checkpoints(runner, "t1")[later], into="t2")
+        assert (forked.status, forked.supersteps) == ("stopped", 0)
+        done = runner.resume("t2")
+        assert (done.status, done.supersteps) == ("completed", 2)
+        assert done.output == {"topic": "y", "path": ["a", "b", "a", "b"]}
+
+
 def test_a_fork_has_idempotency_keys_of_its_own(world: Any, db: Path) -> None:
     with Runner(world.chain("a", "b"), db=db) as runner:
         runner.run({"topic": "x"}, thread="t1")

@@ -37,7 +37,7 @@ def version(world: Any, number: str, broken: str = "") -> Workflow:
     if number >= "2":
         flow.add_migration("1", renamed)
     if number >= "3":
-        flow.add_migration("2", lambda state: {**state, "count": f"{len(state['path'])} steps"})
+        flow.add_migration("2", lambda state: {**state, "count": f"{len(state.get('path', []))} steps"})
     return flow
 
 
@@ -107,6 +107,47 @@ def test_an_update_that_a_finished_sibling_made_for_the_old_version_is_refused(w
         with pytest.raises(IncompatibleGraph, match="has finished wrote `path` for the old version"):
             runner.resume("t1")
         assert runner.resume("t1", accept_changes=True).output == {"subject": "x", "path": ["one", "two"]}
+
+
+def test_a_fork_from_before_a_migration_is_migrated_and_one_from_behind_it_is_not(
+    world: Any, db: Path
+) -> None:
+    world.broken.add("b")
+    with Runner(version(world, "1"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+    world.broken.clear()
+    with Runner(version(world, "2"), db=db) as runner:
+        runner.resume("t1")
+    with Runner(version(world, "3"), db=db) as runner:
+        runner.run({}, thread="t1")
+        place: Any = {"configurable": {"thread_id": "t1", "checkpoint_ns": ""}}
+        marks = [kept.checkpoint["id"] for kept in runner.checkpointer.list(place)][::-1]
+        # Behind the first input; behind `a` and behind `b`, where it was migrated each time; the turn in version 3.
+        versions = ["1", "2", "3", *["3"] * 4]
+        assert len(marks) == 1 + len(versions)
+        for number, mark in enumerate(marks[1:]):
+            forked = runner.fork("t1", mark, into=f"fork-{number}")
+            assert runner.ledger.get(forked.run_id).version == versions[number]
+            is_over = forked.status == "completed"
+            done = runner.run({}, forked.thread) if is_over else runner.resume(forked.thread)
+            assert done.status == "completed", (number, done.error)
+            assert done.output["subject"] == "x"
+            assert done.output["path"][:2] == ["a", "b"]
+            assert done.output["count"].endswith(" steps")
+        runner.fork("t1", marks[0], into="at its input")
+        with pytest.raises(IncompatibleGraph, match="the input has `topic` for the old version"):
+            runner.resume("at its input")
+
+
+def test_an_input_with_a_key_that_is_gone_is_not_taken_without_it(world: Any, db: Path) -> None:
+    with Runner(world.chain("a"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+    with Runner(world.chain("a", schema=Renamed), db=db) as runner:
+        place: Any = {"configurable": {"thread_id": "t1", "checkpoint_ns": ""}}
+        *_, first = runner.checkpointer.list(place)
+        runner.fork("t1", first.checkpoint["id"], into="t2")
+        with pytest.raises(IncompatibleGraph, match="`topic` is gone, and holds a value"):
+            runner.resume("t2")
 
 
 def test_a_turn_that_begins_in_a_newer_version_than_it_was_recorded_in_finds_its_thread_migrated_once(
