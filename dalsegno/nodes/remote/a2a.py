@@ -88,7 +88,7 @@ class A2A:
     async def _exchange(self, client: Any, question: Question, asked: Asked) -> Any:
         """Send the message, follow the task to its end. A task that is not wanted any more is cancelled."""
         progress = Progress()
-        message = message_of(question, asked.headers.get("Idempotency-Key") or uuid.uuid4().hex)
+        message = message_of(question, asked.headers.get("Idempotency-Key") or uuid.uuid4().hex, asked)
         following = asyncio.ensure_future(self._follow(client, message, progress, asked))
         try:
             await asyncio.shield(following)

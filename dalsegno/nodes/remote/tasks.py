@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
-from dalsegno.errors import RemoteError, RemoteTaskEnded
+from dalsegno.errors import PlayerError, RemoteError, RemoteTaskEnded
 from dalsegno.nodes.remote.exchange import Question
 from dalsegno.nodes.remote.request import Asked
 
@@ -83,14 +84,31 @@ def ended_otherwise(progress: Progress, asked: Asked) -> RemoteError:
     )
 
 
-def message_of(question: Question, message_id: str) -> Any:
-    """What an agent is asked, as a message: words as a text part, parameters as a data part."""
+def message_of(question: Question, message_id: str, asked: Asked) -> Any:
+    """What an agent is asked, as a message: words as a text part, parameters as a data part.
+
+    Raises
+    ------
+    PlayerError
+        Something cannot be said in A2A: half of a surrogate pair, NaN, a whole number that a float does not have.
+    """
     from a2a.helpers.proto_helpers import new_data_part, new_text_part
     from a2a.types import Message, Role
+    from google.protobuf.json_format import Error, MessageToDict
 
-    parts = [] if question.text is None else [new_text_part(question.text)]
-    if question.params is not None:
-        parts.append(new_data_part(question.params))
+    try:
+        parts = [] if question.text is None else [new_text_part(question.text)]
+        if question.params is not None:
+            given = json.loads(json.dumps(question.params))
+            parts.append(new_data_part(given))
+            if MessageToDict(parts[-1].data) != given:
+                raise ValueError("a number is not the same as a float, and A2A has no others")
+    except (Error, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise PlayerError(
+            f"`{asked.node}` cannot ask {asked.agent}: what it would send cannot be said in A2A ({error}). Look at "
+            "`params` and `prompt`.",
+            node=asked.node,
+        ) from error
     return Message(message_id=message_id, role=Role.ROLE_USER, parts=parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import socket
 import sqlite3
@@ -31,6 +32,7 @@ from dalsegno import END, START, RetryPolicy, Runner, Timeout, Workflow
 from dalsegno.errors import (
     AddressRefused,
     MissingExtra,
+    PlayerError,
     RemoteAnswerInvalid,
     RemoteFault,
     RemoteStatus,
@@ -281,6 +283,16 @@ def test_params_are_a_part_of_the_message_as_data(serve: Any, tell: Any) -> None
     assert tell(worker, "data", params={"q": "question"})["given"] == 1
     parts = worker.heard[1][3]["params"]["message"]["parts"]
     assert parts == [{"text": "data"}, {"data": {"q": "data"}}]
+
+
+@pytest.mark.parametrize(
+    "value", [2**53 + 1, 10**400, math.nan, "\ud800"], ids=["float", "huge", "nan", "half"]
+)
+def test_what_a2a_cannot_say_is_not_sent(serve: Any, tell: Any, value: Any) -> None:
+    worker = serve()
+    with pytest.raises(PlayerError, match="cannot be said in A2A"):
+        tell(worker, "data", params=lambda state: {"q": value, "n": 7})
+    assert worker.methods() == []
 
 
 def test_the_card_is_looked_at_once_for_many_questions(serve: Any) -> None:
