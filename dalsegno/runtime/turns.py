@@ -16,6 +16,7 @@ from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import (
     CheckpointError,
+    DatabaseUnavailable,
     DefinitionError,
     NothingToResume,
 )
@@ -220,7 +221,9 @@ def give_back(runner: Runner, turn: Turn) -> None:
 def _settled(runner: Runner, turn: Turn) -> RunResult:
     drive, session = turn.drive, turn.session
     runner.sessions.remove(session)
-    if isinstance(drive.error, CheckpointError) and not session.failure_of(drive.error):
+    if isinstance(drive.error, CheckpointError) and (
+        not session.failure_of(drive.error) or _is_the_databases(runner, drive.error)
+    ):
         _release(runner, session, drive.error)
     pending = turn.pending()
     session.secrets.learn(pending.values)
@@ -283,6 +286,12 @@ def budget_of(runner: Runner, given: Any, usage: Mapping[str, Any] | None = None
     before = (usage or {}).get("budget")
     budget = Budget(**before).over(runner.spec.budget) if before else runner.spec.budget
     return given.over(budget) if given is not None else budget
+
+
+def _is_the_databases(runner: Runner, error: CheckpointError) -> bool:
+    """Whether what was raised in a node says that the run's database is away: found by an effect, a breaker or a limit
+    of the node, and no failure of the node's own."""
+    return isinstance(error, DatabaseUnavailable) and error.path == runner.ledger.database.path
 
 
 def _release(runner: Runner, session: Session, error: CheckpointError) -> None:

@@ -8,11 +8,11 @@ from typing import Any, TypedDict
 import pytest
 
 from dalsegno import END, START, Runner, Workflow, effect, human
-from dalsegno.checkpoints import Claim
+from dalsegno.checkpoints import Claim, open_checkpointer, open_database
 from dalsegno.distributed.advancing import advance, withdraw
 from dalsegno.distributed.orders import Letter, Order, Place, Turn, keep
 from dalsegno.distributed.playing import LAST
-from dalsegno.errors import ThreadBusy
+from dalsegno.errors import DatabaseUnavailable, ThreadBusy
 from dalsegno.runtime.queueing import enqueue
 
 
@@ -77,6 +77,41 @@ def test_an_attempt_that_has_lost_its_run_records_no_effect(url: str) -> None:
         second.ledger.finish(taken[0], "stopped")
         assert advance(second, Turn(order, 1, 100.0), 3).status == "completed"
         assert second.pending("t").values["n"] == 2
+
+
+def test_a_database_that_an_effect_finds_away_ends_the_attempt_and_not_the_run(
+    postgres_server: Any, postgres_url: str
+) -> None:
+    name = postgres_url.partition("?")[0].rpartition("/")[2]
+    charged: list[str] = []
+
+    def switch(on: bool) -> None:
+        with postgres_server.connected() as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {on}")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            )
+
+    def charge(state: State) -> Any:
+        """Finds the database away at the first attempt; it is back when the attempt ends."""
+        if charged:
+            return {"n": effect("charge", len, "four")}
+        charged.append("tried")
+        switch(on=False)
+        try:
+            return {"n": effect("charge", len, "four")}
+        finally:
+            switch(on=True)
+
+    flow = Workflow("charges", State).add_node("charge", charge).add_edge(START, "charge")
+    with open_checkpointer(open_database(postgres_url, timeout=1.0)) as saver:
+        runner = Runner(flow.add_edge("charge", END), saver)
+        run_id = enqueue(runner, {"n": 1}, "t")
+        turn = Turn(Order(run_id, "t", "charges"), 1, 100.0)
+        with pytest.raises(DatabaseUnavailable):
+            advance(runner, turn, 1)
+        assert advance(runner, turn, 2).status == "completed"
+        assert runner.pending("t").values["n"] == 4
 
 
 def test_a_value_that_cannot_be_kept_fails_its_run_at_once(url: str) -> None:
