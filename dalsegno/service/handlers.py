@@ -174,6 +174,8 @@ async def follow_run(request: Request) -> Response:
 
     if last and is_over and not await asyncio.to_thread(Steps(service.ledger, run_id, seen).more, 1):
         return Response(status_code=204)  # it has seen the end: a browser stops coming back
+    if request.method == "HEAD":  # who asks for no events waits for none
+        return Response(media_type="text/event-stream")
     return EventSourceResponse(told(), ping=_PING, send_timeout=_STUCK, headers={"cache-control": "no-store"})
 
 

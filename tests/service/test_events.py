@@ -91,6 +91,14 @@ def test_a_run_that_waits_is_followed_on(service: Served) -> None:
         assert [data["status"] for name, _, data in seen if name == "end"] == ["completed"]
 
 
+def test_who_asks_for_the_head_of_its_events_waits_for_none(service: Served) -> None:
+    run_id = service.start("asking", "headed")["run_id"]
+    service.ended(run_id, "interrupted")
+    head = service.client.head(f"/v1/runs/{run_id}/events")
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert service.run(run_id)["status"] == "interrupted"  # on the same connection
+
+
 def test_who_follows_a_run_that_is_deleted_is_let_go(service: Served) -> None:
     run_id = service.start("asking", "deleted", thread="deleted")["run_id"]
     service.ended(run_id, "interrupted")
