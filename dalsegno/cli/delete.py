@@ -22,11 +22,13 @@ def command(
 ) -> int:
     """Delete a thread: its checkpoints, its runs in the ledger, and the effects they recorded.
 
-    Asks first where it is started from a terminal. Refused while a process runs the thread.
+    Asks first where it is started from a terminal. Refused while a process runs the thread. Of a run that was
+    submitted, the engine is told first.
 
-    Exit: 0 deleted, 1 not confirmed, 2 no such thread, 4 a process holds it.
+    Exit: 0 deleted, 1 not confirmed, 2 no such thread or no engine, 4 a process holds it.
     """
     from dalsegno.checkpoints.maintenance import delete_thread, thread_statistics
+    from dalsegno.cli import handing
     from dalsegno.cli.screen import Screen, one_line, print_json
 
     ledger = options.existing_ledger(db)
@@ -45,6 +47,11 @@ def command(
         asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
         if asks and not typer.confirm(f"Delete thread {one_line(thread)} with its {what}?"):
             return FAILED
+        run = ledger.latest(thread, plain=True)
+        letter = handing.letter_of_thread(ledger, thread)
+        if letter is not None and run is not None and run.status not in ("running", "completed", "cancelled"):
+            # Or it waits there for ever, and the thread's name is taken by a run that nobody knows.
+            handing.cancelled(ledger, thread, letter)
         deleted = delete_thread(ledger.database, thread)
     finally:
         ledger.database.close()

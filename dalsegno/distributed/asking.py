@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,15 @@ async def start(client: Client, order: Order, letter: Letter, *, replace: bool =
             return await _started(client, order, letter, again)
         except WorkflowAlreadyStartedError:
             pass
+    else:
+        name = identity_of(order.workflow, order.thread)
+        raise ThreadBusy(
+            f"The engine has a run on thread {order.thread!r} that has not ended and that this database does not know: "
+            "it is another database's, or its thread was deleted from this one. Name another thread, or end it with "
+            f"`temporal workflow terminate --workflow-id {shlex.quote(name)}`.",
+            thread=order.thread,
+            holder=None,
+        )
     raise ThreadBusy(
         f"The engine has a run on thread {order.thread!r} that has not ended. Wait until it is done, or "
         f"`dalsegno cancel {order.thread}` first.",

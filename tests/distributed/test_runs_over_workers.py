@@ -313,3 +313,17 @@ def test_the_command_line_submits_waits_answers_and_cancels(
     assert main(["cancel", "shell", *there]) == 0
     assert "is cancelled" in capsys.readouterr().out
     assert main(["resume", "shell", *there]) == 2
+
+
+def test_a_thread_whose_waiting_run_was_deleted_can_be_used_again(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = ["--db", fleet.db]
+    with working(fleet, fleet.plays.asks, "deleted"):
+        handle = fleet.submit("asks", {"trail": []}, "deleted", queue="deleted")
+        assert handle.result(60).status == "interrupted"
+        assert main(["delete", "deleted", "--yes", *there]) == 0
+        assert "1 run" in capsys.readouterr().out
+        handle = fleet.submit("asks", {"trail": []}, "deleted", queue="deleted")
+        assert handle.result(60).status == "interrupted"
+    assert handle.cancel() == "cancelled"
