@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from dalsegno.observe import conventions as names
-from dalsegno.observe.bounded import Labels
+from dalsegno.observe.bounded import OTHER, Labels
 from dalsegno.observe.extras import wanted
 from dalsegno.runtime.events import (
     CallFinished,
@@ -18,6 +21,10 @@ from dalsegno.runtime.events import (
     RunFinished,
     RunStarted,
 )
+
+MOST_WAITING = 500
+"""Nodes whose durations may wait to be recorded: one that is recorded while a run goes on costs it three times as much
+as among others of its kind."""
 
 
 class Measures:
@@ -32,7 +39,9 @@ class Measures:
 
     ``gen_ai.client.operation.duration`` and ``gen_ai.client.token.usage`` as the conventions have them;
     ``dalsegno.workflow.duration`` (seconds, by workflow and status), ``dalsegno.workflow.active``,
-    ``dalsegno.node.duration`` (seconds, by workflow, node and status) and ``dalsegno.policy.actions``.
+    ``dalsegno.node.duration`` (seconds, by workflow, node and kind, with the error where there was one) and
+    ``dalsegno.policy.actions``. Durations of nodes are recorded when somebody collects the metrics, when a run ends,
+    and whenever five hundred of them wait.
 
     Raises
     ------
@@ -42,10 +51,12 @@ class Measures:
 
     def __init__(self, meter_provider: Any = None, *, most_labels: int = 200) -> None:
         metrics = wanted("opentelemetry.metrics", by="Measures", extra="otel")
+        self._here = wanted("opentelemetry.context", by="Measures", extra="otel").get_current
         meter = metrics.get_meter("dalsegno", meter_provider=meter_provider)
         self._labels = Labels(most_labels)
         self._lock = threading.Lock()
         self._workflows: dict[str, str] = {}
+        self._waiting: deque[tuple[float, str, str, str, str | None, Any]] = deque()
 
         def seconds(name: str, text: str) -> Any:
             advice = list(names.SECOND_BUCKETS)
@@ -68,6 +79,9 @@ class Measures:
         self._policies = meter.create_counter(
             "dalsegno.policy.actions", unit="{action}", description="What policies did."
         )
+        # Tells nothing itself: it is asked before the metrics are collected.
+        meter.create_observable_gauge("dalsegno.collected", callbacks=[_collected])
+        _LIVING.add(self)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -77,6 +91,7 @@ class Measures:
                     self._workflows[event.run_id] = workflow
                 self._active.add(1, {names.WORKFLOW: workflow})
             case RunFinished():
+                self.record_waiting()
                 with self._lock:
                     workflow = self._workflows.pop(event.run_id, event.workflow)
                 self._active.add(-1, {names.WORKFLOW: workflow})
@@ -100,10 +115,27 @@ class Measures:
         return {names.WORKFLOW: workflow, names.NODE: self._labels.of("node", node)}
 
     def _node(self, event: NodeFinished | NodeFailed | NodeInterrupted) -> None:
-        about = {**self._about(event, event.node), names.KIND: event.kind}
-        if isinstance(event, NodeFailed):
-            about[names.ERROR] = self._labels.of("error", type(event.error).__name__)
-        self._nodes.record(event.seconds, about)
+        workflow = self._workflows.get(event.run_id, OTHER)
+        error = type(event.error).__name__ if isinstance(event, NodeFailed) else None
+        self._waiting.append((event.seconds, workflow, event.node, event.kind, error, self._here()))
+        if len(self._waiting) >= MOST_WAITING:
+            self.record_waiting()
+
+    def record_waiting(self) -> None:
+        """Record the durations of nodes that wait for it."""
+        while True:
+            try:
+                seconds, workflow, node, kind, error, here = self._waiting.popleft()
+            except IndexError:  # also where another thread was quicker
+                return
+            about = {
+                names.WORKFLOW: workflow,
+                names.NODE: self._labels.of("node", node),
+                names.KIND: kind,
+            }
+            if error is not None:
+                about[names.ERROR] = self._labels.of("error", error)
+            self._nodes.record(seconds, about, here)
 
     def _call(self, event: CallFinished) -> None:
         name = self._labels.of(event.kind, event.name)
@@ -118,3 +150,13 @@ class Measures:
         if event.error:
             about[names.ERROR] = self._labels.of("error", event.error)
         self._calls.record(event.seconds, about)
+
+
+_LIVING: weakref.WeakSet[Measures] = weakref.WeakSet()
+"""All of them: a meter keeps only the first callback of a name."""
+
+
+def _collected(options: Any) -> Iterable[Any]:
+    for measures in list(_LIVING):
+        measures.record_waiting()
+    return ()

@@ -170,6 +170,39 @@ def test_opentelemetry_metrics_follow_the_conventions(
     assert planted not in json.dumps(data)
 
 
+def test_durations_of_nodes_are_there_whenever_somebody_collects(tmp_path: Path) -> None:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    seen: list[list[str]] = []
+
+    def collected() -> list[str]:
+        data = json.loads(reader.get_metrics_data().to_json())  # type: ignore[union-attr]
+        found = (m for r in data["resource_metrics"] for s in r["scope_metrics"] for m in s["metrics"])
+        return sorted(
+            f"{point['attributes']['dalsegno.node']} {point['count']}"
+            for metric in found
+            if metric["name"] == "dalsegno.node.duration"
+            for point in metric["data"]["data_points"]
+        )
+
+    def a(state: Given) -> dict[str, Any]:
+        return {"x": 1}
+
+    def b(state: Given) -> dict[str, Any]:
+        seen.append(collected())
+        return {"x": 2}
+
+    flow = Workflow("two", Given).add_node(a).add_node(b).add_edge(START, "a").add_edge("a", "b")
+    flow.add_edge("b", END)
+    first, second = Measures(provider), Measures(provider)  # a meter keeps the callback of the first only
+    for listener in (second, first):
+        with Runner(flow, db=tmp_path / "runs.db", on_event=listener) as runner:
+            runner.run({"x": 1})
+    assert seen == [["a 1"], ["a 2", "b 1"]]
+    assert collected() == ["a 2", "b 2"]
+    provider.shutdown()
+
+
 def test_the_ledger_is_told_as_metrics_too(
     flow: Workflow, given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
