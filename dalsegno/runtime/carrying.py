@@ -173,8 +173,9 @@ def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dic
     shape = run.shape or spec.shape()
     paths = _paths(shape) | set(kept)
     said: dict[str, str] = {}
+    known_as = {current: original for original, current in kept.items()}
     for old, new in asked.items():
-        original = next((o for o, current in kept.items() if current == old), old)
+        original = known_as.get(old, old)
         if "/" in original and "/" not in new:
             parent = original.rpartition("/")[0]
             new = f"{today(parent, {**kept, **asked})}/{new}"
@@ -198,6 +199,14 @@ def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dic
         elif old in now:
             raise InputInvalid(
                 f"--rename {old}={new}: the graph has both; rename only what is gone.",
+                key="rename",
+                expected=None,
+            )
+    for old, new in kept.items():
+        other = next((path for path in sorted(paths) if path != old and today(path, kept) == new), None)
+        if other is not None:  # what is pending of one of them would be found by nobody
+            raise InputInvalid(
+                f"--rename {old}={new}: the run has `{other}` too, and two of its nodes cannot become one.",
                 key="rename",
                 expected=None,
             )

@@ -152,6 +152,26 @@ def test_a_rename_that_names_nothing_is_refused(world: Any, db: Path) -> None:
         runner.resume("t1", rename={"a": "beta"})
 
 
+@pytest.mark.parametrize(
+    ("now", "rename", "words"),
+    [
+        ("axy", {"b": "x", "c": "x"}, "`c` too, and two of its nodes cannot become one"),
+        ("ac", {"b": "c"}, "`c` too, and two of its nodes cannot become one"),
+        ("abc", {"b": "c", "c": "b"}, "the graph has both"),
+    ],
+)
+def test_two_nodes_of_a_run_cannot_become_one(
+    world: Any, db: Path, now: str, rename: dict[str, str], words: str
+) -> None:
+    """What is pending of one of them would be called what nobody is called, and the run be completed without it."""
+    world.broken.add("b")
+    with Runner(world.chain("a", "b", "c"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+    world.broken.clear()
+    with Runner(world.chain(*now), db=db) as runner, pytest.raises(InputInvalid, match=words):
+        runner.resume("t1", rename=rename)
+
+
 def test_a_finished_sibling_whose_node_was_renamed_is_not_lost(world: Any, db: Path) -> None:
     def flow(name: str) -> Workflow:
         made = Workflow("two", State)
