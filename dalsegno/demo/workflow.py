@@ -12,9 +12,10 @@ from typing import Any
 
 from dalsegno.demo import reading
 from dalsegno.demo.library import Library
-from dalsegno.errors import MissingExtra
+from dalsegno.errors import DalsegnoError, DefinitionError
 from dalsegno.graphs.patterns.grounded_answer import GroundedAnswer, grounded_answer
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.models import resolved
 
 WIDTHS = (5, 15, 40)
 """Passages retrieved at the first, second and third attempt."""
@@ -25,6 +26,9 @@ sentence the id of its passage in square brackets. If the passages do not answer
 Question: {question}
 
 {passages}"""
+
+
+_WITHOUT = "(Without --model the demo quotes sentences and needs none.)"
 
 
 @functools.cache
@@ -79,14 +83,12 @@ def _critic(state: GroundedAnswer) -> dict[str, Any]:
 def _generate_with(model: str) -> Any:
     """A `generate` that asks a chat model, and ties what it writes to the passages it cites."""
     try:
-        from langchain.chat_models import init_chat_model
-    except ImportError:
-        raise MissingExtra(
-            f"A chat model ({model}) needs the extra `models`: pip install 'dalsegno[models]' and the package "
-            "of its provider. Without --model the demo quotes sentences and needs neither.",
-            extra="models",
-        ) from None
-    chat = init_chat_model(model)
+        chat = resolved(model)
+    except DalsegnoError as error:
+        error.add_note(_WITHOUT)
+        raise
+    except Exception as error:  # what a provider makes of a missing key has no type that all of them share
+        raise DefinitionError(f"The model {model!r} cannot be made: {error} {_WITHOUT}") from error
 
     def generate(state: GroundedAnswer) -> dict[str, Any]:
         passages = state["passages"]

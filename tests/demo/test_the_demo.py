@@ -11,7 +11,7 @@ import pytest
 
 from dalsegno.demo.show import QUESTION, command_here, show
 from dalsegno.demo.workflow import flow, library
-from dalsegno.errors import MissingExtra
+from dalsegno.errors import DefinitionError, MissingExtra
 from dalsegno.testing import crash_test
 
 RETRIED = QUESTION
@@ -75,6 +75,25 @@ def test_a_model_without_its_extra_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setenv("DALSEGNO_MODEL", "openai:gpt")
     with pytest.raises(MissingExtra, match=r"dalsegno\[models\]"):
         flow()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("nonsense", "'nonsense' names no model"),
+        ("anthropic:claude", r"needs its provider's package.*pip install langchain-anthropic"),
+        ("openai:gpt", r"The model 'openai:gpt' cannot be made: .*OPENAI_API_KEY"),
+    ],
+)
+def test_a_model_that_cannot_be_made_is_told_in_a_sentence(
+    model: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setenv("DALSEGNO_MODEL", model)
+    with pytest.raises((MissingExtra, DefinitionError), match=said) as caught:
+        flow()
+    assert "Without --model" in " ".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
 
 
 def test_what_to_type_next_is_a_command_that_this_shell_finds(
