@@ -25,4 +25,9 @@ if not TYPE_CHECKING:
 
         if name not in _LAZY:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name in ("Service", "asgi"):
+            from dalsegno.observe.extras import wanted
+
+            for module in ("starlette", "sse_starlette"):
+                wanted(module, by=f"`dalsegno.service.{name}`", extra="serve")
         return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
