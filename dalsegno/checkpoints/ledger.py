@@ -109,6 +109,11 @@ class Ledger(Runs):
                 raise CheckpointError(
                     f"There is a run {run_id} already; use a new id, or resume it.", run_id=run_id
                 )
+            connection.execute(  # one that was given up before it had begun never will
+                "UPDATE runs SET status = 'cancelled', updated_at = ?1, finished_at = ?1 "
+                "WHERE thread_id = ?2 AND status = 'queued' AND run_id <> ?3",
+                (now, thread, run_id),
+            )
         return self._active(lease)
 
     def acquire(self, thread: str, run_id: str, *, claim: Claim | None = None) -> Lease:

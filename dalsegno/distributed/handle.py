@@ -192,6 +192,11 @@ class Handle:
                 thread=self.thread,
             )
 
+    def _is_given_up(self) -> bool:
+        """Whether the thread has gone on with another run."""
+        latest = self._client.ledger.latest(self.thread, plain=True)
+        return latest is not None and latest.run_id != self.run_id
+
     async def _result(self, timeout: float | None) -> RunResult:
         end = None if timeout is None else time.monotonic() + timeout
         looks = closed = 0
@@ -200,6 +205,8 @@ class Handle:
             run = await asyncio.to_thread(self.record)
             # A workflow that is closed while the ledger says nothing of it was ended with Temporal's own tools.
             while not is_settled(run, self._resumes) and closed < len(_PAUSES):
+                if run.status == "stopped" and await asyncio.to_thread(self._is_given_up):
+                    break
                 if waiting is None:
                     waiting = asyncio.create_task(self._ended())
                 pause = _PAUSES[min(looks, len(_PAUSES) - 1)]

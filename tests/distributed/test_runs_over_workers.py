@@ -130,6 +130,16 @@ def test_a_run_in_the_queue_is_cancelled_at_once(fleet: Fleet) -> None:
     assert again.cancel() == "cancelled"
 
 
+def test_who_waits_for_a_run_that_was_given_up_is_told(fleet: Fleet) -> None:
+    handle = fleet.submit("ten", {"trail": []}, "given-up", queue="nobody's")
+    again = fleet.submit("ten", {"trail": []}, "given-up", queue="nobody's", abandon=True)
+    assert handle.result(60).status == "cancelled"
+    with fleet.client.ledger.database.transaction() as connection:  # as a worker that handed it over leaves it
+        connection.execute("UPDATE runs SET status = 'stopped' WHERE run_id = ?", (handle.run_id,))
+    assert handle.result(60).status == "stopped"
+    assert again.cancel() == "cancelled"
+
+
 def cancelled_with_its_tools(fleet: Fleet, handle: Any) -> None:
     async def cancel() -> None:
         temporal = await fleet.client.temporal()

@@ -115,6 +115,14 @@ def test_a_cancelled_queued_run_never_begins(runner: Runner) -> None:
         runner.resume("t")
 
 
+def test_a_queued_run_that_is_given_up_for_another_one_is_cancelled(runner: Runner) -> None:
+    first = enqueue(runner, {"topic": "rain"}, "t")
+    second = enqueue(runner, {"topic": "snow"}, "t", abandon=True)
+    assert runner.ledger.get(first).status == "cancelled"
+    third = runner.run({"topic": "hail"}, "t", abandon=True)
+    assert [run.status for run in map(runner.ledger.get, (second, third.run_id))] == ["cancelled", "completed"]
+
+
 def test_a_queued_run_may_be_the_next_turn_of_a_thread(runner: Runner) -> None:
     first = runner.run({"topic": "rain"}, "t")
     second = enqueue(runner, {"topic": "snow"}, "t")
