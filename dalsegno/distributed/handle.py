@@ -12,8 +12,16 @@ from dalsegno.checkpoints.lease import this_process
 from dalsegno.distributed import asking
 from dalsegno.distributed.advancing import is_settled
 from dalsegno.distributed.following import Following
-from dalsegno.distributed.orders import NEVER, Letter, Order, keep, letter_of
-from dalsegno.errors import NothingToResume, ThreadBusy
+from dalsegno.distributed.orders import (
+    NEVER,
+    Letter,
+    Order,
+    give_back_questions,
+    keep,
+    letter_of,
+    take_questions,
+)
+from dalsegno.errors import EngineUnavailable, NothingToResume, ThreadBusy
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.migrating import state_in
@@ -90,7 +98,7 @@ class Handle:
         NothingToResume
             It is completed or cancelled, or the thread has gone on with another run.
         ThreadBusy
-            A worker is at it, or it is in the queue.
+            A worker is at it, or it is in the queue, or somebody has answered already.
         InputInvalid
             The answer fits no question, or not what it asked for.
         EngineUnavailable
@@ -124,9 +132,22 @@ class Handle:
             accept_changes=accept_changes,
             budget=budget.to_dict() if budget is not None else None,
         )
-        name = keep(client.ledger, run.run_id, run.thread, letter)
+        with client.ledger.database.transaction():
+            client.ledger.database.lock(run.thread)  # of two who answer at once one is told
+            if take_questions(client.ledger, run.run_id, run.thread, letter, run.resumes, time.time()):
+                raise ThreadBusy(
+                    f"Somebody has answered run {run.run_id} on thread {run.thread!r} already, and a worker goes on "
+                    "with it. Wait for what comes of it.",
+                    thread=run.thread,
+                    holder=None,
+                )
+            name = keep(client.ledger, run.run_id, run.thread, letter)
         order = Order(run.run_id, run.thread, run.workflow, first.heartbeat, waits=True, resumes=run.resumes)
-        client.loop.call(asking.resume(client, order, letter, name))
+        try:
+            client.loop.call(asking.resume(client, order, letter, name))
+        except EngineUnavailable:
+            give_back_questions(client.ledger, run.run_id, letter, run.resumes)
+            raise
         self._resumes = run.resumes
 
     async def aresume(self, value: Any = None, **options: Any) -> None:

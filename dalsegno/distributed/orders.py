@@ -26,6 +26,10 @@ HEARTBEAT = 10.0
 """Seconds without a sign of life after which a worker counts as dead, where nothing else is said."""
 
 
+PROMPT = 60.0
+"""Seconds within which a letter that was written has been sent, or never will be."""
+
+
 @dataclass(frozen=True)
 class Order:
     """A run, as the engine knows it.
@@ -110,6 +114,33 @@ def keep(ledger: Ledger, run_id: str, thread: str, letter: Letter, *, first: boo
     return name
 
 
+def take_questions(
+    ledger: Ledger, run_id: str, thread: str, letter: Letter, resumes: int, now: float
+) -> list[str]:
+    """Inside a transaction: note whose questions a letter answers, in a run that was resumed so often; gives the ids of
+    those that another letter answers already.
+
+    Where that one was written more than `PROMPT` seconds ago, its writer may have died before it was sent.
+    """
+    taken = []
+    for asked in letter.answers or {}:
+        found, at = ledger.effect_get(_key(run_id), _answer(asked, resumes))
+        if found and now - float(at) < PROMPT:
+            taken.append(asked)
+        elif not found:
+            ledger.effect_put(run_id, thread, _key(run_id), _answer(asked, resumes), now)
+    return taken
+
+
+def give_back_questions(ledger: Ledger, run_id: str, letter: Letter, resumes: int) -> None:
+    """Forget what `take_questions` noted: the letter was not sent."""
+    with ledger.database.transaction() as connection:
+        for asked in letter.answers or {}:
+            connection.execute(
+                "DELETE FROM effects WHERE key = ? AND name = ?", (_key(run_id), _answer(asked, resumes))
+            )
+
+
 def letter_of(ledger: Ledger, run_id: str, name: str = SUBMITTED) -> Letter | None:
     """A letter of a run; None where there is none of that name, or the run is not the engine's."""
     found, body = ledger.effect_get(_key(run_id), name)
@@ -118,6 +149,10 @@ def letter_of(ledger: Ledger, run_id: str, name: str = SUBMITTED) -> Letter | No
 
 def _key(run_id: str) -> str:
     return f"engine:{run_id}"
+
+
+def _answer(question: str, resumes: int) -> str:
+    return f"answer {resumes} {question}"
 
 
 def queue_of(workflow: str, queue: str) -> str:

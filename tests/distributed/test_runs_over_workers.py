@@ -134,7 +134,7 @@ def test_who_waits_for_a_run_that_was_given_up_is_told(fleet: Fleet) -> None:
     handle = fleet.submit("ten", {"trail": []}, "given-up", queue="nobody's")
     again = fleet.submit("ten", {"trail": []}, "given-up", queue="nobody's", abandon=True)
     assert handle.result(60).status == "cancelled"
-    with fleet.client.ledger.database.transaction() as connection:  # as a worker that handed it over leaves it
+    with fleet.client.ledger.database.transaction() as connection:  # as when a worker had handed it over
         connection.execute("UPDATE runs SET status = 'stopped' WHERE run_id = ?", (handle.run_id,))
     assert handle.result(60).status == "stopped"
     assert again.cancel() == "cancelled"

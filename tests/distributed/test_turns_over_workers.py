@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fleets import Fleet, until, working
 
 from dalsegno import Budget
-from dalsegno.errors import InputInvalid, ThreadBusy
+from dalsegno.errors import InputInvalid, NothingToResume, ThreadBusy
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,6 +35,26 @@ def test_a_human_is_waited_for_without_a_worker_and_answered_by_a_signal(fleet: 
         result = handle.result(60)
     assert (result.status, result.output["verdict"]) == ("completed", "yes")
     assert [n for _, n, _ in fleet.executed("asked")] == ["before", "after"]
+
+
+def test_of_two_who_answer_at_once_one_is_told(fleet: Fleet) -> None:
+    together = threading.Barrier(4)
+
+    def answered(word: str) -> str | None:
+        together.wait(60)
+        try:
+            fleet.client.handle("raced", fleet.plays.asks).resume(word)
+        except (ThreadBusy, NothingToResume):  # or it is over by now
+            return None
+        return word
+
+    with working(fleet, fleet.plays.asks, "raced"):
+        handle = fleet.submit("asks", {"trail": []}, "raced", queue="raced")
+        assert handle.result(60).status == "interrupted"
+        with ThreadPoolExecutor(4) as pool:
+            taken = [word for word in pool.map(answered, ["yes", "no", "yes", "no"]) if word is not None]
+        until(lambda: handle.status() == "completed")
+    assert taken == [handle.result(60).output["verdict"]]
 
 
 def test_a_deadlines_default_is_applied_by_a_worker(fleet: Fleet) -> None:
