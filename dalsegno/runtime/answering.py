@@ -47,7 +47,15 @@ def _check(question: Mapping[str, Any], answer: Any) -> None:
     schema = question.get("schema")
     if not isinstance(schema, Mapping):
         return
-    plain = to_jsonable_python(answer, fallback=repr)
+    try:
+        plain = to_jsonable_python(answer, fallback=repr, bytes_mode="base64")
+    except (ValueError, RecursionError) as error:
+        raise InputInvalid(
+            f"The answer to `{question['node']}` ({question['value']!r}) cannot be read: {error}. Nothing was run; "
+            "answer again.",
+            key=None,
+            expected="plain data",
+        ) from error
     for place, expected in misfits(plain, schema):
         found = f"`{place}` in the answer" if place else "The answer"
         raise InputInvalid(

@@ -109,6 +109,19 @@ def test_an_answer_that_only_the_type_can_refuse_is_asked_for_again(tmp_path: Pa
     assert done.output["approval"] == Approval(approved=False, reason="no")
 
 
+def test_an_answer_that_nests_too_deeply_is_refused_and_bytes_are_an_answer(
+    tmp_path: Path, drive: Drive
+) -> None:
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    with Runner(asking(human("?", answer=bytes, writes="answer")), db=tmp_path / "r.db") as runner:
+        drive(runner, "run", {}, thread="t")
+        with pytest.raises(InputInvalid, match=r"The answer to `ask`.*cannot be read"):
+            drive(runner, "resume", "t", deep)
+        assert drive(runner, "resume", "t", b"\xff").output["answer"] == b"\xff"
+
+
 def test_an_answer_that_is_a_secret_is_refused_without_a_word_of_it(tmp_path: Path, drive: Drive) -> None:
     with Runner(asking(human("?", answer=Login, writes="answer")), db=tmp_path / "r.db") as runner:
         drive(runner, "run", {}, thread="t")
