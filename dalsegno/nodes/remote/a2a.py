@@ -126,6 +126,7 @@ class A2A:
         except TaskNotFoundError:
             return False
         before = Progress()
+        before.task_id = task_id
         before.take_task(task)
         if before.over and (before.answer is None or not remembered.is_first_attempt):
             return False

@@ -33,20 +33,20 @@ class Progress:
             self.take_task(event.task)
         elif kind == "artifact_update":
             update = event.artifact_update
-            self.task_id = update.task_id or self.task_id
+            self._is_of(update.task_id)
             parts = self._artifacts.setdefault(update.artifact.artifact_id, [])
             if not update.append:
                 parts.clear()
             parts.extend(update.artifact.parts)
         elif kind == "status_update":
-            self.task_id = event.status_update.task_id or self.task_id
+            self._is_of(event.status_update.task_id)
             self._status(event.status_update.status)
         if self.task_id is not None or self.over:
             self.known.set()
 
     def take_task(self, task: Any) -> None:
         """The task as a whole."""
-        self.task_id = task.id or self.task_id
+        self._is_of(task.id)
         self.known.set()
         self._artifacts = {artifact.artifact_id: list(artifact.parts) for artifact in task.artifacts}
         self._status(task.status)
@@ -55,6 +55,12 @@ class Progress:
     def said(self) -> str:
         """What the agent said last about the task."""
         return "\n".join(part.text for part in self._said if part.HasField("text"))
+
+    def _is_of(self, task_id: str) -> None:
+        """What is told has to be of the one task: another's end is not this one's."""
+        if task_id and self.task_id and task_id != self.task_id:
+            raise ValueError(f"it tells of the task {task_id}, and the task is {self.task_id}")
+        self.task_id = task_id or self.task_id
 
     def _status(self, status: Any) -> None:
         from a2a.types import TaskState

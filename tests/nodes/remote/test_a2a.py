@@ -612,6 +612,20 @@ def test_what_is_no_answer_of_a2a_is_told(agent: Any, say: Any, ask: Any, body: 
     assert caught.value.reason == "not A2A"
 
 
+def test_the_end_of_another_task_is_no_answer(agent: Any, say: Any, ask: Any) -> None:
+    def answer(request: Any, _: Any) -> bytes:
+        if request.rpc["method"] == "GetTask":
+            parts = [{"text": "somebody else's"}]
+            done = {"state": "TASK_STATE_COMPLETED"}
+            return say.result(request, {"id": "t2", "status": done, "artifacts": [{"parts": parts}]})
+        return say.result(request, {"task": {"id": "t1", "status": {"state": "TASK_STATE_WORKING"}}})
+
+    server = agent()
+    server.answer = carded(say, server, answer, streaming=False)
+    with pytest.raises(RemoteAnswerInvalid, match="tells of the task t2, and the task is t1"):
+        ask(server, method=None, protocol="a2a", prompt="hello")
+
+
 def test_a_stream_that_never_ends_is_cut_off(agent: Any, say: Any, ask: Any) -> None:
     def answer(_: Any, connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
