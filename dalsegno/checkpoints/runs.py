@@ -94,7 +94,7 @@ class Runs(Journal):
             return found
         with self.database.read() as connection:
             recent = connection.execute("SELECT thread_id FROM runs ORDER BY id DESC LIMIT 1000").fetchall()
-        hint = did_you_mean(thread, dict.fromkeys(known for (known,) in recent)) or "."
+        hint = did_you_mean(str(thread), dict.fromkeys(known for (known,) in recent)) or "."
         raise UnknownThread(
             f"Nothing was run on thread {thread!r} in `{self.database.path}`{hint} `dalsegno runs` lists what was, "
             "and `--db` names another database.",

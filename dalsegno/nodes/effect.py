@@ -33,7 +33,7 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
     Raises
     ------
     KernelError
-        The name was used before in the same execution.
+        The name was used before in the same execution, or is no text.
     AttemptAbandoned
         The attempt took too long and was given up: nothing is done, or what was done is not recorded.
     """
@@ -69,6 +69,8 @@ def _claim(name: str) -> Execution | None:
     execution = current_execution()
     if execution is not None:
         _check_wanted(execution, name, "was not begun")
+        if not isinstance(name, str):  # nothing is done whose result could not be recorded
+            raise KernelError(f"Node `{execution.node}` names an effect {name!r}: its name is a text.")
         if execution.used_names is None:
             execution.used_names = set()
         if name in execution.used_names:

@@ -45,9 +45,10 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
         The thread's last run has pending work, which is not to be given up.
     """
     known = thread is not None
-    if thread == "":
+    if thread == "" or not (thread is None or isinstance(thread, str)):
+        what = "empty" if thread == "" else f"{type(thread).__name__}, and is a text"
         raise InputInvalid(
-            "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
+            f"The thread's name is {what}. Give it one, or none.", key="thread", expected="a name"
         )
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)

@@ -79,6 +79,21 @@ def test_another_run_does_it_again(tmp_path: Path) -> None:
     assert bank.charged == [5, 5]
 
 
+def test_an_effect_whose_name_is_no_text_is_not_done(tmp_path: Path) -> None:
+    done: list[Any] = []
+
+    def pay(state: State) -> dict[str, Any]:
+        effect(None, done.append, 1)  # type: ignore[arg-type]  # the mistake
+        return {}
+
+    flow = Workflow("nameless", State).add_node(pay).add_edge(START, "pay").add_edge("pay", END)
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        result = runner.run({})
+    assert result.error is not None
+    assert "names an effect None: its name is a text" in result.error["message"]
+    assert done == []
+
+
 def test_a_name_is_used_once_in_a_node(tmp_path: Path) -> None:
     def twice(state: State) -> dict[str, Any]:
         effect("same", list)

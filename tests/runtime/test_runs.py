@@ -7,6 +7,7 @@ import operator
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -414,6 +415,14 @@ def test_a_plain_langgraph_graph_is_run_recorded_and_resumed(db: Path, world: Wo
     done = runner.resume("t1")
     assert (done.status, done.output["path"], done.supersteps) == ("completed", ["a", "b"], 2)
     assert world.seen == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize("name", ["", 5, uuid.UUID(int=1), ("t", 1), b"t1"])
+def test_a_thread_has_a_text_for_a_name(db: Path, world: World, name: Any) -> None:
+    with Runner(chain(world, "a"), db=db) as runner:
+        with pytest.raises(InputInvalid, match="The thread's name is"):
+            runner.run({"topic": "x"}, thread=name)
+        assert runner.ledger.runs() == []
 
 
 def test_what_is_no_budget_is_refused_before_anything_is_recorded(db: Path, world: World) -> None:
