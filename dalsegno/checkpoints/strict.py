@@ -11,7 +11,7 @@ import functools
 import importlib
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import ormsgpack
@@ -123,22 +123,62 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
             raise _not_serializable(_type_name(type(obj)), str(error)) from None
         code, payload = ormsgpack.unpackb(packed, ext_hook=_as_pair, option=_UNPACKING)
         kind = type(obj)
-        if kind not in self._writable:
-            self._check_writable(kind, code, payload)
+        check = _Check(self._allowed)
+        if code == jsonplus.EXT_NUMPY_ARRAY:
+            check.array(obj.dtype.str)
+            return code, payload
+        if kind not in self._writable and code != jsonplus.EXT_DELTA_SNAPSHOT:
+            stored = ormsgpack.unpackb(payload, ext_hook=_as_pair, option=_UNPACKING)
+            module, name = stored[:2]
+            if getattr(sys.modules.get(module), name, None) is not kind and kind is not re.Pattern:
+                raise _not_serializable(
+                    _type_name(kind), f"it is not found again as `{module}.{name}`; define it at module level"
+                )
+            check.kind(code, stored)
             self._writable[kind] = True
+        check.inside(payload)  # LangGraph, which has written what is inside, asks for no type
         return code, payload
 
-    def _check_writable(self, kind: type, code: int, payload: bytes) -> None:
-        if code in (jsonplus.EXT_DELTA_SNAPSHOT, jsonplus.EXT_NUMPY_ARRAY):
-            return
-        module, name, _, *rest = ormsgpack.unpackb(payload, ext_hook=_as_pair, option=_UNPACKING)
-        found = getattr(sys.modules.get(module), name, None)
-        if found is not kind and kind is not re.Pattern:
-            raise _not_serializable(
-                _type_name(kind), f"it is not found again as `{module}.{name}`; define it at module level"
-            )
-        if not _may_build(self._allowed, code, module, name, *rest):
+
+class _Check:
+    """Whether what was written can be read again; builds nothing. Keeps the error that msgpack would replace."""
+
+    __slots__ = ("allowed", "problem")
+
+    def __init__(self, allowed: Collection[tuple[str, ...]]) -> None:
+        self.allowed = allowed
+        self.problem: NotSerializable | TypeNotAllowed | None = None
+
+    def inside(self, payload: bytes) -> Any:
+        """The plain data of an extension, once what is in it was checked."""
+        try:
+            return ormsgpack.unpackb(payload, ext_hook=self, option=_UNPACKING)
+        except ValueError:
+            if self.problem is not None:
+                raise self.problem from None
+            raise
+
+    def __call__(self, code: int, payload: bytes) -> None:
+        try:
+            stored = self.inside(payload)
+            if code == jsonplus.EXT_NUMPY_ARRAY:
+                self.array(stored[0])
+            elif code != jsonplus.EXT_DELTA_SNAPSHOT:
+                self.kind(code, stored)
+        except (NotSerializable, TypeNotAllowed) as problem:
+            self.problem = self.problem or problem
+            raise
+
+    def kind(self, code: int, stored: Sequence[Any]) -> None:
+        """Raise TypeNotAllowed where an extension may not be built."""
+        module, name, _, *rest = stored
+        if not _may_build(self.allowed, code, module, name, *rest):
             raise _not_allowed(f"{module}.{name}", "it could not be read again")
+
+    def array(self, dtype: str) -> None:
+        """Raise NotSerializable where an array's elements are not in its bytes, or lose their names there."""
+        if dtype[1:2] in ("O", "V"):
+            raise _not_serializable("numpy.ndarray", f"its elements are no numbers and no texts (`{dtype}`)")
 
 
 class PlainReader(StrictSerializer):

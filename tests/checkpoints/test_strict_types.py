@@ -39,7 +39,7 @@ class Draft:
     colour: Colour = Colour.RED
 
 
-class Review(pydantic.BaseModel):
+class Review(pydantic.BaseModel, extra="allow"):
     verdict: str
     draft: Draft | None = None
 
@@ -96,6 +96,40 @@ def test_a_type_that_is_not_allowed_is_refused_when_it_is_written(saver: Checkpo
     found = saver.get_tuple(THREAD)
     assert found is not None
     assert found.checkpoint["channel_values"] == {"draft": "first"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Review(verdict="good", draft=None, extra=Colour.RED),
+        Send("w", {"point": Point(1, 2)}),
+        HumanMessage("hi", additional_kwargs={"draft": Draft("a")}),
+        {frozenset({Colour.RED})},
+        [Interrupt([{"deep": (Draft("a"),)}], id="i")],
+    ],
+)
+def test_a_type_that_is_not_allowed_is_refused_however_deep_it_is(saver: Checkpointer, value: Any) -> None:
+    """It could be written, and from then on nobody could read the thread."""
+    saver.allow_types([Review])
+    config = put(saver, "k", "first")
+    with pytest.raises(
+        TypeNotAllowed, match=r"`k` in thread 't' cannot be kept: it holds `.*test_strict_types"
+    ):
+        put(saver, "k", value, 2)
+    with pytest.raises(TypeNotAllowed, match="cannot be kept"):
+        saver.put_writes(config, [("k", value)], "task")
+    (found,) = saver.list(THREAD)
+    assert (found.checkpoint["channel_values"], found.pending_writes) == ({"k": "first"}, [])
+
+
+def test_an_array_of_objects_is_refused_since_its_bytes_are_addresses(saver: Checkpointer) -> None:
+    numpy = pytest.importorskip("numpy")
+    saver.allow_types([Draft])
+    for array in (numpy.array([{}], dtype=object), numpy.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f4")])):
+        for value in (array, [array], Draft(array)):
+            with pytest.raises(NotSerializable, match=r"no numbers and no texts"):
+                put(saver, "k", value)
+    assert list(saver.list(THREAD)) == []
 
 
 def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(url: str) -> None:
