@@ -69,5 +69,7 @@ def damage_named(thread: str, key: str) -> Iterator[None]:
     """Says what is damaged where rows are not as they were written; only around code that calls nobody else's."""
     try:
         yield
+    except UnicodeEncodeError:  # of a name that was given, not of a row
+        raise
     except DAMAGE as error:
         raise damaged(thread, key, f"is not as it was written ({type(error).__name__}: {error})") from error

@@ -97,7 +97,7 @@ def delete_for_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> N
     doomed = connection.execute(
         "SELECT thread_id, place, checkpoint_id FROM checkpoints c JOIN places p ON p.id = c.place "
         "WHERE json_extract(metadata, '$.run_id') IN (SELECT value FROM json_each(?))",
-        (json.dumps(list(run_ids)),),
+        (json.dumps([str(one) for one in run_ids]),),
     ).fetchall()
     for thread in sorted({thread for thread, _, _ in doomed}):
         in_the_way(connection, thread, mine=True)

@@ -247,6 +247,8 @@ def test_a_database_that_is_deleted_while_in_use_is_unavailable(path: Path, repl
 def test_a_name_that_is_no_text_is_refused(saver: SqliteCheckpointer) -> None:
     with pytest.raises(CheckpointError, match="surrogate"):
         saver.get_tuple({"configurable": {"thread_id": "\ud800"}})
+    with pytest.raises(CheckpointError, match="surrogate"):
+        saver.copy_thread("\ud800", "t")
 
 
 @pytest.mark.parametrize(("profile", "synchronous"), [("durable", 2), ("fast", 1)])
