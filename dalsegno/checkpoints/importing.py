@@ -15,6 +15,7 @@ from dalsegno.checkpoints import rows, values
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.failures import DAMAGE
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import PACKING, StrictSerializer
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
@@ -46,7 +47,8 @@ def import_sqlite_saver(
     DatabaseUnavailable
         The file is not there or cannot be read.
     DatabaseInvalid
-        It is no database of a `SqliteSaver`, or holds values that only a `serde` can read.
+        It is no database of a `SqliteSaver`, is damaged, or holds values that only a `serde` can read. The threads
+        before that one are taken over.
     """
     source = _Source(os.fspath(path), serde)
     stored_by = saver.serde if serde is not None else _bytes_of(saver.serde)
@@ -89,7 +91,7 @@ class _Source:
                     f"`{self._path}` is no database of LangGraph's SqliteSaver.", path=self._path
                 )
             yield connection
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema may be no text
             raise DatabaseInvalid(f"`{self._path}` cannot be imported ({error}).", path=self._path) from error
         finally:
             connection.close()
@@ -107,15 +109,22 @@ class _Source:
             "FROM checkpoints WHERE thread_id = ? ORDER BY checkpoint_ns, checkpoint_id",
             (thread,),
         ):
-            checkpoint = self._load(kind, blob, thread, "checkpoint")
-            numbers = {key: _number(one) for key, one in checkpoint["channel_versions"].items()}
-            checkpoint["channel_versions"] = versions[namespace, checkpoint_id] = numbers
-            checkpoint["versions_seen"] = {
-                node: {channel: _number(version) for channel, version in seen.items()}
-                for node, seen in checkpoint["versions_seen"].items()
-            }
-            before = versions.get((namespace, parent), {}) if parent else {}
-            described = json.loads(metadata) if metadata else {}
+            with self._damage(thread, "checkpoint"):
+                _texts(thread, namespace, checkpoint_id, parent or "")
+                checkpoint = self._load(kind, blob, thread, "checkpoint")
+                if checkpoint["id"] != checkpoint_id:
+                    raise ValueError("its name is another one's")
+                numbers = {key: _number(one) for key, one in checkpoint["channel_versions"].items()}
+                checkpoint["channel_versions"] = versions[namespace, checkpoint_id] = numbers
+                checkpoint["versions_seen"] = {
+                    node: {channel: _number(version) for channel, version in seen.items()}
+                    for node, seen in checkpoint["versions_seen"].items()
+                }
+                _texts(*numbers, *checkpoint["versions_seen"], *checkpoint["channel_values"].keys())
+                before = versions.get((namespace, parent), {}) if parent else {}
+            with self._damage(thread, "metadata"):
+                described = json.loads(metadata) if metadata else {}
+                _texts(*described.keys())
             yield Given(
                 place=(thread, namespace),
                 parent=parent,
@@ -135,10 +144,26 @@ class _Source:
             "WHERE thread_id = ? ORDER BY checkpoint_ns, checkpoint_id, task_id, idx",
             (thread,),
         ):
-            value = self._load(kind, blob, thread, channel)
+            with self._damage(thread, "writes"):
+                _texts(namespace, checkpoint_id, task, task_path, channel)
+                index.to_bytes(8, "big", signed=True)
+                value = self._load(kind, blob, thread, channel)
             dumped = values.dump(stored_by, value, thread=thread, key=channel)
             write = (task_path, index, channel, *dumped)
             yield PutWrites((thread, namespace), checkpoint_id, task, [write])
+
+    @contextlib.contextmanager
+    def _damage(self, thread: object, key: str) -> Iterator[None]:
+        try:
+            yield
+        except DAMAGE as error:
+            raise DatabaseInvalid(
+                f"`{key}` in thread {thread!r} of `{self._path}` is not as a SqliteSaver writes it "
+                f"({type(error).__name__}: {error}). Nothing of this thread was taken over.",
+                path=self._path,
+                thread=str(thread),
+                key=key,
+            ) from error
 
     def _load(self, kind: str, blob: bytes, thread: str, key: str) -> Any:
         if self._serde is not None:
@@ -164,6 +189,17 @@ def _bytes_of(serde: SerializerProtocol) -> SerializerProtocol:
     return EncryptedSerializer(serde.cipher, _PLAIN) if isinstance(serde, EncryptedSerializer) else _PLAIN
 
 
+def _texts(*names: object) -> None:
+    """Raise TypeError where a name is no text: SQLite keeps whatever it is given."""
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"{name!r} is no name")
+
+
 def _number(version: Any) -> Any:
     """A version as a whole number: those of a `SqliteSaver` are ``"0…03.0.123"``, a count and a random part."""
-    return int(version.partition(".")[0]) if isinstance(version, str) else version
+    if isinstance(version, str):
+        return int(version.partition(".")[0])
+    if not isinstance(version, (int, float, type(None))):
+        raise TypeError(f"{version!r} is no version")
+    return version

@@ -177,6 +177,36 @@ def test_what_is_taken_over_is_encrypted_where_everything_is(path: Path, tmp_pat
     assert b"said said" not in b"".join(each.read_bytes() for each in path.parent.glob("runs.db*"))
 
 
+@pytest.mark.parametrize(
+    ("sql", "key"),
+    [
+        ("UPDATE checkpoints SET checkpoint = x'ff00'", "checkpoint"),
+        ("UPDATE checkpoints SET checkpoint = NULL", "checkpoint"),
+        ("UPDATE checkpoints SET checkpoint = x'80'", "checkpoint"),
+        ("UPDATE checkpoints SET checkpoint_id = CAST('x' || rowid AS TEXT)", "checkpoint"),
+        ("UPDATE checkpoints SET thread_id = x'00ff'", "checkpoint"),
+        ("UPDATE checkpoints SET metadata = '{'", "metadata"),
+        ("UPDATE checkpoints SET metadata = '[1]'", "metadata"),
+        ("UPDATE writes SET value = NULL", "writes"),
+        ("UPDATE writes SET channel = x'01'", "writes"),
+        ("UPDATE OR IGNORE writes SET idx = 'a'", "writes"),
+    ],
+)
+def test_what_is_damaged_there_is_named_and_nothing_of_its_thread_is_taken_over(
+    path: Path, tmp_path: Path, sql: str, key: str
+) -> None:
+    recording = Recording(tmp_path / "theirs.db")
+    play(recording, tmp_path)
+    recording.connection.execute(sql)
+    recording.connection.close()
+    with SqliteCheckpointer(path, allow=[Draft]) as saver:
+        with pytest.raises(
+            DatabaseInvalid, match=rf"`{key}` in thread .* of `.*theirs.db` is not as a SqliteSaver"
+        ):
+            import_sqlite_saver(saver, tmp_path / "theirs.db")
+        assert list(saver.list(None)) == []
+
+
 class Reversed(CipherProtocol):
     """Nothing but another notation; what encrypting takes is tested elsewhere."""
 
