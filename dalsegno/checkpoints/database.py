@@ -242,6 +242,8 @@ class Database(Enlisting):
             yield
         except UnicodeEncodeError as error:
             raise failures.no_text(error, self.path) from error
+        except UnicodeDecodeError as error:
+            raise failures.no_schema(error, self.path) from error
         except sqlite3.Error as error:
             meant = failures.meaning(error, self.path)
             if meant is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from dalsegno.checkpoints.driver import sqlite3
@@ -24,6 +25,12 @@ _UNAVAILABLE = {
 }
 
 
+# Of the last one SQLite knows nothing: Python makes texts of what it gives, and finds that they are none.
+_DAMAGED = re.compile(
+    "^no such|malformed JSON|has no column named|^unsupported file format|^Could not decode to UTF-8"
+)
+
+
 def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
     """The error to raise for `error` at `path`, or None where SQLite was asked something wrong."""
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
@@ -33,7 +40,7 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
             f"`{path}` {what} ({error}). Name another file with `--db`, or restore this one from a backup.",
             path=path,
         )
-    if code == _ERROR and (str(error).startswith("no such") or "malformed JSON" in str(error)):
+    if code in (0, _ERROR) and _DAMAGED.search(str(error)):
         return DatabaseInvalid(
             f"`{path}` is damaged: {error}. Restore it from a backup, or name another file with `--db`.",
             path=path,
@@ -47,6 +54,14 @@ def no_text(error: UnicodeEncodeError, path: str) -> CheckpointError:
     """The error for a name that is no text."""
     return CheckpointError(
         f"A name cannot be stored: {error.object!r} is no valid Unicode text (a lone surrogate).", path=path
+    )
+
+
+def no_schema(error: UnicodeDecodeError, path: str) -> CheckpointError:
+    """The error for a file whose schema is so damaged that what SQLite says of it is no text."""
+    return DatabaseInvalid(
+        f"`{path}` is damaged: {error}. Restore it from a backup, or name another file with `--db`.",
+        path=path,
     )
 
 

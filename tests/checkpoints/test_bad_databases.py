@@ -80,6 +80,38 @@ def test_a_truncated_database_is_invalid(path: Path) -> None:
         list(saver.list(None))
 
 
+@pytest.mark.parametrize(
+    ("whole", "damaged"),
+    [
+        (b"CREATE TABLE ", b"CREATE TAB\xcc\xff "),  # what SQLite says of it is no text
+        (b"parent_id", b"parent_\xcc\xff"),
+        (b"base_length", b"base_laaaaa"),
+        (b'{"step"', b'{"st\xcc\xff"'),
+    ],
+)
+def test_a_few_bytes_that_changed_are_said_to_be_damage(path: Path, whole: bytes, damaged: bytes) -> None:
+    with SqliteCheckpointer(path) as saver:
+        put(saver, "x" * 1000)
+        with saver.database.transaction() as connection:
+            connection.execute("UPDATE checkpoints SET metadata = ?", ('{"step": 1}',))
+    content = path.read_bytes()
+    assert whole in content
+    path.write_bytes(content.replace(whole, damaged))
+    told = []
+    with SqliteCheckpointer(path) as saver:
+        for use in (
+            lambda: saver.get_tuple(THREAD),
+            lambda: put(saver, "y" * 1000),
+            lambda: list(saver.list(None)),
+        ):
+            try:
+                use()
+            except DatabaseInvalid as error:
+                told.append(str(error))
+    assert told
+    assert all("damaged" in each for each in told)
+
+
 def test_a_value_that_is_missing_is_an_error_and_not_an_empty_channel(path: Path) -> None:
     with SqliteCheckpointer(path) as saver:
         put(saver, "x" * 1000)
