@@ -201,3 +201,10 @@ def test_everything_is_exported_as_lines_of_json(
     chosen = [json.loads(line) for line in export(saver.database, ["t"])]
     assert {line["thread"] for line in chosen} == {"t"}
     assert [message["content"] for message in chosen[1]["values"]["messages"]] == ["said " * 50] * 3
+
+
+def test_a_number_that_json_does_not_know_is_exported_as_a_text(saver: Checkpointer) -> None:
+    config: Any = {"configurable": {"thread_id": "t"}}
+    build(saver).update_state(config, {"log": [float("nan"), float("-inf"), 0.5]})
+    (line,) = export(saver.database)
+    assert json.loads(line, parse_constant=pytest.fail)["values"]["log"] == ["NaN", "-Infinity", 0.5]
