@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import ctypes
 import logging
 import os
@@ -128,7 +129,9 @@ def close() -> None:
 def _end(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        # As Python ends it starts no thread (3.12 and newer say so), and those of the executor have ended already.
+        with contextlib.suppress(RuntimeError):
+            loop.run_until_complete(loop.shutdown_default_executor())
     finally:
         loop.close()
 
