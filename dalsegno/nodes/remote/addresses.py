@@ -190,7 +190,8 @@ def _kind(ip: Address) -> str | None:
     if ip in METADATA:
         return "metadata"
     if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None or any(ip in network for network in _NAT64):
+        # Of 6to4 Python 3.13 says that it is private, whatever is in it.
+        if ip.ipv4_mapped is not None or ip.sixtofour is not None or any(ip in network for network in _NAT64):
             return None  # the IPv4 address in it says
         if ip.scope_id is not None and not ip.is_link_local:
             return "reserved"

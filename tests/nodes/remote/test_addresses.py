@@ -67,7 +67,7 @@ def test_what_nobody_means_is_refused_unless_it_is_named_by_its_address(address:
 
 
 @pytest.mark.parametrize(
-    "address", ["93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+    "address", ["93.184.216.34", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"]
 )
 def test_public_addresses_are_allowed(address: str) -> None:
     assert guard_of(False).refuses("agents.example.org", address) is None
