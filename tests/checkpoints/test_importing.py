@@ -7,6 +7,7 @@ import dataclasses
 import json
 import operator
 import sqlite3 as standard_sqlite3
+import threading
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -49,16 +50,16 @@ class Recording(InMemorySaver):
         self.connection = standard_sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self.connection.executescript(TABLES)
         self.dumps = JsonPlusSerializer().dumps_typed
+        self.lock = threading.Lock()  # two threads may not use one prepared statement at once
 
     def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
         place = config["configurable"]
-        self.connection.execute(
-            "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                place["thread_id"], place["checkpoint_ns"], checkpoint["id"], place.get("checkpoint_id"),
-                *self.dumps(checkpoint), json.dumps(get_checkpoint_metadata(config, metadata)).encode(),
-            ),
+        row = (
+            place["thread_id"], place["checkpoint_ns"], checkpoint["id"], place.get("checkpoint_id"),
+            *self.dumps(checkpoint), json.dumps(get_checkpoint_metadata(config, metadata)).encode(),
         )  # fmt: skip
+        with self.lock:
+            self.connection.execute("INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         return super().put(config, checkpoint, metadata, new_versions)
 
     def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None:
@@ -68,10 +69,11 @@ class Recording(InMemorySaver):
         for position, (channel, value) in enumerate(writes):
             index = WRITES_IDX_MAP.get(channel, position)
             where = place["thread_id"], place["checkpoint_ns"], place["checkpoint_id"]
-            self.connection.execute(
-                "INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*where, task_id, task_path, index, channel, *self.dumps(value)),
-            )
+            row = (*where, task_id, task_path, index, channel, *self.dumps(value))
+            with self.lock:
+                self.connection.execute(
+                    "INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row
+                )
         super().put_writes(config, writes, task_id, task_path)
 
 
