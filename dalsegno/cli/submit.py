@@ -27,7 +27,10 @@ def command(
     heartbeat: Annotated[
         float,
         typer.Option(
-            min=0.5, metavar="SECONDS", help="Without a sign of life for so long its worker counts as dead."
+            min=0.5,
+            max=86_400,
+            metavar="SECONDS",
+            help="Without a sign of life for so long its worker counts as dead.",
         ),
     ] = 10.0,
     context: Annotated[

@@ -10,7 +10,7 @@ from dalsegno.checkpoints.interventions import cancel
 from dalsegno.distributed import asking
 from dalsegno.distributed.engine import Loop, address, connect
 from dalsegno.distributed.handle import Handle
-from dalsegno.distributed.orders import HEARTBEAT, Letter, Order, Place, keep, letter_of
+from dalsegno.distributed.orders import HEARTBEAT, LONGEST_HEARTBEAT, Letter, Order, Place, keep, letter_of
 from dalsegno.distributed.sharing import shared_checkpointer
 from dalsegno.errors import (
     DefinitionError,
@@ -72,11 +72,13 @@ class Client:
         connections: int = 10,
         namespace: str | None = None,
     ) -> None:
+        if not 0 < heartbeat <= LONGEST_HEARTBEAT:
+            raise DefinitionError(
+                f"Client(heartbeat={heartbeat!r}): seconds, more than 0 and at most {LONGEST_HEARTBEAT:,} (a day)."
+            )
         self.engine = address(engine)
         self.checkpointer = shared_checkpointer(db, connections)
         wanted("temporalio", by="a client of the engine", extra="distributed")
-        if not heartbeat > 0:
-            raise DefinitionError(f"Client(heartbeat={heartbeat!r}): seconds, more than 0.")
         from dalsegno.checkpoints import Ledger
 
         self.heartbeat = heartbeat

@@ -25,6 +25,9 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 HEARTBEAT = 10.0
 """Seconds without a sign of life after which a worker counts as dead, where nothing else is said."""
 
+LONGEST_HEARTBEAT = 86_400
+"""The most that may be said: what is longer the engine cannot count, or nobody would see the end of."""
+
 
 PROMPT = 60.0
 """Seconds within which a letter that was written has been sent, or never will be."""

@@ -209,6 +209,17 @@ def test_a_worker_refuses_a_file_first_of_all_and_says_why(capsys: pytest.Captur
         Client(db="sqlite:///runs.db")
 
 
+@pytest.mark.parametrize("port", ["0", "99999", "9" * 5000, "٣"])
+def test_an_address_whose_port_is_none_and_a_heartbeat_that_nobody_lives_to_see_are_refused(
+    port: str,
+) -> None:
+    with pytest.raises(DefinitionError, match="HOST:PORT"):
+        Client(f"127.0.0.1:{port}", db="postgresql://nowhere")
+    for heartbeat in (0, 1e300, float("nan")):
+        with pytest.raises(DefinitionError, match="heartbeat"):
+            Client(db="postgresql://nowhere", heartbeat=heartbeat)
+
+
 def test_without_the_extra_it_is_named(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "temporalio", None)
     with pytest.raises(MissingExtra, match="distributed"):
