@@ -56,7 +56,7 @@ $(STAMP): pyproject.toml constraints.txt
 	rm -rf $(VENV) && "$$python" -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r constraints.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	@echo '$(CURDIR)' > $@
+	@$(BIN)/python -c 'import os; print(os.getcwd())' > $@
 
 demo: $(STAMP) ## check a workflow, run it, kill it, resume it, draw it
 	@$(BIN)/dalsegno demo $(ARGS)
