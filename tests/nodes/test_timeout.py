@@ -298,13 +298,14 @@ def test_a_subworkflow_that_takes_too_long_is_cancelled(tmp_path: Path) -> None:
 
 
 def test_a_thread_in_a_subworkflow_that_was_given_up_has_no_effects_calls_no_model_and_is_not_retried(
-    tmp_path: Path, drive: Callable[..., Any]
+    tmp_path: Path, drive: Callable[..., Any], clock: ManualClock
 ) -> None:
     is_over, is_done = threading.Event(), threading.Event()
     charged: list[str] = []
     refused: list[BaseException] = []
 
     def pay(state: State) -> dict[str, Any]:
+        clock.advance(6)
         assert is_over.wait(60)
         for late in (lambda: effect("charge", charged.append, "late"), lambda: spend(model_calls=1)):
             try:
@@ -323,7 +324,9 @@ def test_a_thread_in_a_subworkflow_that_was_given_up_has_no_effects_calls_no_mod
     inner = Workflow("inner", State).add_node("pay", pay, retry=retry, calls=1)
     inner.add_edge(START, "pay").add_edge("pay", END)
     child = Workflow("child", State).add_node("inner", inner).add_edge(START, "inner").add_edge("inner", END)
-    flow = Workflow("parent", State).add_node("sub", child, timeout=0.05, fallback={"said": "given up"})
+    flow = Workflow("parent", State).add_node(
+        "sub", child, timeout=Timeout(attempt=5, clock=clock), fallback={"said": "given up"}
+    )
     flow.add_node(instead).add_edge(START, "sub").add_edge("sub", "instead").add_edge("instead", END)
     with Runner(flow, db=tmp_path / "r.db") as runner:
         result = drive(runner, "run", {}, thread="t").raise_for_status()

@@ -120,7 +120,10 @@ def test_a_queued_run_that_is_given_up_for_another_one_is_cancelled(runner: Runn
     second = enqueue(runner, {"topic": "snow"}, "t", abandon=True)
     assert runner.ledger.get(first).status == "cancelled"
     third = runner.run({"topic": "hail"}, "t", abandon=True)
-    assert [run.status for run in map(runner.ledger.get, (second, third.run_id))] == ["cancelled", "completed"]
+    assert [run.status for run in map(runner.ledger.get, (second, third.run_id))] == [
+        "cancelled",
+        "completed",
+    ]
 
 
 def test_a_queued_run_may_be_the_next_turn_of_a_thread(runner: Runner) -> None:

@@ -257,7 +257,7 @@ def test_credentials_that_an_agent_repeats_are_in_no_error(agent: Any, ask: Any,
 
 def test_an_error_object_that_nests_too_deeply_is_told(agent: Any, ask: Any, say: Any) -> None:
     def answer(request: Any, _: Any) -> bytes:
-        error = f'{{"code": 7, "message": "no", "data": {"[" * 900}{"]" * 900}}}'
+        error = f'{{"code": 7, "message": "no", "data": {"[" * 100_000}{"]" * 100_000}}}'
         return say.http(f'{{"jsonrpc": "2.0", "id": {request.rpc["id"]}, "error": {error}}}')
 
     assert failure(ask, agent(answer), RemoteAnswerInvalid).reason in ("not JSON", "not JSON-RPC")
