@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -19,12 +20,16 @@ from dalsegno.checkpoints.enlisting import Enlisting, Outcome, Queue, outcomes_o
 from dalsegno.checkpoints.group_commit import Arrived, Company, GroupCommit, Job
 from dalsegno.checkpoints.log_room import AUTOCHECKPOINT, LogRoom
 from dalsegno.checkpoints.opening import file_of
+from dalsegno.checkpoints.waiting_line import WaitingLine
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.interface import Upkeep
 
 Profile = Literal["durable", "fast"]
+
+_MOMENT = 0.1
+"""Seconds of waiting in line that do not count."""
 
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
@@ -80,6 +85,7 @@ class Database(Enlisting):
         """Called after each commit, with the number of commits this object has made."""
         self.commits = 0
         self._room: LogRoom | None = None
+        self._line = WaitingLine(None)
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_identity: tuple[int, int] | None = None
@@ -127,7 +133,7 @@ class Database(Enlisting):
         with self._translated():
             connection = self._opened()
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin(connection)
                 self._depth, self._doomed, self._writer = 1, None, threading.get_ident()
                 if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
                     self._warn_of_other_writers(connection)
@@ -148,12 +154,26 @@ class Database(Enlisting):
                     connection.execute("ROLLBACK")
                 raise
             finally:
+                self._line.leave()
                 self._depth, self._doomed, self._writer = 0, None, None
         if due:
             self._queue.remove([number for number, _ in due])
         self.commits += 1
         for listener in self.on_commit:
             listener(self.commits)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        began = time.monotonic()
+        waited = self._line.enter(self.timeout)
+        if waited < _MOMENT:
+            connection.execute("BEGIN IMMEDIATE")
+        else:
+            _wait_for_others(connection, self.timeout - waited)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            finally:
+                _wait_for_others(connection, self.timeout)
+        self._line.took(time.monotonic() - began)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -231,10 +251,8 @@ class Database(Enlisting):
             try:
                 self.flush()
             finally:
-                connection, self._connection = self._connection, None
                 self._opened_identity = None
-                if connection is not None:
-                    connection.close()
+                self._let_go()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -253,9 +271,8 @@ class Database(Enlisting):
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and self._identity() != self._opened_identity:
             # SQLite would go on writing to the file that nobody can find any more.
-            connection, self._connection = self._connection, None
             with contextlib.suppress(sqlite3.Error):
-                connection.close()
+                self._let_go()
             raise DatabaseUnavailable(
                 f"`{self.path}` was moved, deleted or replaced while it was in use. Put it back, or start again "
                 "with the file that is there now.",
@@ -265,9 +282,16 @@ class Database(Enlisting):
             self._connection = self._open()
             is_durable_file = self.profile == "durable" and self.path != ":memory:"
             self._room = LogRoom(self._file + "-wal") if is_durable_file else None
+            self._line = WaitingLine(self._file + "-wal")
             self._data_version = None
             self._opened_identity = self._identity()
         return self._connection
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        self._line.close()
+        if connection is not None:
+            connection.close()
 
     def _warn_of_other_writers(self, connection: sqlite3.Connection) -> None:
         (version,) = connection.execute("PRAGMA data_version").fetchone()
@@ -325,10 +349,9 @@ class Database(Enlisting):
         idle = self._held_for_fork and not self._depth
         if idle and self._group:
             self._group.drain()
-        if idle and self._connection is not None and self.path != ":memory:":
-            connection, self._connection = self._connection, None
+        if idle and self.path != ":memory:":
             with contextlib.suppress(sqlite3.Error):
-                connection.close()
+                self._let_go()
 
     def _after_fork_in_parent(self) -> None:
         if self._held_for_fork:
@@ -344,9 +367,15 @@ class Database(Enlisting):
         if self._connection is not None:  # forked inside a transaction, or in memory only
             _make_immortal(self._connection)
             self._connection = None
+            self._line.close()
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def _wait_for_others(connection: sqlite3.Connection, seconds: float) -> None:
+    milliseconds = int(min(max(seconds * 1000, 0), 2**31 - 1))
+    connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 def _make_immortal(connection: sqlite3.Connection) -> None:
