@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dalsegno.errors import InputInvalid
+from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.graphs.model import Each, EdgeSpec, Loop, Target
 
 if TYPE_CHECKING:
@@ -93,12 +94,10 @@ def _node(
     if isinstance(action, Workflow):
         action = _renamed(action, old_of, inside, used)
         child = action.spec
-    elif any(new.startswith(inside) for new in old_of):
-        raise InputInvalid(
-            f"`{inside[:-1]}` is a LangGraph graph, in which nodes cannot be mapped: give them their old names back.",
-            key="rename",
-            expected=None,
-        )
+    elif within := {new: old for new, old in old_of.items() if new.startswith(inside)}:
+        depth = inside.count("/")
+        rename = {_below(old, depth): _below(new, depth) for new, old in within.items()}
+        action = graph_as_it_was(action, rename, inside)
     handler = node.handler
     return replace(
         node,
@@ -115,6 +114,10 @@ def _node(
         if "compensate" in node.said
         else node.said,
     )
+
+
+def _below(path: str, depth: int) -> str:
+    return path.split("/", depth)[-1]
 
 
 def _router(router: RouterDefinition, names: Mapping[str, str]) -> RouterDefinition:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.interventions import change
 from dalsegno.errors import IncompatibleGraph, InputInvalid, did_you_mean
+from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import as_it_was, today
 from dalsegno.graphs.workflow import Workflow
@@ -17,7 +18,6 @@ from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from, store
-from dalsegno.runtime.plain import with_old_names
 from dalsegno.runtime.standing import Before
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
         }
         executed = Counter((node, number.rpartition("/")[0]) for node, number in done)
     elif names:
-        graph = with_old_names(graph, names)
+        graph = graph_as_it_was(graph, names)
     if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):
         _record(runner, run, spec, names if shaped else None, difference)
     return Carried(graph, difference.changes, names, executed)

@@ -13,14 +13,11 @@ from langgraph.errors import NodeError, ParentCommand
 from langgraph.pregel import Pregel
 from langgraph.runtime import get_runtime
 
-from dalsegno.errors import InputInvalid
 from dalsegno.graphs.kernel import CONTEXT, within
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.execution import CURRENT, Execution
 from dalsegno.runtime.executions import HANDLER_OF
-
-_TO = "branch:to:"
 
 
 def watched(graph: Any) -> Any:
@@ -41,28 +38,6 @@ def _watched_node(name: str, node: Any) -> Any:
             "subgraphs": subgraphs,
         }
     )
-
-
-def with_old_names(graph: Any, rename: Mapping[str, str]) -> Any:
-    """A copy of a compiled graph in which pending nodes are found under their old names too.
-
-    Raises
-    ------
-    InputInvalid
-        The node is inside a subgraph, which is not ours to copy.
-    """
-    nodes, channels = dict(graph.nodes), dict(graph.channels)
-    for old, new in rename.items():
-        if "/" in old or "/" in new:
-            raise InputInvalid(
-                f"`{old}` is inside of a LangGraph subgraph, in which nodes cannot be mapped: give it its old name "
-                "back.",
-                key="rename",
-                expected=None,
-            )
-        nodes[old] = nodes[new].copy({"triggers": [_TO + old]})
-        channels[_TO + old] = channels[_TO + new].copy()
-    return graph.copy({"nodes": nodes, "channels": channels})
 
 
 class _Watched(Runnable[Any, Any]):

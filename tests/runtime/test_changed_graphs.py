@@ -13,6 +13,7 @@ from langgraph.types import Command, Send, interrupt
 
 from dalsegno import END, START, Each, Loop, Runner, Workflow
 from dalsegno.errors import IncompatibleGraph, InputInvalid
+from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Event, NodeStarted, RunStarted
 
@@ -492,6 +493,50 @@ def test_a_plain_graph_is_compared_and_mapped_too(world: Any, db: Path, compiled
     assert [c.where for c in refused(made(plain(world, "a", "new", "b", "c")), db).refused()] == ["new"]
     assert resumed(renamed, db, rename={"b": "beta"}).output["path"] == ["a", "b", "c"]
     assert world.seen == ["b", "c"]
+
+
+def holding(graph: Any, name: str, world: Any, kind: str) -> Any:
+    """A graph whose second node is that one, compiled; as many times in each other as there are names in `name`."""
+    name, _, rest = name.partition("/")
+    inner = holding(graph, rest, world, "langgraph") if rest else graph.compile()
+    outer: Any = Workflow("outer", State) if kind == "workflow" else StateGraph(State)
+    outer.add_node("first", world.node("first")).add_node(name, inner)
+    outer.add_edge(START, "first").add_edge("first", name).add_edge(name, END)
+    return outer if kind == "workflow" else outer.compile(name="outer")
+
+
+@pytest.mark.parametrize("kind", ["workflow", "langgraph"])
+@pytest.mark.parametrize(
+    ("then", "now", "rename"),
+    [
+        ("sub", "sub", {"sub/b": "sub/beta"}),
+        ("sub", "part", {"sub": "part", "sub/b": "part/beta"}),
+        ("sub/deep", "part/low", {"sub": "part", "sub/deep": "part/low", "sub/deep/b": "part/low/beta"}),
+    ],
+)
+def test_a_node_inside_of_a_langgraph_graph_is_mapped_as_suggested(
+    world: Any, db: Path, kind: str, then: str, now: str, rename: dict[str, str]
+) -> None:
+    begun(holding(plain(world, "a", "b", "c"), then, world, kind), db, world, "b")
+    renamed = holding(plain(world, "a", "beta:b", "c"), now, world, kind)
+    if len(rename) == 1:
+        assert refused(renamed, db).rename == rename
+    assert resumed(renamed, db, rename=rename).output["path"][-3:] == ["a", "b", "c"]
+    assert world.seen == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("sub/b", "first", "`first` is in another graph"),
+        ("sub/b", "other/b", "`other/b` is in another graph"),
+        ("first/b", "first/beta", "`first` runs its graph by itself"),
+    ],
+)
+def test_a_node_that_cannot_be_mapped_is_named(world: Any, old: str, new: str, why: str) -> None:
+    graph = holding(plain(world, "a", "b"), "sub", world, "langgraph")
+    with pytest.raises(InputInvalid, match=f"`{old}` cannot be mapped: {why}"):
+        graph_as_it_was(graph, {old: new})
 
 
 def test_a_literal_router_of_a_renamed_node_is_followed(world: Any, db: Path) -> None:
