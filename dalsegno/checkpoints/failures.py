@@ -11,7 +11,7 @@ from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailabl
 
 # Primary result codes, https://www.sqlite.org/rescode.html.
 _ERROR, _PERM, _BUSY, _LOCKED, _READONLY, _IOERR = 1, 3, 5, 6, 8, 10
-_CORRUPT, _FULL, _CANTOPEN, _AUTH, _NOTADB = 11, 13, 14, 23, 26
+_CORRUPT, _FULL, _CANTOPEN, _TOOBIG, _AUTH, _NOTADB = 11, 13, 14, 18, 23, 26
 
 _UNAVAILABLE = {
     _PERM: "may not be read or written by this user. Check the permissions of the file and its folder.",
@@ -43,6 +43,12 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
     if code in (0, _ERROR) and _DAMAGED.search(str(error)):
         return DatabaseInvalid(
             f"`{path}` is damaged: {error}. Restore it from a backup, or name another file with `--db`.",
+            path=path,
+        )
+    if code == _TOOBIG:
+        return CheckpointError(
+            f"What was to be kept in `{path}` is larger than SQLite's limit for one value, a gigabyte. Keep it in a "
+            "file and its name in the state. The last checkpoint stands.",
             path=path,
         )
     if code in _UNAVAILABLE:

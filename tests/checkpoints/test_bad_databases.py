@@ -304,3 +304,11 @@ def test_one_process_uses_one_sqlite_library(path: Path) -> None:
     assert sqlite_utils.utils.sqlite3.Connection is sqlite3.Connection
     if "pysqlite3" in sys.modules:
         assert sqlite3.Connection is not standard_sqlite3.Connection
+
+
+def test_what_is_larger_than_sqlite_takes_is_refused_with_a_sentence(saver: SqliteCheckpointer) -> None:
+    with (
+        pytest.raises(CheckpointError, match=r"larger than SQLite's limit .* The last checkpoint stands"),
+        saver.database.transaction() as connection,
+    ):
+        connection.execute("SELECT zeroblob(1000000001)").fetchone()
