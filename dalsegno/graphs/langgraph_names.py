@@ -52,7 +52,7 @@ def graph_as_it_was(graph: Any, rename: Mapping[str, str], path: str = "") -> An
         nodes[name] = _with_old_names_inside(nodes[name], renamed, f"{path}{name}/")
     for old, new in here.items():
         nodes[old] = nodes[new].copy({"triggers": [_TO + old]})
-        channels[_TO + old] = channels[_TO + new].copy()
+        channels[_TO + old] = channels[_TO + new].copy()  # type: ignore[union-attr]  # of a node it is a channel
     return graph.copy({"nodes": nodes, "channels": channels})
 
 
