@@ -13,6 +13,7 @@ import pytest
 from dalsegno import RetryPolicy, Runner
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import Node, parallel
+from dalsegno.runtime import RunResult
 from dalsegno.testing import crash_test
 
 
@@ -85,6 +86,28 @@ def test_a_winner_stays_the_winner_over_a_crash() -> None:
     report = crash_test(parallel({"quick": quick, "slow": slow}, join="any"), {"value": 1})
     report.raise_for_failures()
     assert report.kills > 8
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_race_that_failed_is_won_after_a_resume_in_the_same_process(is_async: bool, tmp_path: Path) -> None:
+    broken: list[int] = [1, 1]
+
+    def first(state: Any) -> str:
+        if broken:
+            broken.pop()
+            raise ValueError("no")
+        return "first"
+
+    with Runner(parallel([first], join="any"), db=tmp_path / "r.db") as runner:
+
+        def again() -> RunResult:
+            return asyncio.run(runner.aresume("t")) if is_async else runner.resume("t")
+
+        assert runner.run({"value": 1}, thread="t").status == "failed"
+        assert again().status == "failed"
+        result = again()
+    assert result.status == "completed", result.error
+    assert result.output["results"] == {"first": "first"}
 
 
 def test_a_branch_that_fails_does_not_win() -> None:

@@ -30,13 +30,14 @@ _KEPT = 1024
 class Race:
     """The lanes of one fan-out: `first` of them count; `lost` is what a lane that was given up writes.
 
-    Each time that the lanes run is a `Heat` of its own, told by the checkpoint that they run on.
+    Each time that the lanes run is a `Heat` of its own, told by the checkpoint that they run on, and by who runs them:
+    a run that failed in it and is resumed goes on with what was recorded, in a session of its own.
     """
 
     def __init__(self, first: int, lost: Callable[[str], dict[str, Any]]) -> None:
         self.first = first
         self.lost = lost
-        self._heats: OrderedDict[tuple[str, str], Heat] = OrderedDict()
+        self._heats: OrderedDict[tuple[str, str, int], Heat] = OrderedDict()
         self._lock = threading.Lock()
 
     def lane(self, name: str) -> Callable[[Caller], Caller]:
@@ -47,11 +48,15 @@ class Race:
         """The one that the current execution runs in."""
         info = get_runtime().execution_info
         assert info is not None  # LangGraph has one for every task
-        key = (info.checkpoint_id, info.checkpoint_ns.rpartition("|")[0])
+        execution = CURRENT.get()
+        context = (
+            execution.context if execution is not None else None
+        )  # a heat keeps it, so no other has its id
+        key = (info.checkpoint_id, info.checkpoint_ns.rpartition("|")[0], id(context))
         with self._lock:
             heat = self._heats.get(key)
             if heat is None:
-                heat = self._heats[key] = Heat(self.first, CURRENT.get())
+                heat = self._heats[key] = Heat(self.first, execution)
                 if len(self._heats) > _KEPT:
                     self._heats.popitem(last=False)
             return heat
