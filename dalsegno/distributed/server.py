@@ -33,6 +33,9 @@ _SETTINGS = (
     # of them would be given to itself, and be lost for another heartbeat.
     'frontend.keepAliveTime="1s"',
     'frontend.keepAliveTimeout="1s"',
+    # A worker that is killed takes the step with it that it was deciding. From the fourth in a row on the engine waits
+    # longer for each, up to ten minutes: a run that nobody is at, beside workers that have nothing to do.
+    'history.workflowTaskRetryMaxInterval="1s"',
 )
 """Of Temporal's dynamic configuration; docs/distributed.md names those that matter in production."""
 

@@ -164,6 +164,8 @@ class Worker:
             max_concurrent_activities=self.concurrency,
             # A workflow that sticks to a worker waits for it when it is dead: seen to delay take-over by 6 seconds.
             max_cached_workflows=0,
+            # Steps take milliseconds, and each that a killed worker holds is lost for seconds: few of them, not 100.
+            max_concurrent_workflow_tasks=5,
             # What a stalled worker was about to be handed is lost for a heartbeat: one of each kind, not five.
             workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(1),
             activity_task_poller_behavior=PollerBehaviorSimpleMaximum(1),

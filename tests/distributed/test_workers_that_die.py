@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from fleets import Databases, Fleet, until
+from fleets import Databases, Fleet, until, working
 
 from dalsegno import Budget
+from dalsegno.distributed import Client
 
 NODES = [f"n{i}" for i in range(10)]
 SCALE = float(os.environ.get("DALSEGNO_TORTURE", "1"))
@@ -122,6 +124,28 @@ def test_the_engine_is_killed_and_comes_back(fleet: Fleet, pair: list[Any]) -> N
 
     all_done(fleet, runs)
     assert submitted(fleet, 1, "afterwards")[0].result(90).status == "completed"
+
+
+def test_a_run_that_many_workers_died_with_does_not_wait_longer_for_each(fleet: Fleet) -> None:
+    with Client(fleet.engine.address, db=fleet.db, heartbeat=0.5) as client:
+        run = client.submit(fleet.plays.ten, {"trail": []}, thread="unlucky", queue="unlucky")
+        for attempt in range(1, 8):
+            assert client.loop.call(taken_to_the_grave(client, "unlucky/ten")) == attempt
+        with working(fleet, fleet.plays.ten, "unlucky"):
+            assert run.result(25).status == "completed"  # it would be 36 seconds
+
+
+async def taken_to_the_grave(client: Client, queue: str) -> int:
+    """Take a run's next step from the engine as a worker does that is killed then; which attempt at it that was."""
+    from temporalio.api.taskqueue.v1 import TaskQueue
+    from temporalio.api.workflowservice.v1 import PollWorkflowTaskQueueRequest
+
+    asked = PollWorkflowTaskQueueRequest(namespace="default", task_queue=TaskQueue(name=queue))
+    engine = (await client.temporal()).workflow_service
+    while True:
+        given = await engine.poll_workflow_task_queue(asked, timeout=timedelta(seconds=90))
+        if given.task_token:
+            return int(given.attempt)
 
 
 def test_forty_runs_over_two_workers_of_which_one_is_killed(fleet: Fleet, pair: list[Any]) -> None:
