@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.distributed.engine import unavailable
 from dalsegno.distributed.orders import Letter, Order, identity_of, queue_of
-from dalsegno.errors import EngineUnavailable, ThreadBusy, UnknownRun
+from dalsegno.errors import DefinitionError, EngineUnavailable, ThreadBusy, UnknownRun
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHandle
@@ -34,6 +34,8 @@ async def start(client: Client, order: Order, letter: Letter, *, replace: bool =
     ------
     ThreadBusy
         The thread has one that goes on.
+    DefinitionError
+        It takes no such name.
     EngineUnavailable
         No answer.
     """
@@ -88,7 +90,7 @@ async def resume(client: Client, order: Order, letter: Letter, name: str) -> Non
 
 async def _started(client: Client, order: Order, letter: Letter, conflict: Any, **signal: Any) -> None:
     from temporalio.common import Priority
-    from temporalio.service import RPCError
+    from temporalio.service import RPCError, RPCStatusCode
 
     from dalsegno.distributed.playing import PLAY
 
@@ -107,6 +109,11 @@ async def _started(client: Client, order: Order, letter: Letter, conflict: Any, 
             **signal,
         )
     except RPCError as error:
+        if error.status == RPCStatusCode.INVALID_ARGUMENT:
+            raise DefinitionError(
+                f"The engine at {client.engine} does not take the run: {error.message}. There it is named "
+                "`<workflow>:<thread>`; a name that is too long can be made shorter, the thread's by --thread."
+            ) from error
         raise unavailable(client.engine, error) from error
 
 

@@ -10,11 +10,19 @@ from dalsegno.checkpoints.interventions import cancel
 from dalsegno.distributed import asking
 from dalsegno.distributed.engine import Loop, address, connect
 from dalsegno.distributed.handle import Handle
-from dalsegno.distributed.orders import HEARTBEAT, LONGEST_HEARTBEAT, Letter, Order, Place, keep, letter_of
+from dalsegno.distributed.orders import (
+    HEARTBEAT,
+    LONGEST_HEARTBEAT,
+    Letter,
+    Order,
+    Place,
+    keep,
+    letter_of,
+    queue_of,
+)
 from dalsegno.distributed.sharing import shared_checkpointer
 from dalsegno.errors import (
     DefinitionError,
-    EngineUnavailable,
     NothingToResume,
     ThreadBusy,
     ThreadUnfinished,
@@ -126,12 +134,15 @@ class Client:
             The engine has a run on the thread, or a process holds it.
         ThreadUnfinished
             The thread has pending work that nobody is at, and `abandon` is not set.
+        DefinitionError
+            The priority or the queue is none, or a name is too long for the engine.
         EngineUnavailable
             The engine does not answer. The run is recorded as cancelled.
         """
-        if priority is not None and priority not in range(1, 6):
+        if priority is not None and (type(priority) is not int or priority not in range(1, 6)):
             raise DefinitionError(f"submit(priority={priority!r}): 1 (first) to 5 (last).")
         runner = self._runner(graph, target)
+        queue_of(runner.spec.name, queue)  # asked before anything is recorded
         place = Place(self.engine, self._namespace or "", queue)
         letter = Letter(place, self.heartbeat, priority, context=context, outputs=sorted(runner.spec.outputs))
         try:
@@ -144,7 +155,7 @@ class Client:
         order = Order(run_id, run.thread, run.workflow, self.heartbeat)
         try:
             self.loop.call(asking.start(self, order, letter, replace=abandon))
-        except (EngineUnavailable, ThreadBusy):
+        except BaseException:  # whatever it is, Ctrl-C too: the caller has no handle, so nobody waits for it
             with contextlib.suppress(NothingToResume):
                 cancel(self.ledger, run.thread, by="its submission")
             raise

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.errors import DefinitionError
+
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger
 
@@ -28,6 +30,9 @@ HEARTBEAT = 10.0
 LONGEST_HEARTBEAT = 86_400
 """The most that may be said: what is longer the engine cannot count, or nobody would see the end of."""
 
+
+LONGEST_NAME = 1_000
+"""Bytes of a name that Temporal takes, where its configuration says nothing else."""
 
 PROMPT = 60.0
 """Seconds within which a letter that was written has been sent, or never will be."""
@@ -159,8 +164,25 @@ def _answer(question: str, resumes: int) -> str:
 
 
 def queue_of(workflow: str, queue: str) -> str:
-    """The task queue in Temporal: workers of another workflow must not be handed a run that they cannot play."""
-    return f"{queue}/{workflow}"
+    """The task queue in Temporal: workers of another workflow must not be handed a run that they cannot play.
+
+    Raises
+    ------
+    DefinitionError
+        Temporal can have no queue of that name.
+    """
+    if not isinstance(queue, str) or not queue.strip() or not queue.isprintable():
+        raise DefinitionError(
+            f"queue={queue!r}: the name of a queue is a text with printable characters and nothing else, such as "
+            "'default'."
+        )
+    named = f"{queue}/{workflow}"
+    if len(named.encode()) > LONGEST_NAME:
+        raise DefinitionError(
+            f"queue={queue[:40] + '…'!r}: with the workflow's name after it, it has {len(named.encode()):,} bytes, and "
+            f"the engine takes {LONGEST_NAME:,}. Choose a shorter one."
+        )
+    return named
 
 
 def identity_of(workflow: str, thread: str) -> str:

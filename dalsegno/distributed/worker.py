@@ -59,7 +59,7 @@ class Worker:
     Raises
     ------
     DefinitionError
-        The database is a SQLite file.
+        The database is a SQLite file, or the queue has no name that the engine can have.
     MissingExtra
         The extra `distributed` is not installed.
     WorkflowInvalid
@@ -89,6 +89,7 @@ class Worker:
         self.concurrency = concurrency
         self.namespace = namespace
         self.runner = Runner(graph, checkpointer, store, on_event=on_event, target=target)
+        queue_of(self.runner.spec.name, queue)
         self.ready = threading.Event()
         """Set once it takes runs."""
         self._draining = threading.Event()

@@ -119,6 +119,37 @@ def test_a_run_is_cancelled_after_its_superstep(fleet: Fleet, ten: Worker) -> No
         handle.resume()
 
 
+@pytest.mark.parametrize("queue", ["", " ", "a\nb", "\x00", "\ud800", "q" * 1000, None])
+def test_a_queue_without_a_name_is_nobodys(fleet: Fleet, queue: Any) -> None:
+    with pytest.raises(DefinitionError, match="queue="):
+        fleet.submit("ten", {"trail": []}, "to-no-queue", queue=queue)
+    assert fleet.client.ledger.latest("to-no-queue") is None
+    with pytest.raises(DefinitionError, match="queue="):
+        Worker(fleet.plays.ten, db=fleet.db, engine=fleet.engine.address, queue=queue)
+
+
+def test_what_the_engine_cannot_take_is_said_and_nothing_stays_queued(fleet: Fleet) -> None:
+    with pytest.raises(DefinitionError, match=r"maximum allowed length.*--thread"):
+        fleet.submit("ten", {"trail": []}, "t" * 1001)
+    assert fleet.client.ledger.latest("t" * 1001).status == "cancelled"  # type: ignore[union-attr]
+    with pytest.raises(DefinitionError, match="priority"):
+        fleet.submit("ten", {"trail": []}, "pressing", priority=True)
+
+
+def test_a_submission_that_is_broken_off_leaves_nothing_queued(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ctrl_c(work: Any) -> None:
+        work.close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet.client.loop, "call", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            fleet.submit("ten", {"trail": []}, "broken-off")
+    assert fleet.client.ledger.latest("broken-off").status == "cancelled"  # type: ignore[union-attr]
+
+
 def test_a_run_in_the_queue_is_cancelled_at_once(fleet: Fleet) -> None:
     handle = fleet.submit("ten", {"trail": []}, "unwanted", queue="nobody's")
     assert handle.status() == "queued"
