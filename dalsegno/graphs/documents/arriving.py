@@ -94,7 +94,7 @@ class _Level:
         """Where it goes on from a step, and with what."""
         self.found.before[at] = self.found.inside[at] = here
         done, failed = here, here
-        if step.strategy == "loop":
+        if step.strategy == "loop" or step.steps:  # with steps a loop is meant, whatever is said
             done, failed = self._rounds(step, at, here)
         bit = self.found.bits.get(step.name, 0)
         ways = [(place + 1, done.after(bit, step.name))]

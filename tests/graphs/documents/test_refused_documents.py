@@ -64,6 +64,25 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_places(refused: Ref
         assert f"did you mean {hint}" in said
 
 
+@pytest.mark.parametrize("strategy", ["lop", "parallel", "{x: 1}", "null"])
+def test_steps_in_a_step_of_a_wrong_strategy_are_looked_at_too(refused: Refused, strategy: str) -> None:
+    found = refused(
+        f"""
+        name: rounds
+        steps:
+          - name: outer
+            strategy: {strategy}
+            max: 3
+            until: $current > 3
+            steps:
+              - {{name: inner, agent_calls: [{{function: "builtins:abs", params: $inputt}}]}}
+        """
+    )
+    fields = [field for _, _, field, _ in found]
+    assert "steps[0].steps" in fields
+    assert "steps[0].steps[0].agent_calls[0].params" in fields
+
+
 def test_an_error_is_picklable_and_has_its_first_place(write: Write) -> None:
     write("name: a\nsteps: []\n")
     with pytest.raises(DocumentInvalid) as error:
