@@ -17,11 +17,12 @@ from langgraph.runtime import get_runtime
 from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of
-from dalsegno.graphs.model import START, Each, Loop
+from dalsegno.graphs.model import START, Loop
 from dalsegno.graphs.policing import policed
 from dalsegno.graphs.reading import SPEC
 from dalsegno.graphs.routing import Decision, Router
 from dalsegno.graphs.subworkflows import SubworkflowCaller
+from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
 from dalsegno.graphs.wrapping import acall_node, call_node, wrapped
 from dalsegno.nodes.policies.metering import WATCH
@@ -95,17 +96,7 @@ class _Assembly:
             if key in self.known
             and type(channel).__name__ not in ("LastValue", "EphemeralValue", "UntrackedValue")
         }
-        self.sent_to = {
-            target.target
-            for router in workflow.routers
-            for target in router.targets.values()
-            if isinstance(target, Each)
-        } | {
-            t.target
-            for node in workflow.nodes.values()
-            for t in node.destinations.values()
-            if isinstance(t, Each)
-        }
+        self.sent_to = Facts(workflow.spec).sent_to  # as T103 has it: elsewhere loops are counted
 
     def add_node(self, name: str) -> None:
         node = self.workflow.nodes[name]

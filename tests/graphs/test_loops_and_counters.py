@@ -9,7 +9,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
-from dalsegno import END, START, Loop, Workflow
+from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import BoundExceeded, WorkflowInvalid
 from dalsegno.graphs.compiling import compile_workflow
 from dalsegno.graphs.views import KERNEL
@@ -202,6 +202,23 @@ def test_an_unbounded_cycle_is_refused_by_compile_with_its_path() -> None:
     flow.add_conditional_edges("b", lambda s: "a", ["a", END])
     with pytest.raises(WorkflowInvalid, match="T101"):
         flow.compile()
+
+
+def test_loops_of_a_node_that_nothing_ever_sends_to_are_counted() -> None:
+    """`Each(max=0)` sends to nobody, and so does what cannot be reached."""
+    flow = Workflow("never sent", Trail)
+    for name in ("write", "review", "apart"):
+        flow.add_node(name, step(name))
+    flow.add_edge(START, "write")
+    flow.add_conditional_edges("write", lambda s: "review", [Each("review", max=0), "review"])
+    flow.add_conditional_edges("apart", lambda s: END, [Each("review", max=3), END])
+    flow.add_conditional_edges(
+        "review", lambda s: "again", {"again": Loop("review", max=2, on_exhausted=END), "good": END}
+    )
+    flow.waive("G003", "apart", "not connected yet")
+    path = flow.compile().invoke({"path": []})["path"]
+    assert path == ["write", "review", "review", "review"]
+    assert len(path) == flow.validate().certificate.supersteps
 
 
 def test_compiling_does_not_change_the_builder() -> None:
