@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -133,3 +133,25 @@ def test_random_choices_stay_within_it_over_interrupts_and_second_turns(shape: S
         before = len(result["ran"])
         assert len({step for step, _ in ran}) <= certificate.supersteps
         assert len(ran) <= certificate.executions
+
+
+def test_a_handler_that_goes_to_several_nodes_starts_branches_side_by_side() -> None:
+    ran: list[str] = []
+
+    def fail(state: State) -> State:
+        raise RuntimeError
+
+    def handle(state: State) -> Command[Literal["repair", "tell"]]:
+        return Command(goto=["repair", "tell"])
+
+    flow = Workflow("handled", State).add_node("pay", fail, error_handler=handle)
+    flow.add_node("repair", lambda state: ran.append("repair"))
+    flow.add_node("tell", lambda state: ran.append("tell"))
+    flow.add_edge(START, "pay").add_edge("pay", "tell").add_edge("repair", "tell").add_edge("tell", END)
+    certificate = flow.validate().certificate
+    flow.compile().invoke({})
+    assert sorted(ran) == ["repair", "tell", "tell"]
+    assert certificate is not None
+    assert certificate.supersteps == 3
+    assert certificate.executions == 1 + len(ran)
+    assert certificate.executions_by_node["tell"] == 2

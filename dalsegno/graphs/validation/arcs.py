@@ -63,7 +63,12 @@ def branches(arcs: Iterable[Arc], exact_choices: bool = True) -> list[list[Arc]]
 
 def forks(arcs: Sequence[Arc], exact_choices: bool) -> bool:
     """Whether several tasks may follow from one execution of a node with these arcs."""
-    return len(branches(arcs, exact_choices)) > 1 or any(a.edge.fans_out and a.edge.each != 1 for a in arcs)
+    handling = {a.target for a in arcs if a.edge.kind == "handler" and a.target != END}
+    return (
+        len(branches(arcs, exact_choices)) > 1
+        or any(a.edge.fans_out and a.edge.each != 1 for a in arcs)
+        or len(handling) > 1  # a handler's `Command` may name all of them
+    )
 
 
 def several(arc: Arc, exact_choices: bool) -> bool:

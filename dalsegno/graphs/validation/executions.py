@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dalsegno.graphs.model import START
-from dalsegno.graphs.validation.arcs import Arc, branches
+from dalsegno.graphs.validation.arcs import Arc, forks
 from dalsegno.graphs.validation.facts import Facts
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Push:
         facts = self.facts
         inside = set(members)
         return not facts.parallel or all(
-            len(branches(facts.out.get(name, ()), facts.spec.exact_choices)) <= 1
+            not forks(facts.out.get(name, ()), facts.spec.exact_choices)
             and not facts.nodes[name].defer
             and not any(a.edge.fans_out or a.edge.kind == "join" for a in facts.out.get(name, ()))
             and not any(a.edge.kind == "join" and a.source in inside for a in self.into.get(name, ()))
