@@ -160,16 +160,20 @@ def _waive(part: WorkflowSpec, found: list[Finding]) -> tuple[list[Finding], lis
     excused: dict[int, Waived] = {}
     idle: list[Finding] = []
     for code, place, reason in part.waivers:
-        meant = [i for i, f in enumerate(found) if reason.strip() and f.code == code and f.is_at(place)]
-        excused.update((i, Waived(found[i], reason)) for i in meant)
         rule = RULES.get(code)
-        if meant or (rule is not None and not rule.decided_here):
-            continue
+        needed = rule is not None and rule.needed
+        meant = [i for i, f in enumerate(found) if reason.strip() and f.code == code and f.is_at(place)]
+        if not needed:
+            excused.update((i, Waived(found[i], reason)) for i in meant)
+            if meant or (rule is not None and not rule.decided_here):
+                continue
         why = (
             f"`{code}` is no rule{did_you_mean(code, RULES)}"
             if rule is None
             else "it gives no reason"
             if not reason.strip()
+            else "what it finds cannot be run, and so it cannot be excused"
+            if needed and meant
             else f"no {code} is found there{_near(place, (f for f in found if f.code == code))}"
         )
         stop = "" if why.endswith("?") else "."

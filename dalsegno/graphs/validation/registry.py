@@ -25,7 +25,8 @@ class Rule:
     """One rule: its code, how grave it is, and the function that looks for it.
 
     `check` reads the graph; `check_bounds` reads the certificate too and runs only where there is one.
-    `voids` says that no bound can be given while the rule finds something.
+    `voids` says that no bound can be given while the rule finds something; `needed` that it cannot be waived,
+    for what it finds cannot be run.
     """
 
     code: str
@@ -35,6 +36,7 @@ class Rule:
     check: Check | None = None
     check_bounds: BoundCheck | None = None
     voids: bool = False
+    needed: bool = False
 
     @property
     def decided_here(self) -> bool:
@@ -47,12 +49,15 @@ RULES: Mapping[str, Rule] = _RULES
 """Every rule by its code."""
 
 
-def rule(code: str, severity: Severity, *, voids: bool = False) -> Callable[[Check], Check]:
+def rule(
+    code: str, severity: Severity, *, voids: bool = False, needed: bool = False
+) -> Callable[[Check], Check]:
     """Register a function as the rule of `code`, to be read from the graph alone."""
 
     def register(check: Check) -> Check:
         doc = inspect.getdoc(check) or ""
-        _RULES[code] = Rule(code, severity, doc.partition("\n")[0], doc, check=check, voids=voids)
+        title = doc.partition("\n")[0]
+        _RULES[code] = Rule(code, severity, title, doc, check=check, voids=voids, needed=needed)
         return check
 
     return register

@@ -14,7 +14,7 @@ ON_ERROR = "on error"
 """The label of an ``unknown`` edge that an error handler takes."""
 
 
-@rule("G001", "error", voids=True)
+@rule("G001", "error", voids=True, needed=True)
 def unknown_node(facts: Facts) -> Iterator[Finding]:
     """An edge names a node that does not exist.
 
@@ -62,7 +62,7 @@ def _unknown_ends(facts: Facts, edge: EdgeSpec) -> Iterator[str]:
         yield edge.target
 
 
-@rule("G002", "error", voids=True)
+@rule("G002", "error", voids=True, needed=True)
 def undeclared_targets(facts: Facts) -> Iterator[Finding]:
     """A router declares no targets.
 

@@ -66,7 +66,7 @@ def endless_cycle(facts: Facts) -> Iterator[Finding]:
         )
 
 
-@rule("T102", "error", voids=True)
+@rule("T102", "error", voids=True, needed=True)
 def loop_without_exit(facts: Facts) -> Iterator[Finding]:
     """A loop has no way out when it is spent.
 
@@ -94,7 +94,7 @@ def loop_without_exit(facts: Facts) -> Iterator[Finding]:
             )
 
 
-@rule("T103", "error")
+@rule("T103", "error", voids=True, needed=True)
 def loop_from_sent_node(facts: Facts) -> Iterator[Finding]:
     """A loop leaves a node that is sent to.
 

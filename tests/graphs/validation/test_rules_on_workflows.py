@@ -959,6 +959,18 @@ def a_waiver_at_another_place() -> Workflow:
     return nodes("a", "b").add_edge("a", "b").waive("G004", "a", "it is the last")
 
 
+@sick("W001")
+def a_waiver_of_a_loop_that_nobody_could_count() -> Workflow:
+    return a_sent_to_node_that_sends_the_whole_back().waive("T103", "work->split", "they may race")
+
+
+@sick("W001")
+def a_waiver_of_a_loop_without_a_way_out() -> Workflow:
+    made = row("a")
+    made.add_conditional_edges("a", route, {"again": Loop("a", max=2), "ok": END})
+    return made.waive("T102", "a->a", "it ends before")
+
+
 @healthy("W001")
 def a_waiver_of_what_is_found() -> Workflow:
     return nodes("a", "b").add_edge("a", "b").waive("G004", "b", "it is the last")
@@ -973,6 +985,17 @@ def a_waiver_of_an_edge() -> Workflow:
 
 def ids(cases: list[tuple[str, str, Make]]) -> list[str]:
     return [f"{code}-{name}" for code, name, _ in cases]
+
+
+@pytest.mark.parametrize(
+    "make", [a_waiver_of_a_loop_that_nobody_could_count, a_waiver_of_a_loop_without_a_way_out]
+)
+def test_what_cannot_be_run_cannot_be_excused(make: Make) -> None:
+    report = validate(make())
+    assert not report.ok
+    assert not report.waived
+    assert report.certificate is None
+    assert "cannot be run, and so it cannot be excused" in report.findings[-1].message
 
 
 @pytest.mark.parametrize(("code", "name", "make"), SICK, ids=ids(SICK))
