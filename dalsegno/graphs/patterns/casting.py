@@ -17,6 +17,7 @@ from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.calling import Caller, has_no_sync_way
 from dalsegno.nodes.player import Player
+from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.watch import is_nothing
 from dalsegno.nodes.structured import modern
 
@@ -171,6 +172,28 @@ def cast(
     return _function(actor, answer)
 
 
+def stand_in(other: Any, answer: Answer, *, prompt: str | None, actor: Any) -> Any:
+    """A fallback of a role, which answers as the role does; a constant is its answer.
+
+    `actor` is who plays: what stands in for a workflow answers as its output, which is looked at later.
+
+    Raises
+    ------
+    DefinitionError
+        It cannot play the role, or is a constant that is no answer of it.
+    """
+    if is_workflow(actor):
+        answer = dataclasses.replace(answer, item=None, type=Any)
+    if is_called(other):
+        return cast(other, answer, prompt=prompt, options={})[0]
+    try:
+        return answer(other)
+    except WrongAnswer as error:
+        raise DefinitionError(
+            f"{answer.pattern}: the fallback {other!r} of `{answer.role}` is no answer of it. {error}"
+        ) from error
+
+
 def is_workflow(actor: Any) -> bool:
     """Whether an actor is a graph: a `Workflow`, or one of LangGraph's."""
     return isinstance(actor, Builder) or hasattr(actor, "builder") or hasattr(actor, "waiting_edges")
@@ -222,7 +245,7 @@ class _Checked(Runnable[Any, Any]):
     def __init__(self, actor: Any, answer: Answer) -> None:
         self.actor = actor
         self.answer = answer
-        self.name = getattr(actor, "name", None)
+        self.name = getattr(actor, "name", None) or type(actor).__name__
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return self.answer(self.actor.invoke(input, config, **kwargs))

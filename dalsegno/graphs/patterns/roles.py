@@ -11,6 +11,7 @@ import copy
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from langgraph.types import Overwrite
@@ -20,7 +21,7 @@ from dalsegno.graphs.building import Builder
 from dalsegno.graphs.definitions import name_of
 from dalsegno.graphs.model import START
 from dalsegno.graphs.patterns.around import Answered, Fell
-from dalsegno.graphs.patterns.casting import Answer, cast, is_workflow
+from dalsegno.graphs.patterns.casting import Answer, cast, is_workflow, stand_in
 from dalsegno.graphs.patterns.states import Failure, failure, reducer_of
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.player import Player
@@ -40,8 +41,9 @@ class Node:
     name
         The node's name. Default: the role's, or where there are several the actor's own.
     **options
-        Keywords of `Workflow.add_node`: ``retry=``, ``timeout=`` seconds, ``calls=``; for a workflow
-        ``inputs={its key: the pattern's key}`` and ``outputs={the pattern's key: its key}``.
+        Keywords of `Workflow.add_node`: ``retry=``, ``timeout=`` seconds, ``calls=``, ``fallback=`` an actor or a
+        constant, which answers as this one would; for a workflow ``inputs={its key: the pattern's key}`` and
+        ``outputs={the pattern's key: its key}``.
 
     Raises
     ------
@@ -124,7 +126,16 @@ class Cast:
         self.flow = flow
         self._options = options or {}
 
-    def add(self, role: Role, given: Any, *, on_failure: Any = None, around: Any = None, **said: Any) -> str:
+    def add(
+        self,
+        role: Role,
+        given: Any,
+        *,
+        on_failure: Any = None,
+        around: Any = None,
+        standing: Any = None,
+        **said: Any,
+    ) -> str:
         """Add a role's node and give its name.
 
         Parameters
@@ -136,6 +147,9 @@ class Cast:
             it fails the run, as does that of one who waits for a human.
         around
             What makes another `Caller` of the node's, outside of its policies.
+        standing
+            ``fallback -> fallback``: what makes an answer of the role of each that the user gives. None: it answers as
+            an actor of the role does.
         **said
             Keywords of `add_node` that the pattern knows; the user's win.
         """
@@ -145,6 +159,10 @@ class Cast:
         answer = self._answer(role, is_watched=watch is not None and watch.empty)
         action, known = cast(node.actor, answer, prompt=role.prompt, options=options)
         options = {**known, **options}
+        if standing is None and role.key is not None:
+            standing = partial(stand_in, answer=answer, prompt=role.prompt, actor=node.actor)
+        if standing is not None:
+            options["fallback"] = _standing(options.get("fallback"), standing)
         own = action.declares() if isinstance(action, Player) else {}
         if on_failure is not None and not options.get("interrupts", own.get("interrupts")):
             options["fallback"] = _caught(options.get("fallback"), on_failure)
@@ -188,6 +206,13 @@ class Cast:
 
 def _both(outer: Any, inner: Any) -> Any:
     return lambda caller: outer(inner(caller))
+
+
+def _standing(given: Any, make: Any) -> Fallback | None:
+    before = fallback_of(given)
+    if before is None:
+        return None
+    return Fallback(*(a if isinstance(a, FromError) else make(a) for a in before.answers), on=before.on)
 
 
 def _caught(given: Any, make: Any) -> Fallback:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
+from dalsegno.nodes.policies.fallback import is_called, name_of
 from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
 
 _REFERENCE = re.compile(r"\$([A-Za-z_][\w-]*)((?:\.[\w-]+)*)\Z")
@@ -66,17 +69,42 @@ class Toolset:
     def add(self, cast: Cast, name: str, *, on_failure: Any = None) -> None:
         """Add a tool's node, to which `sent` is sent; its result is that item of ``results``."""
         tool, node = self.tools[name], self.nodes[name]
-
-        def call(sent: Any) -> dict[str, Any]:
-            return {"results": {sent["id"]: tool.invoke(filled(sent["arguments"], sent["results"]))}}
-
-        async def acall(sent: Any) -> dict[str, Any]:
-            arguments = filled(sent["arguments"], sent["results"])
-            return {"results": {sent["id"]: await tool.ainvoke(arguments)}}
-
         said = {"calls": getattr(tool, "most_calls", None)} if hasattr(tool, "most_calls") else {}
-        player = Node(acall if is_async_only(tool) else call, **{**said, **node.options})
-        cast.add(Role(name=name), player, on_failure=on_failure, reads=(), writes=("results",))
+        player = Node(_calling(tool), **{**said, **node.options})
+        cast.add(
+            Role(name=name),
+            player,
+            on_failure=on_failure,
+            standing=partial(_stand_in, tool=name),
+            reads=(),
+            writes=("results",),
+        )
+
+
+def _calling(tool: Any) -> Any:
+    """A tool as a function of what is sent to its node."""
+
+    def call(sent: Any) -> dict[str, Any]:
+        return {"results": {sent["id"]: tool.invoke(filled(sent["arguments"], sent["results"]))}}
+
+    async def acall(sent: Any) -> dict[str, Any]:
+        arguments = filled(sent["arguments"], sent["results"])
+        return {"results": {sent["id"]: await tool.ainvoke(arguments)}}
+
+    return acall if is_async_only(tool) else call
+
+
+def _stand_in(other: Any, tool: str) -> Any:
+    """A fallback of a tool: another one, which is given the same arguments, or its result."""
+    if is_called(other):
+        stand_in = _calling(as_tool(other, name=tool))
+    else:
+
+        def stand_in(sent: Any) -> dict[str, Any]:
+            return {"results": {sent["id"]: copy.deepcopy(other)}}
+
+    stand_in.__name__ = name_of(other)
+    return stand_in
 
 
 def references(arguments: Any) -> set[str]:

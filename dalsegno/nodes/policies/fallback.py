@@ -79,7 +79,7 @@ def name_of(answer: Any) -> str:
         return repr(answer)
     name = getattr(answer, "name", None) if not inspect.isroutine(answer) else None
     if getattr(answer, "__name__", None) == "<lambda>":
-        code = answer.__code__
+        code = inspect.unwrap(answer).__code__
         return f"the lambda at {Path(code.co_filename).name}:{code.co_firstlineno}"
     return str(name or getattr(answer, "__name__", None) or type(answer).__name__)
 
