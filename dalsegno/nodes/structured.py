@@ -122,34 +122,62 @@ def problems(error: ValidationError, type: Any = None) -> str:
 
 
 def modern(hint: Any) -> Any:
-    """A type with `typing.TypedDict`s made `typing_extensions`' own, which pydantic needs before Python 3.12."""
+    """A type with `typing.TypedDict`s made `typing_extensions`' own, which pydantic needs before Python 3.12.
+
+    They are found in one another too, and may hold themselves, as a tree does.
+    """
     if sys.version_info >= (3, 12):
         return hint
-    if typing.is_typeddict(hint) and type_(hint).__module__ != "typing_extensions":
-        hints = get_type_hints(hint, include_extras=True)
-        keys: dict[str, Any] = {}
-        for name, each in hints.items():
-            while get_origin(each) in (typing.Required, typing.NotRequired):
-                each = get_args(each)[0]
-            wrap = (
-                typing_extensions.Required
-                if name in hint.__required_keys__
-                else typing_extensions.NotRequired
-            )
-            keys[name] = wrap[modern(each)]
-        make: Any = typing_extensions.TypedDict
-        made = make(hint.__name__, keys)
-        made.__doc__, made.__module__ = hint.__doc__, hint.__module__
-        return made
+    return _modern(hint, {})
+
+
+def _modern(hint: Any, made: dict[Any, Any]) -> Any:
+    if typing_extensions.is_typeddict(hint):
+        if hint not in made:
+            made[hint] = _made(hint, made) if _reaches_an_old_one(hint, set()) else hint
+        return made[hint]
     origin, args = get_origin(hint), get_args(hint)
     if not args or origin is typing.Literal:
         return hint
     if origin is typing.Annotated:
-        return typing.Annotated[(modern(args[0]), *hint.__metadata__)]
-    inner = tuple(modern(arg) if not isinstance(arg, list) else arg for arg in args)
+        return typing.Annotated[(_modern(args[0], made), *hint.__metadata__)]
+    inner = tuple(_modern(arg, made) if not isinstance(arg, list) else arg for arg in args)
     if all(new is old for new, old in zip(inner, args, strict=True)):
         return hint
     return Union[inner] if origin in (Union, types.UnionType) else origin[inner]  # noqa: UP007
+
+
+def _made(hint: Any, made: dict[Any, Any]) -> Any:
+    make: Any = typing_extensions.TypedDict
+    new = made[hint] = make(hint.__name__, {})  # its keys may lead back to it, so they come when it is there
+    keys: dict[str, Any] = {}
+    required = set(hint.__required_keys__)
+    for name, each in get_type_hints(hint, include_extras=True).items():
+        while (said := get_origin(each)) in (typing.Required, typing.NotRequired):
+            # A module whose annotations are texts keeps this from the class, which goes by its `total` alone.
+            (required.add if said is typing.Required else required.discard)(name)
+            each = get_args(each)[0]
+        wrap = typing_extensions.Required if name in required else typing_extensions.NotRequired
+        keys[name] = wrap[_modern(each, made)]
+    new.__annotations__ = keys
+    new.__required_keys__, new.__optional_keys__ = frozenset(required), frozenset(keys.keys() - required)
+    new.__doc__, new.__module__ = hint.__doc__, hint.__module__
+    return new
+
+
+def _reaches_an_old_one(hint: Any, seen: set[Any]) -> bool:
+    if not typing_extensions.is_typeddict(hint):
+        return any(_reaches_an_old_one(arg, seen) for arg in get_args(hint))
+    if type_(hint).__module__ != "typing_extensions":
+        return True
+    if hint in seen:
+        return False
+    seen.add(hint)
+    try:
+        hints = get_type_hints(hint, include_extras=True)
+    except NameError:  # for pydantic to resolve, or to say what is missing
+        return False
+    return any(_reaches_an_old_one(each, seen) for each in hints.values())
 
 
 type_ = type
