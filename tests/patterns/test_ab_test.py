@@ -98,6 +98,14 @@ def test_no_cases_or_too_many_are_said(cases: int, said: str) -> None:
         comparison(low, high, cases=cases, max_cases=3)
 
 
+@pytest.mark.parametrize("cases", [7, "text", {"first": 1}])
+def test_cases_that_are_no_list_are_said(cases: Any) -> None:
+    with pytest.raises(
+        PatternError, match=f"given {type(cases).__name__} as `cases`, where a list is expected"
+    ):
+        ab_test([low, high], score).compile().invoke({"cases": cases})
+
+
 def test_a_criterion_that_is_missing_is_refused() -> None:
     with pytest.raises(WrongAnswer, match="`right`: Field required"):
         comparison(low, high, criteria=["right", "quality"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, WrongAnswer
 from dalsegno.graphs.patterns import Node, Subscriber, choreography, sequential
 from dalsegno.testing import Reply, ScriptedChatModel
 
@@ -80,6 +80,20 @@ def test_a_workflow_and_a_model_subscribe() -> None:
         assert flow.validate().findings == ()
         output = flow.compile().invoke({"events": [{"type": "go", "data": "rain"}]})
     assert types(output) == ["go", "told", "end"]
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ("go", "was given 'go' as `events`.*should be a valid list"),
+        (["go"], "`0`: Input should be a valid dictionary"),
+        ([{"type": "go"}, {"data": 1}], "`1.type`: Field required"),
+        (None, "was given None as `events`"),
+    ],
+)
+def test_a_beginning_that_is_no_events_is_said(events: Any, message: str) -> None:
+    with pytest.raises(WrongAnswer, match=message):
+        choreography([Subscriber(silent, on="go")]).compile().invoke({"events": events})
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,11 @@ def ab_test(
 
     def begin(state: Any) -> dict[str, Any]:
         cases = read(state, "cases") or []
+        if not isinstance(cases, list | tuple):
+            raise PatternError(
+                f"`ab_test` was given {type(cases).__name__} as `cases`, where a list is expected. Give the run "
+                '{"cases": [...]}, one for each.'
+            )
         if not 1 <= len(cases) <= max_cases:
             raise PatternError(
                 f"`ab_test` compares over 1 to {max_cases} cases, and {len(cases) or 'none'} are given. Give `cases`, "

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired
 
 from langgraph.types import Overwrite, Send
+from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, WrongAnswer
 from dalsegno.graphs.model import END, START, Each, Loop
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
@@ -31,6 +32,9 @@ class Event(TypedDict):
 
     type: str
     data: NotRequired[Any]
+
+
+_EVENTS = TypeAdapter(list[Event])
 
 
 class Published(TypedDict):
@@ -160,7 +164,7 @@ def choreography(
             )
 
     def begin(state: Any) -> dict[str, Any]:
-        first = [_published([0, 0, n], None, event) for n, event in enumerate(read(state, "events", []))]
+        first = [_published([0, 0, n], None, event) for n, event in enumerate(_given(state))]
         return {"published": Overwrite(first), "round": 1}
 
     def heard(state: Any) -> list[tuple[Published, str]]:
@@ -201,6 +205,25 @@ def choreography(
     flow.add_conditional_edges("deliver", deliver, {"quiet": "respond", **most})
     more: str | Loop = Loop("deliver", max=rounds - 1, on_exhausted="respond") if rounds > 1 else "respond"
     return flow.add_conditional_edges("gather", goes_on, {"on": more, "quiet": "respond"})
+
+
+def _given(state: Any) -> list[Event]:
+    events = read(state, "events", [])
+    try:
+        return _EVENTS.validate_python(events)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        shown = repr(events)
+        raise WrongAnswer(
+            f"`choreography` was given {shown if len(shown) < 120 else shown[:119] + '…'} as `events`, where a list of "
+            f"events is expected. {f'`{place}`: ' if place else ''}{first['msg']}. Give the run "
+            '{"events": [{"type": ..., "data": ...}]}.',
+            pattern="choreography",
+            role="begin",
+            expected="list[Event]",
+            got=type(events).__name__,
+        ) from None
 
 
 def _published(place: list[int], by: str | None, event: Event) -> Published:
