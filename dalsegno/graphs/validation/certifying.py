@@ -27,7 +27,7 @@ DECLARED = (
     "Routers and nodes go only where they are declared to go, "
     "and send (`Send`) only where their return type or code says so."
 )
-CALLS = "No node makes more model calls than it declares."
+CALLS = "No node makes more model calls than it declares, nor waits for people more often."
 TIMEOUTS = "Every timeout ends its attempt at once; routers, reducers and commits take no time."
 ABANDONED = (
     "A synchronous node is abandoned when its time is over: its thread may still be running on its own."
