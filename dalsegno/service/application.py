@@ -69,6 +69,8 @@ def asgi(
         HTTPException: _status,
     }
     app = Starlette(routes=list(_routes()), exception_handlers=handlers)
+    # A redirect would name the address as this process sees it: behind a proxy it is another one, without TLS.
+    app.router.redirect_slashes = False
     app.state.service = service
     app.state.pages = pages or Pages(service)
     app.state.metrics = metrics
@@ -139,8 +141,9 @@ async def _unfit(request: Request, error: ValidationError) -> Response:
 
 
 async def _status(request: Request, error: HTTPException) -> Response:
+    slash = ", which ends with a slash" if request.url.path.endswith("/") else ""
     words = {
-        404: "Nothing is at this address; `/openapi.json` says what is.",
+        404: f"Nothing is at this address{slash}; `/openapi.json` says what is.",
         405: f"{request.method} is not known here.",
     }.get(error.status_code, str(error.detail))
     return answer(of_status(error.status_code, words), error.headers)

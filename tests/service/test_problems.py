@@ -23,6 +23,16 @@ def asked(service: Service, path: str) -> httpx.Response:
     return asyncio.run(ask())
 
 
+@pytest.mark.parametrize("path", ["/v1/runs/", "/v1/workflows/", "/health/", "/"])
+def test_an_address_with_a_slash_at_its_end_is_none_and_leads_nowhere(tmp_path: Path, path: str) -> None:
+    service = Service([], tmp_path / "runs.db")
+    got = asked(service, path)
+    service.close()
+    assert got.status_code == 404  # a redirect would lead away from a proxy's TLS
+    assert got.headers["content-type"] == "application/problem+json"
+    assert "ends with a slash" in got.json()["detail"]
+
+
 def test_where_the_database_is_and_what_it_says_is_for_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
