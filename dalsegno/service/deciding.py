@@ -94,7 +94,7 @@ def next_step(
         at = deadline(run.interrupts)
         return Go() if at is not None and at <= now else Look(at)
     if run.status == "failed" and asked and is_new:
-        return _go(asked, None)
+        return _go(asked, _answers(asked.get("answers"), waiting()))
     return Look(None)
 
 

@@ -70,6 +70,12 @@ def test_a_failed_run_goes_on_once_for_each_time_that_somebody_asked() -> None:
     assert step(run("failed"), {"resumes": 0}) == Look(None)
 
 
+def test_an_answer_goes_with_a_failed_run_too_where_another_branch_of_it_asks() -> None:
+    wanted = {"resumes": 1, "answers": {"i": 5}}
+    assert step(run("failed"), wanted, waiting=[{"id": "i"}]) == Go({"i": 5})
+    assert step(run("failed"), wanted, waiting=[{"id": "j"}]) == Go(None)
+
+
 def test_an_answer_is_given_once() -> None:
     assert step(run("interrupted"), {"resumes": 1, "answers": {"i": 5}}) == Go({"i": 5})
     assert step(run("interrupted"), {"resumes": 0, "answers": {"i": 5}}) == Look(None)
