@@ -79,7 +79,7 @@ def next_step(
     is_new = asked.get("resumes") == run.resumes
     if run.status == "queued":
         return _go(asked, None)
-    if run.status == "stopped":
+    if run.status == "stopped" or _lost_its_database(run):
         if is_cancelled():
             return Cancel()
         died = run.finished_at is None
@@ -96,6 +96,12 @@ def next_step(
     if run.status == "failed" and asked and is_new:
         return _go(asked, _answers(asked.get("answers"), waiting()))
     return Look(None)
+
+
+def _lost_its_database(run: RunRecord) -> bool:
+    """Whether a run failed because its database was away, and no node of it; it could be recorded afterwards."""
+    error = run.error or {}
+    return run.status == "failed" and error.get("type") == "DatabaseUnavailable" and error.get("node") is None
 
 
 def deadline(interrupts: Iterable[Mapping[str, Any]]) -> float | None:

@@ -61,6 +61,15 @@ def test_a_run_whose_process_died_too_often_is_given_up() -> None:
     assert step(run("stopped"), deaths=9) == Go()  # it was stopped, and did not die
 
 
+def test_a_run_that_failed_because_its_database_was_away_goes_on_with_what_was_wanted_of_it() -> None:
+    away = {"type": "DatabaseUnavailable", "message": "locked", "node": None}
+    wanted = {"resumes": 0, "answers": {"i": 5}}
+    assert step(run("failed", error=away), deaths=9) == Go()
+    assert step(run("failed", error=away), wanted, waiting=[{"id": "i"}]) == Go({"i": 5})
+    assert step(run("failed", error=away), cancelled=True) == Cancel()
+    assert step(run("failed", error={**away, "node": "import"})) == Look(None)  # another database, of a node
+
+
 def test_a_run_that_was_to_be_cancelled_when_its_process_died_is_cancelled() -> None:
     assert step(run("stopped", finished_at=None), cancelled=True) == Cancel()
 
