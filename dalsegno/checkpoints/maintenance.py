@@ -113,6 +113,8 @@ def vacuum(database: AnyDatabase) -> int:
 def delete_thread(database: AnyDatabase, thread: str) -> int:
     """Delete a thread everywhere: checkpoints, runs, executions, effects; gives the number of checkpoints.
 
+    The engine of a run that was submitted is not told: cancel a run that has not ended before.
+
     Raises
     ------
     ThreadBusy
