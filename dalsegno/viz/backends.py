@@ -69,7 +69,7 @@ def _with_dot(source: str, format: str, placed: bool) -> bytes:
     return done.stdout
 
 
-_CHATTER = (b"Fontconfig warning", b"Warning: ")
+_CHATTER = (b"Fontconfig warning", b"Warning: ", b"in label of ")  # the last is a warning's second line
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dalsegno.viz.diagram import Cluster, DiagramEdge, DiagramNode
+from dalsegno.viz.geometry import Box
 from dalsegno.viz.metrics import fitted, width
 from dalsegno.viz.text import plain
 
@@ -17,6 +18,7 @@ NAME, QUIET, LABEL = 13.0, 10.0, 10.0
 
 LINE = 13.0
 _WIDEST = 216.0
+_MARGIN = 16.0
 _RUN_LINE = "↷ failed, caught"
 _ROWS = 2
 # What a shape takes away at its sides.
@@ -83,9 +85,20 @@ def progress(box: DiagramNode | Cluster, room: float) -> tuple[str, ...]:
     return (fitted(" · ".join(words), room, QUIET, bold=True),)
 
 
-def slip(box: DiagramNode | Cluster) -> tuple[str, ...]:
-    """The lines of an error that stand on a slip beside a box; where a run went on from it, details have it."""
-    return () if box.status == "caught" else box.lines[1:]
+def slip(box: DiagramNode | Cluster, place: Box) -> tuple[str, ...]:
+    """The lines of an error that stand on a slip under a box; where a run went on from it, details have it.
+
+    A frame has its own in one line at its foot, for what follows a frame stands close under it.
+    """
+    lines = () if box.status == "caught" else box.lines[1:]
+    if isinstance(box, DiagramNode) or not lines:
+        return lines
+    return (fitted(" ".join(lines), place.width - 2 * _MARGIN, QUIET),)
+
+
+def slip_top(box: DiagramNode | Cluster, place: Box) -> float:
+    """Where the slip of a box begins, downwards as the layout has it."""
+    return place.bottom + 3 if isinstance(box, DiagramNode) else place.bottom - LINE - 8
 
 
 def packed(words: tuple[str, ...], room: float) -> list[str]:

@@ -31,7 +31,7 @@ def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
         else _progress(n, run)
         for n in diagram.nodes
     )
-    clusters = tuple(_progress(c, run) for c in diagram.clusters)
+    clusters = tuple(_without_echo(_progress(c, run), run) for c in diagram.clusters)
     return replace(
         diagram,
         nodes=nodes,
@@ -114,6 +114,15 @@ def _progress(box: Box, run: RunView) -> Box:
         mark=mark,
         details=" · ".join(s for s in (box.details, line, error, mark) if s),
     )
+
+
+def _without_echo(frame: Cluster, run: RunView) -> Cluster:
+    """A frame without the error that a box within it shows already; its details have it all the same."""
+    own = run.nodes.get(frame.id)
+    inside = [node for name, node in run.nodes.items() if name.startswith(f"{frame.id}/")]
+    if own is None or all(node.error != own.error for node in inside):
+        return frame
+    return replace(frame, lines=frame.lines[:1])
 
 
 def _seen(box: DiagramNode | Cluster, run: RunView) -> tuple[NodeRun | None, bool]:

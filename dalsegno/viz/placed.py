@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dalsegno.viz import palette as p
-from dalsegno.viz.cards import LINE, banner, card, slip
+from dalsegno.viz.cards import LINE, banner, card, slip, slip_top
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.dot import markup
 from dalsegno.viz.geometry import Box, Line, Point, halfway, has_diamond
@@ -116,11 +116,13 @@ class _Placed:
             if place is None:
                 continue
             if box.mark:
-                at = _up(self.layout, (place.x + 4, place.y - 7))
+                # Over a frame there is no room; within it, under its head, there is.
+                x, y = (4, -7) if isinstance(box, DiagramNode) else (14, 46)
+                at = _up(self.layout, (place.x + x, place.y + y))
                 yield self._text(f"mark{i}", at, f"↻ {box.mark}", 10, p.STATUSES["pending"].ink, bold=True)
-            for k, line in enumerate(slip(box)):
+            for k, line in enumerate(slip(box, place)):
                 wide = width(line, 10)
-                at = _up(self.layout, (place.middle[0] - wide / 2, place.bottom + 10 + LINE * k))
+                at = _up(self.layout, (place.middle[0] - wide / 2, slip_top(box, place) + 7 + LINE * k))
                 yield self._text(f"error{i}_{k}", at, line, 10, p.STATUSES["failed"].ink)
 
     def _text(self, name: str, at: Point, text: str, size: int, ink: str, *, bold: bool = False) -> str:

@@ -16,7 +16,7 @@ from dalsegno.errors import RenderError
 from dalsegno.graphs.model import END, START
 from dalsegno.viz import shapes
 from dalsegno.viz.backends import picture
-from dalsegno.viz.cards import LABEL, LINE, NAME, QUIET, banner, card, slip
+from dalsegno.viz.cards import LABEL, LINE, NAME, QUIET, banner, card, slip, slip_top
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.geometry import Box, Line, halfway
 from dalsegno.viz.layout import Layout, place
@@ -115,7 +115,8 @@ def callout_room(diagram: Diagram, layout: Layout) -> float:
     """The room that errors take which stand lower than the graph."""
     places = layout.boxes | layout.frames
     boxes: tuple[DiagramNode | Cluster, ...] = (*diagram.nodes, *diagram.clusters)
-    lows = [places[b.id].bottom + 8 + LINE * len(slip(b)) for b in boxes if slip(b) and b.id in places]
+    told = [(b, places[b.id], slip(b, places[b.id])) for b in boxes if b.id in places]
+    lows = [slip_top(box, at) + 5 + LINE * len(lines) for box, at, lines in told if lines]
     return max(0.0, max(lows, default=0.0) - layout.height)
 
 
@@ -186,11 +187,12 @@ class _Painter:
         if place is None:
             return ""
         mark = _segno(place) if box.mark else ""
-        return mark + (self._slip(place, slip(box)) if slip(box) else "")
+        lines = slip(box, place)
+        return mark + (self._slip(place, slip_top(box, place), lines) if lines else "")
 
-    def _slip(self, place: Box, lines: tuple[str, ...]) -> str:
+    def _slip(self, place: Box, y: float, lines: tuple[str, ...]) -> str:
         wide = max(width(line, QUIET) for line in lines) + 14
-        x, y = place.middle[0] - wide / 2, place.bottom + 3
+        x = place.middle[0] - wide / 2
         x = max(0.0, min(x, self.layout.width - wide)) if wide < self.layout.width else x
         ground = f'<path class="card" d="{shapes.rounded(x, y, wide, 6 + LINE * len(lines), 4)}"/>'
         rows = (_text("middle", x + wide / 2, y + 12.5 + LINE * i, line) for i, line in enumerate(lines))

@@ -167,6 +167,44 @@ def test_a_run_moves_nothing_in_a_png_either(article: WorkflowSpec, failed: RunV
     assert len(positions[0]) == len(plain.nodes) + len(plain.edges)
 
 
+def _broken(inner: NodeRun) -> tuple[WorkflowSpec, RunView]:
+    """A run that failed in a subworkflow right before END."""
+    ways = (EdgeSpec(START, "step"), EdgeSpec("step", END))
+    child = WorkflowSpec("child", nodes={"step": NodeSpec("step")}, edges=ways)
+    nodes = {"pre": NodeSpec("pre"), "sub": NodeSpec("sub", kind="subworkflow", child=child)}
+    edges = (EdgeSpec(START, "pre"), EdgeSpec("pre", "sub"), EdgeSpec("sub", END))
+    error = "ValueError: there is no answer, and there was none before either"
+    ran = {"pre": NodeRun(1), "sub": NodeRun(1, "failed", error=error), "sub/step": inner}
+    run = RunView("r", "t", "outer", "failed", nodes=ran, edges={}, pending=("sub",), error=error)
+    return WorkflowSpec("outer", nodes=nodes, edges=edges), run
+
+
+def test_an_error_that_a_node_shows_is_not_repeated_by_its_frame() -> None:
+    said = "ValueError: there is no answer, and there was none before either"
+    spec, run = _broken(NodeRun(1, "failed", error=said))
+    root = ET.fromstring(viz.svg(spec, run=run))
+    assert len([g for g in root.iter(f"{SVG}g") if g.get("class") == "callout"]) == 1
+    (frame,) = diagram(spec, run=run).clusters
+    assert said in frame.details
+
+
+def test_the_error_and_the_mark_of_a_frame_stand_in_it_and_hide_nothing() -> None:
+    spec, run = _broken(NodeRun(1, "done"))
+    picture = diagram(spec, run=run)
+    layout = place(picture)
+    (frame,) = layout.frames.values()
+    (slip,) = [
+        g for g in ET.fromstring(viz.svg(spec, run=run)).iter(f"{SVG}g") if g.get("class") == "callout"
+    ]
+    path = next(slip.iter(f"{SVG}path")).get("d", "")
+    top, low = float(path.split("h")[0].split()[1]), float(next(slip.iter(f"{SVG}text")).get("y", "0"))
+    assert layout.boxes[f"sub/{END}"].bottom < top < low < frame.bottom
+    drawn = to_placed_dot(picture, layout, run)
+    for name in ("error", "mark"):
+        (_, y), *_ = re.findall(rf'"{name}\d\w*" .*pos="([-0-9.]+),([-0-9.]+)"', drawn)
+        assert frame.y < layout.height - float(y) < frame.bottom
+
+
 def test_the_mark_and_the_error_stand_at_the_node(article: WorkflowSpec, failed: RunView) -> None:
     root = ET.fromstring(viz.svg(article, run=failed))
     (mark,) = [g for g in root.iter(f"{SVG}g") if g.get("class") == "mark"]

@@ -305,6 +305,16 @@ def test_light_and_dark_follow_the_system_until_one_is_chosen(
     assert page.run(ground) == (night if dark else light)
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_on_a_phone_nothing_is_wider_than_the_screen(
+    seen: Any, article: WorkflowSpec, run: RunView, width: int
+) -> None:
+    page = seen(article, run, width=width, height=844)
+    assert page.run("document.documentElement.scrollWidth") == width
+    step = page.run("document.querySelector('#step').getBoundingClientRect().right")
+    assert 0 < step <= width
+
+
 def test_on_paper_it_is_light_and_without_buttons(seen: Any, article: WorkflowSpec, run: RunView) -> None:
     page = seen(article, run, dark=True)
     page.print_as("print")

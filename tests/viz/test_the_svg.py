@@ -8,6 +8,7 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -138,6 +139,8 @@ def test_drawing_says_nothing_on_the_terminal(
     article: WorkflowSpec, capfd: pytest.CaptureFixture[str]
 ) -> None:
     viz.svg(article)
+    # Graphviz finds a table too small for a name that it has no font for, and says so in two lines.
+    render(diagram(replace(article, name="two 🎼 \u202e & \\ {words} <b>")), "pdf")
     assert capfd.readouterr().err == ""
 
 
