@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.errors import DefinitionError
 from dalsegno.testing.campaign import campaign
 from dalsegno.testing.forking import in_fork
 from dalsegno.testing.kills import At, points
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints.database import Profile
 
 _MEMORY = Path("/dev/shm")
+_LONGEST = 10.0
 
 
 def crash_test(
@@ -94,7 +96,7 @@ def crash_test(
         The undisturbed run does not end, or two of them are not the same. What is wrong after a kill is in
         the report: see `CrashReport.raise_for_failures`.
     DefinitionError
-        `at` names no kill point, or one that the undisturbed run does not have.
+        `at` names no kill point, or one that the undisturbed run does not have; or a number cannot be meant.
     DalsegnoError
         The points need a process to be traced, and it cannot be; or this system has no fork.
     WorkflowInvalid
@@ -106,6 +108,7 @@ def crash_test(
     -------
     >>> crash_test(flow, {"topic": "rain"}).raise_for_failures()  # doctest: +SKIP
     """
+    _check(kills=kills, again=again, resumers=resumers, linger=linger, timeout=timeout)
     folder = Path(db_dir) if db_dir is not None else _default_folder()
     play = Play(target, input, answers, context, profile, checkpointer, linger, resumers)
     plan = Plan(points(at), kills, again, seed, timeout)
@@ -115,6 +118,19 @@ def crash_test(
         report: CrashReport = in_subprocess(play, plan, folder, same)
         return report
     return in_fork(lambda server: campaign(server, play, plan, folder, same))
+
+
+def _check(*, kills: int | None, again: int, resumers: int, linger: float, timeout: float) -> None:
+    """Refuses numbers by which nothing is killed, nothing is ever written, or nobody waits."""
+    wrong = {
+        f"kills={kills}: at least 1 run is killed": kills is not None and kills < 1,
+        f"again={again}: 0 or more of the resuming processes are killed": again < 0,
+        f"resumers={resumers}: at least 1 process goes on": resumers < 1,
+        f"linger={linger}: seconds, from 0 to {_LONGEST:g}": not 0 <= linger <= _LONGEST,
+        f"timeout={timeout}: a number of seconds above 0": not timeout > 0,
+    }
+    for said in (said for said, is_wrong in wrong.items() if is_wrong):
+        raise DefinitionError(f"A crash test with {said}.")
 
 
 def _default_folder() -> Path:

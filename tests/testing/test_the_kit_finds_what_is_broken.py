@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -192,3 +193,27 @@ def test_a_test_that_killed_nothing_is_not_passed() -> None:
     report = CrashReport("flow", "durable", "random", (), "completed", commits=1, executions=1, seconds=1.0)
     with pytest.raises(CrashTestFailed, match=r"Nothing was killed"):
         report.raise_for_failures()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kills": 0},
+        {"kills": -1},
+        {"again": -1},
+        {"resumers": 0},
+        {"linger": -1},
+        {"linger": math.nan},
+        {"linger": math.inf},
+        {"timeout": 0},
+        {"timeout": math.nan},
+    ],
+    ids=str,
+)
+def test_a_number_that_cannot_be_meant_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(DefinitionError, match=f"{name}="):
+        crash_test(workflow_of(_nothing), INPUT, **wrong)
+
+
+def _nothing(state: Notes) -> None: ...
