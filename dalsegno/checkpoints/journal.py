@@ -12,6 +12,7 @@ from dalsegno.checkpoints import values
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.records import ExecutionRecord
+from dalsegno.nodes.paths import coded, shown
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
@@ -99,7 +100,7 @@ class Journal:
         and it is noted as what became of the task. `owner` is whose it is, for `Database.give_up`.
         """
         row = (
-            record.run_id, record.superstep, record.node, record.occurrence, record.index, record.attempt,
+            record.run_id, record.superstep, record.place, record.occurrence, record.index, record.attempt,
             record.status, record.started_at, record.seconds,
             values.dump_json([list(way) for way in record.targets], thread=record.run_id, key="targets"),
             values.dump_json(record.error, thread=record.run_id, key="error"),
@@ -172,4 +173,7 @@ def _execution(row: tuple[Any, ...]) -> ExecutionRecord:
         fields["occurrence"] = int(fields["occurrence"])  # a column of a server has one type
     fields["targets"] = tuple(tuple(way) for way in json.loads(fields["targets"]))
     fields["error"] = values.load_json(fields["error"])
-    return ExecutionRecord(**fields)
+    place = fields["node"]
+    if isinstance(fields["occurrence"], int) and fields["occurrence"]:
+        place = coded(place)  # of the outermost workflow: it was noted as its name once
+    return ExecutionRecord(**{**fields, "node": shown(place)}, place=place)

@@ -53,8 +53,10 @@ class RunRecord:
 class ExecutionRecord:
     """One execution of a node.
 
-    `node` is a path (``sub/write``); `occurrence` its number in the run; `index` the number of the send,
-    None where the node was not sent to; `seconds` how long it took. `targets` are the ways taken from it,
+    `node` is a path (``sub/write``), `place` the same with a ``/`` in a name told from one between names
+    (`nodes/paths.py`); `occurrence` its number in the run, in a subworkflow after those of what is around it
+    (``1.None/2``), 0 for what a router outside of any node decided; `index` the number of the send, None where the
+    node was not sent to; `seconds` how long it took. `targets` are the ways taken from it,
     each ``(target, label, counter)`` with None where there is no label or counter. `error` has the keys type and
     message; where the execution is ``done`` it is the failure that was caught.
     """
@@ -70,3 +72,8 @@ class ExecutionRecord:
     seconds: float = 0.0
     targets: Sequence[tuple[str, str | None, str | None]] = ()
     error: Any = None
+    place: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            object.__setattr__(self, "place", self.node)

@@ -14,6 +14,7 @@ from typing import Any, Self
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.interface import Statements
 from dalsegno.checkpoints.ledger import Ledger
+from dalsegno.nodes.paths import shown
 
 SEEN = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
 """What `Seen` is as text."""
@@ -100,6 +101,7 @@ class Steps:
 
 def _step(row: tuple[Any, ...]) -> Mapping[str, Any]:
     found = {**dict(zip(_NAMES, row[1:9], strict=True)), "error": values.load_json(row[9])}
+    found["node"] = shown(found["node"])
     if str(found["occurrence"]).isdecimal():
         found["occurrence"] = int(found["occurrence"])  # a column of a server has one type
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.cli.acting import acted
 from dalsegno.cli.screen import Screen, duration, one_line, shortened
+from dalsegno.nodes.paths import around, names_of, prefix_of
 from dalsegno.runtime.events import (
     Event,
     NodeFailed,
@@ -140,11 +141,11 @@ class Progress:
         superstep = self._place(event)
         if event.index is None:
             self._flush_before(event.node, superstep)
-        if "/" not in event.node:
+        if not around(event.place):
             self._superstep = event.superstep
-        for key in [k for k in self._loops if k[0].startswith(event.node + "/")]:
+        for key in [k for k in self._loops if k[0].startswith(event.place + "/")]:
             del self._loops[key]
-        self._outer[event.node] = superstep
+        self._outer[event.place] = superstep
         self._running[_key(event)] = (superstep, event.node, event.at)
 
     def _end(self, event: NodeStarted) -> None:
@@ -153,7 +154,7 @@ class Progress:
         seconds: float = getattr(event, "seconds", 0.0)
         notes = [f"attempt {event.attempt}"] if event.attempt > 1 else []
         if isinstance(event, NodeFinished):
-            notes += self._ways(event.node, event.taken)
+            notes += self._ways(event.place, event.taken)
             if event.caught is not None:
                 word = "caught"
                 notes = notes or [f"→ {_target(way)}" for way in event.taken]
@@ -186,12 +187,11 @@ class Progress:
 
     def _place(self, event: NodeStarted | PolicyActed) -> str:
         """The superstep, within a subworkflow after that of its node: ``3.1``."""
-        outer = event.node.rpartition("/")[0]
+        outer = around(event.place)
         return f"{self._outer[outer]}.{event.superstep}" if outer in self._outer else str(event.superstep)
 
-    def _ways(self, node: str, taken: Sequence[Taken]) -> list[str]:
-        prefix = node.rpartition("/")[0]
-        prefix = prefix + "/" if prefix else ""
+    def _ways(self, place: str, taken: Sequence[Taken]) -> list[str]:
+        prefix = prefix_of(place)
         bounds = _loops(self.spec, prefix)
         ways = []
         for way in taken:
@@ -240,7 +240,7 @@ class Progress:
 
 
 def _key(event: NodeStarted) -> tuple[Any, ...]:
-    return event.node, event.occurrence, event.index, event.attempt
+    return event.place, event.occurrence, event.index, event.attempt
 
 
 def _target(way: Taken) -> str:
@@ -258,7 +258,7 @@ def _paths(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[str
 
 def _loops(spec: WorkflowSpec, prefix: str) -> dict[str, int]:
     level: WorkflowSpec | None = spec
-    for name in prefix.split("/")[:-1]:
+    for name in names_of(prefix.removesuffix("/")):
         node = level.nodes.get(name) if level is not None else None
         level = node.child if node is not None else None
     return {e.counter: e.loop for e in level.edges if e.loop is not None} if level is not None else {}

@@ -11,6 +11,7 @@ import typer
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, reporting, wants_traceback
 from dalsegno.errors import UnknownRun
+from dalsegno.nodes.paths import shown
 from dalsegno.nodes.secrets import input_shown
 
 if TYPE_CHECKING:
@@ -158,13 +159,13 @@ def _print(
             ("node", "times", "took", "attempts", "status"),
             [
                 (
-                    one_line(name),
+                    one_line(shown(place)),
                     str(node.count),
                     duration(node.seconds),
                     str(node.attempts),
                     f"{sign(node.status)} {WORDS[node.status]}",
                 )
-                for name, node in history.nodes.items()
+                for place, node in history.nodes.items()
             ],
             right=(1, 2, 3),
         )
@@ -215,13 +216,13 @@ def _document(run: RunRecord, history: History, superseded: str | None) -> dict[
         "superseded_by": superseded,
         "nodes": [
             {
-                "node": name,
+                "node": shown(place),
                 "times": node.count,
                 "seconds": node.seconds,
                 "attempts": node.attempts,
                 "status": node.status,
                 "error": node.error,
             }
-            for name, node in history.nodes.items()
+            for place, node in history.nodes.items()
         ],
     }

@@ -173,7 +173,7 @@ def _compare(
     """Say what was done before the kills, and what of it was done again; give the latter."""
     killed = [p.killed_in for p in processes if p.killed_in]
     before = sum(len(p.finished) for p in processes[:-1])
-    counted = Counter((e.node, e.occurrence) for e in executions if e.status == "done")
+    counted = Counter((e.place, e.occurrence) for e in executions if e.status == "done")
     again = [f"{node} ({times}×)" for (node, _), times in counted.items() if times > 1]
     say(
         f"{before} node executions were committed before the {len(killed)} kills. Done again of these: "

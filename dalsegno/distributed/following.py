@@ -8,6 +8,7 @@ from dalsegno.distributed.advancing import is_settled
 from dalsegno.distributed.orders import NEVER
 from dalsegno.errors import DalsegnoError
 from dalsegno.nodes.execution import Taken
+from dalsegno.nodes.paths import names_of
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, RunFinished, RunStarted
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Following:
 def _name(record: ExecutionRecord) -> tuple[object, ...]:
     """What tells an execution from every other one of its run."""
     return (
-        record.node,
+        record.place,
         record.superstep,
         record.occurrence,
         record.index,
@@ -87,7 +88,8 @@ def _event(run: RunRecord, record: ExecutionRecord) -> list[Event]:
         "thread": run.thread,
         "at": record.started_at + record.seconds,
         "node": record.node,
-        "path": tuple(record.node.split("/")),
+        "place": record.place,
+        "path": names_of(record.place),
         "superstep": record.superstep,
         "occurrence": record.occurrence,
         "index": record.index,

@@ -25,6 +25,7 @@ from dalsegno.graphs.subworkflows import SubworkflowCaller
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
 from dalsegno.graphs.wrapping import acall_node, call_node, wrapped
+from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.metering import WATCH
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ class _Assembly:
             place = config["metadata"]["langgraph_path"]
             stamp = {
                 "run": None if at_start and context is None else record["run"],
-                "by": router.source if at_start else f"{router.source}#{used}.{place[1]}",
+                "by": router.source if at_start else f"{coded(router.source)}#{used}.{place[1]}",
                 "used": used,
                 "walk": walk,
                 "into": walk,

@@ -20,7 +20,8 @@ from dalsegno.graphs.calling import Caller
 from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.routing import Decision, Router, unstamped
 from dalsegno.graphs.views import KERNEL, View
-from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
+from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken, within
+from dalsegno.nodes.paths import coded
 
 CONTEXT = "__dalsegno_run__"
 """The key in `config["configurable"]` under which a Runner passes its `RunContext`."""
@@ -187,8 +188,8 @@ class NodeKernel:
         if context is None or not context.executed:
             return 0
         path = (self.name,) if outer is None else within(outer, self.name)
-        names = "/".join(part.partition("#")[0] for part in path)
-        return context.executed.get((names, "/".join(part.partition("#")[2] for part in path[:-1])), 0)
+        this = Execution(context.run_id, path, 0)
+        return context.executed.get((this.place, this.around_number), 0)
 
     def checked(self, output: Any) -> list[Any]:
         """The parts of a node's output (dictionaries and commands), every key of them known.
@@ -263,7 +264,7 @@ class NodeKernel:
             return None
         return {
             "run": entry.record["run"],
-            "by": f"{self.name}#{entry.execution.occurrence}.{entry.execution.index}",
+            "by": f"{coded(self.name)}#{entry.execution.occurrence}.{entry.execution.index}",
             "used": entry.record["used"] + 1,
             "walk": longest,
             "into": walk,
@@ -341,11 +342,6 @@ class NodeKernel:
             used=used,
             path=path,
         )
-
-
-def within(outer: Execution, name: str) -> tuple[str, ...]:
-    """The path of a node inside of an execution, see `Execution.path`."""
-    return (*outer.path[:-1], f"{outer.path[-1]}#{outer.occurrence}.{outer.index}", name)
 
 
 def _as_dict(part: Any) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dalsegno.errors import InputInvalid
+from dalsegno.nodes.paths import name_of, shown
 
 _TO = "branch:to:"
 
@@ -24,7 +25,8 @@ def graph_as_it_was(graph: Any, rename: Mapping[str, str], path: str = "") -> An
     graph
         Today's.
     rename
-        `{old path: today's path}`, as seen from this graph; a path is ``"sub/draft"`` for a node of a subgraph.
+        `{old place: today's place}` (`nodes/paths.py`), as seen from this graph; ``"sub/draft"`` is a node of a
+        subgraph.
     path
         That of the graph itself, for what is said of it (``"outer/"``).
 
@@ -36,7 +38,7 @@ def graph_as_it_was(graph: Any, rename: Mapping[str, str], path: str = "") -> An
     from langgraph.pregel import Pregel
 
     if not isinstance(graph, Pregel):
-        raise _not_mapped(path + next(iter(rename)), f"`{path[:-1]}` runs its graph by itself")
+        raise _not_mapped(path + next(iter(rename)), f"`{shown(path[:-1])}` runs its graph by itself")
     here = {old: new for old, new in rename.items() if "/" not in old and "/" not in new}
     inside: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for old, new in rename.items():
@@ -45,12 +47,13 @@ def graph_as_it_was(graph: Any, rename: Mapping[str, str], path: str = "") -> An
         graph_then, _, old_inside = old.partition("/")
         graph_now, _, new_inside = new.partition("/")
         if here.get(graph_then, graph_then) != graph_now or not old_inside or not new_inside:
-            raise _not_mapped(path + old, f"`{path}{new}` is in another graph")
+            raise _not_mapped(path + old, f"`{shown(path + new)}` is in another graph")
         inside[graph_now][old_inside] = new_inside
     nodes, channels = dict(graph.nodes), dict(graph.channels)
-    for name, renamed in inside.items():
-        nodes[name] = _with_old_names_inside(nodes[name], renamed, f"{path}{name}/")
-    for old, new in here.items():
+    for place, renamed in inside.items():
+        name = name_of(place)
+        nodes[name] = _with_old_names_inside(nodes[name], renamed, f"{path}{place}/")
+    for old, new in ((name_of(old), name_of(new)) for old, new in here.items()):
         nodes[old] = nodes[new].copy({"triggers": [_TO + old]})
         channels[_TO + old] = channels[_TO + new].copy()  # type: ignore[union-attr]  # of a node it is a channel
     return graph.copy({"nodes": nodes, "channels": channels})
@@ -70,5 +73,5 @@ def _with_old_names_inside(node: Any, rename: Mapping[str, str], path: str) -> A
 
 def _not_mapped(old: str, why: str) -> InputInvalid:
     return InputInvalid(
-        f"`{old}` cannot be mapped: {why}. Give it its old name back.", key="rename", expected=None
+        f"`{shown(old)}` cannot be mapped: {why}. Give it its old name back.", key="rename", expected=None
     )

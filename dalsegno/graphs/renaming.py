@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dalsegno.errors import InputInvalid
 from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.graphs.model import Each, EdgeSpec, Loop, Target
+from dalsegno.nodes.paths import coded, name_of, shown
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
@@ -35,9 +36,9 @@ def as_it_was(
     workflow
         Today's.
     rename
-        `{old path: today's path}`; a path is ``"sub/draft"`` for a node of a subworkflow.
+        `{old place: today's place}`; ``"sub/draft"`` is a node of a subworkflow (`nodes/paths.py`).
     used
-        The supersteps used so far, by the old path of a workflow (``"sub/"``, empty for the outermost).
+        The supersteps used so far, by the old place of a workflow (``"sub/"``, empty for the outermost).
 
     Raises
     ------
@@ -51,7 +52,7 @@ def as_it_was(
 
 
 def today(path: str, rename: Mapping[str, str]) -> str:
-    """A node's path in today's names: the longest beginning of it that was renamed is replaced."""
+    """A node's place in today's names: the longest beginning of it that was renamed is replaced."""
     parts = path.split("/")
     for length in range(len(parts), 0, -1):
         head = "/".join(parts[:length])
@@ -61,11 +62,12 @@ def today(path: str, rename: Mapping[str, str]) -> str:
 
 
 def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str, used: Mapping[str, int]) -> Workflow:
-    names = {name: old_of[path + name].rpartition("/")[2] for name in workflow.nodes if path + name in old_of}
+    names = {n: name_of(old_of[path + coded(n)]) for n in workflow.nodes if path + coded(n) in old_of}
     for name, old in names.items():
         if old in workflow.nodes:
             raise InputInvalid(
-                f"`{path}{old}` cannot be called `{path}{name}` now: the graph has both. Rename only what is gone.",
+                f"`{shown(path)}{old}` cannot be called `{shown(path)}{name}` now: the graph has both. "
+                "Rename only what is gone.",
                 key="rename",
                 expected=None,
             )
@@ -73,7 +75,7 @@ def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str, used: Map
     made.aliases = names
     made.used_before = used.get(path, 0)
     made.nodes = {
-        names.get(name, name): _node(node, names, old_of, f"{path}{name}/", used)
+        names.get(name, name): _node(node, names, old_of, f"{path}{coded(name)}/", used)
         for name, node in workflow.nodes.items()
     }
     made.edges = [_edge(edge, names) for edge in workflow.edges]

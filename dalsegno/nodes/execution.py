@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dalsegno.nodes.paths import coded, shown
+
 if TYPE_CHECKING:
     from dalsegno.nodes.policies.account import Account
 
@@ -65,7 +67,7 @@ class RunContext(Protocol):
     """LangChain's callback handler that tells the run's listeners of calls of models and tools; None where nobody
     listens."""
     executed: Mapping[tuple[str, str], int]
-    """How often nodes were executed before this process went on in a changed graph, by their path and the numbers of
+    """How often nodes were executed before this process went on in a changed graph, by their place and the numbers of
     the executions around them; empty where the graph is the same."""
 
     @property
@@ -160,7 +162,7 @@ class Execution:
 
     def part(self, name: str, key: str) -> Execution:
         """A call inside of it, by the name of what is called and what tells this call from others of that name."""
-        path = (*self.path[:-1], f"{self.path[-1]}#{self.occurrence}.{self.index}", name)
+        path = within(self, name)
         return replace(self, path=path, occurrence=key, index=None, used_names=None, part_of=self)
 
     @property
@@ -178,9 +180,15 @@ class Execution:
     @property
     def node(self) -> str:
         """The node's path in words: ``"sub/write"``."""
+        return self.path[0] if len(self.path) == 1 else shown(self.place)
+
+    @property
+    def place(self) -> str:
+        """The node's path, where a ``/`` in a name is told from one between names (`nodes/paths.py`)."""
+        own = coded(self.path[-1])
         if len(self.path) == 1:  # as most are, and every attempt is asked for it several times
-            return self.path[0].partition("#")[0]
-        return "/".join(part.partition("#")[0] for part in self.path)
+            return own
+        return "/".join((*(part.partition("#")[0] for part in self.path[:-1]), own))
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -191,8 +199,12 @@ class Execution:
     @property
     def number(self) -> int | str:
         """The occurrence, unique in the run: inside a subworkflow with that of each outer node."""
-        outer = [part.partition("#")[2] for part in self.path[:-1]]
-        return "/".join((*outer, str(self.occurrence))) if outer else self.occurrence
+        return f"{self.around_number}/{self.occurrence}" if len(self.path) > 1 else self.occurrence
+
+    @property
+    def around_number(self) -> str:
+        """The numbers of the executions around it, as they begin its own; empty where there is none."""
+        return "/".join(part.partition("#")[2] for part in self.path[:-1])
 
     @property
     def idempotency_key(self) -> str:
@@ -203,6 +215,11 @@ class Execution:
         """
         parts = (self.run_id or "", *self.path, str(self.occurrence), str(self.index))
         return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+
+
+def within(outer: Execution, name: str) -> tuple[str, ...]:
+    """The path of a node, or of a call, inside of an execution; see `Execution.path`."""
+    return (*outer.path[:-1], f"{coded(outer.path[-1])}#{outer.occurrence}.{outer.index}", name)
 
 
 CURRENT: ContextVar[Execution | None] = ContextVar("dalsegno_execution", default=None)

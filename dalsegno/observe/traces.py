@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from dalsegno.nodes.paths import name_of
 from dalsegno.observe import conventions as names
 from dalsegno.observe.extras import wanted
 from dalsegno.runtime.events import (
@@ -106,7 +107,7 @@ class Traces:
         span.end(_nanoseconds(event.at))
 
     def _node_started(self, event: NodeStarted) -> None:
-        name = event.node.rpartition("/")[2]
+        name = name_of(event.place)
         attributes: dict[str, Any] = {
             names.NODE: event.node,
             names.KIND: event.kind,

@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.metering import usage_of
 from dalsegno.runtime.events import CallFinished, CallStarted
 
@@ -82,7 +83,7 @@ class CallWatch(BaseCallbackHandler):
         content: Callable[[], Any],
     ) -> None:
         session, execution = self._session, current_execution()
-        node = session.shown(execution.whole.node) if execution is not None else ""
+        node = session.shown(execution.whole.place) if execution is not None else ""
         opened = _Open(session.clock(), node, kind, name, provider)
         with self._lock:
             self._open[run_id] = opened
@@ -134,9 +135,9 @@ def _answered(response: LLMResult) -> Sequence[Any]:
 
 
 def kinds_of(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Mapping[str, str]:
-    """What each node is, by its path; those of subworkflows too."""
-    kinds = {prefix + node.name: str(node.kind) for node in spec.nodes.values()}
+    """What each node is, by its place; those of subworkflows too."""
+    kinds = {prefix + coded(node.name): str(node.kind) for node in spec.nodes.values()}
     for node in spec.nodes.values():
         if node.child is not None and depth < 20:  # a workflow may contain itself; the check refuses that
-            kinds.update(kinds_of(node.child, f"{prefix}{node.name}/", depth + 1))
+            kinds.update(kinds_of(node.child, f"{prefix}{coded(node.name)}/", depth + 1))
     return kinds

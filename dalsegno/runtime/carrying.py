@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import as_it_was, today
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.paths import around, coded, meant, shown
 from dalsegno.runtime.compatibility import compare
 from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.inputs import fitting
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
 
 WAS = "was"
-"""Where the shape of a run that was carried over keeps the renames it goes on under: ``{old path: today's path}``."""
+"""Where the shape of a run that was carried over keeps the renames it goes on under: ``{old place: today's place}``."""
 
 
 @dataclass(frozen=True)
 class Carried:
-    """The graph a run goes on in; `names` maps the paths it goes on under to today's."""
+    """The graph a run goes on in; `names` maps the places it goes on under to today's (`nodes/paths.py`)."""
 
     graph: Any
     changes: tuple[Change, ...] = ()
@@ -54,7 +55,7 @@ def difference_of(
     if unchanged and not names:
         before = Before(None, run.code or {}, levels_of(runner.checkpointer, run.thread, nested=False))
     else:
-        done = (e.node for e in runner.ledger.executions(run.run_id) if e.status == "done")
+        done = (e.place for e in runner.ledger.executions(run.run_id) if e.status == "done")
         levels = levels_of(runner.checkpointer, run.thread)
         before = Before(run.shape, run.code or {}, levels, frozenset(done), run.version)
     certificate = runner.report.certificate
@@ -93,9 +94,9 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
         played = as_it_was(runner.source, names, used)
         graph, spec = played.compile(runner.checkpointer, store=runner.store), played.spec
         done = {
-            (e.node, str(e.occurrence)) for e in runner.ledger.executions(run.run_id) if e.status == "done"
+            (e.place, str(e.occurrence)) for e in runner.ledger.executions(run.run_id) if e.status == "done"
         }
-        executed = Counter((node, number.rpartition("/")[0]) for node, number in done)
+        executed = Counter((place, around(number)) for place, number in done)
     elif names:
         graph = graph_as_it_was(graph, names)
     if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):
@@ -168,57 +169,59 @@ def migrate(runner: Runner, thread: str, version: str) -> None:
 
 
 def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dict[str, str]:
-    """The renames in force: those the run goes on under already, and those asked for now."""
+    """The renames in force: those the run goes on under already, and those asked for now, by what people read."""
     kept: dict[str, str] = dict((run.shape or {}).get(WAS, {}))
-    shape = run.shape or spec.shape()
-    paths = _paths(shape) | set(kept)
-    said: dict[str, str] = {}
+    then, now = places_of(run.shape or spec.shape()) | set(kept), places_of(spec.shape())
     known_as = {current: original for original, current in kept.items()}
+    gone_first = [*known_as, *sorted(then - now), *sorted(then & now)]
+    said: dict[str, str] = {}
     for old, new in asked.items():
-        original = known_as.get(old, old)
-        if "/" in original and "/" not in new:
-            parent = original.rpartition("/")[0]
-            new = f"{today(parent, {**kept, **asked})}/{new}"
-        if original not in paths:
-            raise InputInvalid(
-                f"--rename {old}={new}: the run knows no node `{old}`{did_you_mean(old, paths) or '.'}",
-                key="rename",
-                expected=None,
+        place = meant(old, gone_first)
+        original = known_as.get(place, place)
+        if original not in then:
+            raise _wrong(
+                old, new, f"the run knows no node `{old}`{did_you_mean(old, map(shown, then)) or '.'}"
             )
-        kept[original] = said[original] = new
-    now = _paths(spec.shape())
+        said[original] = new
+    for original in sorted(said):  # what is around a node before it
+        beside = today(around(original), kept)
+        kept[original] = said[original] = _place_now(said[original], f"{beside}/" if beside else "", now)
     for old, new in list(kept.items()):
         if old == new or (new not in now and old not in said):
             del kept[old]  # it has its old name back, or a new one that nobody has said yet
         elif new not in now:
-            raise InputInvalid(
-                f"--rename {old}={new}: the graph has no node `{new}`{did_you_mean(new, now) or '.'}",
-                key="rename",
-                expected=None,
-            )
+            near = did_you_mean(shown(new), map(shown, now))
+            raise _wrong(old, new, f"the graph has no node `{shown(new)}`{near or '.'}")
         elif old in now:
-            raise InputInvalid(
-                f"--rename {old}={new}: the graph has both; rename only what is gone.",
-                key="rename",
-                expected=None,
-            )
+            raise _wrong(old, new, "the graph has both; rename only what is gone.")
     for old, new in kept.items():
-        other = next((path for path in sorted(paths) if path != old and today(path, kept) == new), None)
+        other = next((place for place in sorted(then) if place != old and today(place, kept) == new), None)
         if other is not None:  # what is pending of one of them would be found by nobody
-            raise InputInvalid(
-                f"--rename {old}={new}: the run has `{other}` too, and two of its nodes cannot become one.",
-                key="rename",
-                expected=None,
+            raise _wrong(
+                old, new, f"the run has `{shown(other)}` too, and two of its nodes cannot become one."
             )
     return kept
 
 
-def _paths(shape: Mapping[str, Any], path: str = "") -> set[str]:
+def _place_now(new: str, level: str, now: Collection[str]) -> str:
+    """The place of today that a rename names: by its path, or by a name in the level of what is renamed."""
+    if level and "/" not in new:
+        return level + coded(new)
+    place = meant(new, now, beside=level)
+    return place if place in now else own if (own := level + coded(new)) in now else new
+
+
+def _wrong(old: str, new: str, why: str) -> InputInvalid:
+    return InputInvalid(f"--rename {shown(old)}={shown(new)}: {why}", key="rename", expected=None)
+
+
+def places_of(shape: Mapping[str, Any], path: str = "") -> set[str]:
+    """Where each node of a shape is, in subworkflows too."""
     found: set[str] = set()
     for name, node in shape["nodes"].items():
-        found.add(path + name)
+        found.add(path + coded(name))
         if node["child"] is not None:
-            found |= _paths(node["child"], f"{path}{name}/")
+            found |= places_of(node["child"], f"{path}{coded(name)}/")
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from dalsegno.graphs.model import END, START, WorkflowSpec
 from dalsegno.graphs.renaming import today
+from dalsegno.nodes.paths import coded, name_of, names_of, prefix_of, shown
 from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.standing import Before, Level, join_of
 
@@ -35,9 +36,9 @@ def compare(
     spec
         Today's graph.
     rename
-        `{old path: today's path}` of nodes (``"sub/draft"``).
+        `{old place: today's place}` of nodes (``"sub/draft"``, see `nodes/paths.py`).
     code
-        Hashes of today's nodes by their paths.
+        Hashes of today's nodes by their places.
     bound
         The supersteps proved for the outermost workflow.
     migrated
@@ -49,7 +50,7 @@ def compare(
         # What a rename would map is told once, and the rest as it is under that rename.
         found, more = _compared(before.renamed(asked), spec, code or {}, bound, migrated)
         if not more:
-            return Difference((*told, *found), suggested)
+            return Difference((*told, *found), {shown(old): shown(new) for old, new in suggested.items()})
         told += (c for c in found if c.verdict == "needs mapping")
         back = {new: old for old, new in asked.items()}
         more = {today(old, back): new for old, new in more.items()}
@@ -110,8 +111,7 @@ class _Comparison:
         self.code_then, self.code_now = code_then, code_now
         self.shape = spec.shape()
         self.then, self.now = set(kept["nodes"]), set(spec.nodes)
-        self.done = {path.removeprefix(level.path) for path in done if path.startswith(level.path)}
-        self.done = {name for name in self.done if "/" not in name}
+        self.done = {name_of(place) for place in done if prefix_of(place) == level.path}
         self.suggested: dict[str, str] = {}
 
     def changes(self) -> Iterator[Change]:
@@ -124,7 +124,11 @@ class _Comparison:
         yield from self._ways()
 
     def at(self, name: str) -> str:
-        return self.level.path + name
+        """The path of a node, or of a state key, as it is told."""
+        return shown(self.level.path) + name
+
+    def place(self, name: str) -> str:
+        return self.level.path + coded(name)
 
     # -- what the run stands at ---------------------------------------------------------------------
 
@@ -141,7 +145,7 @@ class _Comparison:
             then, now = self.kept["nodes"].get(name), self.shape["nodes"][name]
             if then is None:
                 continue
-            if then["child"] is not None and now["child"] is None and self.at(name) + "/" in self.active:
+            if then["child"] is not None and now["child"] is None and self.place(name) + "/" in self.active:
                 yield Change(
                     "node",
                     self.at(name),
@@ -158,12 +162,12 @@ class _Comparison:
         candidate = self._successor(name)
         if candidate is None:
             return ""
-        self.suggested[self.at(name)] = self.at(candidate)
+        self.suggested[self.place(name)] = self.place(candidate)
         return f"; is it `{candidate}` now? `--rename {self.at(name)}={self.at(candidate)}`"
 
     def _successor(self, name: str) -> str | None:
         """The new node that the old one most likely became: by its code, by its ways, by its name."""
-        taken = {path.removeprefix(self.level.path) for path in self.suggested.values()}
+        taken = set(map(name_of, self.suggested.values()))
         new = sorted(self.now - self.then - taken)
         gone = sorted(self.then - self.now | {name})
         scores = {
@@ -177,8 +181,8 @@ class _Comparison:
 
     def _likeness(self, name: str, candidate: str) -> float:
         score = SequenceMatcher(None, name.casefold(), candidate.casefold()).ratio()
-        code = self.code_then.get(self.at(name))
-        if code is not None and code == self.code_now.get(self.at(candidate)):
+        code = self.code_then.get(self.place(name))
+        if code is not None and code == self.code_now.get(self.place(candidate)):
             score += 3
         here = {candidate: name}
         ways = [_way(e, here) for e in self.shape["edges"] if candidate in (*e[1], e[2])]
@@ -193,7 +197,7 @@ class _Comparison:
                 continue
             sources, target = join_of(channel)
             gone = [name for name in (*sources, target) if name not in self.now and name != END]
-            hints = "".join(self._suggest(name) for name in gone if self.at(name) not in self.suggested)
+            hints = "".join(self._suggest(name) for name in gone if self.place(name) not in self.suggested)
             words = f"the join of {_names(sources)} into `{target}` has seen {_names(sorted(seen))}, and is gone: "
             yield Change(
                 "join",
@@ -221,7 +225,9 @@ class _Comparison:
                 continue
             gone = [name for name in dict.fromkeys((source, target)) if name not in self.now]
             if gone:
-                hints = "".join(self._suggest(name) for name in gone if self.at(name) not in self.suggested)
+                hints = "".join(
+                    self._suggest(name) for name in gone if self.place(name) not in self.suggested
+                )
                 yield Change(
                     "loop",
                     self.at(gone[0]),
@@ -334,15 +340,15 @@ class _Comparison:
         for name in sorted(self.now - self.then):
             yield Change("node", self.at(name), f"`{self.at(name)}` is new")
         for name in sorted(self.now & self.then):
-            path = self.at(name)
+            path, place = self.at(name), self.place(name)
             then, now = self.kept["nodes"][name], self.shape["nodes"][name]
             if then["kind"] != now["kind"]:
                 yield Change("node", path, f"`{path}` was a {then['kind']} and is a {now['kind']}")
-            elif then["child"] != now["child"] and path + "/" not in self.active:
+            elif then["child"] != now["child"] and place + "/" not in self.active:
                 yield Change("node", path, f"the subworkflow of `{path}` changed")
             if (then["inputs"], then["outputs"]) != (now["inputs"], now["outputs"]):
                 yield Change("node", path, f"the keys that go into `{path}` or come out of it changed")
-            was, is_ = self.code_then.get(path), self.code_now.get(path)
+            was, is_ = self.code_then.get(place), self.code_now.get(place)
             if was != is_ and was is not None and is_ is not None:
                 yield Change("code", path, f"the code of `{path}` changed")
 
@@ -363,7 +369,7 @@ def _way(edge: Iterable[Any], names: Mapping[str, str]) -> tuple[Any, ...]:
 
 def _shape_at(shape: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
     found: Mapping[str, Any] | None = shape
-    for name in path.split("/")[:-1]:
+    for name in names_of(path.removesuffix("/")):
         node = found["nodes"].get(name) if found else None
         found = node["child"] if node else None
     return found
@@ -371,7 +377,7 @@ def _shape_at(shape: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
 
 def _spec_at(spec: WorkflowSpec, path: str) -> WorkflowSpec | None:
     found: WorkflowSpec | None = spec
-    for name in path.split("/")[:-1]:
+    for name in names_of(path.removesuffix("/")):
         node = found.nodes.get(name) if found else None
         found = node.child if node else None
     return found

@@ -51,16 +51,22 @@ class NodeStarted(Event):
     """An attempt of a node begins.
 
     `node` is a path (``"sub/write"``), `kind` what it is (``agent``, ``tool``, …). `path` tells executions apart, also
-    those of one node in several entries of a subworkflow: ``("sub#2.None", "write")``.
+    those of one node in several entries of a subworkflow: ``("sub#2.None", "write")``. `place` is the `node` with a
+    ``/`` in a name told from one between names (`nodes/paths.py`).
     """
 
     node: str
+    place: str = ""
     path: tuple[str, ...] = ()
     kind: str = "function"
     superstep: int
     occurrence: int | str
     index: int | None
     attempt: int
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            object.__setattr__(self, "place", self.node)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +105,7 @@ class PolicyActed(Event):
     """
 
     node: str
+    place: str = ""
     path: tuple[str, ...] = ()
     superstep: int
     occurrence: int | str
@@ -107,6 +114,10 @@ class PolicyActed(Event):
     policy: str
     what: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.place:
+            object.__setattr__(self, "place", self.node)
 
 
 @dataclass(frozen=True, kw_only=True)

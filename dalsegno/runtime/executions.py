@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.nodes.paths import around, coded, prefix_of
 from dalsegno.viz.overlay import Execution, NodeStatus
 
 if TYPE_CHECKING:
@@ -31,14 +32,8 @@ def status_of(record: ExecutionRecord) -> NodeStatus:
     return "caught" if status == "done" and told else status
 
 
-def prefix_of(path: str) -> str:
-    """What stands before a node's name in its path: ``sub/`` for ``sub/write``."""
-    outer, slash, _ = path.rpartition("/")
-    return outer + slash
-
-
 def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = ()) -> tuple[Execution, ...]:
-    """The executions of a run for its timeline; `running` are nodes that have begun and not ended.
+    """The executions of a run for its timeline; `running` are the places of nodes that have begun and not ended.
 
     A subworkflow that was entered and has not ended has no execution of its own yet: it is `running`, or
     what stopped within it tells how it stands.
@@ -48,12 +43,12 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
     beside: dict[str, list[ExecutionRecord]] = defaultdict(list)
     began: dict[str, ExecutionRecord] = {}
     for record in records:
-        prefix = prefix_of(record.node)
-        ways = tuple((prefix + target, label) for target, label, _ in record.targets)
+        prefix = prefix_of(record.place)
+        ways = tuple((prefix + coded(target), label) for target, label, _ in record.targets)
         if record.occurrence == 0:
-            routed[record.node, "", record.superstep] += ways
+            routed[record.place, "", record.superstep] += ways
             continue
-        key = (record.node, record.occurrence, record.index)
+        key = (record.place, record.occurrence, record.index)
         before = found.get(key)
         entry = entry_of(record)
         error = record.error or {}
@@ -62,11 +57,11 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
             before.again or (record.attempt <= before.attempts and status != "caught")
         )
         found[key] = Execution(
-            node=record.node,
+            node=record.place,
             superstep=record.superstep,
             status=status,
             entry=entry,
-            child=f"{record.node}#{_within(record)}",
+            child=f"{record.place}#{_within(record)}",
             index=record.index,
             attempts=record.attempt,
             seconds=record.seconds,
@@ -90,7 +85,7 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
 
 def entry_of(record: ExecutionRecord) -> str:
     """Which entry of its workflow an execution belongs to; empty for the outermost."""
-    outer, _, _ = record.node.rpartition("/")
+    outer = around(record.place)
     return f"{outer}#{str(record.occurrence).rpartition('/')[0]}" if outer else ""
 
 
@@ -125,9 +120,7 @@ def _entered(
         path, _, within = entry.partition("#")
         inner = [e for e in executed if e.entry == entry]
         status: NodeStatus = next((e.status for e in reversed(inner) if e.status not in _ENDED), "running")
-        level = ""
-        if "/" in path:
-            level = f"{path.rpartition('/')[0]}#{within.rpartition('/')[0]}"
+        level = f"{outer}#{within.rpartition('/')[0]}" if (outer := around(path)) else ""
         before = [r.superstep for r in beside.get(level, ()) if r.started_at + r.seconds <= first.started_at]
         step = max(before, default=0) + 1
         found.append(Execution(path, step, status, entry=level, child=entry))

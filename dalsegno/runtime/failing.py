@@ -20,7 +20,7 @@ def told(error: Exception | None, session: Session, pending: Pending) -> dict[st
     message = session.secrets.text(str(error))
     node: str | None
     if execution is not None:
-        node = session.shown(execution.node)
+        node = session.shown(execution.place)
     elif pending.is_stuck:
         node = pending.tasks[0] if len(pending.tasks) == 1 else None
         message = f"{message.rstrip('.')}. {_stuck(pending, session.thread)}"

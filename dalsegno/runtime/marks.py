@@ -11,6 +11,7 @@ from dalsegno.checkpoints import Checkpointer
 from dalsegno.graphs.kernel import merge_records
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.paths import coded
 from dalsegno.runtime.standing import Level
 
 _TO = "branch:to:"
@@ -80,7 +81,7 @@ def level_of(kept: CheckpointTuple) -> Level:
             written.add(channel)
     return Level(
         path="".join(
-            f"{part.split(':')[0]}/" for part in namespace.split("|") if part and not part.isdigit()
+            f"{coded(part.split(':')[0])}/" for part in namespace.split("|") if part and not part.isdigit()
         ),
         pending=frozenset(pending),
         finished=finished,
@@ -110,10 +111,10 @@ def _is_complete(channel: str, seen: frozenset[str]) -> bool:
 
 
 def code_of(spec: Any, path: str = "", depth: int = 0) -> Mapping[str, str | None]:
-    """The hash of each node's code by its path, in subworkflows too."""
+    """The hash of each node's code by its place, in subworkflows too."""
     found: dict[str, str | None] = {}
     for name, node in spec.nodes.items():
-        found[path + name] = node.code
+        found[path + coded(name)] = node.code
         if node.child is not None and depth < 20:
-            found |= code_of(node.child, f"{path}{name}/", depth + 1)
+            found |= code_of(node.child, f"{path}{coded(name)}/", depth + 1)
     return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from dalsegno.errors import DalsegnoError
 from dalsegno.graphs.renaming import today
+from dalsegno.nodes.paths import coded, shown
 from dalsegno.runtime.answering import schema_json
 
 
@@ -37,7 +38,7 @@ class Pending:
 
     @staticmethod
     def on(graph: Any, thread: str, names: Mapping[str, str] | None = None) -> Pending:
-        """Read a thread in a compiled graph; `names` maps node names in it to those to tell."""
+        """Read a thread in a compiled graph; `names` maps places in it to those to tell."""
         config = {"configurable": {"thread_id": thread}}
         snapshot, is_stuck = _snapshot(graph, config)
         if any(task.interrupts and task.state is not None for task in snapshot.tasks):
@@ -49,16 +50,18 @@ class Pending:
         interrupts = tuple(
             {
                 "id": i.id,
-                "node": today(path, names),
+                "node": shown(today(path, names)),
                 "value": i.value,
                 "schema": schema_json(getattr(i, "response_schema", None)),
             }
             for path, i in _asked(snapshot)
         )
         return Pending(
-            tasks=tuple(today(task.name, names) for task in snapshot.tasks),
+            tasks=tuple(shown(today(coded(task.name), names)) for task in snapshot.tasks),
             interrupts=interrupts,
-            errors=tuple((today(t.name, names), str(t.error)) for t in snapshot.tasks if t.error),
+            errors=tuple(
+                (shown(today(coded(t.name), names)), str(t.error)) for t in snapshot.tasks if t.error
+            ),
             run_id=metadata.get("run_id"),
             checkpoint_id=snapshot.config["configurable"].get("checkpoint_id"),
             values=snapshot.values if isinstance(snapshot.values, Mapping) else {},
@@ -84,10 +87,10 @@ def _snapshot(graph: Any, config: Any, *, subgraphs: bool = False) -> tuple[Any,
 
 
 def _asked(snapshot: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each interrupt that waits, with the path of the node that it is in."""
+    """Each interrupt that waits, with the place of the node that it is in."""
     for task in snapshot.tasks:
         inner = dict[str, str]()
         if getattr(task.state, "tasks", None):
-            inner = {i.id: path for path, i in _asked(task.state, f"{prefix}{task.name}/")}
+            inner = {i.id: path for path, i in _asked(task.state, f"{prefix}{coded(task.name)}/")}
         for interrupt in task.interrupts:
-            yield inner.get(interrupt.id, prefix + task.name), interrupt
+            yield inner.get(interrupt.id, prefix + coded(task.name)), interrupt

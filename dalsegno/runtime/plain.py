@@ -13,10 +13,10 @@ from langgraph.errors import NodeError, ParentCommand
 from langgraph.pregel import Pregel
 from langgraph.runtime import get_runtime
 
-from dalsegno.graphs.kernel import CONTEXT, within
+from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
-from dalsegno.nodes.execution import CURRENT, Execution
+from dalsegno.nodes.execution import CURRENT, Execution, within
 from dalsegno.runtime.executions import HANDLER_OF
 
 

@@ -19,6 +19,7 @@ from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
+from dalsegno.nodes.paths import coded, shown
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
 from dalsegno.nodes.secrets import Secrets
@@ -43,8 +44,8 @@ LOOK = 0.02
 class Session:
     """The `RunContext` of a run: journals executions, keeps failures, tells listeners, notices a cancel.
 
-    Called from any thread. `clock` gives unix seconds. `names` maps node paths that the run goes on under to today's;
-    listeners hear today's, the journal keeps the run's own. `executed` is as in `RunContext`.
+    Called from any thread. `clock` gives unix seconds. `names` maps the places that the run's nodes go on under to
+    today's; listeners hear today's, the journal keeps the run's own. `executed` is as in `RunContext`.
     """
 
     def __init__(
@@ -115,9 +116,12 @@ class Session:
         """What the run has used, in all its processes."""
         return {"executions": self.executions, **self._account.usage()}
 
-    def shown(self, node: str) -> str:
-        """A node's path in today's names."""
-        return today(node, self.names) if self.names else node
+    def shown(self, place: str) -> str:
+        """A node's path, as people read it, in today's names; `place` is that in the run's own."""
+        return shown(self._today(place))
+
+    def _today(self, place: str) -> str:
+        return today(place, self.names) if self.names else place
 
     def is_live(self, execution: Execution) -> bool:
         """Whether an attempt of a node is going on: it has not ended, and was not given up."""
@@ -132,7 +136,7 @@ class Session:
         if self._listeners:
             self.tell(NodeStarted.made(self._common(execution, superstep, now)))
         try:
-            self._account.begin(execution.node, execution.before + 1 if execution.superstep else superstep)
+            self._account.begin(execution.place, execution.before + 1 if execution.superstep else superstep)
         except BudgetExceeded as error:
             self.acted(execution, "budget", "exceeded", {"limit": error.what, "owner": error.owner})
             raise
@@ -175,7 +179,7 @@ class Session:
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
         """Count what a policy around a node did, and tell the listeners."""
-        self._account.acted(execution.node, policy, what)
+        self._account.acted(execution.place, policy, what)
         if self._listeners:
             common = self._common(execution, execution.superstep, self.clock())
             del common["kind"]
@@ -185,10 +189,12 @@ class Session:
     def routed(self, node: str, superstep: int, taken: Sequence[Taken], tasks: Collection[str] = ()) -> None:
         """Journal the decision of a router outside of any node as an execution of its own."""
         outer = current_execution()
+        place = coded(node) if outer is None else f"{outer.place}/{coded(node)}"
         record = ExecutionRecord(
             run_id=self.run_id,
             superstep=superstep,
-            node=node if outer is None else f"{outer.node}/{node}",
+            node=shown(place),
+            place=place,
             occurrence=0,
             started_at=self.clock(),
             targets=[(t.target, t.label, t.counter) for t in taken],
@@ -241,13 +247,15 @@ class Session:
         return began, now - began
 
     def _common(self, execution: Execution, superstep: int, at: float) -> dict[str, Any]:
+        place = self._today(execution.place)
         return {
             "run_id": self.run_id,
             "thread": self.thread,
             "at": at,
-            "node": (node := self.shown(execution.node)),
+            "node": shown(place),
+            "place": place,
             "path": execution.path,
-            "kind": self._kinds.get(node, "function"),
+            "kind": self._kinds.get(place, "function"),
             "superstep": superstep,
             "occurrence": execution.occurrence,
             "index": execution.index,
@@ -268,6 +276,7 @@ class Session:
             run_id=self.run_id,
             superstep=superstep,
             node=execution.node,
+            place=execution.place,
             occurrence=execution.number,
             index=execution.index,
             attempt=execution.attempt,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.graphs.renaming import today
+from dalsegno.nodes.paths import coded, name_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Before:
-    """What is known of a run: the graph it was in, where it stands, and which nodes it has executed (paths)."""
+    """What is known of a run: the graph it was in, where it stands, and which nodes it has executed (places)."""
 
     shape: Mapping[str, Any] | None
     code: Mapping[str, str | None]
@@ -41,7 +42,7 @@ class Before:
     version: str = "0"
 
     def renamed(self, rename: Mapping[str, str]) -> Before:
-        """The same in today's names; `rename` maps old paths to today's."""
+        """The same in today's names; `rename` maps old places to today's."""
         if not rename:
             return self
         return Before(
@@ -61,11 +62,11 @@ def join_of(channel: str) -> tuple[tuple[str, ...], str]:
 
 def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str = "") -> dict[str, Any]:
     """A shape in today's names; an answer of a router that is the name of its target goes with it."""
-    names = {n: _last(rename[path + n]) for n in shape["nodes"] if path + n in rename}
+    names = {n: name_of(rename[path + coded(n)]) for n in shape["nodes"] if path + coded(n) in rename}
     nodes = {
         names.get(name, name): {
             **node,
-            "child": renamed_shape(node["child"], rename, f"{path}{name}/") if node["child"] else None,
+            "child": renamed_shape(node["child"], rename, f"{path}{coded(name)}/") if node["child"] else None,
         }
         for name, node in shape["nodes"].items()
     }
@@ -81,7 +82,7 @@ def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str
 
 def _renamed_level(level: Level, rename: Mapping[str, str]) -> Level:
     def name(old: str) -> str:
-        return _last(today(level.path + old, rename))
+        return name_of(today(level.path + coded(old), rename))
 
     def join(channel: str) -> str:
         sources, target = join_of(channel)
@@ -102,7 +103,3 @@ def _renamed_level(level: Level, rename: Mapping[str, str]) -> Level:
         keys=level.keys,
         written=level.written,
     )
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]

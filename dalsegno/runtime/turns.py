@@ -22,12 +22,13 @@ from dalsegno.errors import (
 )
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.paths import shown
 from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.policies.metering import THE_METER
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.calls import CallWatch, kinds_of
-from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate
+from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, places_of
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
@@ -102,7 +103,7 @@ def go_on(
         (lease,) = taken
         try:
             budget = budget_of(runner, budget, run.usage)
-            usage = {**run.usage, "executions": runner.ledger.executed(run.run_id)}
+            usage = {**_by_place(run), "executions": runner.ledger.executed(run.run_id)}
             carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
         except BaseException:
             runner.ledger.abandon_resume(lease, run)
@@ -277,6 +278,15 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
         usage=usage,
         resumed_from=turn.resumed_from,
     )
+
+
+def _by_place(run: RunRecord) -> dict[str, Any]:
+    """What a run has used, by the places of the nodes that the ledger tells by their paths."""
+    usage = dict(run.usage)
+    places = {shown(place): place for place in sorted(places_of(run.shape))} if run.shape else {}
+    for what in {"by_node", "policies"} & usage.keys():
+        usage[what] = {places.get(path, path): spent for path, spent in usage[what].items()}
+    return usage
 
 
 def budget_of(runner: Runner, given: Any, usage: Mapping[str, Any] | None = None) -> Budget | None:

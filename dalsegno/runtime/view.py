@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import START
 from dalsegno.graphs.renaming import today
+from dalsegno.nodes.paths import around, coded, name_of, prefix_of, shown
 from dalsegno.runtime.executions import (
     HANDLER_OF,
     entry_of,
     executions_of,
     longest_walk,
-    prefix_of,
     status_of,
 )
 from dalsegno.runtime.ways import with_ways
@@ -56,7 +56,7 @@ def run_view(
     """
     history = history_of(in_todays_names(ledger.executions(run.run_id), run), spec)
     nodes = _with_costs(history.nodes, run.usage)
-    waiting = pending.tasks if pending is not None and pending.run_id == run.run_id else ()
+    waiting = [coded(task) for task in pending.tasks] if pending and pending.run_id == run.run_id else []
     if run.status == "running":
         for name in waiting:
             known = nodes.get(name, NodeRun(0))
@@ -91,8 +91,8 @@ def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[
     return {
         name: replace(
             node,
-            calls=spent.get(name, {}).get("model_calls") or None,
-            tokens=spent.get(name, {}).get("tokens") or None,
+            calls=spent.get(shown(name), {}).get("model_calls") or None,
+            tokens=spent.get(shown(name), {}).get("tokens") or None,
         )
         for name, node in nodes.items()
     }
@@ -114,12 +114,16 @@ def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[
 
 
 def _in_todays_names(record: ExecutionRecord, names: Mapping[str, str]) -> ExecutionRecord:
-    prefix = prefix_of(record.node)
+    prefix = prefix_of(record.place)
     targets = []
     for target, label, counter in record.targets:
-        new = today(prefix + target, names).rpartition("/")[2]
+        new = name_of(today(prefix + coded(target), names))
         targets.append((new, new if label == target else label, counter))
-    return replace(record, node=today(record.node, names), targets=targets)
+    return replace(_placed(record, today(record.place, names)), targets=targets)
+
+
+def _placed(record: ExecutionRecord, place: str) -> ExecutionRecord:
+    return replace(record, node=shown(place), place=place)
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ class History:
     """What was executed in a run, and which ways it took.
 
     An execution that was repeated after a crash counts once. `counters` says how often each loop was
-    taken, by the path of its workflow (``"sub/"``, empty for the outermost) and its counter; those of a
-    subworkflow are of its last entry.
+    taken, by the place of its workflow (``"sub/"``, empty for the outermost) and its counter; those of a
+    subworkflow are of its last entry. Nodes are known by their places.
     """
 
     nodes: Mapping[str, NodeRun]
@@ -145,7 +149,7 @@ class History:
 
     def mark(self, started_at: float) -> int:
         """The superstep after which the run went on, when it was last started at that time."""
-        outer = [r for r in self.records if "/" not in r.node]
+        outer = [r for r in self.records if not around(r.place)]
         after = [r.superstep for r in outer if r.started_at >= started_at]
         before = [r.superstep for r in outer if r.started_at < started_at]
         return min(after) - 1 if after else max(before, default=0)
@@ -157,17 +161,17 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     executed = [r for r in everything if r.occurrence != 0]
     routed = [r for r in everything if r.occurrence == 0]
     # An attempt that failed and was repeated is told by the last word on its execution.
-    last = {(record.node, record.occurrence, record.index): record for record in executed}
+    last = {(record.place, record.occurrence, record.index): record for record in executed}
     nodes: dict[str, list[ExecutionRecord]] = defaultdict(list)
     edges: Counter[Edge] = Counter()
     counters: Counter[tuple[str, str]] = Counter()
     for record in last.values():
-        nodes[record.node].append(record)
-        prefix = prefix_of(record.node)
-        for inner in [key for key in counters if key[0].startswith(record.node + "/")]:
+        nodes[record.place].append(record)
+        prefix = prefix_of(record.place)
+        for inner in [key for key in counters if key[0].startswith(record.place + "/")]:
             del counters[inner]
         for target, label, counter in record.targets if record.status == "done" else ():
-            edges[record.node, prefix + target, label] += 1
+            edges[record.place, prefix + coded(target), label] += 1
             if counter is not None:
                 counters[prefix, counter] += 1
     for source, target, label in _decided(routed):
@@ -185,11 +189,11 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
 
 def _of_its_node(record: ExecutionRecord) -> ExecutionRecord:
     """What a handler did, as an execution of the node that it stood in for."""
-    prefix = prefix_of(record.node)
-    name = record.node.removeprefix(prefix)
+    prefix = prefix_of(record.place)
+    name = record.place.removeprefix(prefix)
     if not name.startswith(HANDLER_OF):
         return record
-    return replace(record, node=prefix + name.removeprefix(HANDLER_OF))
+    return _placed(record, prefix + name.removeprefix(HANDLER_OF))
 
 
 def _node_run(records: list[ExecutionRecord]) -> NodeRun:
@@ -213,9 +217,9 @@ def _node_run(records: list[ExecutionRecord]) -> NodeRun:
 def _decided(routed: list[ExecutionRecord]) -> Iterator[Edge]:
     """Decisions of routers outside of nodes: of START, and of nodes that are sent to."""
     for record in routed:
-        prefix = prefix_of(record.node)
+        prefix = prefix_of(record.place)
         for target, label, _ in record.targets:
-            yield record.node, prefix + target, label
+            yield record.place, prefix + coded(target), label
 
 
 def _add_undecided(
@@ -224,18 +228,19 @@ def _add_undecided(
     """Edges that nobody decides on are not journalled: those of START, and the ways into a join."""
     for edge in level.edges:
         if edge.kind == "static" and edge.source == START:
-            first = sum(r.superstep == 1 for r in nodes.get(prefix + edge.target, ()))
+            target = prefix + coded(edge.target)
+            first = sum(r.superstep == 1 for r in nodes.get(target, ()))
             if first:
-                edges[prefix + START, prefix + edge.target, None] = first
+                edges[prefix + START, target, None] = first
         if edge.kind == "join":
-            for source in edge.sources:
-                done = sum(r.status == "done" for r in nodes.get(prefix + source, ()))
+            for source in (prefix + coded(name) for name in edge.sources):
+                done = sum(r.status == "done" for r in nodes.get(source, ()))
                 if done:
-                    edges[prefix + source, prefix + edge.target, None] = done
+                    edges[source, prefix + coded(edge.target), None] = done
 
 
 def _levels(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[tuple[WorkflowSpec, str]]:
     yield spec, prefix
     for node in spec.nodes.values():
         if node.child is not None and depth < 20:  # a workflow may contain itself; the check refuses that
-            yield from _levels(node.child, f"{prefix}{node.name}/", depth + 1)
+            yield from _levels(node.child, f"{prefix}{coded(node.name)}/", depth + 1)

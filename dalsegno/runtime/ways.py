@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dalsegno.graphs.model import END
-from dalsegno.runtime.executions import entry_of, prefix_of, status_of
+from dalsegno.nodes.paths import name_of, prefix_of
+from dalsegno.runtime.executions import entry_of, status_of
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import ExecutionRecord
@@ -27,21 +28,21 @@ def with_ways(
 ) -> list[ExecutionRecord]:
     """The records, those that tell no targets with the ways that were certainly taken from them."""
     specs = {prefix: level for level, prefix in levels}
-    told = {r.node for r in records if r.targets}
-    if len(told) == len({r.node for r in records}):
+    told = {r.place for r in records if r.targets}
+    if len(told) == len({r.place for r in records}):
         return list(records)
     ended: dict[Moment, set[str]] = defaultdict(set)
     executed: dict[Moment, set[str]] = defaultdict(set)
     for record in records:
         if record.occurrence != 0:
             at = entry_of(record), record.superstep
-            executed[at].add(_own(record))
+            executed[at].add(name_of(record.place))
             if record.status == "done":
-                ended[at].add(_own(record))
+                ended[at].add(name_of(record.place))
     found = []
     for record in records:
-        level = specs.get(prefix_of(record.node))
-        silent = record.node not in told and record.occurrence != 0 and record.status == "done"
+        level = specs.get(prefix_of(record.place))
+        silent = record.place not in told and record.occurrence != 0 and record.status == "done"
         if level is not None and silent:
             entry, step = entry_of(record), record.superstep
             ways = _ways(record, level, ended[entry, step], executed[entry, step + 1])
@@ -54,7 +55,7 @@ def _ways(
     record: ExecutionRecord, level: WorkflowSpec, beside: set[str], following: set[str]
 ) -> Iterator[EdgeSpec]:
     """Of one execution: which edges it took, where `beside` ended with it and `following` was executed next."""
-    own, caught = _own(record), status_of(record) == "caught"
+    own, caught = name_of(record.place), status_of(record) == "caught"
     mine = [e for e in level.edges if own in e.origins and e.kind != "join"]
     between = Counter(e.target for e in mine)
     others = {e.target for e in level.edges for source in e.origins if source in beside and source != own}
@@ -70,8 +71,3 @@ def _ways(
     ends = [e for e in mine if e.target == END and e.kind != "static" and (e.kind == "handler") == caught]
     if len(ends) == 1 and not led:
         yield ends[0]
-
-
-def _own(record: ExecutionRecord) -> str:
-    """A node's name within its workflow."""
-    return record.node.rpartition("/")[2]

@@ -124,7 +124,7 @@ class Stage:
             None if error is None else f"{error['type']} in `{error['node']}`",
         )
         done = [e for e in runner.ledger.executions(record.run_id) if e.status == "done"]
-        self.witness.note("journal", sorted(f"{e.node}#{e.occurrence}[{e.index}]" for e in done))
+        self.witness.note("journal", sorted(f"{e.place}#{e.occurrence}[{e.index}]" for e in done))
 
     def leave(self) -> None:
         """Close the database of the run, as a program does at its end."""

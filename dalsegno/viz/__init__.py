@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import RenderError, did_you_mean
+from dalsegno.nodes.paths import meant, shown
 from dalsegno.viz import differences, dot, folding, mermaid, terminal
 from dalsegno.viz.diagram import Diagram
 from dalsegno.viz.extract import diagram
@@ -122,10 +123,10 @@ def picture_of(
     if fold is None:
         return folding.shut(picture) if page else folding.folded(picture)
     known = [c.id for c in picture.clusters]
-    names = known if fold is True else [] if fold is False else list(fold)
+    names = known if fold is True else [] if fold is False else [meant(path, known) for path in fold]
     for name in names:
         if name not in known:
-            hint = did_you_mean(name, known) or "."
+            hint = did_you_mean(name, map(shown, known)) or "."
             raise RenderError(f"Cannot fold `{name}`: no subworkflow has this path{hint}", format="")
     return folding.fold(picture, names)
 

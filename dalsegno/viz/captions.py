@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.nodes.paths import shown
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.overlay import NodeRun, RunView
 from dalsegno.viz.palette import RUN_STATUSES, SIGNS, WORDS
@@ -84,7 +85,7 @@ def caption(run: RunView | None, report: Any) -> tuple[str, ...]:
         where = f"superstep {run.resumed_from}" if number else short(run.resumed_from)
         marks.append(f"resumed from {where}")
     if run.pending and run.status in RESUMABLE:
-        marks.append("resumes at " + short(", ".join(run.pending), 60))
+        marks.append("resumes at " + short(", ".join(map(shown, run.pending)), 60))
     lines = [" · ".join(first), " · ".join(used), " · ".join(marks)]
     if run.error:
         lines.append(short(run.error, 90))

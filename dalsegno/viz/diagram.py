@@ -1,9 +1,9 @@
 """What a picture shows, before anybody decides how: frozen, neutral, read by every renderer.
 
 `viz/extract.py` fills a `Diagram`, `viz/laying.py` lays a run over it, `viz/folding.py` folds parts of
-it; one renderer a format reads it. Ids are paths: an inner node of the subworkflow ``sub`` is
-``sub/write``. Classes are single words (``tool``, ``loop``, ``done``, ``untaken``); a renderer turns
-them into looks, and the SVG carries them as they are.
+it; one renderer a format reads it. Ids are places (`nodes/paths.py`): an inner node of the subworkflow
+``sub`` is ``sub/write``. Classes are single words (``tool``, ``loop``, ``done``, ``untaken``); a renderer
+turns them into looks, and the SVG carries them as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EdgeKey = tuple[str, str, str | None]
-"""Source and target as paths, and the router's answer (None where there is none)."""
+"""Source and target as places, and the router's answer (None where there is none)."""
 
 MARKS = ("start", "end", "join", "unknown")
 """Kinds of nodes that are marks of the picture, and no nodes of the workflow."""

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import END, START
+from dalsegno.nodes.paths import coded, shown
 from dalsegno.viz.captions import badges, caption, description
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.laying import lay
@@ -60,10 +61,10 @@ class _Drawing:
         _Edges(self, spec, prefix, cluster).draw()
 
     def _node(self, node: NodeSpec, prefix: str, cluster: str | None, handled: set[str], depth: int) -> None:
-        path = prefix + node.name
+        path = prefix + coded(node.name)
         declared = badges(node, handled)
         classes = [node.kind, *_node_classes(node)]
-        codes = self.findings.get(path, ())
+        codes = self.findings.get(shown(path), ())
         if codes:
             classes.append("finding")
         said = [plain(node.name), node.kind, *declared, *codes]
@@ -120,7 +121,7 @@ class _Edges:
                 tuple(classes),
                 via,
                 " · ".join(s for s in said if s),
-                key=(self.prefix + name, self.prefix + edge.target, edge.label) if edge.target else None,
+                key=(self._at(name), self._at(edge.target), edge.label) if edge.target else None,
                 bound=edge.loop,
                 base=label,
             )
@@ -157,14 +158,17 @@ class _Edges:
     def _end_of(self, name: str) -> str:
         """The id of a node that an edge names; one that does not exist is drawn as unknown."""
         if name in (START, END) or name in self.spec.nodes:
-            return self.prefix + name
-        mark = f"{self.prefix}missing:{name}"
+            return self._at(name)
+        mark = f"{self.prefix}missing:{coded(name)}"
         if name not in self.marks:
             self.marks[name] = mark
             details = f"{plain(name)}: no node has this name"
             classes, badges = ("unknown", "missing"), ("no such node",)
             self._mark(DiagramNode(mark, name, "unknown", self.cluster, classes, badges, details=details))
         return mark
+
+    def _at(self, name: str) -> str:
+        return self.prefix + coded(name)
 
     def _bar(self, edge: EdgeSpec, number: int) -> str:
         bar = f"{self.prefix}join:{number}"

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
 
+from dalsegno.nodes.paths import around, name_of
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 
 MOST = 150
@@ -74,16 +75,16 @@ def fold(diagram: Diagram, names: Collection[str]) -> Diagram:
 
 def _holder(name: str, known: Collection[str]) -> str:
     """The folded subworkflow that something is within; itself is not within itself."""
-    path = name.rpartition("/")[0]
+    path = around(name)
     while path:
         if path in known:
             return path
-        path = path.rpartition("/")[0]
+        path = around(path)
     return ""
 
 
 def _box_of(cluster: Cluster, members: tuple[str, ...]) -> DiagramNode:
-    count = sum(m.rpartition("/")[2] not in ("__start__", "__end__") and "join:" not in m for m in members)
+    count = sum(name_of(m) not in ("__start__", "__end__") and "join:" not in m for m in members)
     return DiagramNode(
         cluster.id,
         cluster.label,

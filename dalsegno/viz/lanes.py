@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from dalsegno.nodes.paths import around
 from dalsegno.viz.cards import label_width
 from dalsegno.viz.diagram import Diagram, DiagramEdge
 from dalsegno.viz.geometry import Box, Line, Point, bezier, curves, has_diamond
@@ -291,8 +292,10 @@ def _covered(room: Box) -> Iterator[Cell]:
 
 def _around(name: str) -> set[str]:
     """The frames that something stands in."""
-    parts = name.split("/")
-    return {"/".join(parts[:i]) for i in range(1, len(parts))}
+    found = set()
+    while name := around(name):
+        found.add(name)
+    return found
 
 
 def _free_of(taken: Iterable[Span]) -> list[Span]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from dalsegno.graphs.model import START
+from dalsegno.nodes.paths import around
 from dalsegno.viz.captions import RESUMABLE, caption, progress_line, run_description
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode, EdgeKey
 from dalsegno.viz.overlay import NodeRun, RunView
@@ -24,7 +25,7 @@ def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
     passed = Counter(e.via for e in edges if e.via and "taken" in e.classes)
     waited_for = Counter(e.via for e in edges if e.via)
     full = {bar for bar, count in waited_for.items() if passed[bar] == count}
-    entered = {name.rpartition("/")[0] for name in run.nodes if "/" in name}
+    entered = set(filter(None, map(around, run.nodes)))
     nodes = tuple(
         _faded(n, n.id in (full if n.kind == "join" else reached) or _is_entry(n, entered, run))
         if n.kind in MARKS

@@ -1,6 +1,6 @@
 """A run, as far as a picture needs it: counts, times and marks, nothing that runs.
 
-Node keys are paths (``"sub/write"``), edge keys ``(source, target, label)`` with paths and the
+Node keys are places (``"sub/write"``, see `nodes/paths.py`), edge keys ``(source, target, label)`` with places and the
 router's answer (None where an edge has none). START and END are ``"__start__"`` and ``"__end__"``.
 """
 
@@ -40,7 +40,7 @@ class Execution:
     `superstep` counts within its own workflow (a subworkflow's start at 1 with each entry), `entry`
     says which entry that was, the same for all executions within it (empty for the outermost workflow);
     `child` is the `entry` of what is executed within it. `index` is the number of a send. `targets` are
-    the ways taken, each a path and the router's answer. `again` says that it had been started before
+    the ways taken, each a place and the router's answer. `again` says that it had been started before
     and was not committed, or failed, or waited.
     """
 

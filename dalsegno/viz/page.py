@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from dalsegno.nodes.paths import shown
 from dalsegno.viz import palette, replay
 from dalsegno.viz.cards import card, declared
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramNode
@@ -234,8 +235,8 @@ def _told(
     box: DiagramNode | Cluster, findings: Mapping[str, list[str]], run: RunView | None
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if box.id in findings:
-        found["findings"] = findings[box.id]
+    if (path := shown(box.id)) in findings:
+        found["findings"] = findings[path]
     if run is not None and (error := _error(box, run)):
         found["error"] = plain(error)
     return found

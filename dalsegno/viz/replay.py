@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dalsegno.graphs.model import START
+from dalsegno.nodes.paths import name_of, prefix_of
 from dalsegno.viz.captions import progress_line
 from dalsegno.viz.cards import card, progress
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramNode, EdgeKey
@@ -101,8 +102,7 @@ class _Replay:
         """The edge from START, which nobody decides on."""
         if execution.superstep != 1:
             return
-        prefix = execution.node.rpartition("/")[0]
-        key = (f"{prefix}/{START}" if prefix else START, execution.node, None)
+        key = (prefix_of(execution.node) + START, execution.node, None)
         if key in self.starts:
             self.done.edges[key] += 1
 
@@ -144,7 +144,7 @@ def _is_mark(node: DiagramNode) -> bool:
 
 
 def _is_start(path: str) -> bool:
-    return path.rpartition("/")[2] == START
+    return name_of(path) == START
 
 
 def _by_column(placed: Score) -> tuple[dict[int, list[Note]], dict[int, list[Note]]]:

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from dalsegno.errors import RenderError
 from dalsegno.graphs.model import END, START
+from dalsegno.nodes.paths import names_of
 from dalsegno.viz import shapes
 from dalsegno.viz.backends import picture
 from dalsegno.viz.cards import LABEL, LINE, NAME, QUIET, banner, card, slip, slip_top
@@ -254,6 +255,6 @@ def _text(classes: str, x: float, y: float, text: str) -> str:
 
 
 def spoken(path: str) -> str:
-    """A path as a reader says it: ``sub/START`` for ``sub/__start__``."""
-    *frames, name = path.split("/")
+    """A place as a reader says it: ``sub/START`` for ``sub/__start__``."""
+    *frames, name = names_of(path)
     return plain("/".join([*frames, {START: "START", END: "END"}.get(name, name)]))

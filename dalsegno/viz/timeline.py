@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from dalsegno.nodes.paths import name_of, shown
 from dalsegno.viz import shapes
 from dalsegno.viz.cards import QUIET
 from dalsegno.viz.metrics import fitted, width
@@ -116,8 +117,7 @@ def row_name(row: str, fit: Callable[[str], str]) -> str:
     >>> row_name("loan_processing/undo check", lambda text: text[:16])
     '…/undo check'
     """
-    name = plain(row)
-    own = name.rpartition("/")[2]
+    name, own = plain(shown(row)), plain(name_of(row))
     return fit(name if own == name or fit(name) == name else f"…/{own}")
 
 
@@ -164,7 +164,7 @@ def _staff(
     lines = "".join(f"M{left:g} {y + ROW / 2:g}H{wide:g}" for y in rows.values())
     yield f'<path class="rule" d="{lines}"/>'
     for row, y in rows.items():
-        full = escape(plain(row))
+        full = escape(plain(shown(row)))
         yield f'<text class="quiet" x="0" y="{y + ROW / 2 + 3.4:g}"><title>{full}</title>{escape(labels[row])}</text>'
 
 
@@ -221,7 +221,7 @@ def _note(note: Note, y: float, left: float, column: float, numbers: Mapping[str
 def said(note: Note) -> str:
     """A note in words, for hover and for readers."""
     first = note.executions[0]
-    words = [plain(note.node), f"superstep {first.superstep}", WORDS[note.status]]
+    words = [plain(shown(note.node)), f"superstep {first.superstep}", WORDS[note.status]]
     many = len(note.executions)
     times = [e.seconds for e in note.executions if e.seconds is not None]
     words.append(f"{many} in parallel" if many > 1 else "")

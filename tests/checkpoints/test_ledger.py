@@ -206,7 +206,16 @@ def test_executions_are_journalled_with_the_next_checkpoint(url: str) -> None:
         records = [
             ExecutionRecord("r1", 1, "a", 0, None, 1, "failed", 1.5, 0.25, (), {"type": "X"}),
             ExecutionRecord(
-                "r1", 2, "sub/write", 1, 3, 2, "done", 2.0, 0.5, (("b", "again", "c"), ("d", None, None))
+                "r1",
+                2,
+                "sub/write",
+                "1.None/1",
+                3,
+                2,
+                "done",
+                2.0,
+                0.5,
+                (("b", "again", "c"), ("d", None, None)),
             ),
         ]
         for record in records:

@@ -17,6 +17,7 @@ import pytest
 from dalsegno import viz
 from dalsegno.errors import MissingExtra, RenderError
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.nodes.paths import names_of
 from dalsegno.viz import backends
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.overlay import RunView
@@ -34,8 +35,8 @@ def _titles(svg: str, kind: str) -> list[str]:
     return [g.findtext(f"{SVG}title") or "" for g in _groups(svg, kind)]
 
 
-def _said(path: str) -> str:
-    *frames, name = path.split("/")
+def _said(place: str) -> str:
+    *frames, name = names_of(place)
     return plain("/".join([*frames, {START: "START", END: "END"}.get(name, name)]))
 
 

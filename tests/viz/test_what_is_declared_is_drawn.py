@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dalsegno.graphs.model import END, START, Each, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.nodes.paths import coded
 from dalsegno.viz.diagram import Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.extract import diagram
 
@@ -35,7 +36,7 @@ def test_every_node_and_edge_is_drawn_once(spec: WorkflowSpec) -> None:
     boxes = [n.id for n in picture.nodes if n.kind not in ("join", "unknown")] + [
         c.id for c in picture.clusters
     ]
-    declared = [p + n for p, level in levels.items() for n in (START, *level.nodes, END)]
+    declared = [p + coded(n) for p, level in levels.items() for n in (START, *level.nodes, END)]
     assert sorted(boxes) == sorted(declared)
     assert len(picture.edges) == sum(len(e.origins) for level in levels.values() for e in level.edges)
 

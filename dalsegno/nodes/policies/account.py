@@ -5,23 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from dalsegno.errors import BudgetExceeded
+from dalsegno.nodes.paths import shown
 from dalsegno.nodes.policies.budget import Budget, price_of
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.policies.under_way import Call, CallsUnderWay, said_of_a_call
 
+Amount = TypeVar("Amount", int, float)
+
 
 class Account:
-    """What a run spends. One for all its nodes and subworkflows, called from any thread.
+    """What a run spends. One for all its nodes and subworkflows, called from any thread, with the place of a node.
 
     Parameters
     ----------
     budget
         The run's limits.
     usage
-        What earlier processes spent, as `usage` gave it.
+        What earlier processes spent, as `usage` gave it, by the places of nodes.
     clock
         For the seconds of this process.
     reserved
@@ -103,13 +106,13 @@ class Account:
                         self._refuse(node, what, limit, spent, owner, by_node, held, needed)
                 if budget.cost is not None and model is not None and price_of(budget.prices, model) is None:
                     raise BudgetExceeded(
-                        f"`{node}` calls the model {model!r}, whose price is not known, within a budget of "
+                        f"`{shown(node)}` calls the model {model!r}, whose price is not known, within a budget of "
                         f'{budget.cost:g}. Name it: Budget(cost=..., prices={{"{model}": (input, output)}}).',
                         what="cost",
                         limit=budget.cost,
                         spent=sum(self._spent("cost", prefix).values()),
                         owner=owner,
-                        by_node=self._spent("cost", prefix),
+                        by_node={shown(place): value for place, value in self._spent("cost", prefix).items()},
                     )
             self._add(node, "model_calls", calls)
             if key is not None:
@@ -159,7 +162,7 @@ class Account:
             self._of_nodes[node] = budget
             by_node = self._spent("seconds", node, exact=True) if budget.seconds is not None else {}
         if budget.seconds is not None and sum(by_node.values()) >= budget.seconds:
-            self._refuse(node, "seconds", budget.seconds, sum(by_node.values()), f"`{node}`", by_node)
+            self._refuse(node, "seconds", budget.seconds, sum(by_node.values()), f"`{shown(node)}`", by_node)
 
     def acted(self, node: str, policy: str, what: str) -> None:
         """A policy around a node did something; it is counted."""
@@ -187,8 +190,8 @@ class Account:
         """All that was spent, as JSON: totals, each node's part, what its policies did how often, and the budget."""
         with self._lock:
             spent = {what: sum(self._spent(what, "").values()) for what in ("model_calls", "tokens", "cost")}
-            by_node = {node: _rounded(each) for node, each in self._by_node.items()}
-            policies = {node: dict(acted) for node, acted in self._policies.items()}
+            by_node = {node: _rounded(each) for node, each in _by_path(self._by_node).items()}
+            policies = _by_path(self._policies)
         usage: dict[str, Any] = {"seconds": round(self.seconds, 6)}
         usage |= {"model_calls": int(spent["model_calls"]), "tokens": int(spent["tokens"])}
         if spent["cost"]:
@@ -207,7 +210,7 @@ class Account:
             yield self.owner, "", self.budget
         for path, budget in self._of_nodes.items():
             if _inside(node, path):
-                yield f"`{path}`", path, budget
+                yield f"`{shown(path)}`", path, budget
 
     def _spent(self, what: str, prefix: str, *, exact: bool = False) -> dict[str, float]:
         return {
@@ -234,6 +237,7 @@ class Account:
         held: float = 0.0,
         needed: float = 0.0,
     ) -> None:
+        node, by_node = shown(node), {shown(place): spent for place, spent in by_node.items()}
         words = what.replace("_", " ")
         where = ", ".join(f"`{n}` {v:.6g}" for n, v in sorted(by_node.items(), key=lambda i: -i[1])[:5])
         how = f"Give more: raise the budget of {owner}, and resume."
@@ -258,6 +262,16 @@ class Account:
 def _inside(node: str, path: str) -> bool:
     """Whether a node is the one of that path, or inside it; all are inside of none."""
     return not path or node == path or node.startswith(f"{path}/")
+
+
+def _by_path(spent: Mapping[str, Mapping[str, Amount]]) -> dict[str, dict[str, Amount]]:
+    """What was kept by place, by the paths that people read."""
+    found: dict[str, dict[str, Amount]] = {}
+    for place, each in spent.items():
+        sums = found.setdefault(shown(place), {})
+        for what, amount in each.items():
+            sums[what] = sums[what] + amount if what in sums else amount
+    return found
 
 
 def _rounded(spent: Mapping[str, float]) -> dict[str, float]:

@@ -52,7 +52,7 @@ class Meter(BaseCallbackHandler):
         if account is None:
             return
         model, tokens_in, tokens_out = usage_of(response)
-        node = execution.node if execution is not None else account.owner
+        node = execution.place if execution is not None else account.owner
         account.settle(node, input_tokens=tokens_in, output_tokens=tokens_out, model=model, key=run_id)
         if execution is not None and execution.is_given_up:
             raise _abandoned(execution)
@@ -93,7 +93,7 @@ def reserve(
                 raise _undeclared(execution, most)
             execution.calls += calls
         if account is not None:
-            account.reserve(execution.node if execution is not None else account.owner, calls, model, key)
+            account.reserve(execution.place if execution is not None else account.owner, calls, model, key)
     except Exception as error:
         if execution is not None:
             execution.refused = error
@@ -132,7 +132,7 @@ def spend(
         if account is None and execution is not None and execution.context is not None:
             account = execution.context.account
     if account is not None and (input_tokens or output_tokens or cost):
-        node = execution.node if execution is not None else account.owner
+        node = execution.place if execution is not None else account.owner
         account.settle(node, input_tokens=input_tokens, output_tokens=output_tokens, model=model, cost=cost)
 
 

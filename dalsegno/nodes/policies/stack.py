@@ -205,12 +205,12 @@ class BudgetLayer:
     def _enter(self, case: Case) -> tuple[Account, str, list[Any], float]:
         execution = CURRENT.get()
         if execution is not None and execution.context is not None and case.again is not None:
-            account, node = execution.context.account, execution.node
+            account, node = execution.context.account, execution.place
             self._check(case, account, node)
             return account, node, [], self._clock.now()
         # Without a run a node's budget is that of one execution, a plain function's of all its calls.
         is_node = case.again is not None and execution is not None
-        node = execution.node if is_node and execution is not None else case.name
+        node = execution.place if is_node and execution is not None else case.name
         account = Account(owner=node) if is_node else self._function
         self._check(case, account, node)
         tokens = [
