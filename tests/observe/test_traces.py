@@ -167,3 +167,17 @@ def test_a_failed_run_is_an_error_and_leaves_no_span_open(tmp_path: Path, record
     assert whole.status.status_code is StatusCode.ERROR
     assert (whole.attributes or {})["error.type"] == "ValueError"
     assert recorded.tree() == [("a", "workflow failing"), ("workflow failing", None)]
+
+
+def test_a_span_has_the_whole_name_of_a_node_whose_name_has_a_slash(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    inner = Workflow("inner", _State).add_node("read/write", lambda s: {"x": 2}).add_edge(START, "read/write")
+    flow = Workflow("slashes", _State).add_node("in/out", inner).add_edge(START, "in/out")
+    run(flow.add_edge("in/out", END), {"x": 1}, tmp_path / "runs.db", recorded)
+    assert recorded.tree() == [
+        ("in/out", "workflow slashes"),
+        ("read/write", "in/out"),
+        ("workflow slashes", None),
+    ]
+    assert (recorded.named("read/write")[0].attributes or {})["dalsegno.node"] == "in/out/read/write"
