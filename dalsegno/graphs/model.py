@@ -197,6 +197,17 @@ def counter_name(source: str, router: str | None, label: Hashable, target: str) 
     return "|".join((source, router or "", "" if label is None else str(label), target))
 
 
+def counter_parts(counter: str) -> tuple[str, str, str, str]:
+    """Source, router, answer and target, from the name of a counter. An answer may have a ``|``; no node's name has.
+
+    >>> counter_parts(counter_name("review", "verdict", "no|never", "write"))
+    ('review', 'verdict', 'no|never', 'write')
+    """
+    source, router, rest = counter.split("|", 2)
+    label, _, target = rest.rpartition("|")
+    return source, router, label, target
+
+
 @dataclass(frozen=True)
 class WorkflowSpec:
     """A whole workflow, as declared.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dalsegno.errors import InputInvalid
 from dalsegno.graphs.langgraph_names import graph_as_it_was
-from dalsegno.graphs.model import Each, EdgeSpec, Loop, Target
+from dalsegno.graphs.model import Each, EdgeSpec, Loop, Target, counter_parts
 from dalsegno.nodes.paths import coded, name_of, shown
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _edge(edge: EdgeSpec, names: Mapping[str, str]) -> EdgeSpec:
 def _counter(counter: str | None, names: Mapping[str, str]) -> str | None:
     if counter is None:
         return None
-    source, router, label, target = counter.split("|")
+    source, router, label, target = counter_parts(counter)
     old = names.get(target, target)
     return "|".join((names.get(source, source), router, old if label == target else label, old))
 

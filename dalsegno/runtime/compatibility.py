@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
-from dalsegno.graphs.model import END, START, WorkflowSpec
+from dalsegno.graphs.model import END, START, WorkflowSpec, counter_parts
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, name_of, names_of, prefix_of, shown
 from dalsegno.runtime.difference import Change, Difference
-from dalsegno.runtime.standing import Before, Level, join_of
+from dalsegno.runtime.standing import Before, Level, join_of, shape_at
 
 
 def compare(
@@ -72,7 +72,7 @@ def _compared(
         found.append(Change("version", spec.version, words))
     active = {level.path for level in before.levels}
     for level in before.levels:
-        then, now = _shape_at(kept, level.path), _spec_at(spec, level.path)
+        then, now = shape_at(kept, level.path), _spec_at(spec, level.path)
         if now is None:
             continue  # told where the node that holds it is missing or changed its kind
         comparison = _Comparison(
@@ -195,7 +195,7 @@ class _Comparison:
         for channel, seen in self.level.joins.items():
             if channel in now or not seen:
                 continue
-            sources, target = join_of(channel)
+            sources, target = join_of(channel, self.kept)
             gone = [name for name in (*sources, target) if name not in self.now and name != END]
             hints = "".join(self._suggest(name) for name in gone if self.place(name) not in self.suggested)
             words = f"the join of {_names(sources)} into `{target}` has seen {_names(sorted(seen))}, and is gone: "
@@ -211,7 +211,7 @@ class _Comparison:
         now = {e.counter: e.loop for e in self.spec.edges if e.loop is not None}
         ways = {(e.source, e.target) for e in self.spec.edges if e.loop is not None}
         for counter, count in self.level.loops.items():
-            source, router, label, target = counter.split("|")
+            source, router, label, target = counter_parts(counter)
             way = f"the loop `{source}` → `{target}`" + (f" ({label})" if label else "")
             bound = now.get(counter)
             if bound is not None and bound < count:
@@ -365,14 +365,6 @@ def _way(edge: Iterable[Any], names: Mapping[str, str]) -> tuple[Any, ...]:
     label = names[target] if label == target and target in names else label
     origins = tuple(sorted(names.get(o, o) for o in origins))
     return (kind, origins, names.get(target, target), router or "", label or "", *map(str, rest))
-
-
-def _shape_at(shape: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = shape
-    for name in names_of(path.removesuffix("/")):
-        node = found["nodes"].get(name) if found else None
-        found = node["child"] if node else None
-    return found
 
 
 def _spec_at(spec: WorkflowSpec, path: str) -> WorkflowSpec | None:

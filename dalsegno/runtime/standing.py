@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dalsegno.graphs.model import counter_parts
 from dalsegno.graphs.renaming import today
-from dalsegno.nodes.paths import coded, name_of
+from dalsegno.nodes.paths import coded, name_of, names_of
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,45 @@ class Before:
         return Before(
             renamed_shape(self.shape, rename) if self.shape else None,
             {today(path, rename): code for path, code in self.code.items()},
-            tuple(_renamed_level(level, rename) for level in self.levels),
+            tuple(_renamed_level(level, rename, self.shape) for level in self.levels),
             frozenset(today(path, rename) for path in self.done),
             self.version,
         )
 
 
-def join_of(channel: str) -> tuple[tuple[str, ...], str]:
-    """The sources and the target of a join, from the name of LangGraph's channel ``join:a+b:target``."""
+def join_of(channel: str, shape: Mapping[str, Any] | None) -> tuple[tuple[str, ...], str]:
+    """The sources and the target of a join, from the name of LangGraph's channel ``join:a+b:target``.
+
+    A name may have a ``+``: where the `shape` that the channel is of has such a join, its sources are those.
+    """
     sources, _, target = channel.removeprefix("join:").rpartition(":")
+    for kind, origins, to, *_ in shape["edges"] if shape else ():
+        if (kind, to) == ("join", target) and (found := _in_order(sources, origins)):
+            return found, target
     return tuple(sources.split("+")), target
+
+
+def _in_order(text: str, names: Collection[str]) -> tuple[str, ...] | None:
+    """The names in the order in which they make up a text, with a ``+`` between them; None where they do not."""
+    if sorted(parts := text.split("+")) == sorted(names):
+        return tuple(parts)
+    if len(names) == 1 and text in names:
+        return (text,)
+    for name in names:
+        if text.startswith(f"{name}+"):
+            rest = _in_order(text[len(name) + 1 :], [other for other in names if other != name])
+            if rest is not None:
+                return name, *rest
+    return None
+
+
+def shape_at(shape: Mapping[str, Any], path: str) -> Mapping[str, Any] | None:
+    """The shape of a level (``"sub/"``) within that of the outermost workflow; None where it has no such level."""
+    found: Mapping[str, Any] | None = shape
+    for name in names_of(path.removesuffix("/")):
+        node = found["nodes"].get(name) if found else None
+        found = node["child"] if node else None
+    return found
 
 
 def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str = "") -> dict[str, Any]:
@@ -80,16 +110,18 @@ def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str
     return {**shape, "nodes": nodes, "edges": sorted(edges, key=repr)}
 
 
-def _renamed_level(level: Level, rename: Mapping[str, str]) -> Level:
+def _renamed_level(level: Level, rename: Mapping[str, str], shape: Mapping[str, Any] | None) -> Level:
+    here = shape_at(shape, level.path) if shape else None
+
     def name(old: str) -> str:
         return name_of(today(level.path + coded(old), rename))
 
     def join(channel: str) -> str:
-        sources, target = join_of(channel)
+        sources, target = join_of(channel, here)
         return f"join:{'+'.join(map(name, sources))}:{name(target)}"
 
     def counter(old: str) -> str:
-        source, router, label, target = old.split("|")
+        source, router, label, target = counter_parts(old)
         return "|".join((name(source), router, name(target) if label == target else label, name(target)))
 
     return Level(

@@ -1,4 +1,4 @@
-"""A node called ``a/b`` is not the node `b` of a subworkflow `a`: of a run that has both, each is told for itself."""
+"""Names are told whole that have a sign by which others are taken apart: ``a/b`` is no node of a subworkflow `a`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from worlds import State, World
 
-from dalsegno import END, START, Budget, Runner, Workflow
+from dalsegno import END, START, Budget, Loop, Runner, Workflow
 from dalsegno.errors import IncompatibleGraph, InputInvalid
 from dalsegno.nodes.policies.metering import spend
 from dalsegno.runtime.view import history_of
@@ -119,3 +119,36 @@ def test_a_run_that_was_noted_before_places_were_is_gone_on_with(world: World, t
         records = runner.ledger.executions(run.run_id)
         assert {r.node: r.place for r in records}["read/write"] == "read|2Fwrite"
         assert set(history_of(records, runner.spec).nodes) == {"read|2Fwrite", "b"}
+
+
+def test_a_run_goes_on_whose_loop_was_taken_for_an_answer_with_a_bar(world: World, db: Path) -> None:
+    def flow(last: str) -> Workflow:
+        made = Workflow("flow", State).add_node("a", world.node("a")).add_node(last, world.node("last"))
+        ways = {"no|never": Loop("a", max=2, on_exhausted=last), "yes": last}
+        made.add_conditional_edges("a", lambda s: "yes" if len(s["path"]) > 1 else "no|never", ways)
+        return made.add_edge(START, "a").add_edge(last, END)
+
+    world.broken.add("last")
+    failed(flow("last"), db)
+    with Runner(flow("last"), db=db) as runner:
+        assert runner.resume("t1").status == "failed"
+    world.broken.clear()
+    with Runner(flow("end"), db=db) as runner:
+        assert runner.resume("t1", rename={"last": "end"}).output["path"] == ["a", "a", "last"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("c++", "d++"), ("x+y", "y+x"), ("+", "++")])
+def test_a_join_of_a_name_with_a_plus_goes_on_when_that_is_renamed(
+    world: World, db: Path, old: str, new: str
+) -> None:
+    def flow(name: str) -> Workflow:
+        made = Workflow("flow", State).add_node(name, world.node("one")).add_node("x", world.node("x"))
+        made.add_node("z", world.node("z")).add_edge(START, name).add_edge(START, "x")
+        return made.add_edge([name, "x"], "z").add_edge("z", END)
+
+    world.broken.add("x")
+    failed(flow(old), db)
+    world.broken.clear()
+    with Runner(flow(new), db=db) as runner:
+        assert runner.difference("t1").rename == {old: new}
+        assert sorted(runner.resume("t1", rename={old: new}).output["path"]) == ["one", "x", "z"]
