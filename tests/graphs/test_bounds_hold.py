@@ -155,3 +155,51 @@ def test_a_handler_that_goes_to_several_nodes_starts_branches_side_by_side() -> 
     assert certificate.supersteps == 3
     assert certificate.executions == 1 + len(ran)
     assert certificate.executions_by_node["tell"] == 2
+
+
+def test_a_task_that_is_sent_to_a_deferred_node_does_not_wait() -> None:
+    ran: list[str] = []
+    flow = Workflow("sent", State)
+    for name in ("split", "beside", "late", "after"):
+        flow.add_node(name, lambda state, name=name: ran.append(name), defer=name == "late")
+    flow.add_edge(START, "split").add_edge("split", "beside").add_edge("split", "late")
+    flow.add_conditional_edges("split", lambda state: [Send("late", {})], [Each("late", max=1), END])
+    flow.add_edge("late", "after").add_edge("beside", END).add_edge("after", END)
+    flow.compile().invoke({})
+    assert sorted(ran[1:3]) == ["beside", "late"]
+    assert ran[3:] == ["after", "late", "after"]
+    for exact in (False, True):
+        certificate = flow.validate(exact=exact).certificate
+        assert certificate is not None
+        assert certificate.supersteps == 5
+
+
+def test_tasks_that_are_sent_do_not_hold_back_a_deferred_node() -> None:
+    """So what is sent may trigger the next deferred node, while what follows the first one holds it back."""
+    ran: list[str] = []
+    flow = Workflow("sent", State)
+    for name in ("split", "worker", "early", "after", "late"):
+        flow.add_node(name, lambda state, name=name: ran.append(name), defer=name in ("early", "late"))
+    flow.add_edge(START, "split").add_edge("split", "early").add_edge("early", "after").add_edge("after", END)
+    flow.add_conditional_edges("split", lambda state: [Send("worker", {})], [Each("worker", max=1), END])
+    flow.add_edge("worker", "late").add_edge("late", END)
+    flow.compile().invoke({})
+    assert sorted(ran[1:3]) == ["early", "worker"]
+    assert ran[3:] == ["after", "late"]
+    certificate = flow.validate(exact=True).certificate
+    assert certificate is not None
+    assert certificate.supersteps == 4
+
+
+def test_a_deferred_node_behind_a_fan_out_is_bounded_tightly() -> None:
+    """What is sent comes before anything that a deferred node waits for, also when all of it is done again."""
+    flow = Workflow("rounds", State)
+    for name in ("plan", "worker", "gather"):
+        flow.add_node(name, lambda state: None, defer=name == "gather")
+    flow.add_edge(START, "plan").add_edge("worker", "gather")
+    flow.add_conditional_edges("plan", lambda state: [Send("worker", {})] * 3, [Each("worker", max=3)])
+    again = Loop("plan", max=2, on_exhausted=END)
+    flow.add_conditional_edges("gather", lambda state: "again", {"again": again, "done": END})
+    certificate = flow.validate().certificate
+    assert certificate is not None
+    assert certificate.supersteps == 9

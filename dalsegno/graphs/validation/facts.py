@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation.arcs import Arc, by_source, forks, takeable
 from dalsegno.graphs.validation.cycles import holds_cycle
+from dalsegno.graphs.validation.ways_out import WaysOut
 
 if TYPE_CHECKING:
     from dalsegno.graphs.validation.arrivals import Starving
@@ -58,20 +59,17 @@ class Facts:
 
         Such a loop does not lead back. Where branches run side by side, another one may spend it.
         """
-        loops = {e.counter: e for e in self.declared if e.loop}
-        of = self.component_of
-        closed = tuple(
-            e
-            for e in self.declared
-            if e.exhausted_of in loops
-            and (home := loops[e.exhausted_of]) is not None
-            and of.get(home.source, -1) != of.get(home.target, -2)
-        )
+        closed = self.ways_out.shut(self.component_of)
         if not closed or self.parallel:
             return self
         return Facts(
             self.spec, self._certificates, self._recursive, closed, self.exact, self.seconds_are_budgeted
         )
+
+    @cached_property
+    def ways_out(self) -> WaysOut:
+        """The ways out of loops."""
+        return WaysOut(self.declared)
 
     def certificate_of(self, child: WorkflowSpec) -> Certificate | None:
         """The certificate of a subworkflow, which was checked before."""
@@ -281,6 +279,13 @@ class Facts:
     def sent_to(self) -> frozenset[str]:
         """The nodes that a fan-out sends to."""
         return frozenset(a.target for a in self.live if a.edge.fans_out)
+
+    @cached_property
+    def beside_deferred(self) -> frozenset[str]:
+        """The nodes that may be sent to in a superstep in which a deferred node runs that had waited."""
+        from dalsegno.graphs.validation.beside import beside_deferred
+
+        return beside_deferred(self)
 
     @cached_property
     def ends(self) -> frozenset[str]:

@@ -7,7 +7,8 @@ loops have counted. Failures, decisions for several targets and fan-outs take ev
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,18 +24,20 @@ Arrival = tuple[int, str]
 
 
 class State(NamedTuple):
-    """What a run is at between two supersteps."""
+    """What a run is at between two supersteps; `tasks` says which nodes run several times at once."""
 
     running: frozenset[str]
+    tasks: tuple[tuple[str, int], ...]
     waiting: frozenset[str]
     arrived: frozenset[Arrival]
     counted: tuple[tuple[str, int], ...]
 
 
 class Outcome(NamedTuple):
-    """What one execution leads to: the nodes it starts, the joins it arrives at, the loops it takes."""
+    """What one execution leads to: what it starts by edges and by fan-outs, where it is joined, its loops."""
 
     targets: frozenset[str]
+    sent: tuple[tuple[str, int], ...]
     arrivals: frozenset[Arrival]
     loops: tuple[str, ...]
 
@@ -75,10 +78,12 @@ class _Explorer:
         self.joins = [e for e in facts.edges if e.kind == "join"]
         self.spent = {e.exhausted_of: e for e in facts.edges if e.exhausted_of is not None}
         self.deferred = frozenset(n.name for n in facts.order if n.defer)
+        # So many tasks of one node can take all that leaves it, and fail besides: more of them are no different.
+        self.most_tasks = 1 + max(map(len, facts.written_out.values()), default=0)
         self._decisions: dict[str, list[list[EdgeSpec]]] = {}
 
     def run(self) -> States | None:
-        nothing = State(frozenset((START,)), frozenset(), frozenset(), ())
+        nothing = State(frozenset((START,)), (), frozenset(), frozenset(), ())
         length: dict[State, int] = {}
         best: dict[State, State | None] = {}
         half: set[EdgeSpec] = set()
@@ -124,7 +129,8 @@ class _Explorer:
         if not state.running:
             return iter(())
         counted = dict(state.counted)
-        ways = [list(self._outcomes(name, counted)) for name in sorted(state.running)]
+        tasks = dict(state.tasks)
+        ways = [self._ways(name, tasks.get(name, 1), counted) for name in sorted(state.running)]
         size = 1
         for way in ways:
             size *= len(way)
@@ -135,9 +141,11 @@ class _Explorer:
     def _joined(self, state: State, outcomes: Iterable[Outcome]) -> State:
         counted = dict(state.counted)
         targets: set[str] = set()
+        sent: Counter[str] = Counter()
         arrived = set(state.arrived)
         for outcome in outcomes:
             targets |= outcome.targets
+            sent.update(dict(outcome.sent))
             arrived |= outcome.arrivals
             for key in outcome.loops:
                 counted[key] = counted.get(key, 0) + 1
@@ -151,7 +159,20 @@ class _Explorer:
         running = frozenset(targets - self.deferred)
         if not running:
             running, waiting = waiting, frozenset()
-        return State(running, waiting, frozenset(arrived), tuple(sorted(counted.items())))
+        # What is sent neither waits nor holds back what is deferred.
+        sent.update(running & sent.keys())
+        tasks = tuple(sorted((n, min(count, self.most_tasks)) for n, count in sent.items() if count > 1))
+        return State(running.union(sent), tasks, waiting, frozenset(arrived), tuple(sorted(counted.items())))
+
+    def _ways(self, name: str, tasks: int, counted: Mapping[str, int]) -> list[Outcome]:
+        """What the tasks of one node lead to: each decides for itself."""
+        single = list(dict.fromkeys(self._outcomes(name, counted)))
+        if tasks == 1:
+            return single
+        if len(single) > 10:
+            raise _TooMany
+        sizes = range(1, min(tasks, len(single)) + 1)
+        return [_together(chosen, tasks) for size in sizes for chosen in itertools.combinations(single, size)]
 
     def _outcomes(self, name: str, counted: Mapping[str, int]) -> Iterator[Outcome]:
         arcs = [a.edge for a in self.facts.written_out.get(name, ()) if a.edge.each != 0]
@@ -160,10 +181,12 @@ class _Explorer:
         arrivals = frozenset((i, name) for i, e in enumerate(self.joins) if name in e.origins)
         options = [list(self._options(group, counted)) for group in self._groups(name, arcs)]
         for taken in self._options(failing, counted) if failing else ():
-            yield Outcome(frozenset(e.target for e in taken), frozenset(), _counters(taken))
+            yield Outcome(frozenset(e.target for e in taken), (), frozenset(), _counters(taken))
         for combination in itertools.product(*options):
             taken = tuple(e for chosen in combination for e in chosen)
-            yield Outcome(always | {e.target for e in taken}, arrivals, _counters(taken))
+            pulled = always | {e.target for e in taken if not e.fans_out}
+            sent = tuple((e.target, e.each or 1) for e in taken if e.fans_out)
+            yield Outcome(pulled, sent, arrivals, _counters(taken))
 
     def _groups(self, name: str, arcs: Iterable[EdgeSpec]) -> list[list[EdgeSpec]]:
         if name not in self._decisions:
@@ -187,8 +210,6 @@ class _Explorer:
                 open_ones.append(taken)
         first = group[0]
         several = first.many or first.kind != "choice" or not self.facts.spec.exact_choices
-        # Tasks of one fan-out decide each for itself.
-        several = several or first.source in self.facts.sent_to
         if several and len(open_ones) > 10:
             raise _TooMany
         for size in range(1, len(open_ones) + 1 if several else 2):
@@ -199,6 +220,16 @@ class _Explorer:
                 raise _TooMany
             for size in range(2, len(sends) + 1):
                 yield from itertools.combinations(sends, size)
+
+
+def _together(outcomes: Sequence[Outcome], tasks: int) -> Outcome:
+    """What so many tasks of one node lead to, that each decide for one of these; loops leave no such node."""
+    targets = frozenset().union(*(o.targets for o in outcomes))
+    arrivals = frozenset().union(*(o.arrivals for o in outcomes))
+    sent = Counter[str]()
+    for outcome in outcomes:
+        sent.update({name: times * tasks for name, times in outcome.sent})
+    return Outcome(targets, tuple(sent.items()), arrivals, ())
 
 
 def _counters(taken: Iterable[EdgeSpec]) -> tuple[str, ...]:

@@ -45,7 +45,8 @@ class Walks:
     A deferred node runs when nothing else is left to run, so the task before it need not be the one that
     triggered it. It is entered only through two nodes of no weight that every node leads to, with a
     bounded step between them: taken as often as nothing else is left, at most as often as one walk along
-    the edges comes to deferred nodes (whatever triggers the last of them passes one each time).
+    the edges comes to deferred nodes (whatever triggers the last of them passes one each time, or what was
+    sent beside it). What is sent to a deferred node does not wait: there is a step from its sender.
     """
 
     def __init__(self, facts: Facts, *, waiting: bool = True) -> None:
@@ -64,8 +65,9 @@ class Walks:
     @cached_property
     def rounds(self) -> int:
         """How often deferred nodes run at most, those that run together counted once."""
-        plain = Walks(self.facts, waiting=False)
-        return plain.longest({n.name: int(n.defer) for n in self.facts.order}).value[0]
+        facts, plain = self.facts, Walks(self.facts, waiting=False)
+        marked = facts.beside_deferred.union(n.name for n in facts.order if n.defer)
+        return plain.longest({n.name: int(n.name in marked) for n in facts.order}).value[0]
 
     @cached_property
     def loops(self) -> Mapping[str, Bounded]:
@@ -93,6 +95,9 @@ class Walks:
             if target != END and index[target] not in deferred:
                 free[index[source]].append(index[target])
         if deferred:
+            for arc in self.facts.live:
+                if arc.edge.fans_out and index[arc.target] in deferred:
+                    free[index[arc.source]].append(index[arc.target])
             size = len(free)
             for steps in free:
                 steps.append(size)
@@ -185,7 +190,7 @@ class Walks:
                 continue
             key = arc.edge.counter if arc.edge.loop is not None else None
             step = (self.index[arc.source], self.index[arc.target], key)
-            counter = arc.edge.exhausted_of
+            counter = self.facts.ways_out.spent_before(arc.edge)
             if counter is None or counter not in limits:
                 plain.add(step)
             else:
@@ -221,9 +226,9 @@ class Walks:
         return euler_walk(uses, 0, last, limits=limits, needs=self._needs, most=WITNESS_NODES + 1)
 
     def _sure(self, walk: Walk) -> bool:
-        """Whether other branches can be kept from disturbing a walk: see `Facts.parallel`."""
+        """Whether joins fire, and other branches can be kept from disturbing a walk: see `Facts.parallel`."""
         facts = self.facts
-        if not facts.parallel:
+        if not facts.parallel and not any(a.edge.kind == "join" for a in facts.live):
             return True
         for source, target, key in walk.steps:
             if key == WAITING:
@@ -231,7 +236,7 @@ class Walks:
             if source >= len(self.names) or target >= len(self.names):
                 continue
             leaving = facts.out.get(self.names[source], ())
-            if key is not None and not any(_is_alternative(a.edge) for a in leaving):
+            if facts.parallel and key is not None and not any(_is_alternative(a.edge) for a in leaving):
                 return False
             arcs = [a for a in leaving if a.target == self.names[target]]
             if key is None and not any(a.edge.kind != "join" or self._always_fires(a.edge) for a in arcs):
@@ -239,8 +244,10 @@ class Walks:
         return True
 
     def _always_fires(self, join: EdgeSpec) -> bool:
-        """Whether a join fires in every run, once, by the latest of its sources."""
-        return all(o in self.facts.certain and self.executions.of.get(o, 1) == 1 for o in join.origins)
+        """Whether a join fires in every run, once, by the latest of its sources, or has but one of them."""
+        return len(set(join.origins)) == 1 or all(
+            o in self.facts.certain and self.executions.of.get(o, 1) == 1 for o in join.origins
+        )
 
 
 def _is_alternative(edge: EdgeSpec) -> bool:

@@ -7,16 +7,27 @@ routers may decide, all that joins remember and all that loops have counted.
 from __future__ import annotations
 
 import itertools
+import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 
-State = tuple[frozenset[str], frozenset[tuple[int, str]], tuple[tuple[str, int], ...], frozenset[str]]
-"""What runs, what arrived at joins, what loops have counted, which deferred nodes wait."""
+State = tuple[
+    frozenset[str],
+    frozenset[tuple[int, str]],
+    tuple[tuple[str, int], ...],
+    frozenset[str],
+    tuple[tuple[str, int], ...],
+]
+"""What runs, what arrived at joins, what loops have counted, which deferred nodes wait, what runs several times."""
 
 
-NOTHING: State = (frozenset(), frozenset(), (), frozenset())
+MOST_WAYS = 5_000
+"""Most ways in which one superstep may end."""
+
+NOTHING: State = (frozenset(), frozenset(), (), frozenset(), ())
 
 
 class Builder:
@@ -56,6 +67,16 @@ class Builder:
                 target = after
         return self
 
+    def fan_out(self, source: str, *targets: str | tuple[str, int], router: str = "r") -> Builder:
+        """Each target is (name, max), which is sent to, or a name, which is gone to."""
+        for target in targets:
+            name, most = target if isinstance(target, tuple) else (target, None)
+            sends = most is not None
+            self.edges.append(
+                EdgeSpec(source, name, kind="choice", router=router, label=name, fans_out=sends, each=most)
+            )
+        return self
+
     def spec(self, name: str = "flow", **more: object) -> WorkflowSpec:
         return WorkflowSpec(name, nodes=self.nodes, edges=tuple(self.edges), **more)
 
@@ -68,12 +89,14 @@ def random_workflow(
     forks: bool = False,
     joins: bool = False,
     defer: bool = False,
+    sends: bool = False,
 ) -> WorkflowSpec:
     """A workflow of `nodes` nodes in a row of which each leads on, and may lead back by a loop.
 
     Every node has a static edge, or a choice, to later nodes or END; `loops` choices are given a way
     back of 0 to 3 rounds to a node that is not later; with `forks` some nodes lead to two later nodes
-    at once; with `joins` two of them may be waited for, with `defer` some are deferred.
+    at once; with `joins` two of them may be waited for, with `defer` some are deferred;
+    with `sends` some send to one or two later nodes, and may lead to another at once.
     """
     names = [f"n{i}" for i in range(nodes)]
     made = Builder(*(NodeSpec(n, defer=defer and rng.random() < 0.3) for n in names))
@@ -88,6 +111,13 @@ def random_workflow(
         if i in looping:
             others = rng.sample([*later, END], k=min(len(later) + 1, rng.randint(1, 2)))
             made.choice(name, *looping[i], *others)
+        elif sends and later and rng.random() < 0.4:
+            targets = rng.sample(later, k=min(len(later), rng.randint(1, 2)))
+            made.fan_out(
+                name, *((target, rng.randint(1, 2)) for target in targets), rng.choice([*later, END])
+            )
+            if rng.random() < 0.4:
+                made.edge(name, rng.choice(later))
         elif forks and len(later) > 1 and rng.random() < 0.4:
             made.edge(name, *rng.sample(later, k=2))
         elif later and rng.random() < 0.5:
@@ -136,7 +166,7 @@ def longest_run(
 ) -> int | None:
     """Supersteps of the longest run of all, or the most that `weigh` gives; None where a run need not end.
 
-    Raises `OverflowError` beyond `most_states`.
+    Raises `OverflowError` beyond `most_states`, or `MOST_WAYS`.
     """
     start = _after(spec, NOTHING, {START: None})
     known: dict[State, int] = {}
@@ -191,17 +221,22 @@ def _successors(spec: WorkflowSpec, state: State) -> set[State]:
 
 def _after(spec: WorkflowSpec, state: State, active: dict[str, None]) -> set[State]:
     """The states that can follow: every combination of what the active nodes may decide."""
-    _, barrier, counters, waiting = state
+    _, barrier, counters, waiting, several = state
     deferred = {n.name for n in spec.nodes.values() if n.defer}
     used = dict(counters)
-    per_node = [_outcomes(spec, name, used) for name in active]
+    tasks = dict(several)
+    per_node = [_outcomes(spec, name, used) for name in active for _ in range(tasks.get(name, 1))]
+    if math.prod(map(len, per_node)) > MOST_WAYS:
+        raise OverflowError(MOST_WAYS)
     found = set()
     for combination in itertools.product(*per_node):
         targets: set[str] = set()
+        sent: list[str] = []
         arrived = set(barrier)
         count = dict(used)
-        for going, joining, counting in combination:
+        for going, sending, joining, counting in combination:
             targets |= going
+            sent += sending
             arrived |= joining
             for key in counting:
                 count[key] = count.get(key, 0) + 1
@@ -213,12 +248,14 @@ def _after(spec: WorkflowSpec, state: State, active: dict[str, None]) -> set[Sta
         late = waiting | (targets & deferred)
         if not running:
             running, late = late, frozenset()
-        found.add((running, frozenset(arrived), tuple(sorted(count.items())), late))
+        again = Counter([*sent, *(running & set(sent))])
+        times = tuple(sorted((name, n) for name, n in again.items() if n > 1))
+        found.add((running | set(sent), frozenset(arrived), tuple(sorted(count.items())), late, times))
     return found
 
 
-def _outcomes(spec: WorkflowSpec, name: str, used: dict[str, int]) -> list[tuple[set, set, tuple]]:
-    """What one execution may lead to: (targets, arrivals at joins, loops taken)."""
+def _outcomes(spec: WorkflowSpec, name: str, used: dict[str, int]) -> list[tuple[set, list, set, tuple]]:
+    """What one execution may lead to: (targets, what it sends to, arrivals at joins, loops taken)."""
     static = {e.target for e in spec.edges if e.kind == "static" and e.source == name}
     arrivals = {(i, name) for i, e in enumerate(spec.edges) if e.kind == "join" and name in e.origins}
     groups: dict[str | None, list[EdgeSpec]] = {}
@@ -237,10 +274,12 @@ def _outcomes(spec: WorkflowSpec, name: str, used: dict[str, int]) -> list[tuple
         if edges[0].many:
             options.append([s for n in range(1, len(single) + 1) for s in itertools.combinations(single, n)])
         else:
-            options.append([(s,) for s in single])
+            sending = [e for e in single if e.fans_out]
+            options.append([(s,) for s in single] + ([tuple(sending)] if len(sending) > 1 else []))
     found = []
     for combination in itertools.product(*options):
         chosen = [e for group in combination for e in group]
         counting = tuple(e.counter for e in chosen if e.loop is not None)
-        found.append((static | {e.target for e in chosen}, arrivals, counting))
+        sent = [e.target for e in chosen if e.fans_out for _ in range(e.each)]
+        found.append((static | {e.target for e in chosen if not e.fans_out}, sent, arrivals, counting))
     return found
