@@ -18,8 +18,9 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
 
     ## What it does
     Looks for keys without a reducer that nodes which can run together both declare to write; a node that
-    is sent to runs beside itself, and a deferred node beside deferred ones only. It is a warning where they
-    only may run together: after a loop, a join that may starve, or a decision that may name several targets.
+    is sent to runs beside itself, and a deferred node that waited beside such ones and what is sent only. It is
+    a warning where they only may run together: after a loop, a join that may starve, a decision that may name
+    several targets, or where a deferred node may meet what is sent.
 
     ## Why is this bad
     LangGraph raises InvalidUpdateError in the middle of the run.
