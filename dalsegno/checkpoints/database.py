@@ -7,7 +7,6 @@ import contextlib
 import os
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints.interface import Upkeep
 
 Profile = Literal["durable", "fast"]
-
-_MOMENT = 0.1
-"""Seconds of waiting in line that do not count."""
 
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
@@ -133,7 +129,7 @@ class Database(Enlisting):
         with self._translated():
             connection = self._opened()
             try:
-                self._begin(connection)
+                self._line.begin(connection, self.timeout)
                 self._depth, self._doomed, self._writer = 1, None, threading.get_ident()
                 if sqlite3.sqlite_version_info < surroundings.SAFE_WITH_OTHERS:
                     self._warn_of_other_writers(connection)
@@ -161,19 +157,6 @@ class Database(Enlisting):
         self.commits += 1
         for listener in self.on_commit:
             listener(self.commits)
-
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        began = time.monotonic()
-        waited = self._line.enter(self.timeout)
-        if waited < _MOMENT:
-            connection.execute("BEGIN IMMEDIATE")
-        else:
-            _wait_for_others(connection, self.timeout - waited)
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            finally:
-                _wait_for_others(connection, self.timeout)
-        self._line.took(time.monotonic() - began)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -371,11 +354,6 @@ class Database(Enlisting):
 
 
 _databases: weakref.WeakSet[Database] = weakref.WeakSet()
-
-
-def _wait_for_others(connection: sqlite3.Connection, seconds: float) -> None:
-    milliseconds = int(min(max(seconds * 1000, 0), 2**31 - 1))
-    connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 def _make_immortal(connection: sqlite3.Connection) -> None:

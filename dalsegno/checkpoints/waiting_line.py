@@ -14,6 +14,8 @@ import threading
 import time
 from queue import SimpleQueue
 
+from dalsegno.checkpoints.driver import sqlite3
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -21,6 +23,9 @@ except ImportError:  # Windows
 
 _MET = 0.001
 """Seconds that a transaction takes to begin where another process writes: SQLite's first pause."""
+
+_MOMENT = 0.1
+"""Seconds of waiting in line that do not count."""
 
 _STAYS = 100
 """Transactions for which to stand in line after having met somebody."""
@@ -41,6 +46,23 @@ class WaitingLine:
         if fcntl is not None and log is not None:
             with contextlib.suppress(OSError):  # in memory: there is no log
                 self._file = os.open(log, os.O_RDWR)
+
+    def begin(self, connection: sqlite3.Connection, timeout: float) -> None:
+        """Begin a transaction that writes, when it is this process's turn; `leave` after it.
+
+        In all it waits at most `timeout` seconds, a moment left out. Raises what SQLite does.
+        """
+        began = time.monotonic()
+        waited = self.enter(timeout)
+        if waited < _MOMENT:
+            connection.execute("BEGIN IMMEDIATE")
+        else:
+            _wait_for_others(connection, timeout - waited)
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            finally:
+                _wait_for_others(connection, timeout)
+        self.took(time.monotonic() - began)
 
     def enter(self, timeout: float) -> float:
         """Wait until it is this process's turn, at most `timeout` seconds; how many it took."""
@@ -99,6 +121,11 @@ class WaitingLine:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _wait_for_others(connection: sqlite3.Connection, seconds: float) -> None:
+    milliseconds = int(min(max(seconds * 1000, 0), 2**31 - 1))
+    connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 class _Wait:

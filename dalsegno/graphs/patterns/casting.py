@@ -128,9 +128,8 @@ class Answer:
 
     def _wrong(self, got: Any, why: str) -> WrongAnswer:
         expected = getattr(self.type, "__name__", None) or str(self.type).replace("typing.", "")
-        shown = repr(got)
         return WrongAnswer(
-            f"`{self.role}` of the pattern `{self.pattern}` answered {shown if len(shown) < 120 else shown[:119] + '…'}"
+            f"`{self.role}` of the pattern `{self.pattern}` answered {excerpt(got)}"
             f" ({type(got).__name__}), where {'an answer' if self.type is Any else expected} is expected for "
             f"`{self.key}`.{why} Return the answer itself, or an update {{{self.key!r}: ...}}.",
             pattern=self.pattern,
@@ -365,3 +364,9 @@ def _validator(kind: Any) -> Any:
         return TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
     except PydanticUserError:  # a class that brings a configuration of its own
         return TypeAdapter(kind).validate_python
+
+
+def excerpt(value: Any) -> str:
+    """How a value is shown in an error: as Python writes it, cut after 119 characters."""
+    shown = repr(value)
+    return shown if len(shown) < 120 else f"{shown[:119]}…"

@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from dalsegno.errors import DefinitionError, WrongAnswer
 from dalsegno.graphs.model import END, START, Each, Loop
+from dalsegno.graphs.patterns.casting import excerpt
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.filing import filed
@@ -214,9 +215,8 @@ def _given(state: Any) -> list[Event]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        shown = repr(events)
         raise WrongAnswer(
-            f"`choreography` was given {shown if len(shown) < 120 else shown[:119] + '…'} as `events`, where a list of "
+            f"`choreography` was given {excerpt(events)} as `events`, where a list of "
             f"events is expected. {f'`{place}`: ' if place else ''}{first['msg']}. Give the run "
             '{"events": [{"type": ..., "data": ...}]}.',
             pattern="choreography",

@@ -49,9 +49,8 @@ class Race:
         info = get_runtime().execution_info
         assert info is not None  # LangGraph has one for every task
         execution = CURRENT.get()
-        context = (
-            execution.context if execution is not None else None
-        )  # a heat keeps it, so no other has its id
+        # The heat keeps the context, so no other has its id.
+        context = None if execution is None else execution.context
         key = (info.checkpoint_id, info.checkpoint_ns.rpartition("|")[0], id(context))
         with self._lock:
             heat = self._heats.get(key)

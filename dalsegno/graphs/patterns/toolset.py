@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.graphs.patterns.casting import excerpt
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
 from dalsegno.nodes.policies.fallback import is_called, name_of
 from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
@@ -156,9 +157,9 @@ def _part(reference: str, value: Any, path: Iterable[str]) -> Any:
             else:
                 value = getattr(value, key) if not key.startswith("_") else value[key]
         except (LookupError, TypeError, ValueError, AttributeError):
-            shown = repr(value)
-            shown = shown if len(shown) < 80 else f"{shown[:79]}…"
-            raise LookupError(f"`{reference}` refers to `{key}`, which {shown} does not have.") from None
+            raise LookupError(
+                f"`{reference}` refers to `{key}`, which {excerpt(value)} does not have."
+            ) from None
     return value
 
 
