@@ -19,8 +19,8 @@ def coded(name: str) -> str:
     >>> coded("read/write")
     'read|2Fwrite'
     """
-    for sign, code in _CODES.items():
-        if sign in name:
+    if "/" in name or "#" in name:  # few have one, and every attempt of a node asks several times
+        for sign, code in _CODES.items():
             name = name.replace(sign, code)
     return name
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dalsegno.nodes.paths import name_of
 from dalsegno.observe import conventions as names
@@ -22,7 +25,24 @@ from dalsegno.runtime.events import (
     RunStarted,
 )
 
+if TYPE_CHECKING:
+    from dalsegno.observe.late import LateSpan
+
 Key = tuple[Any, ...]
+
+MOST_WAITING = 64
+"""Nodes that have ended whose spans may wait to be made."""
+
+LONGEST = 1.0
+"""Seconds that they may wait."""
+
+
+class _Run(NamedTuple):
+    """The span of a run, the context that it began in, and one that has it as the current span."""
+
+    span: Any
+    before: Any
+    inside: Any
 
 
 class Traces:
@@ -38,7 +58,8 @@ class Traces:
 
     A node's span is the current one while the node runs: spans that it makes itself lie within it, and a remote agent
     that is called from it goes on with the same trace. A run that is resumed is a span of its own, found by
-    ``dalsegno.run.id``. What a policy does is an event of the node's span.
+    ``dalsegno.run.id``. What a policy does is an event of the node's span. A span that nobody asked for while its node
+    ran is handed to the provider when its run ends, at most a second after the node.
 
     Raises
     ------
@@ -51,15 +72,16 @@ class Traces:
         self._context = wanted("opentelemetry.context", by="Traces", extra="otel")
         # Remote nodes pass the trace on where it is.
         wanted("opentelemetry.propagate", by="Traces", extra="otel")
+        self._late = importlib.import_module("dalsegno.observe.late").LateSpan
         self._tracer = self._trace.get_tracer("dalsegno", tracer_provider=tracer_provider)
         self._content = content
         # Each of these is changed in one step, which no other thread can come into.
-        self._runs: dict[str, tuple[Any, Any]] = {}
-        """The spans of the runs that go on, each with a context that it is current in."""
-        self._nodes: dict[Key, tuple[Any, Any]] = {}
-        """The spans of the nodes that run, each with the context around it."""
-        self._current: dict[int, str] = {}
-        """Of which run a node's span is, by its identity."""
+        self._runs: dict[str, _Run] = {}
+        """The spans of the runs that go on."""
+        self._nodes: dict[Key, LateSpan] = {}
+        """The spans of the nodes that run."""
+        self._waiting: deque[LateSpan] = deque()
+        self._is_due = False
         self._calls: dict[str, Any] = {}
         self._what: dict[type[Event], Callable[[Any], None]] = {
             RunStarted: self._run_started,
@@ -89,24 +111,35 @@ class Traces:
                 names.RESUMED: event.resumed,
             },
         )
-        self._runs[event.run_id] = span, self._trace.set_span_in_context(span)
+        here = self._context.get_current()
+        self._runs[event.run_id] = _Run(span, here, self._trace.set_span_in_context(span))
 
     def _run_finished(self, event: RunFinished) -> None:
-        span, _ = self._runs.pop(event.run_id, (None, None))
+        self.record_waiting()
+        run = self._runs.pop(event.run_id, None)
         for key in list(self._nodes):
             if key[0] == event.run_id:  # given up: an abandoned thread, or a sibling of what failed
-                node, _ = self._nodes.pop(key, (None, None))
-                self._current.pop(id(node), None)
+                node = self._nodes.pop(key, None)
                 if node is not None:
                     node.end()
-        if span is None:
+        if run is None:
             return
-        span.set_attribute(names.STATUS, event.status)
+        run.span.set_attribute(names.STATUS, event.status)
         if event.status == "failed" and event.error:
-            self._failed(span, event.error["type"], event.error["message"])
-        span.end(_nanoseconds(event.at))
+            self._failed(run.span, event.error["type"], event.error["message"])
+        run.span.end(_nanoseconds(event.at))
 
     def _node_started(self, event: NodeStarted) -> None:
+        here = self._context.get_current()
+        run = self._runs.get(event.run_id)
+        # Most nodes begin where their run did.
+        around = run.inside if run is not None and run.before is here else self._around(event.run_id, here)
+        span = self._nodes[_key(event)] = self._late(event, here, around, self._made)
+        self._context.attach(span.inside)
+
+    def _made(self, late: LateSpan) -> Any:
+        """The span of a node, ended where the node has."""
+        event, ended = late.started, late.ended
         name = name_of(event.place)
         attributes: dict[str, Any] = {
             names.NODE: event.node,
@@ -121,31 +154,61 @@ class Traces:
         if event.kind in names.OPERATIONS:
             attributes[names.OPERATION] = names.OPERATIONS[event.kind]
             attributes[names.TOOL if event.kind == "tool" else names.AGENT] = name
-        before = self._context.get_current()
+        if ended is not None:
+            attributes[names.TAKEN] = [taken.target for taken in ended.taken]
         span = self._tracer.start_span(
             names.span_name(event.kind, name),
-            context=self._around(event.run_id, before),
+            context=late.around,
             start_time=_nanoseconds(event.at),
             attributes=attributes,
         )
-        self._nodes[_key(event)] = span, before
-        self._current[id(span)] = event.run_id
-        self._context.attach(self._trace.set_span_in_context(span, before))
+        if ended is not None:
+            span.end(_nanoseconds(ended.at))
+        return span
 
     def _node_ended(self, event: NodeFinished | NodeFailed | NodeInterrupted) -> None:
-        span, before = self._nodes.pop(_key(event), (None, None))
-        self._current.pop(id(span), None)
+        span = self._nodes.pop(_key(event), None)
         if span is None:
             return
-        if self._trace.get_current_span() is span:
-            self._context.attach(before)
-        if isinstance(event, NodeFailed):
-            self._failed(span, type(event.error).__name__, event.message)
-        elif isinstance(event, NodeInterrupted):
-            span.add_event("waits for a human")
-        else:
+        here = self._context.get_current()
+        if here is span.inside or self._trace.get_current_span(here) is span:
+            self._context.attach(span.before)
+        if isinstance(event, NodeFinished):
+            if span.end_later(event):
+                self._wait(span)
+                return
             span.set_attribute(names.TAKEN, [taken.target for taken in event.taken])
+        elif isinstance(event, NodeFailed):
+            self._failed(span, type(event.error).__name__, event.message)
+        else:
+            span.add_event("waits for a human")
         span.end(_nanoseconds(event.at))
+
+    def _wait(self, span: LateSpan) -> None:
+        self._waiting.append(span)
+        if len(self._waiting) >= MOST_WAITING:
+            self.record_waiting()
+        elif not self._is_due:
+            self._is_due = True
+            timer = threading.Timer(LONGEST, self._due)
+            timer.daemon = True
+            try:
+                timer.start()
+            except RuntimeError:  # no more threads
+                self._due()
+
+    def _due(self) -> None:
+        self._is_due = False
+        self.record_waiting()
+
+    def record_waiting(self) -> None:
+        """Make the spans of nodes that have ended, and hand them on."""
+        while True:
+            try:
+                span = self._waiting.popleft()
+            except IndexError:  # also where another thread was quicker
+                return
+            span.made()
 
     def _call_started(self, event: CallStarted) -> None:
         attributes: dict[str, Any] = {names.OPERATION: names.OPERATIONS[event.kind], names.NODE: event.node}
@@ -181,7 +244,7 @@ class Traces:
         span.end(_nanoseconds(event.at))
 
     def _policy_acted(self, event: PolicyActed) -> None:
-        span, _ = self._nodes.get(_key(event), (None, None))
+        span = self._nodes.get(_key(event))
         if span is not None:
             detail = {f"{names.POLICY}.{key}": _simple(value) for key, value in event.detail.items()}
             span.add_event(
@@ -192,9 +255,14 @@ class Traces:
 
     def _around(self, run_id: str, here: Any) -> Any:
         """The context of a new span: within the node that is running `here`, else within the run."""
-        if self._current.get(id(self._trace.get_current_span(here))) == run_id:
+        span = self._trace.get_current_span(here)
+        if isinstance(span, self._late) and self._is_running(span, run_id):
             return here
-        return self._runs.get(run_id, (None, here))[1]
+        run = self._runs.get(run_id)
+        return here if run is None else run.inside
+
+    def _is_running(self, span: LateSpan, run_id: str) -> bool:
+        return span.started.run_id == run_id and self._nodes.get(_key(span.started)) is span
 
     def _failed(self, span: Any, kind: str, message: str | None) -> None:
         span.set_attribute(names.ERROR, kind)
