@@ -52,6 +52,26 @@ def test_a_sync_call_that_takes_too_long_is_abandoned(clock: ManualClock, acted:
     assert [(a.policy, a.what) for a in acted] == [("timeout", "abandoned")]
 
 
+def test_a_call_is_timed_from_its_start_and_not_from_when_somebody_waits_for_it() -> None:
+    moved, release = threading.Event(), threading.Event()
+
+    class WaitsLate(ManualClock):
+        def wait(self, *args: Any, **how: Any) -> bool:
+            assert moved.wait(60)
+            return super().wait(*args, **how)
+
+    clock = WaitsLate()
+
+    def slow() -> None:
+        clock.advance(6)
+        moved.set()
+        release.wait()
+
+    with pytest.raises(NodeTimeout, match="took longer than 5 seconds"):
+        with_policies(slow, timeout=Timeout(attempt=5, clock=clock), name="slow")()
+    release.set()
+
+
 def test_an_async_call_that_takes_too_long_is_cancelled(clock: ManualClock, acted: list[Any]) -> None:
     ended: list[str] = []
 

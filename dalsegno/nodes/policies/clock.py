@@ -49,8 +49,8 @@ class Clock(Protocol):
         """Wait that long in an event loop."""
         ...
 
-    def wait(self, done: Signal, seconds: float | None) -> bool:
-        """Wait until `done` is set, at most that long; whether it is."""
+    def wait(self, done: Signal, seconds: float | None, *, since: float | None = None) -> bool:
+        """Wait until `done` is set, at most that long from now, or from the moment `since` of `now`; whether it is."""
         ...
 
     async def within(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
@@ -72,8 +72,11 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         sleep(min(seconds, LONGEST))
 
-    def wait(self, done: Signal, seconds: float | None) -> bool:
-        return done.wait(seconds if seconds is None or seconds < LONGEST else LONGEST)
+    def wait(self, done: Signal, seconds: float | None, *, since: float | None = None) -> bool:
+        if seconds is None:
+            return done.wait()
+        left = seconds if since is None else max(since + seconds - monotonic(), 0.0)
+        return done.wait(min(left, LONGEST))
 
     async def within(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         limit = asyncio.timeout(seconds)
@@ -130,10 +133,10 @@ class ManualClock:
         self.sleep(seconds)
         await asyncio.sleep(0)
 
-    def wait(self, done: Signal, seconds: float | None) -> bool:
+    def wait(self, done: Signal, seconds: float | None, *, since: float | None = None) -> bool:
         if seconds is None:
             return done.wait()
-        until = self._now + seconds
+        until = (self._now if since is None else since) + seconds
         with self._moved:
             while not done.is_set() and self._now < until:
                 # A short real wait, because the end of the work does not move this clock.

@@ -76,10 +76,13 @@ class TimeoutLayer:
         def call(case: Case) -> Any:
             seconds = self._limit(case)
             job = Job(lambda: inner(case))
+            since = self._clock.now()  # of a clock that the job itself may move
             try:
                 WORKERS.start(job)
                 began = monotonic()
-                in_time = (self._is_quick and job.done.spin()) or self._clock.wait(job.done, seconds)
+                in_time = (self._is_quick and job.done.spin()) or self._clock.wait(
+                    job.done, seconds, since=since
+                )
                 self._is_quick = self._is_real and monotonic() - began < QUICK
             except BaseException:  # Ctrl-C
                 _abandon(job)
