@@ -134,8 +134,10 @@ class Added:
 def added(name: str, build: Any, per: int, gate: float, stretch: float | None, ours: str = "ours") -> Added:
     """The time that ours adds to a run without a checkpointer, over the time that theirs adds."""
     took: dict[str, list[float]] = {"none": [], ours: [], "theirs": []}
+    kinds = list(took)
     for number in range(ROUNDS + 1):
-        for kind in took if number % 2 else reversed(took):
+        turn = number % len(kinds)
+        for kind in kinds[turn:] + kinds[:turn]:  # none comes after itself, with what it needs in the caches
             store = Store(kind)
             seconds = store.play(build)
             store.close()
