@@ -180,7 +180,7 @@ def in_fork(work: Callable[[Server], T]) -> T:
     check_system()
     result, out = os.pipe()
     lifeline, held = os.pipe()
-    pid = os.fork()
+    pid = _forked_with_nothing_to_collect()
     if not pid:
         try:
             os.setpgid(0, 0)  # Ctrl-C goes to the caller, whose end is seen by the lifeline
@@ -198,6 +198,23 @@ def in_fork(work: Callable[[Server], T]) -> T:
         os.close(held)
         os.waitpid(pid, 0)
     return given(told)  # type: ignore[no-any-return]  # what `work` gave
+
+
+def _forked_with_nothing_to_collect() -> int:
+    """`os.fork`, after which the child's garbage collector leaves alone what was there before.
+
+    The caller's garbage may hold what only its own process can end: connections, and what other threads of it run.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        pid = os.fork()
+        if not pid:
+            gc.freeze()
+    finally:
+        if was_enabled:
+            gc.enable()
+    return pid
 
 
 def check_system() -> None:

@@ -1,0 +1,45 @@
+"""The process that a crash test forks leaves its caller's garbage alone."""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Any
+
+from dalsegno.testing.forking import Server, in_fork
+
+
+class Foreign:
+    """Something that only the process which made it may end; a cycle, so that the collector ends it."""
+
+    def __init__(self, noted: Path) -> None:
+        self.itself = self
+        self.noted = noted
+
+    def __del__(self) -> None:
+        with self.noted.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+def test_the_callers_garbage_is_not_collected_in_the_server_or_its_children(tmp_path: Path) -> None:
+    noted, own = tmp_path / "ended", tmp_path / "own"
+
+    def work(server: Server) -> int:
+        Foreign(own)
+        server.settle()
+        child = server.child(lambda tell: gc.collect() and None, str(tmp_path / "output"))
+        child.wait(None, 60)
+        return os.getpid()
+
+    gc.disable()
+    try:
+        Foreign(noted)
+        pid: Any = in_fork(work)
+    finally:
+        gc.enable()
+    assert not noted.exists()
+    assert own.read_text() == f"{pid}\n"
+    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert noted.read_text() == f"{os.getpid()}\n"
