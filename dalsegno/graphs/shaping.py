@@ -55,6 +55,7 @@ def fingerprint_of(spec: WorkflowSpec) -> str:
         It contains itself.
     """
     texts: dict[int, str] = {}
+    plain: dict[tuple[str, bool], str] = {}
     for each in _inside_out(spec):
         nodes = {node.name: node for node in each.nodes.values()}
         inner = {name: texts[id(node.child)] if node.child else "null" for name, node in nodes.items()}
@@ -63,7 +64,7 @@ def fingerprint_of(spec: WorkflowSpec) -> str:
             inner = {name: short.get(text, text) for name, text in inner.items()}
         rest = _rest(each)
         written = ",".join(
-            f"{_dumped(name)}:{_written(node, inner[name])}" for name, node in sorted(nodes.items())
+            f"{_dumped(name)}:{_written(node, inner[name], plain)}" for name, node in sorted(nodes.items())
         )
         texts[id(each)] = (
             f'{{"edges":{_dumped(rest["edges"])},"name":{_dumped(each.name)},"nodes":{{{written}}},'
@@ -72,9 +73,14 @@ def fingerprint_of(spec: WorkflowSpec) -> str:
     return _hash(texts[id(spec)])
 
 
-def _written(node: NodeSpec, child: str) -> str:
-    plain = _dumped(_plain(node))
-    return f'{{"child":{child},{plain[1:]}'
+def _written(node: NodeSpec, child: str, plain: dict[tuple[str, bool], str]) -> str:
+    """A node as JSON; `plain` keeps what is written of those without mappings, which most are."""
+    if node.inputs is not None or node.outputs is not None:
+        text = _dumped(_plain(node))
+    else:
+        key = node.kind, node.defer
+        text = plain.get(key) or plain.setdefault(key, _dumped(_plain(node)))
+    return f'{{"child":{child},{text[1:]}'
 
 
 def _plain(node: NodeSpec) -> dict[str, Any]:
@@ -121,8 +127,8 @@ def _children(spec: WorkflowSpec) -> Iterator[WorkflowSpec]:
     return (node.child for node in spec.nodes.values() if node.child is not None)
 
 
-def _dumped(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+_dumped = _ENCODER.encode
 
 
 def _hash(text: str) -> str:

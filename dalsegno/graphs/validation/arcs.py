@@ -63,6 +63,8 @@ def branches(arcs: Iterable[Arc], exact_choices: bool = True) -> list[list[Arc]]
 
 def forks(arcs: Sequence[Arc], exact_choices: bool) -> bool:
     """Whether several tasks may follow from one execution of a node with these arcs."""
+    if len(arcs) < 2 and not any(a.edge.fans_out for a in arcs):  # as most are
+        return False
     handling = {a.target for a in arcs if a.edge.kind == "handler" and a.target != END}
     return (
         len(branches(arcs, exact_choices)) > 1

@@ -187,8 +187,9 @@ def remote_without_handling(facts: Facts) -> Iterator[Finding]:
         flow.add_node("ask", remote("https://agents.example.org", "answer"), retry=RetryPolicy(max_attempts=3))
     """
     for node in facts.order:
-        handled = any(node.policies.get(p) is not None for p in ("retry", "fallback", "breaker"))
-        if node.kind == "remote" and node.attempts <= 1 and not handled and node.error_handler is None:
+        if node.kind != "remote" or node.attempts > 1 or node.error_handler is not None:
+            continue
+        if all(node.policies.get(p) is None for p in ("retry", "fallback", "breaker")):
             message = (
                 f"nothing deals with a failure of the remote `{node.name}`. "
                 "Use a retry, a fallback or an error handler."

@@ -162,8 +162,9 @@ def end_without_edge(facts: Facts) -> Iterator[Finding]:
     opaque = {e.source for e in facts.unknown_routers}
     # An edge to nowhere is found by G001; what it stands for is no end.
     misspelt = {o for e in facts.spec.edges for o in e.origins if any(_unknown_ends(facts, e))}
+    left_out = opaque | misspelt | handlers
     for node in facts.order:
-        if node.name in opaque | misspelt or node.name in handlers or node.kind == "handler":
+        if node.name in left_out or node.kind == "handler":
             continue
         if all(a.edge.kind == "handler" for a in facts.written_out.get(node.name, ())):
             message = f'`{node.name}` ends the run without an edge to END. Use add_edge("{node.name}", END).'
@@ -192,6 +193,8 @@ def static_edge_and_goto(facts: Facts) -> Iterator[Finding]:
     """
     for node in facts.order:
         arcs = facts.written_out.get(node.name, ())
+        if len(arcs) < 2:
+            continue
         static = next((a for a in arcs if a.edge.kind == "static"), None)
         goto = next((a for a in arcs if a.edge.kind == "command"), None)
         if static and goto:
@@ -229,10 +232,11 @@ def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
     undeclared = {e.source for e in facts.unknown_routers if e.label == ON_ERROR}
     opaque = {e.source for e in facts.unknown_routers}
     for node in facts.order:
+        if node.error_handler is None or node.name in undeclared:
+            continue
         arcs = facts.written_out.get(node.name, ())
         ways = [a.target for a in arcs if a.edge.kind == "handler"]
-        goes_on = any(a.edge.kind != "handler" and a.target != END for a in arcs)
-        if node.error_handler is None or not goes_on or node.name in undeclared:
+        if not any(a.edge.kind != "handler" and a.target != END for a in arcs):
             continue
         # A handler may be a node of its own; else its targets are those of its node's handler edges.
         own = [w for w in ways if w in facts.nodes and facts.nodes[w].kind == "handler"]
