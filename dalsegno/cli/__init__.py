@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     streams.complete()
     try:
+        if "--json" in given:
+            return _for_programs(given)
         app(given)(given, prog_name="dalsegno")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
@@ -40,6 +42,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.give_up(error)
         return 1
     return 0
+
+
+def _for_programs(given: list[str]) -> int:
+    """As `main`; where typer refuses an option or an argument it is told as JSON, as every other error is."""
+    try:
+        code = app(given)(given, prog_name="dalsegno", standalone_mode=False)
+    except typer.Abort:
+        return 1
+    except Exception as error:
+        said = getattr(error, "format_message", None)  # of a click that typer carries in itself, or imports
+        if said is None:
+            raise
+        from dalsegno.cli.exits import UsageError, code_of_error, tell
+
+        command = f" {given[0]}" if given[0] in COMMANDS else ""
+        refused = UsageError(f"{said().rstrip('.')}. `dalsegno{command} --help` tells what there is.")
+        tell(refused, as_json=True)
+        return code_of_error(refused)
+    return code if isinstance(code, int) else 0
 
 
 def app(given: Sequence[str] = ()) -> typer.Typer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,29 @@ def test_no_arguments_show_the_help(dalsegno: Any) -> None:
 
 def test_the_version_is_the_packages(dalsegno: Any) -> None:
     assert dalsegno("--version").out == f"dalsegno {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "--json", "--bogus", "x"), "No such option: --bogus"),
+        (("runs", "--limit", "x", "--json"), "Invalid value for '--limit'"),
+        (("show", "--json"), "Missing argument 'RUN'"),
+        (("nosuch", "--json"), "No such command 'nosuch'"),
+    ],
+)
+def test_what_typer_refuses_is_json_where_json_is_asked_for(
+    dalsegno: Any, arguments: tuple[str, ...], said: str
+) -> None:
+    got = dalsegno(*arguments)
+    assert (got.code, got.out) == (2, "")
+    error = json.loads(got.err)["error"]
+    assert error["type"] == "UsageError"
+    assert error["message"].startswith(said)
+    assert error["message"].endswith(" --help` tells what there is.")
+    assert dalsegno(*(a for a in arguments if a != "--json")).err.startswith("Usage: dalsegno")
+
+
+def test_help_is_help_with_json_too(dalsegno: Any) -> None:
+    got = dalsegno("run", "--json", "--help")
+    assert (got.code, got.out) == (0, dalsegno("run", "--help").out)
