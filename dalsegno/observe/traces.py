@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import threading
-from collections import deque
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -80,7 +81,8 @@ class Traces:
         """The spans of the runs that go on."""
         self._nodes: dict[Key, LateSpan] = {}
         """The spans of the nodes that run."""
-        self._waiting: deque[LateSpan] = deque()
+        self._waiting: dict[LateSpan, None] = {}
+        """The spans of nodes that have ended, in the order of their ends; each until it is made."""
         self._is_due = False
         self._calls: dict[str, Any] = {}
         self._what: dict[type[Event], Callable[[Any], None]] = {
@@ -94,6 +96,8 @@ class Traces:
             CallFinished: self._call_finished,
             PolicyActed: self._policy_acted,
         }
+
+        _LIVING.add(self)
 
     def __call__(self, event: Event) -> None:
         what = self._what.get(type(event))
@@ -185,7 +189,7 @@ class Traces:
         span.end(_nanoseconds(event.at))
 
     def _wait(self, span: LateSpan) -> None:
-        self._waiting.append(span)
+        self._waiting[span] = None
         if len(self._waiting) >= MOST_WAITING:
             self.record_waiting()
         elif not self._is_due:
@@ -203,12 +207,14 @@ class Traces:
 
     def record_waiting(self) -> None:
         """Make the spans of nodes that have ended, and hand them on."""
-        while True:
-            try:
-                span = self._waiting.popleft()
-            except IndexError:  # also where another thread was quicker
-                return
-            span.made()
+        for span in list(self._waiting):
+            span.made()  # where another thread is at it, when that is done
+            self._waiting.pop(span, None)
+
+    def forget_waiting(self) -> None:
+        """In a forked child: the spans that wait are the parent's to make."""
+        self._waiting = {}
+        self._is_due = False
 
     def _call_started(self, event: CallStarted) -> None:
         attributes: dict[str, Any] = {names.OPERATION: names.OPERATIONS[event.kind], names.NODE: event.node}
@@ -279,3 +285,15 @@ def _nanoseconds(seconds: float) -> int:
 
 def _simple(value: Any) -> Any:
     return value if isinstance(value, str | bool | int | float) else str(value)
+
+
+_LIVING: weakref.WeakSet[Traces] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    for traces in list(_LIVING):
+        traces.forget_waiting()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

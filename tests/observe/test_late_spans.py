@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -156,3 +157,52 @@ def test_a_processor_that_looks_at_the_current_span_is_no_endless_loop(tmp_path:
     exported = Exported(Looks())
     exported.run(tmp_path, lambda state: trace.get_current_span().set_attribute("mine", 1))
     assert (exported.named("n0").attributes or {})["mine"] == 1
+
+
+def test_a_run_waits_for_the_spans_that_another_thread_hands_on(tmp_path: Path) -> None:
+    class Slow(SpanProcessor):
+        def on_end(self, span: Any) -> None:
+            if span.name == "n0":
+                at_it.set()
+                assert finishing.wait(60)
+                threading.Event().wait(0.05)  # in which a run that does not wait for it ends
+
+    at_it, finishing = threading.Event(), threading.Event()
+    threads: list[threading.Thread] = []
+    exported = Exported(Slow())
+    traces = Traces(exported.provider)
+
+    def last(state: Any) -> None:
+        threads.append(threading.Thread(target=traces.record_waiting))
+        threads[0].start()
+        assert at_it.wait(60)
+        finishing.set()
+
+    flow = Workflow("late", _State).add_node("n0", nothing).add_node("n1", last)
+    flow.add_edge(START, "n0").add_edge("n0", "n1").add_edge("n1", END)
+    with Runner(flow, db=tmp_path / "runs.db", on_event=traces) as runner:
+        runner.run({"x": 1})
+    names = exported.names
+    threads[0].join()
+    assert sorted(names) == ["n0", "n1", "workflow late"]
+
+
+def test_a_forked_child_leaves_its_parents_spans_to_it(tmp_path: Path) -> None:
+    exported = Exported()
+    traces = Traces(exported.provider)
+    seen: list[int] = []
+
+    def forks(state: Any) -> None:
+        child = os.fork()
+        if not child:
+            before = len(exported.names)
+            traces.record_waiting()
+            os._exit(len(exported.names) - before)
+        seen.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    flow = Workflow("late", _State).add_node("n0", nothing).add_node("n1", forks)
+    flow.add_edge(START, "n0").add_edge("n0", "n1").add_edge("n1", END)
+    with Runner(flow, db=tmp_path / "runs.db", on_event=traces) as runner:
+        assert runner.run({"x": 1}).status == "completed"
+    assert seen == [0]
+    assert exported.names == ["n0", "n1", "workflow late"]
