@@ -35,7 +35,7 @@ def command(
             help="file.py:name, package.module:name or file.yaml; a file or a folder for every graph in it.",
         ),
     ],
-    format: Annotated[Format, typer.Option(help="How to print.")] = Format.text,
+    format: Annotated[Format | None, typer.Option(help="How to print; text, if not said.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     select: Annotated[
         list[str] | None,
@@ -63,7 +63,9 @@ def command(
         selected(_codes(select), _codes(ignore))
     except DalsegnoError as error:
         raise UsageError(f"{error} `dalsegno rule` lists all of them.") from None
-    chosen = Format.json if as_json else format
+    if as_json and format not in (None, Format.json):
+        raise UsageError(f"--json is the same as --format json: leave it or --format {format} away.")
+    chosen = Format.json if as_json else format or Format.text
     one = len(targets) == 1 and not _holds_several(targets[0])
     with stdout_kept_for_json(chosen is not Format.text) as out:
         reports: list[tuple[str, Report]] = []
@@ -83,7 +85,7 @@ def command(
             except MissingExtra:
                 raise
             except DalsegnoError as error:
-                if one:
+                if one and chosen is not Format.sarif:  # a log says itself what could not be loaded
                     raise
                 failures.append(error)
                 tell(error, as_json=chosen is Format.json, full=traceback)

@@ -61,7 +61,7 @@ def command(
     """
     from dalsegno.cli.screen import stdout_kept_for_json
 
-    _check(output, run, thread, against, watch)
+    _check(output, run, thread, against, watch, fold or [])
     with stdout_kept_for_json(as_json) as out:
         from dalsegno.graphs.loading import load_target
 
@@ -72,12 +72,20 @@ def command(
             from dalsegno.cli.watching import watch as follow
 
             path = _database(db, run, thread)
-            return follow(graph, path, output, lambda ledger: _record(ledger, run, thread), _folding(fold))
+            watched = follow(graph, path, output, lambda ledger: _record(ledger, run, thread), _folding(fold))
+            if as_json:
+                _print_drawn(output, watched.workflow, watched.run_id, out)
+            return COMPLETED
         return _run(graph, output, run, thread, against, _folding(fold), db, as_json, out)
 
 
 def _check(
-    output: Path | None, run: str | None, thread: str | None, against: str | None, watch: bool
+    output: Path | None,
+    run: str | None,
+    thread: str | None,
+    against: str | None,
+    watch: bool,
+    fold: list[str],
 ) -> None:
     from dalsegno import viz
 
@@ -92,6 +100,8 @@ def _check(
         raise UsageError("--watch follows a run: name it with --run or --thread.")
     if watch and against is not None:
         raise UsageError("--watch follows one run: leave --against away.")
+    if len(set(fold)) > 1 and ("all" in fold or "none" in fold):
+        raise UsageError("--fold all and --fold none say it of every subworkflow: give one of them, or paths.")
 
 
 def _folding(fold: list[str] | None) -> Any:
@@ -158,18 +168,24 @@ def _draw(
     out: Any,
 ) -> None:
     from dalsegno import viz
-    from dalsegno.cli.screen import Screen, print_json
+    from dalsegno.cli.screen import Screen
 
     if output is not None:
         drawn = viz.draw(spec, output, **given)
     if as_json:
-        print_json({"file": str(output) if output else None, "workflow": spec.name, "run_id": run_id}, out)
+        _print_drawn(output, spec.name, run_id, out)
     elif output is not None:
         Screen(sys.stdout).line(f"{drawn}: {spec.name}{over}")
     else:
         from dalsegno.cli.drawing import print_drawing
 
         print_drawing(Screen(sys.stdout), viz.picture(spec, **given))
+
+
+def _print_drawn(output: Path | None, workflow: str, run_id: str | None, out: Any) -> None:
+    from dalsegno.cli.screen import print_json
+
+    print_json({"file": str(output) if output else None, "workflow": workflow, "run_id": run_id}, out)
 
 
 def _same_workflow(record: RunRecord, seeing: Seeing) -> None:

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.cli.exits import COMPLETED
 from dalsegno.errors import DalsegnoError, UnknownRun, UnknownThread
 
 if TYPE_CHECKING:
@@ -28,8 +27,10 @@ _LINGER = 2.5
 """Seconds for which an open page can still read how the run ended."""
 
 
-def watch(graph: Any, db: str, output: Path | None, record: Callable[[Ledger], RunRecord], fold: Any) -> int:
-    """Draw a run until it no longer goes on; one that has not begun is waited for."""
+def watch(
+    graph: Any, db: str, output: Path | None, record: Callable[[Ledger], RunRecord], fold: Any
+) -> RunRecord:
+    """Draw a run until it no longer goes on, and give it then; one that has not begun is waited for."""
     from dalsegno.cli.screen import Screen
     from dalsegno.runtime.seeing import Seeing
 
@@ -50,7 +51,7 @@ def watch(graph: Any, db: str, output: Path | None, record: Callable[[Ledger], R
         finally:
             watched.end()
     screen.line(f"Run {run.run_id[:8]}: {run.status}" + (f", {output}" if output else ""))
-    return COMPLETED
+    return run
 
 
 def _begun(seeing: Seeing, record: Callable[[Ledger], RunRecord], screen: Any) -> RunRecord:

@@ -147,6 +147,8 @@ def test_a_failed_run_shows_where_it_goes_on(dalsegno: Any, folder: Path) -> Non
         (("draw", "app.py:flow", "--watch"), "--watch follows a run"),
         (("draw", "app.py:flow", "-o", "flow.sgv"), "is one of .svg"),
         (("draw", "app.py:flow", "-o", "x.svg", "--run", "a", "--thread", "b"), "give one of them"),
+        (("draw", "app.py:outer", "--fold", "none", "--fold", "article"), "give one of them, or paths"),
+        (("check", "app.py:flow", "--json", "--format", "sarif"), "leave it or --format sarif away"),
         (("draw", "app.py:flow", "-o", "x.svg", "--thread", "b"), "Nothing was run here yet"),
         (("check", "app.py:flw"), "did you mean `flow`?"),
         (("check", "nothing.py"), "`nothing.py` does not exist"),

@@ -94,6 +94,20 @@ def test_a_file_that_cannot_be_imported_is_told_and_the_others_are_checked(
         assert "shop_a_broken.py" in invocation["toolExecutionNotifications"][0]["message"]["text"]
 
 
+@pytest.mark.parametrize("target", ["nowhere.py:flow", "broken.yaml"])
+def test_a_log_says_that_its_only_target_could_not_be_loaded(
+    dalsegno: Any, folder: Path, target: str
+) -> None:
+    (folder / "broken.yaml").write_text("dalsegno: [")
+    got = dalsegno("check", target, "--format", "sarif")
+    assert got.code == 2
+    (run,) = json.loads(got.out)["runs"]
+    (invocation,) = run["invocations"]
+    assert not invocation["executionSuccessful"]
+    assert invocation["toolExecutionNotifications"][0]["message"]["text"] in got.err
+    assert run["results"] == []
+
+
 def test_a_graph_whose_structure_is_code_is_told_and_the_others_are_checked(
     dalsegno: Any, shop: Path
 ) -> None:

@@ -276,3 +276,13 @@ def test_a_picture_that_is_watched_is_drawn_anew(
     assert run.wait(60) == 0
     assert watching.wait(60) == 0
     assert "✓ completed" in drawn.read_text()
+
+
+def test_a_run_that_was_watched_is_told_as_json(dalsegno: Any, folder: Path) -> None:
+    dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "t1")
+    got = dalsegno("draw", "app.py:flow", "--thread", "t1", "--watch", "-o", "seen.svg", "--json")
+    assert got.code == 0
+    told = json.loads(got.out)
+    assert (told["file"], told["workflow"]) == ("seen.svg", "article")
+    assert told["run_id"] in dalsegno("show", "t1", "--json").out
+    assert "✓ completed" in (folder / "seen.svg").read_text()
