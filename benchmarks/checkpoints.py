@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Send
@@ -36,6 +37,7 @@ except ImportError:
 
 HEADER = "| what | ours, µs | theirs, µs | ratio | gate / stretch | met |\n|---|--:|--:|--:|--:|:-:|"
 WHOLE = "| the runs whole | without, µs | with ours | with theirs | ratio |\n|---|--:|--:|--:|--:|"
+LEAST = "| a saver adds to one of 500 supersteps of 2 kB | µs | ratio |\n|---|--:|--:|"
 ROUNDS = 9
 PROCESSES, THREADS, RUNS = 8, 8, 20
 
@@ -78,8 +80,45 @@ LARGE = rounds_of(500, lambda n: {"log": [f"{n:06}" + "x" * 1994]})
 MESSAGES = rounds_of(200, lambda n: {"messages": [AIMessage("said " * 400 + str(n))]})
 
 
+class Nothing(BaseCheckpointSaver[int]):
+    """Stores nothing: what is left is LangGraph's own part, hand-overs to other threads included."""
+
+    def get_tuple(self, config: Any) -> None:
+        return None
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        return {"configurable": {**config["configurable"], "checkpoint_id": checkpoint["id"]}}
+
+    def put_writes(self, config: Any, writes: Any, task_id: str, task_path: str = "") -> None: ...
+
+
+class Bare(Nothing):
+    """Commits 2 kB a superstep as durably as the others, and nothing else: no state, and nobody reads it."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
+        for statement in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "CREATE TABLE bare (id INTEGER PRIMARY KEY, data BLOB)",
+            # A log that is long enough already: making it longer costs a commit half as much again.
+            "INSERT INTO bare (data) VALUES (zeroblob(3000000))",
+            "PRAGMA wal_checkpoint(TRUNCATE)",
+            "UPDATE bare SET data = zeroblob(3000001)",
+            "PRAGMA wal_checkpoint(RESTART)",
+        ):
+            self.connection.execute(statement).fetchall()
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        self.connection.execute("INSERT INTO bare (data) VALUES (?)", (b"x" * 2000,))
+        return super().put(config, checkpoint, metadata, new_versions)
+
+
 class Store:
     """A saver in a folder of its own."""
+
+    connection: sqlite3.Connection | None = None
 
     def __init__(self, kind: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="dalsegno-bench-"))
@@ -90,6 +129,11 @@ class Store:
             self.connection.execute("PRAGMA synchronous = FULL")
             self.saver = SqliteSaver(self.connection)
             self.saver.setup()
+        elif kind == "nothing":
+            self.saver = Nothing()
+        elif kind == "bare":
+            self.saver = Bare(self.file)
+            self.connection = self.saver.connection
         elif kind != "none":
             self.saver = SqliteCheckpointer(self.file, profile="fast" if kind == "fast" else "durable")
             # As `setup` does there: the file is opened and its tables are made before the clock runs.
@@ -109,7 +153,7 @@ class Store:
         """Close the saver; the bytes that are left on disk."""
         if isinstance(self.saver, SqliteCheckpointer):
             self.saver.close()
-        elif self.saver is not None:
+        elif self.connection is not None:
             self.connection.close()
         size = sum(each.stat().st_size for each in self.folder.iterdir())
         shutil.rmtree(self.folder)
@@ -131,10 +175,9 @@ class Added:
         return f"| {self.pair.name.removeprefix('added to ')} | {times} | {self.ours / self.theirs:.2f} × |"
 
 
-def added(name: str, build: Any, per: int, gate: float, stretch: float | None, ours: str = "ours") -> Added:
-    """The time that ours adds to a run without a checkpointer, over the time that theirs adds."""
-    took: dict[str, list[float]] = {"none": [], ours: [], "theirs": []}
-    kinds = list(took)
+def in_turns(build: Any, per: int, kinds: list[str]) -> dict[str, list[float]]:
+    """Seconds a superstep with each of these savers, a round after the other."""
+    took: dict[str, list[float]] = {kind: [] for kind in kinds}
     for number in range(ROUNDS + 1):
         turn = number % len(kinds)
         for kind in kinds[turn:] + kinds[:turn]:  # none comes after itself, with what it needs in the caches
@@ -143,11 +186,31 @@ def added(name: str, build: Any, per: int, gate: float, stretch: float | None, o
             store.close()
             if number:  # the first round warms up
                 took[kind].append(seconds / per)
+    return took
+
+
+def added(name: str, build: Any, per: int, gate: float, stretch: float | None, ours: str = "ours") -> Added:
+    """The time that ours adds to a run without a checkpointer, over the time that theirs adds."""
+    took = in_turns(build, per, ["none", ours, "theirs"])
     a = [x - none for x, none in zip(took[ours], took["none"], strict=True)]
     b = [x - none for x, none in zip(took["theirs"], took["none"], strict=True)]
     ratio = statistics.median(x / y for x, y in zip(a, b, strict=True))
     pair = Pair(name, statistics.median(a), statistics.median(b), ratio, ROUNDS, gate, stretch)
     return Added(pair, *map(statistics.median, took.values()))
+
+
+def least() -> Iterator[str]:
+    """What no saver can do without, as rows: of what theirs adds to 500 supersteps of 2 kB."""
+    took = in_turns(LARGE, 500, ["none", "nothing", "bare", "ours", "theirs"])
+    more = {kind: [x - none for x, none in zip(took[kind], took["none"], strict=True)] for kind in took}
+    for name, kind in (
+        ("one that stores nothing: LangGraph's own part", "nothing"),
+        ("one that commits 2 kB a superstep, and nothing else", "bare"),
+        ("ours", "ours"),
+        ("LangGraph's", "theirs"),
+    ):
+        ratio = statistics.median(x / y for x, y in zip(more[kind], more["theirs"], strict=True))
+        yield f"| {name} | {statistics.median(more[kind]) * 1e6:,.0f} | {ratio:.2f} × |"
 
 
 def reading() -> Iterator[Pair]:
@@ -302,6 +365,8 @@ def rows() -> Iterator[str]:
     yield "\n" + WHOLE
     for run in runs:
         yield run.whole()
+    yield "\n" + LEAST
+    yield from least()
 
 
 if __name__ == "__main__":

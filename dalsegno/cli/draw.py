@@ -101,7 +101,9 @@ def _check(
     if watch and against is not None:
         raise UsageError("--watch follows one run: leave --against away.")
     if len(set(fold)) > 1 and ("all" in fold or "none" in fold):
-        raise UsageError("--fold all and --fold none say it of every subworkflow: give one of them, or paths.")
+        raise UsageError(
+            "--fold all and --fold none say it of every subworkflow: give one of them, or paths."
+        )
 
 
 def _folding(fold: list[str] | None) -> Any:
