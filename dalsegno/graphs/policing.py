@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class PolicedCaller(Caller):
     """Calls a node through its policies; what it gives is the node's own answer, or a fallback's.
 
-    `owner` (``"workflow/node"``) is what breakers and caches go by. `most_calls` are the model calls
+    `owner`, the workflow's name and the node's, is what breakers and caches go by. `most_calls` are the model calls
     that an attempt may make.
     """
 
@@ -37,7 +37,7 @@ class PolicedCaller(Caller):
         inner: Caller,
         policies: Policies,
         *,
-        owner: str,
+        owner: tuple[str, str],
         writes: frozenset[str] | None,
         most_calls: int | None,
         known: frozenset[str],
@@ -162,7 +162,7 @@ def policed(
     if not policies.given and calls is None:
         return inner
     return PolicedCaller(
-        inner, policies, owner=f"{workflow}/{node.name}", writes=writes, most_calls=calls, known=known
+        inner, policies, owner=(workflow, node.name), writes=writes, most_calls=calls, known=known
     )
 
 

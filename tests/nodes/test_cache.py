@@ -180,6 +180,31 @@ def test_a_command_is_not_kept_for_it_is_a_decision(tmp_path: Path) -> None:
     assert len(calls) == 2
 
 
+@pytest.mark.parametrize("store", [None, InMemoryStore()])
+def test_nodes_have_caches_of_their_own_whatever_they_are_called(tmp_path: Path, store: Any) -> None:
+    cache = Cache(key=lambda state: state["topic"], store=store)
+    for workflow, name in (("a/b", "c"), ("a", "b/c"), ("v1.0", "c"), ("v1%2E0", "c"), ("v1", "0.c")):
+        said = f"{name} of {workflow}"
+        flow = Workflow(workflow, State).add_node(name, lambda s, said=said: {"notes": [said]}, cache=cache)
+        flow.add_edge(START, name).add_edge(name, END)
+        for _ in range(2):
+            result = Runner(flow, db=tmp_path / "r.db").run({"topic": "rain"}).raise_for_status()
+            assert result.output["notes"] == [said]
+
+
+def test_a_method_is_cached_in_a_store() -> None:
+    class Weather:
+        asked = 0
+
+        def tell(self) -> str:
+            self.asked += 1
+            return "rain"
+
+    weather = Weather()
+    tell = with_policies(weather.tell, cache=Cache(store=InMemoryStore()))
+    assert (tell(), tell(), weather.asked) == ("rain", "rain", 1)
+
+
 def test_a_cached_subworkflow_is_not_run_again_and_weighs_only_itself(tmp_path: Path) -> None:
     node = Counting()
     child = Workflow("child", State).add_node("note", lambda s: node(s["topic"]))

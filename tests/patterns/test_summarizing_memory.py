@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from langgraph.store.memory import InMemoryStore
+from langgraph.store.sqlite import SqliteStore
 
 from dalsegno import Runner
 from dalsegno.errors import DefinitionError
@@ -91,6 +92,29 @@ def test_facts_are_known_on_other_threads_of_the_same_user(tmp_path: Path) -> No
         talk(runner, "I am Ada", "I am Ada", "I am a mathematician", thread="one", user="ada")
         assert talk(runner, "hello", thread="two", user="ada")["response"] == "Ada, a mathematician"
         assert talk(runner, "hello", thread="three", user="bob")["response"] == ""
+
+
+def test_a_user_is_named_by_any_text_and_knows_only_the_own_facts(tmp_path: Path) -> None:
+    users = ["ada@example.org", "ada@example%2Eorg", "ada", "a_a", "%", "."]
+    flow = summarizing_memory(told, summarize, remembrancer=name_of)
+    with (
+        SqliteStore.from_conn_string(str(tmp_path / "facts.db")) as store,
+        Runner(flow, db=tmp_path / "r.db", store=store) as runner,
+    ):
+        store.setup()
+        for user in users:
+            talk(runner, f"I am {user}", thread=f"tells {user}", user=user)
+        answers = [talk(runner, "hello", thread=f"asks {u}", user=u)["response"] for u in users]
+    assert answers == users
+
+
+def test_all_facts_of_a_user_are_known_however_many(tmp_path: Path) -> None:
+    store, facts = InMemoryStore(), [f"fact {number:04}" for number in range(2_100)]
+    for fact in facts:
+        store.put(("facts", "ada"), fact, {"fact": fact})
+    flow = summarizing_memory(told, summarize, remembrancer=name_of, window=1_000_000)
+    with Runner(flow, db=tmp_path / "r.db", store=store) as runner:
+        assert talk(runner, "hello", user="ada")["known"] == facts
 
 
 def test_without_a_store_nothing_is_asked(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from dalsegno.graphs.patterns.filing import filed
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.labels import label
+
+_PAGE = 1000
+"""Facts that are asked of a store at once."""
 
 _SUMMARIZER = """Bring the summary of a conversation up to date with the turns that will be forgotten. Keep what the
 user wants, the facts, what was decided and why, and where it stands; leave out small talk and what is settled or
@@ -183,8 +187,7 @@ def summarizing_memory(
     def listen(state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         known = []
         if remembrancer is not None:
-            found = facts(runtime).search(_place(state), limit=1000)
-            known = sorted(str(item.value["fact"]) for item in found)
+            known = _known(facts(runtime), _place(state))
         turns = list(read(state, "turns") or [])
         before = [read(state, "message"), read(state, "summary"), *known]
         cut = max(len(turns) - keep, 0) if len(turns) >= every or over(before, turns) else 0
@@ -232,7 +235,17 @@ def summarizing_memory(
 
 def _place(state: Any) -> tuple[str, ...]:
     """Where in the store the facts of a user are."""
-    return ("facts", str(read(state, "user") or "everybody"))
+    return ("facts", label(str(read(state, "user") or "everybody")))
+
+
+def _known(store: BaseStore, place: tuple[str, ...]) -> list[str]:
+    """All facts of a user, read a page after the other: one that comes meanwhile may move others to the next page."""
+    found: set[str] = set()
+    seen = 0
+    while page := store.search(place, limit=_PAGE, offset=seen):
+        found |= {str(item.value["fact"]) for item in page}
+        seen += len(page)
+    return sorted(found)
 
 
 def _check(every: Any, keep: Any, window: Any) -> None:

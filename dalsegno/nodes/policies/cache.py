@@ -9,11 +9,13 @@ import json
 import pickle
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DefinitionError, PolicyError
+from dalsegno.nodes.labels import label
+from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, is_signal, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 
@@ -92,11 +94,11 @@ class Memory:
 
 
 class CacheLayer:
-    """A cache around a call; `owner` keeps the answers of different nodes apart."""
+    """A cache around a call; `owner`, the names of a workflow and a node, keeps the answers of different ones apart."""
 
-    def __init__(self, policy: Cache, owner: str) -> None:
+    def __init__(self, policy: Cache, owner: Sequence[str]) -> None:
         self._policy = policy
-        self._owner = owner
+        self._owner = label("/".join(map(coded, owner)))
 
     def around(self, inner: Call) -> Call:
         policy = self._policy

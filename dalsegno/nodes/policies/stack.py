@@ -102,7 +102,7 @@ def retries_of(given: Any) -> tuple[Any, ...] | None:
 def layers(
     policies: Policies,
     *,
-    owner: str,
+    owner: Sequence[str],
     is_sync: bool,
     others: Sequence[Call | AsyncCall | None] = (),
     writes: frozenset[str] | None = None,
@@ -110,14 +110,15 @@ def layers(
     """The layers of the policies, outermost first: those around all, and those around one attempt.
 
     A fallback that is called gets the ones around an attempt too; `others` are its calls, ready to be.
-    `is_sync` says that the call itself is a sync function.
+    `is_sync` says that the call itself is a sync function; `owner` whose policies they are: the names of a workflow
+    and a node, or that of a function.
     """
     outer: list[Layer] = []
     attempt: list[Layer] = []
     if policies.cache is not None:
         outer.append(CacheLayer(policies.cache, owner))
     if policies.budget is not None:
-        outer.append(BudgetLayer(policies.budget, owner))
+        outer.append(BudgetLayer(policies.budget, "/".join(owner)))
     if policies.rate_limit is not None:
         outer.append(RateLayer(policies.rate_limit))
     if policies.watch is not None:
@@ -129,7 +130,7 @@ def layers(
     if policies.fallback is not None:
         outer.append(FallbackLayer(policies.fallback, others))
     if policies.breaker is not None:
-        outer.append(BreakerLayer(policies.breaker, owner))
+        outer.append(BreakerLayer(policies.breaker, "/".join(owner)))
     if policies.retry is not None:
         outer.append(RetryLayer(policies.retry))
     return outer, attempt
@@ -281,9 +282,9 @@ def with_policies(
     _check_function(function, called)
     answers = policies.fallback.answers if policies.fallback is not None else ()
     if _is_async(function):
-        _, inner = layers(policies, owner=called, is_sync=False, others=[None] * len(answers))
+        _, inner = layers(policies, owner=(called,), is_sync=False, others=[None] * len(answers))
         others = [awithin(inner, _async_call(answer)) if is_called(answer) else None for answer in answers]
-        outer, _ = layers(policies, owner=called, is_sync=False, others=others)
+        outer, _ = layers(policies, owner=(called,), is_sync=False, others=others)
         acall = awithin([*outer, *inner], lambda case: function(*case.args, **case.kwargs))
 
         @functools.wraps(function)
@@ -291,9 +292,9 @@ def with_policies(
             return await acall(Case(called, args, kwargs, store, listener=on_action))
 
         return awrapped
-    _, inner = layers(policies, owner=called, is_sync=True, others=[None] * len(answers))
+    _, inner = layers(policies, owner=(called,), is_sync=True, others=[None] * len(answers))
     sync_others = [within(inner, _sync_call(answer)) if is_called(answer) else None for answer in answers]
-    outer, _ = layers(policies, owner=called, is_sync=True, others=sync_others)
+    outer, _ = layers(policies, owner=(called,), is_sync=True, others=sync_others)
     call = within([*outer, *inner], lambda case: _given(function(*case.args, **case.kwargs), called))
 
     @functools.wraps(function)
