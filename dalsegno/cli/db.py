@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -128,7 +129,7 @@ def export(
     """Write every run and every checkpoint as JSON, one a line."""
     from dalsegno.checkpoints.exporting import export as lines_of
 
-    with _database(db) as database, _written(output) as write:
+    with _database(db) as database, _written(output, database) as write:
         for line in lines_of(database, threads):
             write.write(line + "\n")
     return COMPLETED
@@ -195,16 +196,28 @@ def _database(db: str | None) -> Iterator[AnyDatabase]:
 
 
 @contextlib.contextmanager
-def _written(output: Path | None) -> Iterator[typer.FileTextWrite]:
+def _written(output: Path | None, database: AnyDatabase) -> Iterator[typer.FileTextWrite]:
     if output is None:
         yield sys.stdout  # type: ignore[misc]  # typer's name for a text stream
         return
+    if _is_of(database, output):
+        raise UsageError(
+            f"-o {output}: that is the database itself, and the export would take its place. Name another file."
+        )
     try:
         file = output.open("w", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"-o {output}: it cannot be written ({error.strerror or error}).") from None
     with file:
         yield file  # type: ignore[misc]  # as above
+
+
+def _is_of(database: AnyDatabase, file: Path) -> bool:
+    """Whether a file is one of those that the database is kept in, by whatever name."""
+    kept = (database.path + end for end in ("", "-wal", "-shm"))
+    with contextlib.suppress(OSError, ValueError):  # there is no such file: then it is another one
+        return any(os.path.exists(each) and os.path.samefile(each, file) for each in kept)
+    return False
 
 
 def _size(size: int) -> str:

@@ -118,6 +118,17 @@ def test_the_database_is_exported_a_line_each(folder: Path, dalsegno: Any) -> No
     assert dalsegno("db", "export", "-o", "no/such/folder/x").code == 2
 
 
+@pytest.mark.parametrize("name", ["x.db", "./x.db", "x.db-wal", "link"])
+def test_an_export_does_not_take_the_place_of_its_database(folder: Path, dalsegno: Any, name: str) -> None:
+    dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "t1", "--db", "x.db", "-q")
+    (folder / "link").symlink_to("x.db")
+    (folder / "x.db-wal").touch()
+    refused = dalsegno("db", "export", "--db", "x.db", "-o", name)
+    assert (refused.code, refused.out) == (2, "")
+    assert "that is the database itself" in refused.err
+    assert dalsegno("show", "t1", "--db", "x.db").code == 0
+
+
 def test_a_database_of_langgraphs_own_saver_is_imported(folder: Path, dalsegno: Any) -> None:
     sqlite = pytest.importorskip("langgraph.checkpoint.sqlite")
     with sqlite.SqliteSaver.from_conn_string("official.db") as saver:
