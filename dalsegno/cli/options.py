@@ -82,7 +82,7 @@ def existing_ledger(given: str | None) -> Ledger | None:
     if named and is_server(named):
         return Ledger(open_database(named))
     path = Path(file_of(named)) if named else DEFAULT_DATABASE
-    if not path.exists():
+    if not os.path.exists(path):  # and not Path.exists, which fails for a name that no file can have
         if not named:
             return None
         said = "--db" if given else "DALSEGNO_DB"

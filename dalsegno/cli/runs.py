@@ -54,7 +54,10 @@ def command(
     if ledger is not None:
         try:
             found = ledger.runs(
-                status=status.value if status else None, workflow=workflow, thread=thread, limit=limit + 1
+                status=status.value if status else None,
+                workflow=workflow,
+                thread=thread,
+                limit=min(limit + 1, sys.maxsize),
             )
         finally:
             ledger.database.close()
@@ -63,7 +66,7 @@ def command(
         return COMPLETED
     screen = Screen(sys.stdout)
     if not found:
-        narrowed = status or workflow or thread
+        narrowed = any(given is not None for given in (status, workflow, thread))
         screen.line("No such runs." if narrowed else "No runs yet. `dalsegno run TARGET` makes one.")
         return COMPLETED
     now = time.time()

@@ -67,12 +67,12 @@ def module_of_file(target: str, place: str) -> tuple[types.ModuleType, str]:
         sys.modules[file.stem] = module
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            sys.modules.pop(file.stem, None)
-            raise import_error(target, place, error) from users_own(error)
-        except BaseException:
+        except KeyboardInterrupt:
             sys.modules.pop(file.stem, None)
             raise
+        except BaseException as error:  # pytest's skip of a module is no Exception
+            sys.modules.pop(file.stem, None)
+            raise import_error(target, place, error) from users_own(error)
     return module, str(file)
 
 
@@ -92,13 +92,15 @@ def module_of_name(target: str, place: str, folder: str | None = None) -> types.
     except ModuleNotFoundError as error:
         if error.name is None or not (place == error.name or place.startswith(error.name + ".")):
             raise import_error(target, place, error) from users_own(error)
-        hint = f"; did you mean `{place}.py`?" if Path(f"{place}.py").is_file() else " from here."
+        hint = f"; did you mean `{place}.py`?" if os.path.isfile(f"{place}.py") else " from here."
         raise refuse(
             target,
             "no module",
             f"There is no module `{error.name}` that can be imported{hint}",
         ) from None
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise import_error(target, place, error) from users_own(error)
 
 
@@ -156,16 +158,16 @@ def import_error(target: str, place: str, error: BaseException) -> TargetNotLoad
     """Where the user's code failed, and with what."""
     own = users_own(error)
     at = _last_place(own)
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename is not None:
         at = f"{error.filename}:{error.lineno}"
-    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".rstrip(": ")
+    said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".rstrip(": .")
     hint = ""
     if isinstance(error, ImportError) and "relative import" in str(error):
         hint = " The file is a part of a package: name it package.module:name, from the package's folder."
     if isinstance(error, SystemExit):
         hint = ' It ends the program when it is imported: put that under `if __name__ == "__main__":`.'
     where = f" at {at}" if at else ""
-    return refuse(target, "import error", f"`{place}` failed{where}: {said}.{hint}".replace("..", "."))
+    return refuse(target, "import error", f"`{place}` failed{where}: {said}.{hint}")
 
 
 def users_own(error: BaseException) -> BaseException:

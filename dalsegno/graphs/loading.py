@@ -119,7 +119,7 @@ def _document(target: str, place: str, name: str) -> LoadedTarget:
 
 
 def _is_path(place: str) -> bool:
-    return place.endswith(".py") or "/" in place or os.sep in place or Path(place).is_file()
+    return place.endswith(".py") or "/" in place or os.sep in place or os.path.isfile(place)
 
 
 def _only_graph(target: str, place: str, module: types.ModuleType) -> str:
@@ -181,7 +181,9 @@ def _graph(target: str, name: str, found: Any) -> Any:
         raise _not_a_workflow(target, name, f"is {_words(found)}") from None
     try:
         made = found()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise import_error(target, f"{name}()", error) from users_own(error)
     if is_graph(made):
         return made

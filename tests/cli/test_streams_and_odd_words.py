@@ -77,3 +77,30 @@ def test_an_answer_of_too_many_digits_is_text(dalsegno: Any) -> None:
     assert dalsegno("run", "app.py:asking", "--thread", "t").code == 3
     got = dalsegno("resume", "t", "--value", "9" * 5000)
     assert got.code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "x" * 300],
+        ["runs", "--db", "x" * 300],
+        ["run", "app.py:native", "--db", "x" * 300],
+        ["check", "x" * 300 + ".yaml"],
+    ],
+)
+def test_a_name_that_no_file_can_have_is_told_in_a_sentence(
+    folder: Path, dalsegno: Any, words: list[str]
+) -> None:
+    refused = dalsegno(*words)
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("error: ")
+
+
+def test_as_many_runs_as_nobody_has_are_all_of_them(folder: Path, dalsegno: Any) -> None:
+    dalsegno("run", "app.py:native", "--input", '{"topic": "t"}', "--thread", "t", "--quiet")
+    assert dalsegno("runs", "--limit", "9" * 30).out.count("completed") == 1
+
+
+def test_no_run_of_a_workflow_without_a_name_is_not_no_run_at_all(folder: Path, dalsegno: Any) -> None:
+    dalsegno("run", "app.py:native", "--input", '{"topic": "t"}', "--thread", "t", "--quiet")
+    assert dalsegno("runs", "--workflow", "").out == "No such runs.\n"

@@ -223,3 +223,25 @@ def test_a_file_never_takes_the_place_of_an_imported_module(files: Files) -> Non
     files(json=FLOW + "flow = make()")
     assert "Rename the file" in str(refused("json.py:flow", "bad target"))
     assert sys.modules["json"] is json
+
+
+@pytest.mark.parametrize(
+    "what", ["class Skipped(BaseException): ...\nraise Skipped('not here')", "raise GeneratorExit"]
+)
+def test_whatever_a_file_raises_is_an_import_error(files: Files, what: str) -> None:
+    files(raising=what)
+    for target in ("raising.py:flow", "raising:flow"):
+        with pytest.raises(TargetNotLoaded, match=r"failed at .*raising\.py:\d") as refused:
+            load_target(target)
+        assert refused.value.reason == "import error"
+
+
+def test_what_an_error_of_the_users_says_is_told_as_it_is(files: Files) -> None:
+    files(reading="open('../no/such.csv')")
+    with pytest.raises(TargetNotLoaded, match=r"'\.\./no/such\.csv'\.$"):
+        load_target("reading.py:flow")
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    with pytest.raises(TargetNotLoaded, match="can be imported"):
+        load_target("x" * 300)
