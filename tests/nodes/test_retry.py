@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from email.utils import formatdate
 from typing import Any
 
@@ -101,6 +102,17 @@ def test_retry_after_is_read_off_real_responses() -> None:
     response = httpx.Response(429, headers={"Retry-After": "2"}, request=request)
     assert retry_after(httpx.HTTPStatusError("429", request=request, response=response), now=0) == 2
     assert retry_after(ValueError(), now=0) is None
+
+
+@pytest.mark.parametrize("date", ["Thu Jan  1 00:17:10 1970", "Thu, 01 Jan 1970 00:17:10 -0000"])
+def test_a_date_without_a_zone_is_gmt_wherever_this_runs(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert retry_after(told_to_wait({"retry-after": date}), now=1000) == 30
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize(

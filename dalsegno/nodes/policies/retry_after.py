@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+from datetime import UTC
 from typing import Any
 
 
@@ -47,6 +48,9 @@ def _seconds(value: Any) -> float | None:
 
 def _until(date: str, now: float) -> float | None:
     try:
-        return max(email.utils.parsedate_to_datetime(date).timestamp() - now, 0.0)
+        moment = email.utils.parsedate_to_datetime(date)
+        if moment.tzinfo is None:  # as in the old form that RFC 9110 keeps, which has no zone: it is GMT
+            moment = moment.replace(tzinfo=UTC)
+        return max(moment.timestamp() - now, 0.0)
     except (TypeError, ValueError, OverflowError):
         return None
