@@ -35,6 +35,7 @@ def _not_again(detail: Mapping[str, Any]) -> str:
 _WORDS: dict[tuple[str, str], Any] = {
     ("cache", "hit"): lambda d: f"answers, as {_seconds(d, 'age')} ago",
     ("cache", "not kept"): lambda d: f"does not keep the answer: {d.get('why')}",
+    ("cache", "not read"): lambda d: f"cannot look for an answer: {d.get('why')}",
     ("budget", "exceeded"): lambda d: (
         f"the {str(d.get('limit')).replace('_', ' ')} of {d.get('owner')} are spent"
     ),
@@ -54,6 +55,8 @@ _WORDS: dict[tuple[str, str], Any] = {
     ),
     ("breaker", "probe"): lambda d: "lets one call through, to see",
     ("breaker", "closed"): lambda d: "closes: it answers again",
+    ("breaker", "not kept"): lambda d: f"is not kept for other processes: {d.get('why')}",
+    ("breaker", "not read"): lambda d: f"does not know what others know: {d.get('why')}",
     ("registry", "down"): lambda d: f"leaves {d.get('agent')} out for {_seconds(d)}, after {d.get('error')}",
     ("registry", "back"): lambda d: f"has {d.get('agent')} back: it answers again",
     ("registry", "stale"): lambda d: f"goes on with what it last knew: {d.get('message')}",

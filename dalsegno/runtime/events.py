@@ -98,10 +98,10 @@ class NodeFailed(NodeStarted):
 class PolicyActed(Event):
     """A policy around a node did something.
 
-    `policy` and `what`: ``cache`` hit, not kept · ``budget`` exceeded · ``rate_limit`` wait, queue, refused ·
-    ``fallback`` answered · ``breaker`` opened, refused, probe, closed · ``retry`` again, given up, refused ·
-    ``timeout`` cancelled, abandoned · ``watch`` empty, repeated · ``registry`` (of
-    remote agents) down, back, stale. `detail` has the figures.
+    `policy` and `what`: ``cache`` hit, not read, not kept · ``budget`` exceeded · ``rate_limit`` wait, queue, refused
+    · ``fallback`` answered · ``breaker`` opened, refused, probe, closed, not read, not kept · ``retry`` again, given
+    up, refused · ``timeout`` cancelled, abandoned · ``watch`` empty, repeated · ``registry`` (of remote agents) down,
+    back, stale. `detail` has the figures.
     """
 
     node: str

@@ -27,13 +27,13 @@ def wrap(request: pytest.FixtureRequest, acted: list[Action]) -> Callable[..., A
     """A plain function in policies; the async one is called on a loop of its own."""
 
     def make(function: Callable[..., Any], **policies: Any) -> Callable[..., Any]:
+        policies.setdefault("name", getattr(function, "__qualname__", "function"))
         if request.param == "sync":
             return with_policies(function, on_action=acted.append, **policies)
 
         async def afunction(*args: Any, **kwargs: Any) -> Any:
             return function(*args, **kwargs)
 
-        policies.setdefault("name", getattr(function, "__qualname__", "function"))
         wrapped = with_policies(afunction, on_action=acted.append, **policies)
         return lambda *args, **kwargs: asyncio.run(wrapped(*args, **kwargs))
 

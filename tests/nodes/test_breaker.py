@@ -105,6 +105,19 @@ def test_an_interrupted_probe_proves_nothing_and_the_next_call_is_one(
     assert call() == "answer"
 
 
+def test_a_probe_whose_error_the_filter_fails_at_proves_nothing_too(
+    wrap: Any, failing: Any, clock: ManualClock
+) -> None:
+    def meant(error: Exception) -> bool:
+        return bool(error.args[0])  # the second error has none
+
+    call = wrap(failing(ValueError("one"), ValueError()), breaker=broken(clock, failures=1, on=meant))
+    fail(call)
+    clock.advance(31)
+    fail(call, error=IndexError)
+    assert call() == "answer"
+
+
 def test_only_the_errors_that_are_meant_count(wrap: Any, failing: Any, clock: ManualClock) -> None:
     call = wrap(failing(*[KeyError()] * 3), breaker=broken(clock, on=ConnectionError))
     fail(call, 3, KeyError)

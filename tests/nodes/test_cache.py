@@ -201,7 +201,7 @@ def test_a_method_is_cached_in_a_store() -> None:
             return "rain"
 
     weather = Weather()
-    tell = with_policies(weather.tell, cache=Cache(store=InMemoryStore()))
+    tell = with_policies(weather.tell, cache=Cache(store=InMemoryStore()), name="Weather.tell")
     assert (tell(), tell(), weather.asked) == ("rain", "rain", 1)
 
 

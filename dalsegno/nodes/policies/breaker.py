@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import CircuitOpen, DefinitionError
 from dalsegno.nodes.execution import CURRENT, Breakers
+from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.case import (
     AsyncCall,
     Call,
@@ -24,6 +26,7 @@ from dalsegno.nodes.policies.case import (
     number,
 )
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
+from dalsegno.nodes.policies.keeping import afound, akept, found, kept
 
 NAMESPACE = ("dalsegno", "breakers")
 """Where LangGraph's store keeps the breakers."""
@@ -111,29 +114,30 @@ _naming = threading.Lock()
 
 
 class BreakerLayer:
-    """A breaker around a call; `key` names it in the store."""
+    """A breaker around a call; where it is kept, it goes by its name, or by `owner`, those of a workflow and a node."""
 
-    def __init__(self, policy: CircuitBreaker, key: str) -> None:
+    def __init__(self, policy: CircuitBreaker, owner: Sequence[str]) -> None:
         self._policy = policy
-        self._key = policy.name or key
+        self._key = policy.name or "/".join(map(coded, owner))
+        self._name = policy.name or "/".join(owner)
         self._circuit = policy.state
 
     def around(self, inner: Call) -> Call:
         def call(case: Case) -> Any:
             if self._is_to_look():
                 if case.store is not None:
-                    self._learn(_in_store(case.store.get(NAMESPACE, self._key)))
-                elif (kept := _kept(case)) is not None:
-                    self._learn(kept.breaker_get(self._key))
+                    self._learn(_in_store(found(case, "breaker", case.store, NAMESPACE, self._key)))
+                elif (ledger := _ledger(case)) is not None:
+                    self._learn(ledger.breaker_get(self._key))
             probe = self._enter(case)
             try:
                 result = inner(case)
             except BaseException as error:
                 if self._failed(case, error, probe) and (value := self._keep(case)) is not None:
-                    case.store.put(NAMESPACE, self._key, value, index=False)
+                    kept(case, "breaker", case.store, NAMESPACE, self._key, value)
                 raise
             if self._succeeded(case, probe) and (value := self._keep(case)) is not None:
-                case.store.put(NAMESPACE, self._key, value, index=False)
+                kept(case, "breaker", case.store, NAMESPACE, self._key, value)
             return result
 
         return call
@@ -142,18 +146,18 @@ class BreakerLayer:
         async def acall(case: Case) -> Any:
             if self._is_to_look():
                 if case.store is not None:
-                    self._learn(_in_store(await case.store.aget(NAMESPACE, self._key)))
-                elif (kept := _kept(case)) is not None:
-                    self._learn(kept.breaker_get(self._key))
+                    self._learn(_in_store(await afound(case, "breaker", case.store, NAMESPACE, self._key)))
+                elif (ledger := _ledger(case)) is not None:
+                    self._learn(ledger.breaker_get(self._key))
             probe = self._enter(case)
             try:
                 result = await inner(case)
             except BaseException as error:
                 if self._failed(case, error, probe) and (value := self._keep(case)) is not None:
-                    await case.store.aput(NAMESPACE, self._key, value, index=False)
+                    await akept(case, "breaker", case.store, NAMESPACE, self._key, value)
                 raise
             if self._succeeded(case, probe) and (value := self._keep(case)) is not None:
-                await case.store.aput(NAMESPACE, self._key, value, index=False)
+                await akept(case, "breaker", case.store, NAMESPACE, self._key, value)
             return result
 
         return acall
@@ -183,8 +187,8 @@ class BreakerLayer:
         if case.store is not None:
             state = "closed" if opened_at is None else "open"
             return {"state": state, "opened_at": opened_at, "changed_at": changed_at}
-        if (kept := _kept(case)) is not None:
-            kept.breaker_put(self._key, opened_at, changed_at)
+        if (ledger := _ledger(case)) is not None:
+            ledger.breaker_put(self._key, opened_at, changed_at)
         return None
 
     def _enter(self, case: Case) -> bool:
@@ -205,16 +209,16 @@ class BreakerLayer:
             else:
                 probe = False
         if probe:
-            case.acted("breaker", "probe", breaker=self._key)
+            case.acted("breaker", "probe", breaker=self._name)
             return True
-        case.acted("breaker", "refused", breaker=self._key, seconds=max(left, 0.0))
+        case.acted("breaker", "refused", breaker=self._name, seconds=max(left, 0.0))
         when = f"for {left:.3g} seconds more" if left > 0 else "until its probe has an answer"
         raise CircuitOpen(
-            f"`{case.name}` was not called: its circuit breaker `{self._key}` is open {when}, after "
+            f"`{case.name}` was not called: its circuit breaker `{self._name}` is open {when}, after "
             f"{self._policy.failures} failures within {self._policy.window:g} seconds. Wait and resume, or give "
             "the node a `fallback`.",
             node=case.name,
-            breaker=self._key,
+            breaker=self._name,
             seconds=max(left, 0.0),
         )
 
@@ -222,14 +226,19 @@ class BreakerLayer:
         """Count a failure; whether it is open by that."""
         circuit, policy = self._circuit, self._policy
         now = policy.clock.time()
-        counts = is_fault(error) and matches(policy.on, error)
+        counts = False
+        try:
+            counts = is_fault(error) and matches(policy.on, error)
+        finally:
+            if (
+                probe and not counts
+            ):  # interrupted, cancelled, or its error the filter fails at: it proves nothing
+                circuit.probing = False  # the next call is one
         with circuit.lock:
             if probe:
-                circuit.probing = (
-                    False  # an interrupted or cancelled probe proves nothing: the next call is one
-                )
                 if not counts:
                     return False
+                circuit.probing = False
             elif not counts or circuit.opened_at is not None:
                 return False
             else:
@@ -241,7 +250,7 @@ class BreakerLayer:
                     return False
             circuit.failures.clear()
             circuit.opened_at = circuit.changed_at = now
-        case.acted("breaker", "opened", breaker=self._key, seconds=policy.recovery)
+        case.acted("breaker", "opened", breaker=self._name, seconds=policy.recovery)
         return True
 
     def _succeeded(self, case: Case, probe: bool) -> bool:
@@ -253,11 +262,11 @@ class BreakerLayer:
             circuit.opened_at, circuit.probing = None, False
             circuit.changed_at = self._policy.clock.time()
             circuit.failures.clear()
-        case.acted("breaker", "closed", breaker=self._key)
+        case.acted("breaker", "closed", breaker=self._name)
         return True
 
 
-def _kept(case: Case) -> Breakers | None:
+def _ledger(case: Case) -> Breakers | None:
     """Where the run that a node is executed in keeps breakers; a plain function's are kept only in a store."""
     execution = CURRENT.get()
     if case.again is None or execution is None or execution.context is None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import hashlib
-import json
-import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +15,8 @@ from dalsegno.nodes.labels import label
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, is_signal, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
+from dalsegno.nodes.policies.digest import digest
+from dalsegno.nodes.policies.keeping import afound, akept, found, kept
 
 NAMESPACE = ("dalsegno", "cache")
 """Where a store keeps the answers; below it the node."""
@@ -109,7 +108,7 @@ class CacheLayer:
             if store is None:
                 entry = policy.memory.get((self._owner, key))
             else:
-                entry = self._unpacked(store.get((*NAMESPACE, self._owner), key))
+                entry = self._unpacked(case, found(case, "cache", store, (*NAMESPACE, self._owner), key))
             answer = self._fresh(case, entry)
             if answer is not _MISSING:
                 return answer
@@ -117,9 +116,9 @@ class CacheLayer:
             if not self._keepable(case, answer):
                 return answer
             if store is None:
-                policy.memory.put((self._owner, key), policy.clock.time(), _copied(answer))
+                self._remember(case, key, answer)
             elif (packed := self._packed(case, answer)) is not None:
-                store.put((*NAMESPACE, self._owner), key, packed, index=False)
+                kept(case, "cache", store, (*NAMESPACE, self._owner), key, packed)
             return answer
 
         return call
@@ -133,7 +132,8 @@ class CacheLayer:
             if store is None:
                 entry = policy.memory.get((self._owner, key))
             else:
-                entry = self._unpacked(await store.aget((*NAMESPACE, self._owner), key))
+                item = await afound(case, "cache", store, (*NAMESPACE, self._owner), key)
+                entry = self._unpacked(case, item)
             answer = self._fresh(case, entry)
             if answer is not _MISSING:
                 return answer
@@ -141,9 +141,9 @@ class CacheLayer:
             if not self._keepable(case, answer):
                 return answer
             if store is None:
-                policy.memory.put((self._owner, key), policy.clock.time(), _copied(answer))
+                self._remember(case, key, answer)
             elif (packed := self._packed(case, answer)) is not None:
-                await store.aput((*NAMESPACE, self._owner), key, packed, index=False)
+                await akept(case, "cache", store, (*NAMESPACE, self._owner), key, packed)
             return answer
 
         return acall
@@ -160,7 +160,7 @@ class CacheLayer:
         return case.store
 
     def _key(self, case: Case) -> str:
-        given = case.args[:1] if case.again is not None else (*case.args, *sorted(case.kwargs.items()))
+        given = case.args[:1] if case.again is not None else (case.args, case.kwargs)
         try:
             key = given if self._policy.key is None else self._policy.key(*_arguments(case), **case.kwargs)
             return digest(key)
@@ -196,6 +196,14 @@ class CacheLayer:
             return False
         return True
 
+    def _remember(self, case: Case, key: str, answer: Any) -> None:
+        try:
+            copied = _copied(answer)
+        except Exception as error:  # a lock, a file, a generator in it
+            case.acted("cache", "not kept", why=f"the answer cannot be copied: {error}")
+            return
+        self._policy.memory.put((self._owner, key), self._policy.clock.time(), copied)
+
     def _packed(self, case: Case, answer: Any) -> dict[str, Any] | None:
         """An answer as JSON, which every store can keep; None where it would not come back as it is."""
         try:
@@ -208,11 +216,17 @@ class CacheLayer:
             return None
         return {"at": self._policy.clock.time(), "type": kind, "body": base64.b64encode(body).decode()}
 
-    def _unpacked(self, item: Any) -> tuple[float, Any] | None:
+    def _unpacked(self, case: Case, item: Any) -> tuple[float, Any] | None:
         if item is None:
             return None
-        value: Mapping[str, Any] = item.value
-        return float(value["at"]), _serde().loads_typed((value["type"], base64.b64decode(value["body"])))
+        try:
+            value: Mapping[str, Any] = item.value
+            return float(value["at"]), _serde().loads_typed((value["type"], base64.b64decode(value["body"])))
+        except Exception as error:
+            case.acted(
+                "cache", "not read", why=f"it was not written by a cache: {type(error).__name__}: {error}"
+            )
+            return None
 
 
 _PLAIN = frozenset({int, float, bool, str, bytes, type(None)})
@@ -233,18 +247,6 @@ def _serde() -> Any:
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
     return JsonPlusSerializer(allowed_msgpack_modules=None)  # builds no class that a store may name
-
-
-_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
-
-
-def digest(value: Any) -> str:
-    """A short text that is the same for the same value: of its JSON, or where it has none of its pickle."""
-    try:
-        body = (str(value) if type(value) is int else _JSON.encode(value)).encode()
-    except (TypeError, ValueError):
-        body = pickle.dumps(value, protocol=5)
-    return hashlib.sha256(body).hexdigest()
 
 
 def cache_of(given: Any) -> Cache | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import CoroutineType
 from typing import Any
 
@@ -130,7 +130,7 @@ def layers(
     if policies.fallback is not None:
         outer.append(FallbackLayer(policies.fallback, others))
     if policies.breaker is not None:
-        outer.append(BreakerLayer(policies.breaker, "/".join(owner)))
+        outer.append(BreakerLayer(policies.breaker, owner))
     if policies.retry is not None:
         outer.append(RetryLayer(policies.retry))
     return outer, attempt
@@ -255,7 +255,9 @@ def with_policies(
     function
         What is called. A coroutine function stays one.
     name
-        What it is called in messages, in the cache and in the store. Default: its own name.
+        What it is called in messages, in the cache and in the store. Default: its own name. A lambda, a partial, an
+        object, its method and a function that was made in another one have none that is theirs alone: where
+        something is kept of them in a store, it needs one.
     store
         A LangGraph `BaseStore` in which a breaker, and a ``Cache(store="graph")``, are kept.
     on_action
@@ -272,7 +274,7 @@ def with_policies(
     Raises
     ------
     DefinitionError
-        Something given is no such policy.
+        Something given is no such policy, or what would be kept in a store has no name.
     """
     policies = Policies.of(
         cache=cache, budget=budget, rate_limit=rate_limit, fallback=fallback, breaker=breaker, retry=retry,
@@ -280,11 +282,14 @@ def with_policies(
     )  # fmt: skip
     called = name or getattr(function, "__qualname__", None) or type(function).__name__
     _check_function(function, called)
+    owner = (name,) if name else _own_name(function)
+    if owner is None:
+        owner, policies = (called,), _to_itself(policies, called, store)
     answers = policies.fallback.answers if policies.fallback is not None else ()
     if _is_async(function):
-        _, inner = layers(policies, owner=(called,), is_sync=False, others=[None] * len(answers))
+        _, inner = layers(policies, owner=owner, is_sync=False, others=[None] * len(answers))
         others = [awithin(inner, _async_call(answer)) if is_called(answer) else None for answer in answers]
-        outer, _ = layers(policies, owner=(called,), is_sync=False, others=others)
+        outer, _ = layers(policies, owner=owner, is_sync=False, others=others)
         acall = awithin([*outer, *inner], lambda case: function(*case.args, **case.kwargs))
 
         @functools.wraps(function)
@@ -292,9 +297,9 @@ def with_policies(
             return await acall(Case(called, args, kwargs, store, listener=on_action))
 
         return awrapped
-    _, inner = layers(policies, owner=(called,), is_sync=True, others=[None] * len(answers))
+    _, inner = layers(policies, owner=owner, is_sync=True, others=[None] * len(answers))
     sync_others = [within(inner, _sync_call(answer)) if is_called(answer) else None for answer in answers]
-    outer, _ = layers(policies, owner=(called,), is_sync=True, others=sync_others)
+    outer, _ = layers(policies, owner=owner, is_sync=True, others=sync_others)
     call = within([*outer, *inner], lambda case: _given(function(*case.args, **case.kwargs), called))
 
     @functools.wraps(function)
@@ -302,6 +307,33 @@ def with_policies(
         return call(Case(called, args, kwargs, store, listener=on_action))
 
     return wrapped
+
+
+def _own_name(function: Any) -> tuple[str] | None:
+    """A name that no other function has: where it stands. None where others may stand there too."""
+    called, bound = getattr(function, "__qualname__", None), getattr(function, "__self__", None)
+    if isinstance(bound, type):  # a method of a class, perhaps of the one that this one extends
+        return (f"{bound.__module__}.{bound.__qualname__}.{function.__name__}",)
+    if called is None or "<lambda>" in called or not (bound is None or inspect.ismodule(bound)):
+        return None
+    if "<locals>" in called and getattr(function, "__closure__", None):
+        return None
+    return (f"{function.__module__}.{called}",)
+
+
+def _to_itself(policies: Policies, called: str, store: Any) -> Policies:
+    """The policies of a function without a name: what it answered is for nobody else."""
+    cache, breaker = policies.cache, policies.breaker
+    if cache is not None and cache.store is not None:
+        what = "cache"
+    elif breaker is not None and breaker.name is None and store is not None:
+        what = "breaker"
+    else:
+        return policies if cache is None else replace(policies, cache=replace(cache))
+    raise DefinitionError(
+        f"with_policies({called}): its {what} is kept in a store, and others may have this name too, so that it would "
+        "get what is theirs. Say which one it is: with_policies(..., name=...)."
+    )
 
 
 def _check_function(function: Any, called: str) -> None:
@@ -312,7 +344,8 @@ def _check_function(function: Any, called: str) -> None:
         )
     if not callable(function):
         raise DefinitionError(f"with_policies({function!r}): a function is needed.")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    method = getattr(function, "__call__", None)  # noqa: B004 - of an object, to see if it is a generator
+    if any(inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f) for f in (function, method)):
         raise DefinitionError(
             f"with_policies({called}): it is a generator, which does nothing yet when it is called, so that no policy "
             "could see it fail. Wrap what it calls."

@@ -10,8 +10,8 @@ from typing import Any
 
 from dalsegno.errors import DefinitionError, EmptyAnswer, RepeatedAnswer
 from dalsegno.nodes.execution import CURRENT, Execution
-from dalsegno.nodes.policies.cache import digest
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, number
+from dalsegno.nodes.policies.digest import digest
 
 
 @dataclass(frozen=True, kw_only=True)
