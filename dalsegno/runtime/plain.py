@@ -53,6 +53,7 @@ class _Watched(Runnable[Any, Any]):
             return self.bound.invoke(input, config, **kwargs)
         token = CURRENT.set(execution)
         try:
+            context.started(execution, superstep)
             return self.bound.invoke(input, config, **kwargs)
         except ParentCommand:
             raise  # it is done when the node that takes the command is
@@ -69,6 +70,7 @@ class _Watched(Runnable[Any, Any]):
             return await self.bound.ainvoke(input, config, **kwargs)
         token = CURRENT.set(execution)
         try:
+            context.started(execution, superstep)
             return await self.bound.ainvoke(input, config, **kwargs)
         except ParentCommand:
             raise  # it is done when the node that takes the command is
@@ -119,7 +121,6 @@ def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
         execution.caught, execution.task_id = handled.error, _task(config).rpartition(":")[2]
     superstep = step - context.first_step if outer is None else step
     context.open[_task(config)] = (execution, superstep)
-    context.started(execution, superstep)
     return context, execution, superstep
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +55,7 @@ def crash_test(
     target
         A `Workflow`, a LangGraph graph, or a function without arguments that makes one (called in
         every new process): the server is a fork of this process. Or its name (``path.py:name``,
-        ``package.module:name``): the server is a process of its own. Of a plain LangGraph graph only the
-        writes are seen, not the executions.
+        ``package.module:name``): the server is a process of its own.
     input
         What every run is given.
     answers
@@ -96,7 +95,7 @@ def crash_test(
         The undisturbed run does not end, or two of them are not the same. What is wrong after a kill is in
         the report: see `CrashReport.raise_for_failures`.
     DefinitionError
-        `at` names no kill point, or one that the undisturbed run does not have; or a number cannot be meant.
+        `at` names no kill point, or one that the undisturbed run does not have; or another option cannot be meant.
     DalsegnoError
         The points need a process to be traced, and it cannot be; or this system has no fork.
     WorkflowInvalid
@@ -110,6 +109,7 @@ def crash_test(
     """
     _check(kills=kills, again=again, resumers=resumers, linger=linger, timeout=timeout)
     folder = Path(db_dir) if db_dir is not None else _default_folder()
+    _check_kinds(answers, folder, checkpointer)
     play = Play(target, input, answers, context, profile, checkpointer, linger, resumers)
     plan = Plan(points(at), kills, again, seed, timeout)
     if isinstance(target, str):
@@ -123,14 +123,38 @@ def crash_test(
 def _check(*, kills: int | None, again: int, resumers: int, linger: float, timeout: float) -> None:
     """Refuses numbers by which nothing is killed, nothing is ever written, or nobody waits."""
     wrong = {
-        f"kills={kills}: at least 1 run is killed": kills is not None and kills < 1,
-        f"again={again}: 0 or more of the resuming processes are killed": again < 0,
-        f"resumers={resumers}: at least 1 process goes on": resumers < 1,
-        f"linger={linger}: seconds, from 0 to {_LONGEST:g}": not 0 <= linger <= _LONGEST,
-        f"timeout={timeout}: a number of seconds above 0": not timeout > 0,
+        f"kills={kills!r}: at least 1 run is killed": kills is not None and not _is_count(kills, 1),
+        f"again={again!r}: 0 or more of the resuming processes are killed": not _is_count(again, 0),
+        f"resumers={resumers!r}: at least 1 process goes on": not _is_count(resumers, 1),
+        f"linger={linger!r}: seconds, from 0 to {_LONGEST:g}": not _is_number(linger)
+        or not 0 <= linger <= _LONGEST,
+        f"timeout={timeout!r}: a number of seconds above 0": not _is_number(timeout) or not timeout > 0,
     }
     for said in (said for said, is_wrong in wrong.items() if is_wrong):
         raise DefinitionError(f"A crash test with {said}.")
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and value >= least
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _check_kinds(answers: Any, folder: Path, checkpointer: Any) -> None:
+    """Refuses what would otherwise be said by a traceback, or not at all."""
+    if not (answers is None or isinstance(answers, Mapping) or callable(answers)):
+        raise DefinitionError(
+            f"A crash test with answers={answers!r}: they are a mapping from nodes to answers, or a function of the "
+            "question."
+        )
+    if not folder.is_dir():
+        raise DefinitionError(f"A crash test with db_dir={str(folder)!r}: there is no such folder.")
+    if not (isinstance(checkpointer, type) and issubclass(checkpointer, SqliteCheckpointer)):
+        raise DefinitionError(
+            f"A crash test with checkpointer={checkpointer!r}: it is SqliteCheckpointer, or a class made from it."
+        )
 
 
 def _default_folder() -> Path:

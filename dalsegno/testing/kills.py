@@ -110,6 +110,10 @@ def points(at: At) -> Points:
     """
     if isinstance(at, str):
         return at if at in get_args(Mode) else (said_in_turn(at),)
+    if not isinstance(at, Iterable):
+        raise DefinitionError(
+            f"at={at!r} names no kill point. Several are given as a list, and one as `at=[{at!r}]`."
+        )
     read = tuple(_point(one) for one in at)
     if not read:
         raise DefinitionError(f"at={at!r} names no kill point: there is nothing in it.")
@@ -119,7 +123,15 @@ def points(at: At) -> Points:
 def _point(one: int | str | Kill | Kills) -> int | Kills:
     if isinstance(one, str):
         return said_in_turn(one)
-    return (one,) if isinstance(one, Kill) else one
+    if isinstance(one, Kill):
+        return (one,)
+    if isinstance(one, int) or (
+        isinstance(one, tuple) and one and all(isinstance(kill, Kill) for kill in one)
+    ):
+        return one
+    raise DefinitionError(
+        f"at=[{one!r}] names no kill point: it is the number of a commit, a `Kill`, or words for one."
+    )
 
 
 _MODES_IN_WORDS = {

@@ -27,7 +27,7 @@ from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 from langgraph.runtime import get_runtime
 
 from dalsegno.checkpoints import Database, SqliteCheckpointer
-from dalsegno.nodes.execution import Execution, current_execution
+from dalsegno.nodes.execution import current_execution
 from dalsegno.runtime.events import Event, NodeFinished, NodeStarted
 from dalsegno.testing.kills import Kill
 
@@ -46,6 +46,7 @@ class Witness:
         self._keeping = threading.local()
         self._expected: dict[str, tuple[Any, ...]] = {}
         self._tasks: Collection[str] = ()
+        self._under_way: dict[str, str] = {}
 
     def open(self, path: Path, kill: Kill | None, *, failed_before: bool = False) -> None:
         """Begin the part of a new process; an error of the disk ended the one before or not."""
@@ -62,17 +63,15 @@ class Witness:
 
     def on_event(self, event: Event) -> None:
         """Note the beginning and the end of a node, with LangGraph's task, which its writes will name."""
-        if type(event) not in (NodeStarted, NodeFinished):
-            return
-        info = get_runtime().execution_info
-        task = info.task_id if info is not None else ""
-        if type(event) is NodeFinished:
-            self.note("finish", task)
-            return
-        execution = current_execution()
-        assert execution is not None
-        checkpoint = info.checkpoint_id if info is not None else ""
-        self.note("start", task, checkpoint, identity(execution), execution.idempotency_key)
+        if type(event) is NodeStarted:
+            execution, info = current_execution(), get_runtime().execution_info
+            assert execution is not None
+            task, checkpoint = (info.task_id, info.checkpoint_id) if info is not None else ("", "")
+            self._under_way[identity(event)] = task
+            self.note("start", task, checkpoint, identity(event), execution.idempotency_key)
+        elif type(event) is NodeFinished:
+            # A node of a plain LangGraph graph ends behind its routers, where LangGraph says no more which task it is.
+            self.note("finish", self._under_way.pop(identity(event)))
 
     def committing(self, number: int, tasks: Collection[str]) -> None:
         """Just before the process makes its `number`-th commit, which those tasks' writes are in."""
@@ -110,10 +109,10 @@ class Witness:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def identity(execution: Execution) -> str:
+def identity(of: NodeStarted) -> str:
     """Which execution of which node this is; the same in every run of the same input."""
-    index = "" if execution.index is None else f"[{execution.index}]"
-    return f"{'/'.join(execution.path)}#{execution.occurrence}{index}"
+    index = "" if of.index is None else f"[{of.index}]"
+    return f"{'/'.join(of.path)}#{of.occurrence}{index}"
 
 
 class _Witnessed(SqliteCheckpointer):

@@ -54,9 +54,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "Without another argument nothing else is run.",
     )
     group.addoption(
-        "--crash-input", default="{}", metavar="JSON", help="what its runs are given, or @FILE; default {}"
+        "--crash-input",
+        default="{}",
+        metavar="JSON",
+        help="what its runs are given, or with --crash-input=@FILE what is in there; default {}",
     )
-    group.addoption("--crash-answers", metavar="JSON", help="answers to what its runs ask, by node, or @FILE")
+    group.addoption(
+        "--crash-answers", metavar="JSON", help="answers to what its runs ask, by node, or =@FILE"
+    )
     group.addoption(
         "--crash-at",
         metavar="POINT",
@@ -129,7 +134,9 @@ class _Named(pytest.Item):
         except (OSError, ValueError) as error:
             from dalsegno.errors import DefinitionError
 
-            raise DefinitionError(f"{option}: {error}. Give JSON, or @FILE with JSON in it.") from error
+            raise DefinitionError(
+                f"{option}: {error}. Give JSON, or {option}=@FILE with JSON in it."
+            ) from error
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         from dalsegno.errors import DalsegnoError

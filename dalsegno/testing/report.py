@@ -139,6 +139,7 @@ class CrashReport:
             f"{sum(p.resumed for p in points)} resumed, {lost} lost, "
             f"{sum(len(p.missing) for p in points)} missing, {sum(len(p.repeated) for p in points)} begun "
             f"again in flight, {len(self.failures)} of {len(points)} runs wrong ({self.seconds:.1f} s)"
+            + (f". Undisturbed, the run ends {self.status}" if self.status != "completed" else "")
             + (f". {self.instead}" if self.instead else "")
         )
 

@@ -75,14 +75,16 @@ def test_a_question_without_an_answer_is_where_the_run_ends() -> None:
     assert report.status == "interrupted"
 
 
-def test_a_plain_langgraph_graph_is_watched_by_its_writes() -> None:
+def test_the_executions_of_a_plain_langgraph_graph_are_watched_too() -> None:
     graph = StateGraph(Notes)
     graph.add_node("one", lambda state: {"notes": ["one"]})
     graph.add_node("two", lambda state: Command(update={"notes": ["two"]}, goto=END), destinations=(END,))
     graph.add_edge(START, "one").add_edge("one", "two")
     report = crash_test(graph, {"notes": []})
     assert_killed_at_every_commit(report)
-    assert report.executions == 0
+    assert (report.status, report.executions) == ("completed", 2)
+    again = {name for point in report.points for name in point.repeated}
+    assert again == {"one#step 1", "two#step 2"}
 
 
 def test_an_effect_is_done_again_only_after_a_kill_between_it_and_its_record(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langgraph.graph import StateGraph
 
 from dalsegno import END, START, SqliteCheckpointer, Workflow
 from dalsegno.errors import CrashTestFailed, DefinitionError, WorkflowInvalid
@@ -101,6 +102,16 @@ def test_a_committed_sibling_that_is_executed_again_is_found(fanned_workflow: Wo
     assert {"left#1", "right#1"} & noted(report, "lost")
 
 
+def test_so_is_one_of_a_plain_langgraph_graph() -> None:
+    graph = StateGraph(Notes)
+    graph.add_node("left", lambda state: {"notes": ["left"]})
+    graph.add_node("right", lambda state: {"notes": ["right"]})
+    graph.add_edge(START, "left").add_edge(START, "right")
+    report = crash_test(graph, {"notes": []}, checkpointer=ForgetsWrites)
+    assert report.status == "completed"
+    assert {"left#step 1", "right#step 1"} & noted(report, "lost")
+
+
 def test_a_node_that_remembers_in_its_process_ends_otherwise() -> None:
     seen: list[str] = []
 
@@ -183,7 +194,7 @@ def test_input_that_does_not_fit_is_told_with_the_undisturbed_run(linear_workflo
         crash_test(linear_workflow, {"tpoic": "rain"})
 
 
-@pytest.mark.parametrize("at", ["every statement", [], [0], [99]])
+@pytest.mark.parametrize("at", ["every statement", [], [0], [99], 5, [None], [()]])
 def test_a_kill_point_that_does_not_exist_is_refused(at: Any, linear_workflow: Workflow) -> None:
     with pytest.raises(DefinitionError, match=r"names no kill point|There is no commit (0|99)"):
         crash_test(linear_workflow, INPUT, at=at)
@@ -200,6 +211,7 @@ def test_a_test_that_killed_nothing_is_not_passed() -> None:
     [
         {"kills": 0},
         {"kills": -1},
+        {"kills": 2.5},
         {"again": -1},
         {"resumers": 0},
         {"linger": -1},
@@ -207,10 +219,14 @@ def test_a_test_that_killed_nothing_is_not_passed() -> None:
         {"linger": math.inf},
         {"timeout": 0},
         {"timeout": math.nan},
+        {"timeout": "60"},
+        {"answers": 5},
+        {"db_dir": "no such folder"},
+        {"checkpointer": dict},
     ],
     ids=str,
 )
-def test_a_number_that_cannot_be_meant_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
+def test_an_option_that_cannot_be_meant_is_refused_before_anything_runs(wrong: dict[str, Any]) -> None:
     (name,) = wrong
     with pytest.raises(DefinitionError, match=f"{name}="):
         crash_test(workflow_of(_nothing), INPUT, **wrong)

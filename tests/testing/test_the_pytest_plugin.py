@@ -82,13 +82,19 @@ def test_the_command_line_comes_before_what_the_test_says(run: Run) -> None:
 
 
 def test_a_workflow_needs_no_test_to_be_killed(run: Run, pytester: pytest.Pytester) -> None:
-    pytester.makefile(".json", given='{"topic": "rain"}')
+    pytester.makefile(".json", given='{\n  "topic": "rain"\n}')
     points = ("--crash-at", "random", "--crash-kills", "2", "--crash-seed", "7")
     result = run(
-        "--crash", "app.py:asking", "--crash-input", "@given.json", "--crash-answers", '{"last": 1}', *points
+        "--crash", "app.py:asking", "--crash-input=@given.json", "--crash-answers", '{"last": 1}', *points
     )
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["crash[[]app.py:asking]: `asking`, durable, killed at random: 2 kills,*"])
+
+
+def test_a_run_that_waits_or_fails_undisturbed_is_told_as_that(run: Run) -> None:
+    result = run("--crash", "app.py:asking", "--crash-at", "before commit 3")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*0 of 1 runs wrong * Undisturbed, the run ends interrupted"])
 
 
 def test_what_is_wrong_with_a_named_workflow_is_told_without_a_traceback(run: Run) -> None:
@@ -104,7 +110,7 @@ def test_what_is_wrong_with_a_named_workflow_is_told_without_a_traceback(run: Ru
 def test_input_that_is_no_json_is_refused(run: Run) -> None:
     result = run("--crash", "app.py:flow", "--crash-input", "{topic")
     result.stdout.fnmatch_lines(
-        ["--crash-input: Expecting property name*Give JSON, or @FILE with JSON in it."]
+        ["--crash-input: Expecting property name*Give JSON, or --crash-input=@FILE with JSON in it."]
     )
 
 
