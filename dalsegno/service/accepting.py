@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dalsegno.checkpoints import Ledger, RunRecord
 from dalsegno.checkpoints.requests import Request, Requests
-from dalsegno.errors import NothingToResume, ThreadUnfinished
+from dalsegno.errors import InputInvalid, NothingToResume, ThreadUnfinished
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import Runner, queueing
 from dalsegno.runtime.answering import answers
@@ -99,8 +99,8 @@ def want(
     RequestRefused
         It asks nothing now, or somebody has answered it already.
     """
-    given = asked.answers if asked.answers is not None else asked.answer
-    is_answer = given is not None or "answer" in asked.model_fields_set  # null is one, where it fits
+    # Null is an answer, where it fits.
+    is_answer = asked.answers is not None or asked.answer is not None or "answer" in asked.model_fields_set
     with ledger.database.transaction():
         run = last_of_its_thread(ledger, run)
         if run.status in ("completed", "cancelled"):
@@ -113,7 +113,7 @@ def want(
             raise refused(409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now.")
         wanted = {
             "resumes": run.resumes,
-            "answers": answers(waiting, given) if is_answer else None,
+            "answers": _answers(waiting, asked) if is_answer else None,
             "accept_changes": asked.accept_changes,
             "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
         }
@@ -138,6 +138,19 @@ def want(
                 wanted=wanted,
             )
         )
+
+
+def _answers(waiting: Sequence[Mapping[str, Any]], asked: ResumeRun) -> dict[str, Any]:
+    """What was answered, by the ids of the questions; `answers` may name no other, or they would be one answer."""
+    if asked.answers is None:
+        return answers(waiting, asked.answer)
+    ids = [str(question["id"]) for question in waiting]
+    wrong = next((given for given in asked.answers if given not in ids), None)
+    if wrong is not None or not asked.answers:
+        words = ", ".join(f"{question['id']} (`{question['node']}`)" for question in waiting)
+        said = "No question is answered" if wrong is None else f"No question `{wrong[:80]}` waits"
+        raise InputInvalid(f"{said}; there is {words}.", key=wrong, expected="answers by id")
+    return answers(waiting, asked.answers)
 
 
 def last_of_its_thread(ledger: Ledger, run: RunRecord) -> RunRecord:

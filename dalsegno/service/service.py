@@ -78,10 +78,10 @@ class Service:
                     f"`{loaded.target}` and `{self.targets[name].target}` are both named `{name}`, and a run is "
                     "started by that name. Rename one, or serve it elsewhere."
                 )
-            if "/" in name or not name.isprintable() or len(name) > 255:
+            if "/" in name or name in (".", "..") or not name.isprintable() or len(name) > 255:
                 raise DefinitionError(
                     f"Workflow {name!r} cannot be served: its name is a part of an address, so it has no slash, no "
-                    "control character, and at most 255 characters."
+                    "control character, at most 255 characters, and is not `.` or `..`."
                 )
             self.runners[name], self.targets[name] = runner, loaded
         # What is only read has a connection of its own, which waits for no commit of a run.

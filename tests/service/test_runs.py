@@ -99,6 +99,10 @@ def test_a_question_waits_and_its_answer_goes_on(service: Served) -> None:
     by_id = {"answers": {question["id"]: "yes"}}
     both = service.client.post(f"/v1/runs/{run_id}/resume", json={**by_id, "answer": "yes"})
     assert (both.status_code, both.json()["errors"][0]["field"]) == (422, "body")
+    other = service.client.post(f"/v1/runs/{run_id}/resume", json={"answers": {"another": "yes"}})
+    assert (other.status_code, other.json()["errors"][0]["field"]) == (422, "body.answers.another")
+    none = service.client.post(f"/v1/runs/{run_id}/resume", json={"answers": {}})
+    assert (none.status_code, "No question is answered" in none.json()["detail"]) == (422, True)
     assert service.client.post(f"/v1/runs/{run_id}/resume", json=by_id).status_code == 202
     assert service.ended(run_id)["output"]["verdict"] == "yes"
     late = service.client.post(f"/v1/runs/{run_id}/resume", json={"answer": "no"})
