@@ -94,9 +94,10 @@ def command(
         def start(runner: Runner) -> RunResult:
             if not as_json and not quiet:
                 runner.listeners = (*runner.listeners, _tell_changes)
+            answer = _answer(value)
             return runner.resume(
                 thread,
-                _answer(value),
+                _null(runner, thread) if answer is None and value is not None else answer,
                 rename=names,
                 accept_changes=accept_changes,
                 context=given,
@@ -185,6 +186,13 @@ def _needed(kept: str | None, thread: str) -> str:
             "Name it with --target path/to/file.py:name."
         )
     return kept
+
+
+def _null(runner: Runner, thread: str) -> dict[str, None]:
+    """The answer null, which by itself means none: by the id of the one question that waits."""
+    run = runner.ledger.latest(thread, plain=True)
+    waiting = run.interrupts if run is not None else ()
+    return {waiting[0]["id"]: None} if len(waiting) == 1 else {}
 
 
 def _answer(text: str | None) -> Any:

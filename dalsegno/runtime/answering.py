@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import InputInvalid
+
+
+_ID = re.compile("[0-9a-f]{32}")
+"""What LangGraph's ids of interrupts look like."""
 
 
 def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, Any]:
@@ -17,8 +21,8 @@ def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, An
     Raises
     ------
     InputInvalid
-        Nothing waits for an answer; several questions wait and the ids are missing or unknown; an answer
-        does not fit the schema that its question asked for.
+        Nothing waits for an answer; several questions wait and the ids are missing or unknown; the id is that of
+        a question that waits no more; an answer does not fit the schema that its question asked for.
     """
     asked = {str(i["id"]): i for i in interrupts}
     if not asked:
@@ -29,6 +33,15 @@ def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, An
         )
     if isinstance(value, Mapping) and value and set(value) <= set(asked):
         given = dict(value)
+    elif unknown := _ids_of_no_question(value, asked):
+        waiting = ", ".join(f"{i['id']} (`{i['node']}`: {i['value']!r})" for i in interrupts)
+        raise InputInvalid(
+            f"No question with the id {', '.join(unknown)} waits for an answer; it may have been answered already. "
+            f"What waits is {waiting}. Nothing was run; an answer that has such keys itself is given by id: "
+            "{id: answer}.",
+            key=unknown[0],
+            expected="the id of a question that waits",
+        )
     elif len(asked) == 1:
         given = {next(iter(asked)): value}
     else:
@@ -41,6 +54,15 @@ def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, An
     for key, answer in given.items():
         _check(asked[key], answer)
     return given
+
+
+def _ids_of_no_question(value: Any, asked: Collection[str]) -> list[str]:
+    """Keys of a value that answers by id what nobody asks: the answer to a question that was answered meanwhile must
+    not become that of the next one."""
+    if not isinstance(value, Mapping):
+        return []
+    others = [str(key) for key in value if key not in asked]
+    return others if len(others) < len(value) else [key for key in others if _ID.fullmatch(key)]
 
 
 def _check(question: Mapping[str, Any], answer: Any) -> None:

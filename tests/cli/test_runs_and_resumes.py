@@ -151,7 +151,14 @@ def test_a_wait_for_a_human_exits_3_and_says_how_to_answer(dalsegno: Any) -> Non
 
 @pytest.mark.parametrize(
     ("given", "answer"),
-    [("yes", "yes"), ('"yes"', "yes"), ("42", 42), ('{"ok": true}', {"ok": True}), ("a, b", "a, b")],
+    [
+        ("yes", "yes"),
+        ('"yes"', "yes"),
+        ("42", 42),
+        ("null", None),
+        ('{"ok": true}', {"ok": True}),
+        ("a, b", "a, b"),
+    ],
 )
 def test_an_answer_is_json_or_else_the_text_itself(dalsegno: Any, given: str, answer: Any) -> None:
     waiting = json.loads(dalsegno("run", "app.py:asking", "--thread", "t1", "--json").out)

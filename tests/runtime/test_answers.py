@@ -126,3 +126,34 @@ def _has_whole_floats(value: Any) -> bool:
         return value.is_integer()
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(map(_has_whole_floats, parts))
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_answer_to_a_question_that_was_answered_meanwhile_is_not_that_to_the_next_one(
+    db: Path, plain: bool, beside: bool
+) -> None:
+    flow: Any = StateGraph(State) if plain else Workflow("asking", State)
+    for name in ("first", "second"):
+        flow.add_node(
+            name,
+            lambda state, name=name: {"path": [f"{name}: {interrupt(name)}"]},
+            **({} if plain else {"interrupts": 1}),
+        )
+    flow.add_edge(START, "first").add_edge(START if beside else "first", "second")
+    with Runner(flow.add_edge("first", END).add_edge("second", END), db=db) as runner:
+        asked = {i["node"]: i["id"] for i in runner.run({"topic": "x"}, thread="t1").interrupts}
+        once = {asked["first"]: "yes"}
+        waiting = runner.resume("t1", once)
+        assert [i["node"] for i in waiting.interrupts] == ["second"]
+        (left,) = (i["id"] for i in waiting.interrupts)
+        for again in (once, {**once, left: "no"}, {left: "no", "sceond": "no"}):
+            with pytest.raises(InputInvalid, match="No question with the id") as raised:
+                runner.resume("t1", again)
+            assert raised.value.key in (asked["first"], "sceond")
+        assert runner.ledger.last("t1").status == "interrupted"
+        done = runner.resume("t1", {left: {asked["first"]: "such keys are said by id"}})
+        assert done.output["path"] == [
+            "first: yes",
+            f"second: {{'{asked['first']}': 'such keys are said by id'}}",
+        ]
