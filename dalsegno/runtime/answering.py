@@ -10,7 +10,6 @@ from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import InputInvalid
 
-
 _ID = re.compile("[0-9a-f]{32}")
 """What LangGraph's ids of interrupts look like."""
 
