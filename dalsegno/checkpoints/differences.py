@@ -151,10 +151,12 @@ class _NoElements(Exception):
 
 def _elements(serde: StrictSerializer, value: list[Any] | dict[Any, Any], kept: Kept | None) -> Change:
     form = LIST if type(value) is list else MAP
-    items = list(value.values()) if isinstance(value, dict) else list(value)
-    keys = list(value) if isinstance(value, dict) else None
-    if keys is not None and set(map(type, keys)) != {str}:
-        raise _NoElements
+    items, keys = list(value), None
+    if isinstance(value, dict):
+        pairs = list(value.items())  # at one moment: another thread may change it
+        keys, items = [key for key, _ in pairs], [item for _, item in pairs]
+        if set(map(type, keys)) != {str}:
+            raise _NoElements
     pack = serde.packer()
     if kept is None or kept.form != form or kept.tip is None:
         return _from_the_beginning(form, items, keys, pack)
@@ -166,12 +168,13 @@ def _elements(serde: StrictSerializer, value: list[Any] | dict[Any, Any], kept: 
 def _from_the_beginning(
     form: int, items: list[Any], keys: list[Any] | None, pack: Callable[[Any], bytes]
 ) -> Change:
+    prints = _prints(items)
     pieces = _pieces(items, keys, pack)
     stream = b"".join(pieces)
     if len(stream) <= INLINE - 3:
         return Change("msgpack", header(form, len(items)) + stream)
     kept = Kept("msgpack", form, bytearray(stream), None, items, keys, list(map(len, pieces)))
-    _print(kept, 0)
+    _note(kept, 0, prints)
     return Change("msgpack", None, kept, None, stream)
 
 
@@ -179,12 +182,13 @@ def _against_bytes(
     kept: Kept, items: list[Any], keys: list[Any] | None, pack: Callable[[Any], bytes]
 ) -> Change:
     """After reading, nothing but the old bytes is known: everything is serialised once."""
+    prints = _prints(items)
     pieces = _pieces(items, keys, pack)
     stream = b"".join(pieces)
     splices = compare(bytes(kept.stream), stream)
     kept.stream = bytearray(stream)
     kept.items, kept.keys, kept.sizes = items, keys, list(map(len, pieces))
-    _print(kept, 0)
+    _note(kept, 0, prints)
     return Change("msgpack", None, kept, splices, b"".join(data for _, _, data in splices))
 
 
@@ -193,24 +197,28 @@ def _against_elements(
 ) -> Change:
     old = kept.items
     assert old is not None
-    changed = _changed(kept) if kept.can_change else []
     count = len(old)
     grown = (
-        not changed
-        and len(items) >= count
+        len(items) >= count
         and all(map(operator.is_, old, items))
         and (keys is None or keys[:count] == kept.keys)
     )
-    if grown:
+    since = count if grown else 0
+    prints = _prints(items, since)
+    changed = _changed(kept) if kept.can_change else []
+    if grown and not changed:
         pieces = _pieces(items[count:], keys and keys[count:], pack)
         tail = b"".join(pieces)
         end = len(kept.stream)
         kept.stream += tail
         kept.sizes += map(len, pieces)
         kept.items, kept.keys = items, keys
-        _print(kept, count)
+        _note(kept, since, prints)
         return Change("msgpack", None, kept, [(end, end, tail)] if tail else [], tail)
-    return _rearranged(kept, items, keys, changed, pack)
+    if since:  # what changed in place may be anywhere
+        prints = _prints(items)
+        changed = _changed(kept)
+    return _rearranged(kept, items, keys, changed, prints, pack)
 
 
 def _rearranged(
@@ -218,6 +226,7 @@ def _rearranged(
     items: list[Any],
     keys: list[Any] | None,
     changed: Sequence[int],
+    prints: list[Print | bool | None],
     pack: Callable[[Any], bytes],
 ) -> Change:
     """Elements were replaced, removed, moved or changed in place: find which, by identity, then by bytes."""
@@ -247,7 +256,7 @@ def _rearranged(
             splices += compare(stream[begin:end], b"".join(pieces[c:c_end]), begin)
     kept.sizes = sizes + kept.sizes[done:]
     kept.items, kept.keys = items, keys
-    _print(kept, 0)
+    _note(kept, 0, prints)
     apply(kept.stream, splices)
     return Change("msgpack", None, kept, splices, b"".join(fresh))
 
@@ -261,14 +270,20 @@ def _pieces(items: Sequence[Any], keys: Sequence[Any] | None, pack: Callable[[An
 # --- elements that change in place ---
 
 
-def _print(kept: Kept, since: int) -> None:
-    """Note what the elements from `since` on are made of."""
-    items = kept.items
-    assert items is not None
-    first = since // BLOCK
-    kept.prints[first:] = [
-        _print_of(items[start : start + BLOCK]) for start in range(first * BLOCK, len(items), BLOCK)
-    ]
+# With LangGraph's durability "async" the nodes of the next superstep run while a checkpoint is stored, and may change
+# an element at any moment. So it is looked at before anything else: before it is compared with what it was, and before
+# it is serialised. A change in between is seen the next time, where one that the print had but not the bytes never is.
+
+
+def _prints(items: list[Any], since: int = 0) -> list[Print | bool | None]:
+    """What the elements are made of, from the block of the element `since` on."""
+    first = since - since % BLOCK
+    return [_print_of(items[start : start + BLOCK]) for start in range(first, len(items), BLOCK)]
+
+
+def _note(kept: Kept, since: int, prints: list[Print | bool | None]) -> None:
+    """Keep what the elements from `since` on are made of."""
+    kept.prints[since // BLOCK :] = prints
     kept.can_change = any(one is not None for one in kept.prints)
 
 

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
+from pydantic import BaseModel, field_serializer
 
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.streams import align, apply, compare
@@ -274,6 +276,54 @@ def test_a_dataclass_in_a_dataclass_is_looked_into_once() -> None:
         config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
         saver.put(config, checkpoint, {}, {"k": 1})  # type: ignore[arg-type]
     assert Link.looked_into < 200
+
+
+class Signal(BaseModel):
+    """Tells when it is serialised."""
+
+    n: int
+    heard: ClassVar[list[Callable[[], None]]] = []
+
+    @field_serializer("n")
+    def tell(self, n: int) -> int:
+        while Signal.heard:
+            Signal.heard.pop()()
+        return n
+
+
+@pytest.mark.parametrize("how", ["begun", "grown", "rearranged", "read"])
+def test_an_element_that_a_node_changes_while_it_is_stored_is_right_in_the_next_checkpoint(how: str) -> None:
+    """As with LangGraph's durability "async": the next superstep's nodes run while a checkpoint is stored."""
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    with SqliteCheckpointer(":memory:", allow=[Signal]) as saver:
+
+        def put(value: list[Any], version: int) -> None:
+            nonlocal place
+            values = {"k": value}
+            checkpoint = {
+                **empty_checkpoint(), "id": str(uuid6()), "channel_values": values, "channel_versions": {"k": version},
+            }  # fmt: skip
+            place = saver.put(place, checkpoint, {}, {"k": version})  # type: ignore[arg-type]
+
+        value: list[Any] = [{"seen": ["long " * 60]}, "second"]
+        if how != "begun":
+            put(value, 1)
+        if how == "read":
+            saver._cache.clear()
+            read = saver.get_tuple(place)
+            assert read is not None
+            value = read.checkpoint["channel_values"]["k"]
+        if how == "rearranged":
+            del value[1]
+            value[0]["seen"].append("changed")
+        value = [*value, Signal(n=1)]
+        Signal.heard.append(lambda: value[0]["seen"].append("changed meanwhile"))
+        put(value, 2)
+        put([*value, "more"], 3)
+        found = saver.get_tuple(place)
+        assert found is not None
+        assert found.checkpoint["channel_values"]["k"] == [*value, "more"]
+        assert value[0]["seen"][-1] == "changed meanwhile"
 
 
 @given(PIECES, PIECES)
