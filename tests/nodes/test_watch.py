@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, TypedDict
+from uuid import uuid4
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -76,6 +77,23 @@ def test_a_loop_that_says_the_same_again_and_again_is_stopped(tmp_path: Path) ->
         result = Runner(flow, db=tmp_path / "r.db").run({})
         assert result.error is not None
         assert (result.error["type"], result.supersteps) == (RepeatedAnswer.__name__, 2)
+
+
+def test_a_model_that_says_the_same_again_is_seen_whatever_ids_its_messages_have(tmp_path: Path) -> None:
+    def say(state: Any) -> Any:
+        call = {"name": "look", "args": {"where": "here"}, "id": str(uuid4())}
+        update = {
+            "text": AIMessage(
+                [{"type": "text", "text": "?", "id": str(uuid4())}], id=str(uuid4()), tool_calls=[call]
+            )
+        }
+        return Command(update=update)
+
+    flow = Workflow("loop", State).add_node("say", say, watch=Watch(repeats=3)).add_edge(START, "say")
+    flow.add_conditional_edges("say", lambda s: "again", {"again": Loop("say", max=9, on_exhausted=END)})
+    result = Runner(flow, db=tmp_path / "r.db").run({})
+    assert result.error is not None
+    assert (result.error["type"], result.supersteps) == (RepeatedAnswer.__name__, 2)
 
 
 def test_answers_that_differ_in_between_are_counted_anew(tmp_path: Path) -> None:

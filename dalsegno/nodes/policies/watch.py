@@ -93,7 +93,7 @@ class WatchLayer:
         if execution is None or execution.context is None or execution.index is not None:
             return
         try:
-            mark = digest(answer)
+            mark = digest(_said(answer))
         except Exception:  # what cannot be compared is not compared
             return
         times = self._times(execution, mark)
@@ -142,6 +142,22 @@ def _is_blank_message(value: Any) -> bool:
         and not getattr(value, "tool_calls", None)
         and (is_nothing(value.content))
     )
+
+
+def _said(value: Any) -> Any:
+    """What is said in an answer: models give each message, and each call of a tool in it, an id of its own."""
+    if isinstance(value, Mapping):
+        return {key: _said(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_said(part) for part in value]
+    if hasattr(value, "goto") and hasattr(value, "update"):
+        return [_said(value.update), value.goto]
+    if hasattr(value, "content") and hasattr(value, "type"):
+        calls = getattr(value, "tool_calls", None) or ()
+        blocks = value.content if isinstance(value.content, list) else [value.content]
+        content = [{**block, "id": None} if isinstance(block, dict) else block for block in blocks]
+        return [value.type, content, [[call.get("name"), call.get("args")] for call in calls]]
+    return value
 
 
 def _short(answer: Any) -> str:
