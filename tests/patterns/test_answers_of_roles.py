@@ -71,6 +71,21 @@ def test_without_a_watch_an_answer_of_nothing_is_no_answer() -> None:
         fallback_chain({"mute": nothing, "local": local}).compile().invoke({"request": 1})
 
 
+def unread(state: Any) -> Any:
+    yield "rain"
+
+
+@pytest.mark.parametrize(
+    ("actor", "said"), [(lambda state: anothing(state), "Nobody awaits it"), (unread, "until it is read")]
+)
+def test_what_has_not_been_done_yet_is_no_answer(actor: Any, said: str, tmp_path: Path) -> None:
+    with Runner(sequential({"step": actor}), db=tmp_path / "r.db") as runner:
+        error = runner.run({"value": 1}).error
+    assert error is not None
+    assert error["type"] == WrongAnswer.__name__
+    assert said in error["message"]
+
+
 def test_a_mapping_whose_keys_resemble_some_of_the_state_is_an_answer() -> None:
     def plan(state: Any) -> Any:
         return {"calls": []}

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Iterable, Mapping
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -20,6 +21,12 @@ from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.watch import is_nothing
 from dalsegno.nodes.structured import modern
+
+_UNDONE: dict[type, str] = {
+    CoroutineType: "Nobody awaits it: make the function that answers with it `async def`, and await there.",
+    GeneratorType: "It does nothing until it is read: answer with what it gives, as a list.",
+}
+"""What is no answer yet, and why."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,6 +62,9 @@ class Answer:
         """
         if self.key is None or isinstance(output, Command) or _has_command(output):
             return output
+        if type(output) in _UNDONE:
+            output.close()
+            raise self._wrong(output, f" {_UNDONE[type(output)]}")
         if self.is_watched and is_nothing(output):
             return {self.key: output}
         if _is_object_of(self.state, output):
