@@ -7,11 +7,14 @@ whose constructor fails, and writes types that it cannot read again.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import importlib
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import EnumType
 from typing import Any
 
 import ormsgpack
@@ -135,9 +138,23 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
                     _type_name(kind), f"it is not found again as `{module}.{name}`; define it at module level"
                 )
             check.kind(code, stored)
+            check.inside(payload)
+            self._try(code, payload)
             self._writable[kind] = True
-        check.inside(payload)  # LangGraph, which has written what is inside, asks for no type
+        else:
+            check.inside(payload)  # LangGraph, which has written what is inside, asks for no type
         return code, payload
+
+    def _try(self, code: int, payload: bytes) -> None:
+        """Build the first value of a type again: how a class is stored does not always lead back to it."""
+        reader = _Reader(self._allowed, plain=False)
+        try:
+            reader(code, payload)
+        except (TypeNotAllowed, ValueError) as error:
+            problem = reader.problem or error
+            why = problem.data["why"] if isinstance(problem, TypeNotAllowed) else problem
+            name = problem.type if isinstance(problem, TypeNotAllowed) else "msgpack"
+            raise _not_serializable(name, f"it could not be read again: {why}") from None
 
 
 class _Check:
@@ -248,26 +265,56 @@ def _may_build(allowed: Collection[tuple[str, ...]], code: int, module: str, nam
 def _build(code: int, module: str, name: str, value: Any, method: str = "") -> Any:
     cls = getattr(importlib.import_module(module), name)
     if code == jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG:
-        return cls(value)
+        return _member(cls, value) if isinstance(cls, EnumType) else cls(value)
     if code == jsonplus.EXT_CONSTRUCTOR_POS_ARGS:
         if (module, name) == ("langgraph.types", "Send") and len(value) == 3:
             return cls(value[0], value[1], timeout=value[2])
         return cls(*value)
     if code == jsonplus.EXT_CONSTRUCTOR_KW_ARGS:
-        return cls(**value)
+        return _with_fields(cls, value)
     if code == jsonplus.EXT_METHOD_SINGLE_ARG:
         return getattr(cls, method)(value)
-    # A model is stored after its validation, under its field names; validators that take other
-    # names, or that are not idempotent, would refuse it.
+    validated = value
+    if getattr(cls, "__pydantic_root_model__", False):
+        value = {"root": value}
+    # A model is stored after its validation, under its field names and with plain data in it; it may take other names,
+    # or be strict, or have validators that are not idempotent.
     try:
         return cls(**value)
     except Exception:
+        if code == jsonplus.EXT_PYDANTIC_V2:
+            with contextlib.suppress(Exception):
+                return cls.model_validate(validated, strict=False, by_name=True)
         construct = cls.construct if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_construct
         built = construct(**value)
         fields = cls.__fields__ if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_fields
         if missing := [f"`{name}`" for name in fields if not hasattr(built, name)]:
             raise ValueError(f"nothing was stored for its {', '.join(missing)}") from None
         return built
+
+
+def _member(cls: EnumType, value: Any) -> Any:
+    """The member of that value; msgpack has no tuples, so one of them was stored as a list."""
+    if isinstance(value, list):
+        members: Mapping[str, Any] = cls.__members__
+        for member in members.values():
+            if _lists(member.value) == value:
+                return member
+    return cls(value)
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
+def _with_fields(cls: Any, value: dict[str, Any]) -> Any:
+    """A dataclass: the fields that its constructor does not take are set behind it."""
+    late = {f.name for f in dataclasses.fields(cls) if not f.init} if dataclasses.is_dataclass(cls) else ()
+    built = cls(**{name: one for name, one in value.items() if name not in late})
+    for name in late:
+        if name in value:
+            object.__setattr__(built, name, value[name])
+    return built
 
 
 def _array(dtype: str, shape: list[int], order: Any, buffer: bytes) -> Any:

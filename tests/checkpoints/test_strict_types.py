@@ -80,6 +80,92 @@ def test_an_allowed_value_is_read_as_it_was_put(saver: Checkpointer, value: Any)
     assert found.checkpoint["channel_values"] == {"k": value}
 
 
+class Planet(enum.Enum):
+    EARTH = (5.97e24, ("blue", 1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Total:
+    parts: list[int]
+    total: int = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "total", sum(self.parts))
+
+
+class Numbers(pydantic.RootModel[tuple[int, ...]], strict=True):
+    pass
+
+
+class Part(pydantic.BaseModel):
+    words: list[str]
+
+
+class Strict(pydantic.BaseModel, strict=True):
+    part: Part
+    parts: tuple[Part, ...]
+
+
+class Renamed(pydantic.BaseModel, extra="forbid"):
+    part: Part = pydantic.Field(alias="aPart")
+
+
+def changed_total() -> Total:
+    total = Total([1])
+    total.parts.append(2)  # its field is not made again
+    return total
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Planet.EARTH,
+        Total([1, 2]),
+        changed_total(),
+        Numbers((1, 2)),
+        Numbers(()),
+        Strict(part=Part(words=["a"]), parts=(Part(words=[]),)),
+        Renamed(aPart=Part(words=["a"])),
+    ],
+)
+def test_a_type_whose_constructor_does_not_take_what_is_stored_is_read_as_it_was_put(value: Any) -> None:
+    """Where LangGraph's own gives back a list, a dictionary, or a model with dictionaries in it."""
+    serializer = StrictSerializer([type(value)])
+    found = serializer.loads_typed(serializer.dumps_typed([value]))[0]
+    assert found == value
+    assert repr(found) == repr(value)
+
+
+class Hidden(pydantic.BaseModel):
+    secret: int = pydantic.Field(exclude=True)
+
+
+class Other(pydantic.BaseModel):
+    n: int
+
+    @pydantic.model_serializer
+    def as_text(self) -> str:
+        return "other"
+
+
+@dataclasses.dataclass
+class Started:
+    n: int
+    since: dataclasses.InitVar[int]
+
+
+@pytest.mark.parametrize("value", [Hidden(secret=1), Other(n=1), Started(1, 2)])
+def test_a_type_that_what_is_stored_of_it_does_not_lead_back_to_is_refused_when_it_is_written(
+    value: Any,
+) -> None:
+    """Or its thread could never be read again."""
+    serializer = StrictSerializer([type(value)])
+    for _ in range(2):
+        with pytest.raises(NotSerializable, match="could not be read again") as raised:
+            serializer.dumps_typed({"deep": [value]})
+        assert raised.value.type == f"{__name__}.{type(value).__name__}"
+
+
 def test_bytes_are_those_of_langgraph() -> None:
     value = [Draft("a"), HumanMessage("hi", id="1"), {"n": (1, 2.5, "ü")}, {3}]
     ours, theirs = StrictSerializer([Draft, Colour]), JsonPlusSerializer()
