@@ -52,6 +52,8 @@ class Found:
                 metadata = json.loads(self.metadata)
         else:
             kind, blob = self.metadata_type, self.metadata_blob
+            if not isinstance(kind, str):  # whatever the column says, SQLite keeps what it is given
+                raise damaged(self.thread, "metadata", "is no metadata")
             metadata = values.load(serde, kind, blob, thread=self.thread, key="metadata")
             if isinstance(serde, PlainReader) and isinstance(
                 metadata, str

@@ -94,6 +94,8 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
         kind, payload = data
         if kind == "msgpack":
             return self._unpack(payload, plain=False)
+        if isinstance(kind, str) and "+" in kind:  # as LangGraph's EncryptedSerializer names what it writes
+            raise _not_allowed(kind, "what was stored is encrypted")
         if kind not in _NATIVE:
             raise _not_allowed(kind, f"values stored as `{kind}` may run code when they are read")
         return super().loads_typed(data)
@@ -113,7 +115,7 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
             # ormsgpack replaces what its hook raised by an error of its own.
             if reader.problem is not None:
                 raise reader.problem from None
-            raise _not_allowed("msgpack", f"the stored bytes are damaged ({error})") from None
+            raise _not_allowed("msgpack", f"what was stored is damaged ({error})") from None
 
     def _encode(self, obj: Any) -> tuple[int, bytes]:
         """The msgpack extension for an object that msgpack has no notation for."""

@@ -57,13 +57,17 @@ def load(serde: SerializerProtocol, kind: str, blob: bytes, *, thread: str, key:
     TypeNotAllowed
         It holds a type that is not allowed, is gone, or cannot be built any more.
     DatabaseInvalid
-        The serializer encrypts, and this was stored without.
+        The serializer encrypts, and this was stored without, or with another key.
     """
     refuse_plaintext(serde, kind, thread=thread, key=key)
     try:
         return serde.loads_typed((kind, blob))
     except TypeNotAllowed as error:
         raise _named(error, "cannot be read", thread, key) from None
+    except DatabaseInvalid as error:  # of a serializer that encrypts
+        raise DatabaseInvalid(
+            f"`{key}` in thread {thread!r} cannot be read. {error}", path="", thread=thread, key=key
+        ) from error.__cause__
 
 
 def refuse_plaintext(serde: SerializerProtocol, kind: str, *, thread: str, key: str) -> None:
@@ -101,6 +105,10 @@ def _named(error: TypeNotAllowed, what: str, thread: str, key: str) -> TypeNotAl
     why = str(error.data.get("why", "that"))
     if "cannot be built" in why:
         way = "Its class has changed since: let it take what was stored, with a default for what is new."
+    elif "is damaged" in why:
+        way = "Restore the database from a backup."
+    elif "is encrypted" in why:
+        way = "Pass what wrote it: `SqliteCheckpointer(..., serde=EncryptedSerializer(...))`."
     else:
         way = (
             "If you trust it, name the type in the state's schema or pass it in "

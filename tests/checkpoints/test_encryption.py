@@ -102,8 +102,32 @@ def test_what_is_not_encrypted_is_shown_without_the_key(
 def test_another_key_is_an_error(path: Path) -> None:
     with encrypted(path) as saver:
         run(saver)
-    with encrypted(path, b"other") as saver, pytest.raises(DatabaseInvalid, match="key is another one"):
+    with (
+        encrypted(path, b"other") as saver,
+        pytest.raises(DatabaseInvalid, match="key is another one") as raised,
+    ):
         saver.get_tuple(THREAD)
+    assert (raised.value.data["thread"], raised.value.data["key"]) == ("t", "checkpoint")
+    assert "`checkpoint` in thread 't'" in str(raised.value)
+
+
+def test_a_checkpointer_without_the_key_says_that_it_needs_one(path: Path) -> None:
+    with encrypted(path) as saver:
+        run(saver)
+    with SqliteCheckpointer(path) as saver, pytest.raises(TypeNotAllowed, match="is encrypted") as raised:
+        saver.get_tuple(THREAD)
+    assert "serde=EncryptedSerializer" in str(raised.value)
+    assert "allow=" not in str(raised.value)
+
+
+@pytest.mark.parametrize("is_encrypted", [True, False])
+def test_metadata_of_no_known_kind_is_damage(path: Path, is_encrypted: bool) -> None:
+    with encrypted(path) if is_encrypted else SqliteCheckpointer(path) as saver:
+        run(saver)
+        with saver.database.transaction() as connection:
+            connection.execute("UPDATE checkpoints SET metadata_type = x'00', metadata_blob = x'00'")
+        with pytest.raises(DatabaseInvalid, match="`metadata` in thread 't'"):
+            saver.get_tuple(THREAD)
 
 
 def test_what_was_stored_without_encryption_is_refused(path: Path) -> None:
