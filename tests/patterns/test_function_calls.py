@@ -80,6 +80,21 @@ def test_what_needs_a_failed_call_is_skipped_and_the_rest_is_made() -> None:
     assert output["failures"] == [{"name": "a", "error": "ValueError", "message": "not today"}]
 
 
+@pytest.mark.parametrize("id", ["1", "step.1", "the sum", "-a"])
+def test_an_id_that_cannot_be_referred_to_is_refused_where_it_is(id: str) -> None:
+    assert run(call(id, "double", 1))["results"] == {id: 2}
+    for reference in (f"${id}", f"${id}.part"):
+        with pytest.raises(WrongAnswer, match=re.escape(f"`{reference}` does not refer to the call `{id}`")):
+            run(call(id, "double", 1), call("last", "double", [reference]))
+
+
+def test_an_id_may_begin_with_any_letter() -> None:
+    assert run(call("über", "double", 1), call("last", "double", "$über"))["results"] == {
+        "über": 2,
+        "last": 4,
+    }
+
+
 def test_no_call_at_all_is_an_answer() -> None:
     assert run()["response"] == "done"
 

@@ -16,7 +16,7 @@ from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
-from dalsegno.graphs.patterns.toolset import Toolset, references
+from dalsegno.graphs.patterns.toolset import Toolset, misread, references
 from dalsegno.graphs.workflow import Workflow
 
 _PLANNER = """Which of these functions must be called to do what is asked, and with what? Give every call an `id` of its
@@ -228,7 +228,7 @@ def _check(calls: Sequence[FunctionCall], tools: Toolset, max_calls: int, max_de
     for place, call in enumerate(calls):
         if call["id"] in ids[:place]:
             raise ValueError(f"two calls have the id `{call['id']}`; give each one of its own")
-        problem = tools.problem(call["function"], call["arguments"])
+        problem = tools.problem(call["function"], call["arguments"]) or misread(call["arguments"], ids)
         if problem is not None:
             raise ValueError(f"the call `{call['id']}`: {problem}")
         for needed in sorted(_needs(call) - set(ids)):

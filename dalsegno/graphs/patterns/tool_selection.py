@@ -15,7 +15,7 @@ from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
-from dalsegno.graphs.patterns.toolset import Toolset
+from dalsegno.graphs.patterns.toolset import Toolset, misread
 from dalsegno.graphs.workflow import Workflow
 
 _SELECTOR = """Which of these tools are used for what is asked, with what, and in which order? Give each step an `id`
@@ -211,6 +211,6 @@ def _check(steps: Sequence[ToolStep], box: Toolset, max_steps: int) -> None:
     for place, step in enumerate(steps):
         if step["id"] in ids[:place]:
             raise ValueError(f"two steps have the id `{step['id']}`; give each one of its own")
-        problem = box.problem(step["tool"], step["arguments"])
+        problem = box.problem(step["tool"], step["arguments"]) or misread(step["arguments"], ids)
         if problem is not None:
             raise ValueError(f"the step `{step['id']}`: {problem}")

@@ -14,7 +14,7 @@ from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
 from dalsegno.nodes.policies.fallback import is_called, name_of
 from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
 
-_REFERENCE = re.compile(r"\$([A-Za-z_][\w-]*)((?:\.[\w-]+)*)\Z")
+_REFERENCE = re.compile(r"\$([^\W\d][\w-]*)((?:\.[\w-]+)*)\Z")
 
 
 class Toolset:
@@ -118,6 +118,25 @@ def references(arguments: Any) -> set[str]:
         found = _REFERENCE.match(arguments)
         return {found[1]} if found else set()
     return {name for part in _parts(arguments) for name in references(part)}
+
+
+def misread(arguments: Any, ids: Iterable[str]) -> str | None:
+    """Why a text that seems to refer to one of the calls would not be read so; None where there is none.
+
+    >>> misread({"a": "$2.low", "b": "$5", "c": "$x.low"}, ["2", "x"])
+    '`$2.low` does not refer to the call `2`: an id begins with a letter and has letters, digits, _ and - only'
+    """
+    if not isinstance(arguments, str):
+        found = (misread(part, ids) for part in _parts(arguments))
+        return next((why for why in found if why is not None), None)
+    read = _REFERENCE.match(arguments)
+    for name in ids:
+        if f"{arguments}.".startswith(f"${name}.") and (read is None or len(read[1]) < len(name)):
+            return (
+                f"`{arguments}` does not refer to the call `{name}`: an id begins with a letter and has letters, "
+                "digits, _ and - only"
+            )
+    return None
 
 
 def filled(arguments: Any, results: Mapping[str, Any]) -> Any:
