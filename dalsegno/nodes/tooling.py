@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter, create_model
 from pydantic_core import to_json
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import modern
 
@@ -166,7 +167,7 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
         )
     own = getattr(player, "tool", None)
     if isinstance(own, BaseTool):  # a function: its arguments come from the model here, not from the state
-        tool = as_tool(own, name=name or player.name, description=description)
+        tool = as_tool(own, name=name or tool_name(player.name), description=description)
         said = player.declares()
         return knowing(
             tool,
@@ -196,7 +197,7 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
         return result_of(await player.ainvoke(arguments, config))
 
     return StructuredTool(
-        name=name or player.name,
+        name=name or tool_name(player.name),
         description=description or getattr(player, "description", None) or f"Asks {player.name}.",
         args_schema=schema,
         func=call,
@@ -232,7 +233,7 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
         return result_of(await graph().ainvoke(arguments, _apart(config)))
 
     return StructuredTool(
-        name=name or workflow.name,
+        name=name or tool_name(workflow.name),
         description=description or f"Runs the workflow {workflow.name}.",
         args_schema=schema,
         func=call,
@@ -254,7 +255,7 @@ def _apart(config: RunnableConfig) -> RunnableConfig:
 
 
 def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: str | None) -> BaseTool:
-    own = name or runnable.get_name().replace(" ", "_")
+    own = name or tool_name(runnable.get_name().replace(" ", "_"))
     schema = _input_of(runnable, own)
     if schema is None:
         raise DefinitionError(

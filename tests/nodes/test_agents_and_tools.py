@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from dalsegno import END, START, Budget, RetryPolicy, Runner, Workflow, agent, effect, human, tool
 from dalsegno.errors import AnswerInvalid, DefinitionError
 from dalsegno.nodes import current_execution
+from dalsegno.nodes.labels import tool_name
 from dalsegno.runtime.events import NodeFinished, PolicyActed
 from dalsegno.testing import Reply, ScriptedChatModel, crash_test
 
@@ -339,6 +340,20 @@ def test_a_runnable_with_named_arguments_is_a_tool(play: Play) -> None:
         player = agent(model, "?", tools=[RunnableLambda(shouting, name="shout")], writes="answer")
         assert play(player, {}) == {"answer": "ok"}
     assert player.declares()["calls"] is None
+
+
+def test_workflows_and_agents_are_tools_by_names_that_a_model_can_call(play: Play) -> None:
+    flow = Workflow("Prüfung v1.0", Text).add_node("shout", lambda state: {"text": state["text"].upper()})
+    flow.add_edge(START, "shout").add_edge("shout", END)
+    helper = ScriptedChatModel([Reply("Rain.")])
+    polish = agent(helper, "Polish: {text}", writes="text", name="polish & shine")
+    checked, polished = "Prufung_v1_0_5ef244", tool_name("polish & shine")
+    with (
+        ScriptedChatModel([call(checked, text="rain"), call(polished, text="rain"), Reply("ok")]) as model,
+        helper,
+    ):
+        player = agent(model, "?", tools=[flow, polish], writes="answer")
+        assert play(player, {}) == {"answer": "ok"}
 
 
 def test_a_failure_that_is_declared_loud_fails_the_node(play: Play) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from langchain_core.messages import AIMessage
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import Peer, peer_to_peer
+from dalsegno.nodes.labels import tool_name
 from dalsegno.testing import Reply, ScriptedChatModel
 
 
@@ -120,3 +122,24 @@ def test_models_hand_over_with_tools() -> None:
 def test_what_cannot_be_meant_is_refused(peers: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         peer_to_peer(peers, **options)
+
+
+@pytest.mark.parametrize("peer", ["Prüfung v1.0 🎉", "n" * 300, "front desk", "🎉"])
+def test_a_model_is_told_names_that_it_can_call(peer: str) -> None:
+    called = tool_name(f"hand_over_to_{peer}")
+    assert re.fullmatch(r"hand_over_to_[A-Za-z0-9_-]{1,51}", called)
+    with ScriptedChatModel([Reply({"name": called, "args": {"message": "yours"}})]) as model:
+        flow = peer_to_peer({"first & last": model, peer: lambda state: state["messages"][0].name})
+        output = flow.compile().invoke({"request": "?"})
+    assert output["answered_by"] == peer
+    assert output["answer"] == tool_name("first & last")
+
+
+def test_a_function_hands_over_by_the_name_as_it_is() -> None:
+    flow = peer_to_peer(
+        {"a": lambda state: over("b.1 ü"), "b.1 ü": lambda state: state["messages"][0].tool_calls[0]["name"]}
+    )
+    output = flow.compile().invoke({"request": "?"})
+    assert output["answered_by"] == "b.1 ü"
+    assert output["handovers"] == [{"by": "a", "to": "b.1 ü", "message": "yours"}]
+    assert output["answer"].isascii()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
-from langchain_core.messages import AnyMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import StructuredTool
@@ -29,10 +29,12 @@ from dalsegno.graphs.patterns.turning import (
 )
 from dalsegno.graphs.patterns.working import Worker, roster
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.player import Player
 
 HAND_OVER = "hand_over_to_"
-"""How the tools are called that hand over: ``hand_over_to_`` and the name of the peer."""
+"""How the tools are called that hand over: ``hand_over_to_`` and the name of the peer. A model is told a name that it
+can call; others may always say it so."""
 
 _TALK = """You are `{name}`{about}. Do of this what you are good at, and hand over to somebody else for what you are
 not. Whoever can finish it, answers.
@@ -182,7 +184,7 @@ def peer_to_peer(
         if acts(said):
             outcome = "ping-pong" if read(state, "returns") > max_returns else "out of turns"
             return {"answer": None, "answered_by": None, "outcome": outcome}
-        message = message_of(said).model_copy(update={"name": speaker})
+        message = message_of(said).model_copy(update={"name": tool_name(speaker)})
         answered = {"answer": answer_in(said), "answered_by": speaker, "outcome": "answered"}
         return {"messages": [message], **answered}
 
@@ -230,7 +232,7 @@ def _handing_over(to: str, about: str) -> StructuredTool:
     described = (
         f"Hand over to `{to}`{f', who is good at this: {about}' if about else ''}. Say what is to be done."
     )
-    return StructuredTool.from_function(hand_over, name=f"{HAND_OVER}{to}", description=described)
+    return StructuredTool.from_function(hand_over, name=tool_name(f"{HAND_OVER}{to}"), description=described)
 
 
 class _Act(Player):
@@ -241,6 +243,7 @@ class _Act(Player):
 
     def __init__(self, boxes: Mapping[str, Tools]) -> None:
         self._boxes = boxes
+        self._peers = {tool_name(f"{HAND_OVER}{peer}"): peer for peer in boxes}
 
     def declares(self) -> Mapping[str, Any]:
         reads = ("said", "messages", "speaker", "handovers", "returns")
@@ -265,7 +268,8 @@ class _Act(Player):
 
     def _update(self, state: Any, results: list[BaseMessage]) -> dict[str, Any]:
         speaker = read(state, "speaker")
-        message = message_of(read(state, "said"), turn_number(state)).model_copy(update={"name": speaker})
+        message = _callable(message_of(read(state, "said"), turn_number(state)))
+        message = message.model_copy(update={"name": tool_name(speaker)})
         update: dict[str, Any] = {"messages": [message, *results]}
         good = {r.tool_call_id: r for r in results if isinstance(r, ToolMessage) and r.status != "error"}
         done = [call for call in message.tool_calls if call["id"] in good]
@@ -273,7 +277,7 @@ class _Act(Player):
         if len(done) > len(over):
             update["returns"] = 0
         if over:
-            to = over[0]["name"].removeprefix(HAND_OVER)
+            to = self._peers[over[0]["name"]]
             before = read(state, "handovers", [])
             straight_back = bool(before) and before[-1]["by"] == to and len(done) == len(over)
             update["returns"] = read(state, "returns", 0) + 1 if straight_back else 0
@@ -284,7 +288,7 @@ class _Act(Player):
 
 def _one_handover(state: Any) -> tuple[Any, list[ToolMessage]]:
     """What was said with its first handover alone, and last; and the refusals of the others."""
-    message = message_of(read(state, "said"), turn_number(state))
+    message = _callable(message_of(read(state, "said"), turn_number(state)))
     over = [call for call in calls_in(message) if call["name"].startswith(HAND_OVER)]
     rest = [call for call in calls_in(message) if not call["name"].startswith(HAND_OVER)]
     refused = [
@@ -297,3 +301,12 @@ def _one_handover(state: Any) -> tuple[Any, list[ToolMessage]]:
         for c in over[1:]
     ]
     return message.model_copy(update={"tool_calls": [*rest, *over[:1]]}), refused
+
+
+def _callable(message: AIMessage) -> AIMessage:
+    """The message, its handovers called as a model is told them."""
+    calls = message.tool_calls
+    if all(tool_name(call["name"]) == call["name"] for call in calls):
+        return message
+    named = [{**c, "name": tool_name(c["name"])} if c["name"].startswith(HAND_OVER) else c for c in calls]
+    return message.model_copy(update={"tool_calls": named})
