@@ -229,7 +229,7 @@ def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]
     thread = run.thread
     reasons = "; ".join(c.words for c in refused)
     options = difference.options
-    if difference.rename:
+    if options and difference.rename:
         rename = ", ".join(f'"{old}": "{new}"' for old, new in difference.rename.items())
         way = (
             f"Go on with `dalsegno resume {thread} {options}` or "
@@ -241,10 +241,16 @@ def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]
             "all the same"
         )
     else:
-        gone = next((c.where for c in refused if c.kind == "pending"), "OLD")
+        said = " ".join(
+            f"--rename {old}={new}"
+            for old, new in (
+                *difference.rename.items(),
+                *((old, "NEW") for old in difference.unmapped or ("OLD",)),
+            )
+        )
         way = (
             "Give the node its old name back to go on, or say what it is called now with "
-            f"`dalsegno resume {thread} --rename {gone}=NEW`"
+            f"`dalsegno resume {thread} {said}`"
         )
     return IncompatibleGraph(
         f"Thread {thread!r} cannot go on in this graph: {reasons}. {way}, or start anew with "

@@ -8,14 +8,15 @@ and ends "successfully" where the pending one was renamed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from difflib import SequenceMatcher
+from dataclasses import replace
 from typing import Any
 
-from dalsegno.graphs.model import END, START, WorkflowSpec, counter_parts
+from dalsegno.graphs.model import END, START, WorkflowSpec, counter_name, counter_parts
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, name_of, names_of, prefix_of, shown
 from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.standing import Before, Level, join_of, shape_at
+from dalsegno.runtime.successors import Successors, way_of
 
 
 def compare(
@@ -50,7 +51,9 @@ def compare(
         # What a rename would map is told once, and the rest as it is under that rename.
         found, more = _compared(before.renamed(asked), spec, code or {}, bound, migrated)
         if not more:
-            return Difference((*told, *found), {shown(old): shown(new) for old, new in suggested.items()})
+            still = {(c.kind, c.where) for c in found}
+            mapped = (replace(c, mapped=True) for c in told if (c.kind, c.where) not in still)
+            return Difference((*mapped, *found), {shown(old): shown(new) for old, new in suggested.items()})
         told += (c for c in found if c.verdict == "needs mapping")
         back = {new: old for old, new in asked.items()}
         more = {today(old, back): new for old, new in more.items()}
@@ -113,6 +116,12 @@ class _Comparison:
         self.then, self.now = set(kept["nodes"]), set(spec.nodes)
         self.done = {name_of(place) for place in done if prefix_of(place) == level.path}
         self.suggested: dict[str, str] = {}
+        self._successors = Successors(
+            kept,
+            self.shape,
+            {name: code_then.get(self.place(name)) for name in self.then},
+            {name: code_now.get(self.place(name)) for name in self.now},
+        )
 
     def changes(self) -> Iterator[Change]:
         yield from self._missing()
@@ -166,29 +175,8 @@ class _Comparison:
         return f"; is it `{candidate}` now? `--rename {self.at(name)}={self.at(candidate)}`"
 
     def _successor(self, name: str) -> str | None:
-        """The new node that the old one most likely became: by its code, by its ways, by its name."""
-        taken = set(map(name_of, self.suggested.values()))
-        new = sorted(self.now - self.then - taken)
-        gone = sorted(self.then - self.now | {name})
-        scores = {
-            candidate: score
-            for candidate in new
-            # One that resembles another node that is gone is what became of that one.
-            if (score := self._likeness(name, candidate)) >= max(self._likeness(n, candidate) for n in gone)
-        }
-        best = max(scores, key=lambda candidate: scores[candidate], default=None)
-        return best if best is not None and (scores[best] >= 1 or len(new) == 1) else None
-
-    def _likeness(self, name: str, candidate: str) -> float:
-        score = SequenceMatcher(None, name.casefold(), candidate.casefold()).ratio()
-        code = self.code_then.get(self.place(name))
-        if code is not None and code == self.code_now.get(self.place(candidate)):
-            score += 3
-        here = {candidate: name}
-        ways = [_way(e, here) for e in self.shape["edges"] if candidate in (*e[1], e[2])]
-        return score + 2 * (
-            sorted(ways) == sorted(_way(e, {}) for e in self.kept["edges"] if name in (*e[1], e[2]))
-        )
+        """The new node that the old one most likely became."""
+        return self._successors.of(name, {name_of(o): name_of(n) for o, n in self.suggested.items()})
 
     def _joins(self) -> Iterator[Change]:
         now = {f"join:{'+'.join(e.sources)}:{e.target}" for e in self.spec.edges if e.kind == "join"}
@@ -210,19 +198,24 @@ class _Comparison:
     def _loops(self) -> Iterator[Change]:
         now = {e.counter: e.loop for e in self.spec.edges if e.loop is not None}
         ways = {(e.source, e.target) for e in self.spec.edges if e.loop is not None}
+        then = {
+            counter_name(origins[0], router, label if router else None, target): most
+            for _, origins, target, router, label, most, *_ in self.kept["edges"]
+            if most is not None
+        }
         for counter, count in self.level.loops.items():
             source, router, label, target = counter_parts(counter)
             way = f"the loop `{source}` → `{target}`" + (f" ({label})" if label else "")
             bound = now.get(counter)
-            if bound is not None and bound < count:
+            if bound is not None and bound < count and bound != then.get(counter):
                 yield Change(
                     "bound",
                     self.at(source),
                     f"{way} may be taken {bound} times now, and the run has taken it {count} times",
                     "unsafe",
                 )
-            if counter in now or not count:
-                continue
+            if counter in now or counter not in then or not count:
+                continue  # or it went with a change that was accepted before
             gone = [name for name in dict.fromkeys((source, target)) if name not in self.now]
             if gone:
                 hints = "".join(
@@ -353,18 +346,10 @@ class _Comparison:
                 yield Change("code", path, f"the code of `{path}` changed")
 
     def _ways(self) -> Iterator[Change]:
-        old, new = ([_way(e, {}) for e in shape["edges"]] for shape in (self.kept, self.shape))
+        old, new = ([way_of(e, {}) for e in shape["edges"]] for shape in (self.kept, self.shape))
         touched = sorted({s for way in set(old) ^ set(new) for s in way[1]} & self.now & self.then)
         for name in touched:
             yield Change("ways", self.at(name), f"the ways from `{self.at(name)}` changed")
-
-
-def _way(edge: Iterable[Any], names: Mapping[str, str]) -> tuple[Any, ...]:
-    """An edge as something that can be compared and sorted, in other names."""
-    kind, origins, target, router, label, *rest = edge
-    label = names[target] if label == target and target in names else label
-    origins = tuple(sorted(names.get(o, o) for o in origins))
-    return (kind, origins, names.get(target, target), router or "", label or "", *map(str, rest))
 
 
 def _spec_at(spec: WorkflowSpec, path: str) -> WorkflowSpec | None:

@@ -17,6 +17,7 @@ class Change:
     `kind` is a word to sort by (``pending``, ``join``, ``loop``, ``inserted``, ``state``, ``bound``, ``node``,
     ``code``, ``ways``, ``name``); `where` the path of a node or key; `words` a sentence. `can_be_accepted`: whether
     `accept_changes` lets a run go on over it; with a pending node that is gone there is nothing to go on with.
+    `mapped`: whether the renames that are suggested undo it.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class Change:
     words: str
     verdict: Verdict = "compatible"
     can_be_accepted: bool = True
+    mapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,24 @@ class Difference:
 
     @property
     def options(self) -> str:
-        """What to add to `dalsegno resume`: the renames that would do, and `--accept-changes` where that helps."""
+        """What to add to `dalsegno resume`: the renames that would do, and `--accept-changes` where that helps; nothing
+        where it would not be enough."""
+        if self.is_stuck:
+            return ""
         words = [f"--rename {old}={new}" for old, new in self.rename.items()]
-        rest = [c for c in self.refused() if c.verdict == "unsafe" or (c.kind == "loop" and not self.rename)]
-        if any(c.can_be_accepted for c in rest) and not self.is_stuck:
+        if any(c.can_be_accepted and not c.mapped for c in self.refused()):
             words.append("--accept-changes")
         return " ".join(words)
 
     @property
     def is_stuck(self) -> bool:
         """Whether something is gone that nothing suggested stands for: accepting the rest would not be enough."""
-        fixed = [c for c in self.refused() if not c.can_be_accepted]
-        return any(c.where not in self.rename if c.kind == "pending" else not self.rename for c in fixed)
+        return any(not (c.can_be_accepted or c.mapped) for c in self.refused())
+
+    @property
+    def unmapped(self) -> tuple[str, ...]:
+        """The pending nodes that are gone, and that no suggested rename is of."""
+        return tuple(c.where for c in self.refused() if c.kind == "pending" and not c.mapped)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `dalsegno diff`."""

@@ -111,6 +111,43 @@ def test_where_nothing_can_be_suggested_no_option_is_told_that_would_not_do(worl
     assert "--accept-changes" not in str(raised.value)
 
 
+def test_where_a_rename_is_known_of_some_only_it_is_not_said_to_be_enough(world: Any, db: Path) -> None:
+    def side_by_side(*names: str) -> Workflow:
+        flow = Workflow("sides", State)
+        for name in names:
+            flow.add_node(name, world.node(name)).add_edge(START, name).add_edge(name, END)
+        return flow
+
+    world.broken |= {"draft", "zq"}
+    begun(side_by_side("draft", "zq"), db, world, "draft")
+    changed = side_by_side("drafts")
+    difference = refused(changed, db)
+    assert (difference.rename, difference.options) == ({"draft": "drafts"}, "")
+    assert difference.unmapped == ("zq",)
+    with Runner(changed, db=db) as runner, pytest.raises(IncompatibleGraph) as raised:
+        runner.resume("t1", rename=difference.rename, accept_changes=True)
+    assert "`dalsegno resume t1 --rename zq=NEW`" in str(raised.value)
+
+
+def test_each_of_several_renamed_nodes_gets_the_name_that_is_most_like_its_own(world: Any, db: Path) -> None:
+    # By code they are all alike. `mix_new` is the nearest to `mix_end` too, which has a nearer one; and of names
+    # that are as near, one that holds the old one is nearer.
+    names = {"mix": "mix_new", "mix_end": "mix_new_end", "mixw": "mixw_new", "pour": "pour_new"}
+    begun(world.chain("a", *names), db, world, "mixw")
+    assert refused(world.chain("a", *names.values()), db).rename == {"mixw": "mixw_new"}
+
+
+def test_a_renamed_subworkflow_is_known_by_what_is_in_it(world: Any, db: Path) -> None:
+    def outer(part: str, last: str) -> Workflow:
+        made = Workflow("outer", State).add_node(part, world.chain("x", "y")).add_node(last, world.node("z"))
+        return made.add_edge(START, part).add_edge(part, last).add_edge(last, END)
+
+    begun(outer("part", "last"), db, world, "y")
+    changed = outer("qqq", "www")
+    assert refused(changed, db).rename == {"part": "qqq"}
+    assert resumed(changed, db, rename={"part": "qqq"}).output["path"].count("x") == 1
+
+
 def test_after_the_rename_the_run_goes_on_and_keeps_its_idempotency_keys(world: Any, db: Path) -> None:
     begun(world.chain("a", "b", "c"), db, world, "b")
     heard: list[Event] = []
@@ -307,6 +344,19 @@ def test_a_loop_counted_under_another_name_is_refused(world: Any, db: Path) -> N
     assert any(c.kind == "loop" and "start from zero" in c.words for c in difference.changes)
     done = resumed(looping(world, again="once more"), db, accept_changes=True)
     assert done.output["path"] == ["a", "b"] * 6
+
+
+@pytest.mark.parametrize("change", [{"most": 1}, {"again": "once more"}, {}], ids=str)
+def test_what_was_accepted_once_is_not_asked_for_again(world: Any, db: Path, change: dict[str, Any]) -> None:
+    begun(looping(world), db, world, "stop")
+    changed = looping(world, **change) if change else world.chain("b", name="loop")
+    assert refused(changed, db).options == "--accept-changes"
+    world.broken |= {"stop", "b"}
+    assert resumed(changed, db, accept_changes=True).status == "failed"
+    world.broken.clear()
+    with Runner(changed, db=db) as runner:
+        assert runner.difference("t1").verdict == "same"
+        assert runner.resume("t1").status == "completed"
 
 
 def test_a_node_that_ran_once_keeps_its_keys_apart_when_a_loop_leads_back_to_it(world: Any, db: Path) -> None:
