@@ -71,7 +71,7 @@ def no_schema(error: UnicodeDecodeError, path: str) -> CheckpointError:
     )
 
 
-DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError)
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, RecursionError)
 """What our own code makes of rows that are not as it has written them."""
 
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.enlisting import Outcome
+from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.records import ExecutionRecord
+from dalsegno.checkpoints.right_rows import right_execution
 from dalsegno.nodes.paths import coded, shown
 
 if TYPE_CHECKING:
@@ -171,8 +173,11 @@ def _execution(row: tuple[Any, ...]) -> ExecutionRecord:
     fields = dict(zip(_EXECUTION, row, strict=True))
     if isinstance(fields["occurrence"], str) and fields["occurrence"].isdecimal():
         fields["occurrence"] = int(fields["occurrence"])  # a column of a server has one type
-    fields["targets"] = tuple(tuple(way) for way in json.loads(fields["targets"]))
-    fields["error"] = values.load_json(fields["error"])
+    for name in ("targets", "error"):
+        with damage_named(f"of run {fields['run_id']}", name):
+            fields[name] = values.load_json(fields[name])
+    right_execution(fields)
+    fields["targets"] = tuple(map(tuple, fields["targets"]))
     place = fields["node"]
     if isinstance(fields["occurrence"], int) and fields["occurrence"]:
         place = coded(place)  # of the outermost workflow: it was noted as its name once

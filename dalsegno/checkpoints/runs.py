@@ -12,6 +12,7 @@ from dalsegno.checkpoints.interface import Statements
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Holder
 from dalsegno.checkpoints.records import RunRecord, Status
+from dalsegno.checkpoints.right_rows import right_run
 from dalsegno.errors import UnknownRun, UnknownThread, did_you_mean
 
 JSON_FIELDS = ("error", "usage", "certificate", "shape", "code", "process")
@@ -163,9 +164,9 @@ class Runs(Journal):
                 fields[name] = values.load_json(text)
         fields["usage"] = fields["usage"] or {}
         fields["input"] = self._load(row[11], row[12], thread, "input", plain)
-        fields["interrupts"] = (
-            self._load(row[13], row[14], thread, "interrupts", plain) if row[13] is not None else []
-        )
-        return RunRecord(
-            **dict(zip(_LEADING, row, strict=False)), supersteps=row[16], resumes=row[18], **fields
-        )
+        asked = self._load(row[13], row[14], thread, "interrupts", plain) if row[13] is not None else []
+        fields["interrupts"] = [asked] if plain and isinstance(asked, str) else asked  # encrypted: its kind
+        fields |= zip(_LEADING, row, strict=False)
+        fields |= {"supersteps": row[16], "resumes": row[18]}
+        right_run(fields)
+        return RunRecord(**fields)

@@ -13,7 +13,7 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer, maintenance
+from dalsegno.checkpoints import ExecutionRecord, Ledger, SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.errors import DatabaseInvalid, TypeNotAllowed
 
@@ -38,6 +38,7 @@ CELLS = [
     "text",
     "{",
     "[]",
+    "[" * 5000,
     1.5,
 ]
 
@@ -141,3 +142,42 @@ def test_a_damaged_row_is_said_to_be_damaged(path: Path, whole: bytes, change: A
             maintenance.vacuum(saver.database)
             assert maintenance.statistics(saver.database).segments == 0
     assert told
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("runs", "workflow", b"w"),
+        ("runs", "status", "else"),
+        ("runs", "created_at", float("inf")),
+        ("runs", "started_at", ""),
+        ("runs", "supersteps", ""),
+        ("runs", "resumes", "x"),
+        ("runs", "usage", "-1"),
+        ("runs", "error", '{"a": 1}'),
+        ("runs", "certificate", "1"),
+        ("runs", "shape", "[" * 5000),
+        ("executions", "superstep", ""),
+        ("executions", "node", b""),
+        ("executions", "attempt", "x"),
+        ("executions", "status", -1),
+        ("executions", "seconds", float("inf")),
+        ("executions", "targets", "9" * 5000),
+        ("executions", "targets", "[" * 5000),
+        ("executions", "targets", '[["only"]]'),
+        ("executions", "error", "1"),
+    ],
+)
+def test_what_nobody_of_ours_has_written_into_the_ledger_is_damage(
+    path: Path, table: str, column: str, value: Any
+) -> None:
+    with SqliteCheckpointer(path) as saver:
+        ledger = Ledger(saver.database)
+        lease = ledger.begin(run_id="r", thread="t", workflow="w")
+        ledger.journal(ExecutionRecord("r", 1, "a", 1, targets=[("b", None, None)]))
+        ledger.finish(lease, "completed")
+        assert (len(ledger.runs()), len(ledger.executions("r"))) == (1, 1)
+        with saver.database.transaction() as connection:
+            connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+        with pytest.raises(DatabaseInvalid, match=f"`{column}`"):
+            ledger.runs() if table == "runs" else ledger.executions("r")
