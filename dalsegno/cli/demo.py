@@ -24,7 +24,9 @@ def command(
             metavar="PROVIDER:NAME", help="A chat model that writes the answer; it leaves this machine."
         ),
     ] = None,
-    db: options.Db = None,
+    db: Annotated[
+        str | None, typer.Option("--db", metavar="PATH", help="The database; else .dalsegno/demo.db.")
+    ] = None,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:

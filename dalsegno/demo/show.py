@@ -81,7 +81,9 @@ def show(question: str | None, db: Path, say: Say = print) -> dict[str, Any]:
         executions = ledger.executions(run.run_id)
         view = run_view(ledger, workflow.spec, run)
     repeated = _compare(processes, executions, report, say)
-    _answer(result["output"], model, say)
+    # The state's own count is back at 0 at the end, for the thread's next turn.
+    widened = {e.occurrence for e in executions if e.node == "widen" and e.status == "done"}
+    _answer(result["output"], 1 + len(widened), model, say)
     picture = _picture(workflow.spec, view, db, report, say)
     say(f"\n{time.monotonic() - began:.1f} s. Look again: {command_here()} show {thread} --db {db}")
     certificate = report.certificate.to_dict() if report.certificate else None
@@ -186,11 +188,11 @@ def _compare(
     return again
 
 
-def _answer(output: dict[str, Any], model: str | None, say: Say) -> None:
+def _answer(output: dict[str, Any], attempts: int, model: str | None, say: Say) -> None:
     say("")
     if output["outcome"] == "cannot":
         say(f"Answer     It cannot be answered from these topics: {output['judgement']['reason']}")
-        say(f"           ({output['attempt'] + 1} attempts, the widest with {WIDTHS[-1]} passages)")
+        say(f"           ({attempts} attempts, the widest with {WIDTHS[attempts - 1]} passages)")
         return
     for number, sentence in enumerate(output["answer"]["sentences"]):
         say(f"{'Answer     ' if not number else '           '}{sentence['text']} [{sentence['topic']}]")

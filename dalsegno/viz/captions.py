@@ -63,6 +63,10 @@ def progress_line(done: NodeRun, status: str) -> str:
     return f"{SIGNS[status]} {said}"
 
 
+def _supersteps(count: object) -> str:
+    return f"{count} superstep{'' if count == 1 else 's'}"
+
+
 def caption(run: RunView | None, report: Any) -> tuple[str, ...]:
     """What stands under the name: the run, its status, proved against used, where it resumes."""
     certificate = getattr(report, "certificate", None)
@@ -70,15 +74,14 @@ def caption(run: RunView | None, report: Any) -> tuple[str, ...]:
     if run is None:
         if report is not None and not getattr(report, "ok", True):
             return ("✕ the check found errors",)
-        return (f"every run ends within {proved} supersteps",) if proved is not None else ()
+        return (f"every run ends within {_supersteps(proved)}",) if proved is not None else ()
     proved = run.proved if run.proved is not None else proved
     sign = SIGNS[RUN_STATUSES.get(run.status, "pending")]
     first = [f"run {short(run.run_id, 36)}", f"thread {short(run.thread, 36)}", f"{sign} {plain(run.status)}"]
-    used = [] if proved is None else [f"proved {proved}"]
-    if run.supersteps is not None:
-        used.append(f"used {run.supersteps}")
-    if used:
-        used[-1] += " supersteps"
+    counts = [(word, n) for word, n in (("proved", proved), ("used", run.supersteps)) if n is not None]
+    used = [f"{word} {n}" for word, n in counts[:-1]] + [
+        f"{word} {_supersteps(n)}" for word, n in counts[-1:]
+    ]
     marks = []
     if run.resumed_from is not None:
         number = isinstance(run.resumed_from, int)

@@ -59,6 +59,7 @@ def test_a_question_that_the_source_does_not_answer_gets_an_honest_cannot(tmp_pa
     shown = show(REFUSED, tmp_path / "demo.db", say=lines.append)
     assert shown["result"]["output"]["outcome"] == "cannot"
     assert "It cannot be answered from these topics" in "\n".join(lines)
+    assert "(3 attempts, the widest with 40 passages)" in "\n".join(lines)
 
 
 def test_a_model_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

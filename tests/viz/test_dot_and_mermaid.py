@@ -103,3 +103,9 @@ def test_the_mermaid_text_of_a_run_has_its_counts(article: WorkflowSpec, interru
     assert '|"again 3/3"|' in text
     assert "‖ waits for a human<br/>↻ resumes here" in text
     assert "proved 10 · used 9 supersteps" in text
+
+
+def test_one_superstep_is_no_supersteps(article: WorkflowSpec) -> None:
+    run = RunView("r", "t", "article", "failed", proved=1, supersteps=1)
+    assert "proved 1 · used 1 superstep" in viz.to_mermaid(article, run=run)
+    assert "supersteps" not in viz.to_mermaid(article, run=run)
