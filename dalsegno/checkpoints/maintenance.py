@@ -61,8 +61,11 @@ def prune(
     Raises
     ------
     CheckpointError
-        `keep` is less than 1: the latest checkpoint is what a run resumes from. Or `older_than` is no number.
+        `keep` is less than 1: the latest checkpoint is what a run resumes from. Or `keep` is no whole number, or
+        `older_than` or `now` none at all.
     """
+    if not isinstance(keep, int):
+        raise CheckpointError(f"keep={keep!r} is no number of checkpoints.")
     if keep < 1:
         raise CheckpointError(
             f"keep={keep} would delete the checkpoint that a run resumes from. Keep at least 1, or delete the "
@@ -70,9 +73,9 @@ def prune(
         )
     before = None
     if older_than is not None:
-        if math.isnan(older_than):
-            raise CheckpointError(f"older_than={older_than} is no number of seconds.")
         before = (time.time() if now is None else now) - older_than
+        if math.isnan(before):
+            raise CheckpointError(f"older_than={older_than}, now={now}: that is no number of seconds.")
     with database.transaction():
         return database.upkeep().prune(thread_ids, keep=keep, before=before)
 

@@ -14,6 +14,7 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
+from dalsegno.errors import UnknownThread, did_you_mean
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import AnyDatabase
@@ -109,7 +110,7 @@ def prune(
 
     with _database(db) as database:
         age = None if older_than is None else older_than * 86_400
-        count = pruned(database, threads, keep=keep, older_than=age)
+        count = pruned(database, _known(database, threads), keep=keep, older_than=age)
     if as_json:
         print_json({"deleted": count})
     else:
@@ -129,9 +130,11 @@ def export(
     """Write every run and every checkpoint as JSON, one a line."""
     from dalsegno.checkpoints.exporting import export as lines_of
 
-    with _database(db) as database, _written(output, database) as write:
-        for line in lines_of(database, threads):
-            write.write(line + "\n")
+    with _database(db) as database:
+        chosen = _known(database, threads)
+        with _written(output, database) as write:
+            for line in lines_of(database, chosen):
+                write.write(line + "\n")
     return COMPLETED
 
 
@@ -193,6 +196,30 @@ def _database(db: str | None) -> Iterator[AnyDatabase]:
         yield ledger.database
     finally:
         ledger.database.close()
+
+
+def _known(database: AnyDatabase, threads: list[str] | None) -> list[str] | None:
+    """The threads that are meant, each once, None for all; one that is mistyped is not passed over in silence.
+
+    Raises
+    ------
+    UnknownThread
+        There is none of that name.
+    """
+    if not threads:
+        return None
+    from dalsegno.checkpoints import Ledger
+    from dalsegno.checkpoints.maintenance import thread_statistics
+
+    chosen = list(dict.fromkeys(threads))
+    known = {one.thread for one in thread_statistics(database)}
+    for thread in chosen:
+        if thread not in known and not Ledger(database).runs(thread=thread, limit=1):
+            raise UnknownThread(
+                f"There is no thread `{thread}` in `{database.path}`{did_you_mean(thread, known) or '.'}",
+                thread=thread,
+            )
+    return chosen
 
 
 @contextlib.contextmanager

@@ -97,6 +97,10 @@ def test_only_what_is_older_is_pruned(saver: Checkpointer) -> None:
         assert maintenance.prune(saver.database, older_than=long_ago) == 0
     with pytest.raises(CheckpointError, match="no number of seconds"):
         maintenance.prune(saver.database, older_than=float("nan"))
+    with pytest.raises(CheckpointError, match="no number"):
+        maintenance.prune(saver.database, older_than=1, now=float("nan"))
+    with pytest.raises(CheckpointError, match="no number"):
+        maintenance.prune(saver.database, keep=1.5)  # type: ignore[arg-type]  # what a user may pass
     maintenance.prune(saver.database, older_than=0, now=middle + 10**6)
     assert history(saver, "t") == before[:1]
 

@@ -118,6 +118,19 @@ def test_the_database_is_exported_a_line_each(folder: Path, dalsegno: Any) -> No
     assert dalsegno("db", "export", "-o", "no/such/folder/x").code == 2
 
 
+def test_a_thread_that_is_not_there_is_not_passed_over(folder: Path, dalsegno: Any) -> None:
+    """An export that holds nothing may be taken for a backup."""
+    dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "rain-1", "-q")
+    for command in (("export", "-o", "out.jsonl"), ("prune",)):
+        refused = dalsegno("db", *command, "-t", "rain-1", "-t", "rain-2")
+        assert (refused.code, refused.out) == (2, "")
+        assert "no thread `rain-2`" in refused.err
+        assert "rain-1" in refused.err
+    assert not (folder / "out.jsonl").exists()
+    twice = dalsegno("db", "export", "-t", "rain-1", "-t", "rain-1")
+    assert len(twice.out.splitlines()) == 9
+
+
 @pytest.mark.parametrize("name", ["x.db", "./x.db", "x.db-wal", "link"])
 def test_an_export_does_not_take_the_place_of_its_database(folder: Path, dalsegno: Any, name: str) -> None:
     dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "t1", "--db", "x.db", "-q")
