@@ -79,8 +79,7 @@ class _Source:
     def opened(self) -> Iterator[sqlite3.Connection]:
         if not os.path.isfile(self._path):
             raise DatabaseUnavailable(f"There is no file `{self._path}` to import.", path=self._path)
-        address = f"file:{urllib.parse.quote(os.path.abspath(self._path))}?mode=ro"
-        connection = sqlite3.connect(address, uri=True, isolation_level=None)
+        connection = sqlite3.connect(self._address(), uri=True, isolation_level=None)
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("BEGIN")
@@ -92,9 +91,27 @@ class _Source:
                 )
             yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema may be no text
-            raise DatabaseInvalid(f"`{self._path}` cannot be imported ({error}).", path=self._path) from error
+            way = (
+                ""
+                if self._may_write_beside()
+                else " Copy it, with the `-wal` beside it, to where you may write."
+            )
+            raise DatabaseInvalid(
+                f"`{self._path}` cannot be imported ({error}).{way}", path=self._path
+            ) from error
         finally:
             connection.close()
+
+    def _address(self) -> str:
+        """Where it is, to be only read. In a folder that may not be written to, SQLite cannot make the file in which
+        those who use a write-ahead log agree; it needs none where there is no log that anybody uses."""
+        place = os.path.abspath(self._path)
+        address = f"file:{urllib.parse.quote(place)}?mode=ro"
+        is_used = any(os.path.exists(place + end) for end in ("-wal", "-journal"))
+        return address if is_used or self._may_write_beside() else address + "&immutable=1"
+
+    def _may_write_beside(self) -> bool:
+        return os.access(os.path.dirname(os.path.abspath(self._path)), os.W_OK)
 
     def checkpoints(
         self,

@@ -7,7 +7,10 @@ import contextlib
 import dataclasses
 import json
 import operator
+import os
+import shutil
 import sqlite3 as standard_sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,3 +259,41 @@ def test_what_cannot_be_imported_is_named(saver: SqliteCheckpointer, tmp_path: P
     with pytest.raises(DatabaseInvalid, match="serde="):
         import_sqlite_saver(saver, tmp_path / "theirs.db")
     assert list(saver.list(None)) == []
+
+
+def test_a_database_in_a_folder_that_may_not_be_written_to_is_imported(child: Any) -> None:
+    """As one on a medium that is mounted to be read only; SqliteSaver writes with a write-ahead log."""
+    folder = Path(tempfile.mkdtemp())
+    source, beside = folder / "official.db", folder / "used.db"
+    try:
+        before = play(Recording(source), source)
+        Recording.opened.pop().close()
+        with contextlib.closing(standard_sqlite3.connect(source)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        with contextlib.closing(standard_sqlite3.connect(source)) as connection:
+            connection.execute("CREATE TABLE more (n)")
+            for end in ("", "-wal"):
+                shutil.copy(f"{source}{end}", f"{beside}{end}")
+        for file in folder.iterdir():
+            file.chmod(0o444)
+        folder.chmod(0o555)
+
+        def body(tell: Any) -> None:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            with SqliteCheckpointer(":memory:") as saver:
+                tell(str(import_sqlite_saver(saver, source)))
+                try:
+                    import_sqlite_saver(saver, beside)
+                except DatabaseInvalid as error:
+                    tell(str(error))
+
+        process = child(body)
+        assert int(process.line()) == len(before)
+        assert "Copy it" in process.line()
+        assert process.wait() == 0
+    finally:
+        folder.chmod(0o755)
+        shutil.rmtree(folder)
