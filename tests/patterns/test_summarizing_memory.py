@@ -117,6 +117,13 @@ def test_all_facts_of_a_user_are_known_however_many(tmp_path: Path) -> None:
         assert talk(runner, "hello", user="ada")["known"] == facts
 
 
+def test_a_fact_of_odd_characters_is_kept_as_every_store_takes_it(tmp_path: Path) -> None:
+    store, facts = InMemoryStore(), ["likes\0 tea", "half \ud800", "", "  "]
+    flow = summarizing_memory(told, summarize, remembrancer=lambda state: facts)
+    with Runner(flow, db=tmp_path / "r.db", store=store) as runner:
+        assert talk(runner, "one", "two", user="ada")["known"] == ["half ?", "likes tea"]
+
+
 def test_without_a_store_nothing_is_asked(tmp_path: Path) -> None:
     flow = summarizing_memory(told, summarize, remembrancer=name_of)
     with Runner(flow, db=tmp_path / "r.db") as runner:

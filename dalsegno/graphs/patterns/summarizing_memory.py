@@ -200,7 +200,7 @@ def summarizing_memory(
 
     def record(state: Any, runtime: Runtime[Any]) -> dict[str, Any]:
         if remembrancer is not None:
-            for fact in read(state, "learned"):
+            for fact in filter(None, map(_plain, read(state, "learned"))):
                 key = hashlib.sha256(fact.encode()).hexdigest()[
                     :32
                 ]  # the same fact is one, however often it is told
@@ -236,6 +236,11 @@ def summarizing_memory(
 def _place(state: Any) -> tuple[str, ...]:
     """Where in the store the facts of a user are."""
     return ("facts", label(str(read(state, "user") or "everybody")))
+
+
+def _plain(fact: str) -> str:
+    """A fact as every store takes it: PostgreSQL has no text with a NUL, and nobody one with half a character."""
+    return fact.encode(errors="replace").decode().replace("\0", "").strip()
 
 
 def _known(store: BaseStore, place: tuple[str, ...]) -> list[str]:
