@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict
+
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 RESAMPLES = 2000
 """How often the cases are drawn again for the interval of a mean difference."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern

@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 from langgraph.types import Overwrite, Send
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.errors import DefinitionError, WrongAnswer, did_you_mean
 from dalsegno.graphs.model import END, Each

@@ -5,13 +5,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import StructuredTool
 from langgraph.types import Overwrite
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.catalog import pattern

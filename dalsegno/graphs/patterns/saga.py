@@ -5,7 +5,9 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
+
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, Loop

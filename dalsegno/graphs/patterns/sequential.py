@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
+
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START

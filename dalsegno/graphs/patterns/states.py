@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypedDict, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import Field
+from typing_extensions import TypedDict  # pydantic validates these on Python 3.11 too
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.declarations import schema_keys
@@ -45,12 +46,15 @@ def merged(old: Mapping[str, T] | None, new: Mapping[str, T] | None) -> dict[str
 def read(state: Any, key: str, default: Any = None) -> Any:
     """A key of a state, which is a mapping or an object; `default` where it is not there.
 
+    An object has all its keys: one that nobody has written yet is None.
+
     >>> read({"n": 1}, "n"), read({}, "n", 0)
     (1, 0)
     """
     if isinstance(state, Mapping):
         return state.get(key, default)
-    return getattr(state, key, default)
+    value = getattr(state, key, None)
+    return default if value is None else value
 
 
 def check_state(pattern: str, given: Any, base: Any) -> None:
