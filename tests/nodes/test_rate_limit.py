@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 import pytest
 
-from dalsegno import RateLimit
+from dalsegno import END, START, RateLimit, Runner, Workflow
 from dalsegno.errors import DefinitionError, RateLimited
 from dalsegno.nodes.policies import ManualClock, with_policies
+
+
+class State(TypedDict, total=False):
+    n: int
 
 
 def test_calls_beyond_the_rate_wait_until_their_turn(
@@ -120,6 +125,72 @@ def test_a_place_is_given_back_by_who_fails_waits_too_long_or_is_cancelled(clock
         with_policies(lambda: 1 / 0, rate_limit=limit)()
     assert (limit.turns.going, len(limit.turns.waiting)) == (0, 0)
     assert with_policies(lambda: "free", rate_limit=limit)() == "free"
+
+
+def limit() -> RateLimit:
+    return RateLimit(concurrency=1, max_wait=5)
+
+
+def test_a_call_within_one_of_the_same_limit_goes_on_in_its_place() -> None:
+    places = limit()
+
+    def inner() -> int:
+        assert places.turns.going == 1
+        return 1
+
+    async def ainner() -> int:
+        return inner()
+
+    call, acall = (with_policies(f, rate_limit=places) for f in (inner, ainner))
+
+    async def aouter() -> int:
+        return await acall() + await asyncio.to_thread(call)
+
+    assert with_policies(lambda: call() + call(), rate_limit=places, timeout=30)() == 2
+    assert asyncio.run(with_policies(aouter, rate_limit=places)()) == 2
+    assert places.turns.going == 0
+
+
+def test_what_outlives_a_call_waits_for_a_place_of_its_own() -> None:
+    places = limit()
+    going: list[int] = []
+
+    async def note() -> None:
+        going.append(places.turns.going)
+
+    async def start() -> asyncio.Task[None]:
+        async def later() -> None:
+            await over.wait()
+            await with_policies(note, rate_limit=places)()
+
+        return asyncio.create_task(later())
+
+    async def main() -> None:
+        task = await with_policies(start, rate_limit=places)()
+        assert places.turns.going == 0
+        over.set()
+        await task
+
+    over = asyncio.Event()
+    asyncio.run(main())
+    assert (going, places.turns.going) == ([1], 0)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_subworkflow_and_its_nodes_may_have_one_limit(tmp_path: Path, is_async: bool) -> None:
+    places = limit()
+
+    async def anode(state: Any) -> dict[str, int]:
+        return {"n": places.turns.going}
+
+    node: Any = anode if is_async else lambda state: {"n": places.turns.going}
+    child = Workflow("child", State).add_node("node", node, rate_limit=places)
+    child.add_edge(START, "node").add_edge("node", END)
+    flow = Workflow("flow", State).add_node("child", child, rate_limit=places)
+    flow.add_edge(START, "child").add_edge("child", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        assert runner.run({}).raise_for_status().output["n"] == 1
+        assert asyncio.run(runner.arun({})).raise_for_status().output["n"] == 1
 
 
 def test_one_limit_holds_for_threads_and_event_loops_at_once() -> None:

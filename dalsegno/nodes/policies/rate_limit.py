@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +31,7 @@ class RateLimit:
     calls, per
         So many calls are begun in any `per` seconds.
     concurrency
-        So many calls go on at once.
+        So many calls go on at once. One that is made within another one of the same limit goes on in its place.
     max_wait
         Seconds that a call waits for its turn at most; then `RateLimited`. None: as long as it takes.
     """
@@ -74,6 +76,25 @@ _named: dict[str, Turns] = {}
 _naming = threading.Lock()
 
 
+class _Place:
+    """A place among those that go on, known to what is called within. What outlives the call has it no more."""
+
+    __slots__ = ("_token", "turns")
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns: Turns | None = turns
+        self._token = _PLACES.set((*_PLACES.get(), self))
+
+    def end(self) -> None:
+        """The call is over."""
+        self.turns = None
+        with contextlib.suppress(ValueError):  # a coroutine that nobody awaits is closed in another context
+            _PLACES.reset(self._token)
+
+
+_PLACES: ContextVar[tuple[_Place, ...]] = ContextVar("dalsegno_places", default=())
+
+
 class RateLayer:
     """A rate limit around a call.
 
@@ -89,15 +110,19 @@ class RateLayer:
         policy, clock = self._policy, self._policy.clock
 
         def call(case: Case) -> Any:
-            if policy.concurrency is not None:
+            place: _Place | None = None
+            if policy.concurrency is not None and not self._has_place():
                 self._wait_for_place(case)
+                place = _Place(self._turns)
             try:
                 pause = self._pause(case) if policy.calls is not None else 0.0
                 if pause > 0:
                     clock.sleep(pause)
                 return inner(case)
             finally:
-                self._leave()
+                if place is not None:
+                    place.end()
+                    self._leave()
 
         return call
 
@@ -105,8 +130,10 @@ class RateLayer:
         policy, clock = self._policy, self._policy.clock
 
         async def acall(case: Case) -> Any:
-            if policy.concurrency is not None:
+            place: _Place | None = None
+            if policy.concurrency is not None and not self._has_place():
                 await self._await_place(case)
+                place = _Place(self._turns)
             try:
                 pause = 0.0
                 if policy.calls is not None and policy.name is not None and _shared_turns() is not None:
@@ -117,9 +144,15 @@ class RateLayer:
                     await clock.asleep(pause)
                 return await inner(case)
             finally:
-                self._leave()
+                if place is not None:
+                    place.end()
+                    self._leave()
 
         return acall
+
+    def _has_place(self) -> bool:
+        """Whether this call is made within one that has a place: waiting for it to end would be for ever."""
+        return any(place.turns is self._turns for place in _PLACES.get())
 
     def _pause(self, case: Case) -> float:
         """Take the next turn; seconds until it comes."""
