@@ -53,10 +53,43 @@ def graph_as_it_was(graph: Any, rename: Mapping[str, str], path: str = "") -> An
     for place, renamed in inside.items():
         name = name_of(place)
         nodes[name] = _with_old_names_inside(nodes[name], renamed, f"{path}{place}/")
-    for old, new in ((name_of(old), name_of(new)) for old, new in here.items()):
+    renamed_here = {name_of(old): name_of(new) for old, new in here.items()}
+    _restore_joins(graph, {new: old for old, new in renamed_here.items()}, nodes, channels)
+    for old, new in renamed_here.items():
         nodes[old] = nodes[new].copy({"triggers": [_TO + old]})
         channels[_TO + old] = channels[_TO + new].copy()  # type: ignore[union-attr]  # of a node it is a channel
     return graph.copy({"nodes": nodes, "channels": channels})
+
+
+def _restore_joins(
+    graph: Any, then: Mapping[str, str], nodes: dict[str, Any], channels: dict[str, Any]
+) -> None:
+    """Give joins of renamed nodes (`then` is ``{today's name: old name}``) the channels that they had: what the run's
+    nodes have told a join is kept, or waits to be applied, under that name."""
+    for sources, target in getattr(getattr(graph, "builder", None), "waiting_edges", ()):
+        now = f"join:{'+'.join(sources)}:{target}"
+        was = f"join:{'+'.join(then.get(name, name) for name in sources)}:{then.get(target, target)}"
+        if was == now or now not in channels:
+            continue
+        channels[was] = type(channels[now])(str, {then.get(name, name) for name in sources})
+        channels[was].key = was
+        nodes[target] = nodes[target].copy(
+            {"triggers": [was if t == now else t for t in nodes[target].triggers]}
+        )
+        for name in sources:
+            told = {"channel": was, "value": then.get(name, name)}
+            nodes[name] = nodes[name].copy({"writers": [_told(w, now, told) for w in nodes[name].writers]})
+
+
+def _told(writer: Any, channel: str, instead: Mapping[str, Any]) -> Any:
+    """A writer of a node that writes something else to that channel."""
+    writes = getattr(writer, "writes", ())
+    if not any(getattr(write, "channel", None) == channel for write in writes):
+        return writer
+    return type(writer)(
+        [w._replace(**instead) if getattr(w, "channel", None) == channel else w for w in writes],
+        tags=writer.tags,
+    )
 
 
 def _with_old_names_inside(node: Any, rename: Mapping[str, str], path: str) -> Any:

@@ -19,7 +19,7 @@ from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from, store
-from dalsegno.runtime.standing import Before
+from dalsegno.runtime.standing import Before, renamed_shape
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord
@@ -100,14 +100,20 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
     elif names:
         graph = graph_as_it_was(graph, names)
     if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):
-        _record(runner, run, spec, names if shaped else None, difference)
+        back = {new: old for old, new in names.items()}
+        # Where the graph played is today's under both names, the run is kept in those that it began with all the same.
+        shape, code = spec.shape(), code_of(spec)
+        if spec is runner.spec and back:
+            shape, code = renamed_shape(shape, back), {today(place, back): one for place, one in code.items()}
+        _record(runner, run, shape, code, names if shaped else None, difference)
     return Carried(graph, difference.changes, names, executed)
 
 
 def _record(
     runner: Runner,
     run: RunRecord,
-    played: WorkflowSpec,
+    shape: Mapping[str, Any],
+    code: Mapping[str, str | None],
     names: Mapping[str, str] | None,
     difference: Difference,
 ) -> None:
@@ -124,11 +130,11 @@ def _record(
             version=runner.spec.version,
             fingerprint=runner.spec.fingerprint(),
             shape={
-                **played.shape(),
+                **shape,
                 **({WAS: dict(names)} if names is not None else {}),
                 "changes": history[-50:],
             },
-            code=code_of(played),
+            code=code,
         )
 
 
@@ -170,6 +176,10 @@ def migrate(runner: Runner, thread: str, version: str) -> None:
 
 def renames(run: RunRecord, spec: WorkflowSpec, asked: Mapping[str, str]) -> dict[str, str]:
     """The renames in force: those the run goes on under already, and those asked for now, by what people read."""
+    if not isinstance(asked, Mapping) or not all(isinstance(n, str) for pair in asked.items() for n in pair):
+        raise InputInvalid(
+            f"rename={asked!r}: it is {{old name: new name}}.", key="rename", expected="mapping"
+        )
     kept: dict[str, str] = dict((run.shape or {}).get(WAS, {}))
     then, now = places_of(run.shape or spec.shape()) | set(kept), places_of(spec.shape())
     known_as = {current: original for original, current in kept.items()}

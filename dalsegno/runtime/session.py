@@ -16,7 +16,7 @@ from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.checkpoints.turns import KeptTurns
-from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError
+from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError, NotSerializable
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
 from dalsegno.nodes.paths import coded, shown
@@ -343,4 +343,13 @@ class _Fenced:
                     thread=thread,
                     holder=session.ledger.holder(thread),
                 )
-            session.ledger.effect_put(run_id, thread, key, name, value)
+            try:
+                session.ledger.effect_put(run_id, thread, key, name, value)
+            except NotSerializable as error:
+                raise NotSerializable(
+                    f'The effect "{name}" was done, and its result cannot be recorded, so that a resume does it again: '
+                    f"{error} Return plain data from it.",
+                    thread=error.thread,
+                    key=error.key,
+                    type=error.type,
+                ) from error

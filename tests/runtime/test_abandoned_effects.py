@@ -7,6 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+from langgraph.graph import StateGraph
 from worlds import State
 
 from dalsegno import END, START, Runner, Workflow, effect
@@ -76,3 +78,18 @@ def test_an_attempt_that_timed_out_records_nothing_when_it_comes_to_its_end(db: 
         assert "was given up" in said[0]
         with runner.ledger.database.read() as connection:
             assert connection.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_of_a_result_that_cannot_be_recorded_it_is_said_that_the_effect_was_done(
+    db: Path, plain: bool
+) -> None:
+    flow: Any = StateGraph(State) if plain else Workflow("paying", State)
+    flow.add_node("pay", lambda state: effect("charge", object))
+    with Runner(flow.add_edge(START, "pay").add_edge("pay", END), db=db) as runner:
+        result = runner.run({"topic": "x"}, thread="t1")
+    assert result.error is not None
+    assert result.error["type"] == "NotSerializable"
+    assert result.error["message"].startswith(
+        'The effect "charge" was done, and its result cannot be recorded'
+    )

@@ -190,6 +190,16 @@ def test_a_rename_that_names_nothing_is_refused(world: Any, db: Path) -> None:
         runner.resume("t1", rename={"a": "beta"})
 
 
+@pytest.mark.parametrize("rename", [["b"], {"b": None}, {1: "b"}], ids=str)
+def test_a_rename_maps_names_to_names(world: Any, db: Path, rename: Any) -> None:
+    begun(world.chain("a", "b"), db, world, "b")
+    with (
+        Runner(world.chain("a", "b"), db=db) as runner,
+        pytest.raises(InputInvalid, match="old name: new name"),
+    ):
+        runner.resume("t1", rename=rename)
+
+
 @pytest.mark.parametrize(
     ("now", "rename", "words"),
     [
@@ -573,6 +583,45 @@ def test_a_node_inside_of_a_langgraph_graph_is_mapped_as_suggested(
         assert refused(renamed, db).rename == rename
     assert resumed(renamed, db, rename=rename).output["path"][-3:] == ["a", "b", "c"]
     assert world.seen == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    "rename", [{"a": "alpha"}, {"j": "join"}, {"a": "alpha", "b": "beta", "j": "join"}], ids=str
+)
+@pytest.mark.parametrize("broken", ["b", "j"])
+@pytest.mark.parametrize("kind", ["flat", "deferred", "inside"])
+def test_a_join_of_a_plain_graph_keeps_what_it_was_told(
+    world: Any, db: Path, kind: str, broken: str, rename: dict[str, str]
+) -> None:
+    def graph(names: dict[str, str]) -> Any:
+        a, b, j = (names.get(name, name) for name in "abj")
+        made: Any = StateGraph(State)
+        made.add_node(a, world.node("a")).add_node(b, world.node("b"))
+        made.add_node(j, world.node("j"), defer=kind == "deferred")
+        made.add_edge(START, a).add_edge(START, b).add_edge([a, b], j).add_edge(j, END)
+        return holding(made, "sub", world, "langgraph") if kind == "inside" else made
+
+    within = "sub/" if kind == "inside" else ""
+    paths = {within + old: within + new for old, new in rename.items()}
+    begun(graph({}), db, world, broken)
+    done = resumed(graph(rename), db, rename=paths)
+    assert done.status == "completed"
+    assert sorted(world.seen) == sorted({"b", "j"} if broken == "b" else {"j"})
+    assert done.output["path"][-1] == "j"
+
+
+@pytest.mark.parametrize("part", ["sub", "part"])
+def test_a_plain_graph_goes_on_under_its_renames_more_than_once(world: Any, db: Path, part: str) -> None:
+    begun(holding(plain(world, "a", "b", "c"), "sub", world, "langgraph"), db, world, "b")
+    renamed = holding(plain(world, "a", "beta:b", "c"), part, world, "langgraph")
+    world.broken.add("c")
+    names = {"sub": part, "sub/b": f"{part}/beta"} if part != "sub" else {"sub/b": "sub/beta"}
+    assert resumed(renamed, db, rename=names).status == "failed"
+    world.broken.clear()
+    with Runner(renamed, db=db) as runner:
+        assert runner.difference("t1").verdict == "same"
+        assert runner.resume("t1").status == "completed"
+    assert world.seen == ["b", "c", "c"]
 
 
 @pytest.mark.parametrize(
