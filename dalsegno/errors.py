@@ -69,6 +69,7 @@ parses messages, and every error survives pickling.
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -532,6 +533,15 @@ class MissingExtra(DalsegnoError):
     """An optional package is not installed; `.extra` names what to install."""
 
     extra: str
+
+
+def as_typed(name: str) -> str:
+    """A name as a shell reads it back, at the end of a command that a message suggests.
+
+    >>> as_typed("t1"), as_typed("two words"), as_typed("-x")
+    ('t1', "'two words'", '-- -x')
+    """
+    return f"{'-- ' if name.startswith('-') else ''}{shlex.quote(name)}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.lease import Holder, Process, is_held
-from dalsegno.errors import Fenced, ThreadBusy
+from dalsegno.errors import Fenced, ThreadBusy, as_typed
 
 FENCE = "__dalsegno_fence__"
 """Where a run's config carries its fence to the checkpointer."""
@@ -58,7 +58,7 @@ def in_the_way(connection: Statements, thread: str, *, mine: bool = False) -> st
     if (mine or not is_held(holder.token)) and holder.alive(time.time()):
         raise ThreadBusy(
             f"Thread {thread!r} is held by {holder}: nobody else changes it meanwhile. Wait until it is done, or "
-            f"`dalsegno cancel {thread}`.",
+            f"`dalsegno cancel {as_typed(thread)}`.",
             thread=thread,
             holder=holder,
         )

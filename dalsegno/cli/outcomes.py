@@ -12,6 +12,7 @@ from dalsegno.checkpoints.opening import without_password
 from dalsegno.cli.budgets import spent_in_words, spent_out
 from dalsegno.cli.exits import wants_traceback
 from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, readable, sign
+from dalsegno.errors import as_typed
 from dalsegno.observe.plain import plain
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def again(thread: str, db_option: str | None, answer: str | None = None, *, budg
     words += [f"--budget {budget}=MORE"] if budget else []
     words += [f"--db {shlex.quote(without_password(db_option))}"] if db_option else []
     words += [f"--value {answer}"] if answer else []
-    words += [f"{'-- ' if thread.startswith('-') else ''}{shlex.quote(thread)}"]
+    words += [as_typed(thread)]
     return " ".join(words)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.interventions import change
-from dalsegno.errors import IncompatibleGraph, InputInvalid, did_you_mean
+from dalsegno.errors import IncompatibleGraph, InputInvalid, as_typed, did_you_mean
 from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import as_it_was, today
@@ -236,23 +237,23 @@ def places_of(shape: Mapping[str, Any], path: str = "") -> set[str]:
 
 
 def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]) -> IncompatibleGraph:
-    thread = run.thread
+    thread, typed = run.thread, as_typed(run.thread)
     reasons = "; ".join(c.words for c in refused)
     options = difference.options
     if options and difference.rename:
         rename = ", ".join(f'"{old}": "{new}"' for old, new in difference.rename.items())
         way = (
-            f"Go on with `dalsegno resume {thread} {options}` or "
+            f"Go on with `dalsegno resume {typed} {options}` or "
             f"`Runner.resume({thread!r}, rename={{{rename}}})` if that is what became of it"
         )
     elif options:
         way = (
-            f"`dalsegno resume {thread} {options}` or `Runner.resume({thread!r}, accept_changes=True)` goes on "
+            f"`dalsegno resume {typed} {options}` or `Runner.resume({thread!r}, accept_changes=True)` goes on "
             "all the same"
         )
     else:
         said = " ".join(
-            f"--rename {old}={new}"
+            f"--rename {shlex.quote(f'{old}={new}')}"
             for old, new in (
                 *difference.rename.items(),
                 *((old, "NEW") for old in difference.unmapped or ("OLD",)),
@@ -260,11 +261,11 @@ def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]
         )
         way = (
             "Give the node its old name back to go on, or say what it is called now with "
-            f"`dalsegno resume {thread} {said}`"
+            f"`dalsegno resume {typed} {said}`"
         )
     return IncompatibleGraph(
         f"Thread {thread!r} cannot go on in this graph: {reasons}. {way}, or start anew with "
-        f"`run(..., abandon=True)`. `dalsegno diff TARGET {thread}` shows every change.",
+        f"`run(..., abandon=True)`. `dalsegno diff TARGET {typed}` shows every change.",
         thread=thread,
         difference=difference,
     )

@@ -7,6 +7,7 @@ and ends "successfully" where the pending one was renamed.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -172,7 +173,8 @@ class _Comparison:
         if candidate is None:
             return ""
         self.suggested[self.place(name)] = self.place(candidate)
-        return f"; is it `{candidate}` now? `--rename {self.at(name)}={self.at(candidate)}`"
+        pair = shlex.quote(f"{self.at(name)}={self.at(candidate)}")
+        return f"; is it `{candidate}` now? `--rename {pair}`"
 
     def _successor(self, name: str) -> str | None:
         """The new node that the old one most likely became."""

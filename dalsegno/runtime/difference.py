@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -51,7 +52,7 @@ class Difference:
         where it would not be enough."""
         if self.is_stuck:
             return ""
-        words = [f"--rename {old}={new}" for old, new in self.rename.items()]
+        words = [f"--rename {shlex.quote(f'{old}={new}')}" for old, new in self.rename.items()]
         if any(c.can_be_accepted and not c.mapped for c in self.refused()):
             words.append("--accept-changes")
         return " ".join(words)

@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import RunRecord, maintenance
-from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, did_you_mean
+from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, as_typed, did_you_mean
 from dalsegno.graphs.views import KERNEL
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import level_of
@@ -27,6 +27,10 @@ def fork(
 ) -> RunResult:
     """Make the new thread and its run, in one commit; see `Runner.fork`."""
     saver, ledger = runner.checkpointer, runner.ledger
+    if into == "":
+        raise InputInvalid(
+            "The new thread's name is empty. Give it one, or none.", key="into", expected="a name"
+        )
     target = into if into is not None else f"{thread}-{uuid.uuid4().hex[:6]}"
     mark = _mark(runner, thread, at)
     at = mark.checkpoint["id"]
@@ -37,7 +41,8 @@ def fork(
         ledger.database.lock(target)
         if ledger.latest(target, plain=True) is not None or saver.get_tuple(_place(target)) is not None:
             raise ThreadUnfinished(
-                f"There is a thread {target!r} already: fork into a new one, or `dalsegno delete {target}` first.",
+                f"There is a thread {target!r} already: fork into a new one, or "
+                f"`dalsegno delete {as_typed(target)}` first.",
                 thread=target,
             )
         lease = ledger.begin(
@@ -73,7 +78,7 @@ def _mark(runner: Runner, thread: str, at: str) -> CheckpointTuple:
     """The checkpoint of that id, or of the one id that begins so."""
     if not at:
         raise InputInvalid(
-            f"No checkpoint is named to fork at. `dalsegno history {thread}` lists them.",
+            f"No checkpoint is named to fork at. `dalsegno history {as_typed(thread)}` lists them.",
             key="at",
             expected="a checkpoint's id",
         )
@@ -98,7 +103,7 @@ def _mark(runner: Runner, thread: str, at: str) -> CheckpointTuple:
         )
     raise InputInvalid(
         f"Thread {thread!r} has no checkpoint `{at}`{did_you_mean(at, known) or '.'} "
-        f"`dalsegno history {thread}` lists them.",
+        f"`dalsegno history {as_typed(thread)}` lists them.",
         key="at",
         expected="a checkpoint's id",
     )

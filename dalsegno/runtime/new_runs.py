@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.errors import InputInvalid, ThreadUnfinished
+from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.runtime.inputs import fitting
 from dalsegno.runtime.marks import code_of
 from dalsegno.runtime.migrating import migrated, steps_from
@@ -96,7 +96,7 @@ def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
     waiting = ", ".join(f"`{name}`" for name in pending.tasks) or "its input"
     return ThreadUnfinished(
         f"Thread {thread!r} has a run that is {status}, with {waiting} pending; new input would drop that work. "
-        f"Go on with it (`dalsegno resume {thread}`, `Runner.resume({thread!r})`), or give it up with "
+        f"Go on with it (`dalsegno resume {as_typed(thread)}`, `Runner.resume({thread!r})`), or give it up with "
         "`abandon=True`.",
         thread=thread,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dalsegno.errors import RunFailed
+from dalsegno.errors import RunFailed, as_typed
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RunResult:
 
     def in_words(self) -> str:
         """How it stands, and how to go on."""
-        again = f"go on with `dalsegno resume {self.thread}` or `Runner.resume({self.thread!r})`."
+        again = f"go on with `dalsegno resume {as_typed(self.thread)}` or `Runner.resume({self.thread!r})`."
         if self.status == "failed" and self.error:
             node = f" in `{self.error['node']}`" if self.error.get("node") else ""
             return f"failed{node}: {self.error['type']}: {self.error['message']} Mend the cause, then {again}"

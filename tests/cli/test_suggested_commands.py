@@ -1,0 +1,74 @@
+"""What a message tells to type next can be typed, whatever the thread and its nodes are called."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ASKING = """
+from typing import TypedDict
+from langgraph.types import interrupt
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    topic: str
+
+def ask(state: State):
+    return {"topic": interrupt("Which?")}
+
+def made(node):
+    return Workflow("mail", State).add_node(node, ask, interrupts=1).add_edge(START, node).add_edge(node, END)
+
+flow, renamed = made("ask $(a b)"), made("ask 'x'; y")
+"""
+
+ODD = ["two words", "$(id)", "it's", "a;b", "t1"]
+
+
+@pytest.fixture
+def waiting(folder: Path, dalsegno: Any) -> Any:
+    """Runs that wait on threads of odd names."""
+    (folder / "mail.py").write_text(ASKING)
+    for thread in ODD:
+        assert dalsegno("run", "mail.py:flow", "--thread", thread, "--quiet").code == 3
+    return dalsegno
+
+
+def suggested(text: str, command: str) -> list[str]:
+    """The words of the command in backticks, as a shell reads them."""
+    found = re.search(f"`dalsegno ({command} [^`]*)`", " ".join(text.split()))
+    assert found is not None, text
+    return shlex.split(found[1])
+
+
+def newest(dalsegno: Any, thread: str) -> str:
+    """The newest checkpoint of a thread."""
+    return str(json.loads(dalsegno("history", thread, "--json").out)[0]["checkpoint_id"])
+
+
+@pytest.mark.parametrize("thread", ODD)
+def test_a_thread_of_any_name_can_be_typed_as_it_is_suggested(waiting: Any, thread: str) -> None:
+    assert suggested(waiting("fork", thread, "--at", "nope").err, "history") == ["history", thread]
+    assert suggested(waiting("run", "mail.py:flow", "--thread", thread).err, "resume") == ["resume", thread]
+    taken = waiting("fork", thread, "--at", newest(waiting, thread), "--as", thread)
+    assert suggested(taken.err, "delete") == ["delete", thread]
+
+
+def test_a_rename_of_any_name_can_be_typed_as_it_is_suggested(waiting: Any) -> None:
+    refused = waiting("resume", "two words", "--target", "mail.py:renamed", "--value", "x")
+    words = suggested(refused.err, "resume")
+    assert words == ["resume", "two words", "--rename", "ask $(a b)=ask 'x'; y"]
+    assert waiting(*words, "--target", "mail.py:renamed", "--value", "x").code == 0
+
+
+def test_a_fork_has_a_name(waiting: Any) -> None:
+    refused = waiting("fork", "t1", "--at", newest(waiting, "t1"), "--as", "")
+    assert (refused.code, refused.err) == (
+        2,
+        "error: The new thread's name is empty. Give it one, or none.\n",
+    )
