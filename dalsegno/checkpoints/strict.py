@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde import jsonplus
 # The lists and the snapshot are named in LangGraph's documentation, but live in private names.
 from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPACK_TYPES
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from pydantic import TypeAdapter
 
 from dalsegno.errors import NotSerializable, TypeNotAllowed
 
@@ -287,12 +288,26 @@ def _build(code: int, module: str, name: str, value: Any, method: str = "") -> A
         if code == jsonplus.EXT_PYDANTIC_V2:
             with contextlib.suppress(Exception):
                 return cls.model_validate(validated, strict=False, by_name=True)
+            value = {name: _field(cls, name, one) for name, one in value.items()}
         construct = cls.construct if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_construct
         built = construct(**value)
         fields = cls.__fields__ if code == jsonplus.EXT_PYDANTIC_V1 else cls.model_fields
         if missing := [f"`{name}`" for name in fields if not hasattr(built, name)]:
             raise ValueError(f"nothing was stored for its {', '.join(missing)}") from None
         return built
+
+
+def _field(cls: Any, name: str, value: Any) -> Any:
+    """What stood in a field of a model that cannot be validated as a whole: models, where plain data was stored."""
+    if isinstance(value, (dict, list)) and name in cls.model_fields:
+        with contextlib.suppress(Exception):
+            return _adapter(cls, name).validate_python(value, strict=False, by_name=True)
+    return value
+
+
+@functools.cache
+def _adapter(cls: Any, name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(cls.model_fields[name].annotation)
 
 
 def _member(cls: EnumType, value: Any) -> Any:

@@ -110,6 +110,19 @@ class Renamed(pydantic.BaseModel, extra="forbid"):
     part: Part = pydantic.Field(alias="aPart")
 
 
+class Lowered(pydantic.BaseModel):
+    """Its validator refuses what it has made."""
+
+    left: int
+    parts: dict[str, Part]
+
+    @pydantic.field_validator("left")
+    def taken(cls, left: int) -> int:
+        if left < 5:
+            raise ValueError(left)
+        return left - 3
+
+
 def changed_total() -> Total:
     total = Total([1])
     total.parts.append(2)  # its field is not made again
@@ -126,6 +139,7 @@ def changed_total() -> Total:
         Numbers(()),
         Strict(part=Part(words=["a"]), parts=(Part(words=[]),)),
         Renamed(aPart=Part(words=["a"])),
+        Lowered(left=6, parts={"a": Part(words=["b"])}),
     ],
 )
 def test_a_type_whose_constructor_does_not_take_what_is_stored_is_read_as_it_was_put(value: Any) -> None:
