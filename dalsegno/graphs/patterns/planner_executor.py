@@ -18,6 +18,7 @@ from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import merged, read
 from dalsegno.graphs.patterns.working import Worker, roster
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.policies.words import in_words
 
 _PLANNER = """Divide this into at most {most} subtasks. Each has an `id`, a `kind`, the `task` in words, the ids of the
 subtasks whose results it `needs`, and says in `success` how one sees that it was done. Let those that do not need each
@@ -193,7 +194,7 @@ def planner_executor(
         cast.add(
             Role(name=kind, key="results", prompt=_EXECUTE),
             worker,
-            on_failure=lambda _, error: {"results": f"{type(error).__name__}: {error}"},
+            on_failure=lambda _, error: {"results": in_words(error)},
             around=filed("results", partial(_did, "result"), fell=partial(_did, "error"), actor=worker),
             writes=("results",),
         )

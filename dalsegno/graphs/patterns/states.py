@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.declarations import schema_keys
+from dalsegno.nodes.policies.words import words_of
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def failure(name: str, error: BaseException) -> Failure:
     >>> failure("fetch", ValueError("no page"))
     {'name': 'fetch', 'error': 'ValueError', 'message': 'no page'}
     """
-    return {"name": name, "error": type(error).__name__, "message": str(error)}
+    return {"name": name, "error": type(error).__name__, "message": words_of(error)}
 
 
 def merged(old: Mapping[str, T] | None, new: Mapping[str, T] | None) -> dict[str, T]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from dalsegno.errors import DefinitionError, KernelError
 from dalsegno.nodes.execution import CURRENT
+from dalsegno.nodes.policies.words import in_words, noted
 
 ErrorFilter = type[BaseException] | Sequence[type[BaseException]] | Callable[[Any], bool]
 """Exception classes, or a function that says whether an error is meant."""
@@ -98,9 +99,7 @@ def matches(which: ErrorFilter | None, error: BaseException) -> bool:
         return bool(which(error))
     except Exception as raised:
         name = getattr(which, "__name__", repr(which))
-        raised.add_note(
-            f"`{name}` raised this when a policy asked whether it means {type(error).__name__}: {error}"
-        )
+        noted(raised, f"`{name}` raised this when a policy asked whether it means {in_words(error)}")
         raise
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.execution import note_caught
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, ErrorFilter, check_filter, is_fault, matches
+from dalsegno.nodes.policies.words import in_words, noted, words_of
 
 
 @dataclass(frozen=True)
@@ -163,10 +165,9 @@ class FallbackLayer:
     def _fell(self, error: Exception, before: Exception, first: Exception, name: str) -> Exception:
         """The error that stands now; raises it where it is not for a fallback to deal with."""
         if error is not before:
-            error.__cause__ = before
-            error.add_note(
-                f"The fallback {name} failed too; it was asked because of {type(first).__name__}: {first}"
-            )
+            with contextlib.suppress(Exception):  # an error that cannot be written to is told as it is
+                error.__cause__ = before
+            noted(error, f"The fallback {name} failed too; it was asked because of {in_words(first)}")
         if not is_fault(error):
             raise error
         return error
@@ -177,7 +178,7 @@ class FallbackLayer:
         if isinstance(answer, FromError):
             by = None  # nobody was asked
             note_caught(first)
-        case.acted("fallback", "answered", by=by, error=type(first).__name__, message=str(first))
+        case.acted("fallback", "answered", by=by, error=type(first).__name__, message=words_of(first))
         return result
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dalsegno.nodes.policies.case import Case
+from dalsegno.nodes.policies.words import in_words
 
 Place = tuple[str, ...]
 
@@ -68,4 +69,4 @@ def _is_elsewhere(store: Any) -> bool:
 
 
 def _told(case: Case, policy: str, what: str, error: Exception) -> None:
-    case.acted(policy, what, why=f"the store raised {type(error).__name__}: {error}")
+    case.acted(policy, what, why=f"the store raised {in_words(error)}")

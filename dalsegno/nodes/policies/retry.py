@@ -12,6 +12,7 @@ from dalsegno.nodes.execution import CURRENT
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, check_filter, is_fault, matches, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.policies.retry_after import retry_after
+from dalsegno.nodes.policies.words import noted
 
 RetryOn = type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool]
 
@@ -146,9 +147,10 @@ class RetryLayer:
         if policy is None or attempt >= policy.max_attempts:
             return None
         if asked_a_human(case):
-            error.add_note(
+            noted(
+                error,
                 f"`{case.name}` waited for a human and then failed. It was not tried again, for it would have asked "
-                "once more: declare `interrupts=1`, and it is."
+                "once more: declare `interrupts=1`, and it is.",
             )
             case.acted("retry", "refused", attempt=attempt, why="it waited for a human, undeclared")
             return None
@@ -177,7 +179,7 @@ class RetryLayer:
         return pause
 
     def _given_up(self, case: Case, error: Exception, attempt: int, why: str) -> None:
-        error.add_note(f"`{case.name}` was not tried again after attempt {attempt}: {why}.")
+        noted(error, f"`{case.name}` was not tried again after attempt {attempt}: {why}.")
         case.acted("retry", "given up", attempt=attempt, why=why)
 
 

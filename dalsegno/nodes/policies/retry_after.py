@@ -19,7 +19,7 @@ def retry_after(error: BaseException, now: float) -> float | None:
     >>> retry_after(error, now=0)
     7.0
     """
-    headers = getattr(getattr(error, "response", None), "headers", None)
+    headers = _had(_had(error, "response"), "headers")
     if headers is not None:
         milliseconds = _seconds(_get(headers, "retry-after-ms"))
         if milliseconds is not None:
@@ -27,7 +27,14 @@ def retry_after(error: BaseException, now: float) -> float | None:
         value = _get(headers, "retry-after")
         if value is not None:
             return _seconds(value) if _seconds(value) is not None else _until(str(value), now)
-    return _seconds(getattr(error, "retry_after", None))
+    return _seconds(_had(error, "retry_after"))
+
+
+def _had(thing: Any, name: str) -> Any:
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # a property, which some have that raises where there is nothing
+        return None
 
 
 def _get(headers: Any, name: str) -> Any:
