@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any
+
+from typing_extensions import TypedDict  # as those of the patterns, which are joined with it
 
 from dalsegno.errors import WrongAnswer
 from dalsegno.graphs.definition import Step
