@@ -151,12 +151,14 @@ class _NoElements(Exception):
 
 def _elements(serde: StrictSerializer, value: list[Any] | dict[Any, Any], kept: Kept | None) -> Change:
     form = LIST if type(value) is list else MAP
-    items, keys = list(value), None
+    keys = None
     if isinstance(value, dict):
-        pairs = list(value.items())  # at one moment: another thread may change it
-        keys, items = [key for key, _ in pairs], [item for _, item in pairs]
+        value = value.copy()  # at one moment: another thread may change it
+        keys, items = list(value), list(value.values())
         if set(map(type, keys)) != {str}:
             raise _NoElements
+    else:
+        items = list(value)
     pack = serde.packer()
     if kept is None or kept.form != form or kept.tip is None:
         return _from_the_beginning(form, items, keys, pack)
