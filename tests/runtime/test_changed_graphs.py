@@ -596,9 +596,13 @@ def test_a_join_of_a_plain_graph_keeps_what_it_was_told(
     def graph(names: dict[str, str]) -> Any:
         a, b, j = (names.get(name, name) for name in "abj")
         made: Any = StateGraph(State)
-        made.add_node(a, world.node("a")).add_node(b, world.node("b"))
+        made.add_node(a, world.node("a")).add_node("before", world.node("before")).add_node(
+            b, world.node("b")
+        )
         made.add_node(j, world.node("j"), defer=kind == "deferred")
-        made.add_edge(START, a).add_edge(START, b).add_edge([a, b], j).add_edge(j, END)
+        made.add_edge(START, a).add_edge(START, "before").add_edge("before", b).add_edge([a, b], j).add_edge(
+            j, END
+        )
         return holding(made, "sub", world, "langgraph") if kind == "inside" else made
 
     within = "sub/" if kind == "inside" else ""
