@@ -25,7 +25,7 @@ from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from dalsegno import END, START, Cache, CircuitBreaker, Runner, Workflow
 from dalsegno.errors import DefinitionError
-from dalsegno.nodes.policies import Action, with_policies
+from dalsegno.nodes.policies import Action, keeping, with_policies
 from dalsegno.nodes.policies.digest import digest
 from dalsegno.runtime.events import Event, PolicyActed
 
@@ -101,6 +101,34 @@ def test_an_async_store_is_used_from_every_event_loop(
                 assert did() == FIRST_AND_SECOND
 
     asyncio.run(main())
+
+
+def test_a_store_whose_event_loop_waits_for_the_run_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "PATIENCE", 0.05)
+
+    async def main() -> None:
+        async with AsyncSqliteStore.from_conn_string(str(tmp_path / "s.db")) as store:
+            await store.setup()
+            with told(tmp_path, "async", "graph", store) as (run, _, did):
+                assert run().status == "completed"
+                assert did()[:2] == [("cache", "not read"), ("cache", "not kept")]
+
+    asyncio.run(main())
+
+
+def test_a_store_whose_event_loop_is_closed_holds_nothing_up(tmp_path: Path) -> None:
+    async def opened() -> AsyncSqliteStore:
+        async with AsyncSqliteStore.from_conn_string(str(tmp_path / "s.db")) as store:
+            await store.setup()
+            return store
+
+    store = asyncio.run(opened())
+    for nodes in ("sync", "async"):
+        with told(tmp_path, nodes, store, InMemoryStore()) as (run, _, did):
+            assert run().status == "completed"
+            assert did()[:2] == [("cache", "not read"), ("cache", "not kept")]
 
 
 class Broken(InMemoryStore):

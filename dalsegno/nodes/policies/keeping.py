@@ -7,7 +7,9 @@ process, and either is told as an action.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from dalsegno.nodes.policies.case import Case
@@ -15,11 +17,15 @@ from dalsegno.nodes.policies.words import in_words
 
 Place = tuple[str, ...]
 
+PATIENCE = 2.0
+"""Seconds in which another event loop, where a store lives, has to begin with what it is asked."""
+
 
 def found(case: Case, policy: str, store: Any, place: Place, key: str) -> Any:
     """The item at a place in the store; None where there is none, or it cannot be read."""
     try:
-        return store.get(place, key)
+        loop = _elsewhere(store)
+        return store.get(place, key) if loop is None else _there(loop, lambda: store.aget(place, key))
     except Exception as error:
         _told(case, policy, "not read", error)
         return None
@@ -28,8 +34,8 @@ def found(case: Case, policy: str, store: Any, place: Place, key: str) -> Any:
 async def afound(case: Case, policy: str, store: Any, place: Place, key: str) -> Any:
     """The same in an event loop."""
     try:
-        if _is_elsewhere(store):
-            return await asyncio.to_thread(store.get, place, key)
+        if (loop := _elsewhere(store)) is not None:
+            return await asyncio.to_thread(_there, loop, lambda: store.aget(place, key))
         try:
             return await store.aget(place, key)
         except NotImplementedError:  # LangGraph's SqliteStore is for sync calls only
@@ -42,7 +48,10 @@ async def afound(case: Case, policy: str, store: Any, place: Place, key: str) ->
 def kept(case: Case, policy: str, store: Any, place: Place, key: str, value: Mapping[str, Any]) -> None:
     """Keep a value in the store."""
     try:
-        store.put(place, key, value, index=False)
+        if (loop := _elsewhere(store)) is not None:
+            _there(loop, lambda: store.aput(place, key, value, index=False))
+        else:
+            store.put(place, key, value, index=False)
     except Exception as error:
         _told(case, policy, "not kept", error)
 
@@ -52,8 +61,8 @@ async def akept(
 ) -> None:
     """The same in an event loop."""
     try:
-        if _is_elsewhere(store):
-            return await asyncio.to_thread(store.put, place, key, value, False)
+        if (loop := _elsewhere(store)) is not None:
+            return await asyncio.to_thread(_there, loop, lambda: store.aput(place, key, value, index=False))
         try:
             await store.aput(place, key, value, index=False)
         except NotImplementedError:
@@ -62,10 +71,37 @@ async def akept(
         _told(case, policy, "not kept", error)
 
 
-def _is_elsewhere(store: Any) -> bool:
-    """Whether an async store lives in another event loop than this: a Runner drives nodes on one of its own."""
+def _elsewhere(store: Any) -> asyncio.AbstractEventLoop | None:
+    """The event loop of an async store that lives in another one than this: a Runner drives nodes on one of its own."""
     loop = getattr(store, "_loop", None)
-    return isinstance(loop, asyncio.AbstractEventLoop) and loop is not asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        return None
+    try:
+        return None if loop is asyncio.get_running_loop() else loop
+    except RuntimeError:  # none runs here
+        return loop
+
+
+def _there(loop: asyncio.AbstractEventLoop, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """Ask a store in its event loop, which may be waiting for this run itself: then for ever."""
+    begun = threading.Event()
+
+    async def work() -> Any:
+        begun.set()
+        return await ask()
+
+    asked = work()
+    try:
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(asked, loop)
+    except RuntimeError:  # it is closed
+        asked.close()
+        raise
+    if not begun.wait(PATIENCE):
+        future.cancel()
+        raise TimeoutError(
+            f"its event loop was busy for {PATIENCE:g} seconds; where that waits for this run, await `arun`"
+        )
+    return future.result()
 
 
 def _told(case: Case, policy: str, what: str, error: Exception) -> None:
