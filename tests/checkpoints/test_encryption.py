@@ -99,6 +99,14 @@ def test_what_is_not_encrypted_is_shown_without_the_key(
     assert main(history) == 0
 
 
+def test_what_an_encrypted_run_asks_is_shown_as_one_question_that_nobody_reads(path: Path) -> None:
+    with encrypted(path) as saver:
+        ledger = Ledger(saver.database, saver.serde)
+        lease = ledger.begin(run_id="r", thread="t", workflow="w")
+        ledger.finish(lease, "interrupted", interrupts=[{"id": "i", "node": "ask", "value": SECRET}])
+        assert Ledger(saver.database).runs()[0].interrupts == ["<msgpack+keyed>"]
+
+
 def test_another_key_is_an_error(path: Path) -> None:
     with encrypted(path) as saver:
         run(saver)
