@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph.store.memory import InMemoryStore
 from langgraph.store.sqlite import SqliteStore
+from langgraph.store.sqlite.aio import AsyncSqliteStore
 
 from dalsegno import Runner
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import summarizing_memory
+from dalsegno.nodes.policies import keeping
 
 
 def summarize(state: Any) -> dict[str, Any]:
@@ -122,6 +125,29 @@ def test_a_fact_of_odd_characters_is_kept_as_every_store_takes_it(tmp_path: Path
     flow = summarizing_memory(told, summarize, remembrancer=lambda state: facts)
     with Runner(flow, db=tmp_path / "r.db", store=store) as runner:
         assert talk(runner, "one", "two", user="ada")["known"] == ["half ?", "likes tea"]
+
+
+def test_a_store_whose_event_loop_waits_for_the_run_fails_it_and_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "PATIENCE", 0.05)
+
+    async def atold(state: Any) -> str:
+        return told(state)
+
+    async def main() -> None:
+        async with AsyncSqliteStore.from_conn_string(str(tmp_path / "facts.db")) as store:
+            await store.setup()
+            flow = summarizing_memory(atold, summarize, remembrancer=name_of)
+            with Runner(flow, db=tmp_path / "r.db", store=store) as runner:
+                error = runner.run({"message": "I am Ada"}, thread="t").error
+                assert error is not None
+                assert "await `arun`" in error["message"]
+                (await runner.aresume("t")).raise_for_status()
+                output = (await runner.arun({"message": "hello"}, thread="t")).raise_for_status().output
+                assert output["response"] == "Ada"
+
+    asyncio.run(main())
 
 
 def test_without_a_store_nothing_is_asked(tmp_path: Path) -> None:

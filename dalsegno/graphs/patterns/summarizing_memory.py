@@ -19,6 +19,7 @@ from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.labels import label
+from dalsegno.nodes.policies.keeping import asked
 
 _PAGE = 1000
 """Facts that are asked of a store at once."""
@@ -204,7 +205,7 @@ def summarizing_memory(
                 key = hashlib.sha256(fact.encode()).hexdigest()[
                     :32
                 ]  # the same fact is one, however often it is told
-                facts(runtime).put(_place(state), key, {"fact": fact})
+                asked(facts(runtime), "put", _place(state), key, {"fact": fact})
         turn: Exchange = {"message": read(state, "message"), "response": read(state, "response")}
         return {"turns": [*read(state, "turns"), turn]}
 
@@ -247,7 +248,7 @@ def _known(store: BaseStore, place: tuple[str, ...]) -> list[str]:
     """All facts of a user, read a page after the other: one that comes meanwhile may move others to the next page."""
     found: set[str] = set()
     seen = 0
-    while page := store.search(place, limit=_PAGE, offset=seen):
+    while page := asked(store, "search", place, limit=_PAGE, offset=seen):
         found |= {str(item.value["fact"]) for item in page}
         seen += len(page)
     return sorted(found)

@@ -21,11 +21,24 @@ PATIENCE = 2.0
 """Seconds in which another event loop, where a store lives, has to begin with what it is asked."""
 
 
+def asked(store: Any, what: str, *args: Any, **options: Any) -> Any:
+    """What a store answers to a sync call, whichever event loop it lives in.
+
+    Raises
+    ------
+    TimeoutError
+        That loop is blocked, perhaps by whoever waits for this very run.
+    """
+    loop = _elsewhere(store)
+    if loop is None:
+        return getattr(store, what)(*args, **options)
+    return _there(loop, lambda: getattr(store, f"a{what}")(*args, **options))
+
+
 def found(case: Case, policy: str, store: Any, place: Place, key: str) -> Any:
     """The item at a place in the store; None where there is none, or it cannot be read."""
     try:
-        loop = _elsewhere(store)
-        return store.get(place, key) if loop is None else _there(loop, lambda: store.aget(place, key))
+        return asked(store, "get", place, key)
     except Exception as error:
         _told(case, policy, "not read", error)
         return None
@@ -34,8 +47,8 @@ def found(case: Case, policy: str, store: Any, place: Place, key: str) -> Any:
 async def afound(case: Case, policy: str, store: Any, place: Place, key: str) -> Any:
     """The same in an event loop."""
     try:
-        if (loop := _elsewhere(store)) is not None:
-            return await asyncio.to_thread(_there, loop, lambda: store.aget(place, key))
+        if _elsewhere(store) is not None:
+            return await asyncio.to_thread(asked, store, "get", place, key)
         try:
             return await store.aget(place, key)
         except NotImplementedError:  # LangGraph's SqliteStore is for sync calls only
@@ -48,10 +61,7 @@ async def afound(case: Case, policy: str, store: Any, place: Place, key: str) ->
 def kept(case: Case, policy: str, store: Any, place: Place, key: str, value: Mapping[str, Any]) -> None:
     """Keep a value in the store."""
     try:
-        if (loop := _elsewhere(store)) is not None:
-            _there(loop, lambda: store.aput(place, key, value, index=False))
-        else:
-            store.put(place, key, value, index=False)
+        asked(store, "put", place, key, value, index=False)
     except Exception as error:
         _told(case, policy, "not kept", error)
 
@@ -61,8 +71,8 @@ async def akept(
 ) -> None:
     """The same in an event loop."""
     try:
-        if (loop := _elsewhere(store)) is not None:
-            return await asyncio.to_thread(_there, loop, lambda: store.aput(place, key, value, index=False))
+        if _elsewhere(store) is not None:
+            return await asyncio.to_thread(asked, store, "put", place, key, value, index=False)
         try:
             await store.aput(place, key, value, index=False)
         except NotImplementedError:
@@ -90,16 +100,16 @@ def _there(loop: asyncio.AbstractEventLoop, ask: Callable[[], Coroutine[Any, Any
         begun.set()
         return await ask()
 
-    asked = work()
+    started = work()
     try:
-        future: Future[Any] = asyncio.run_coroutine_threadsafe(asked, loop)
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(started, loop)
     except RuntimeError:  # it is closed
-        asked.close()
+        started.close()
         raise
     if not begun.wait(PATIENCE):
         future.cancel()
         raise TimeoutError(
-            f"its event loop was busy for {PATIENCE:g} seconds; where that waits for this run, await `arun`"
+            f"The store's event loop was busy for {PATIENCE:g} seconds. Where that waits for this run, await `arun`."
         )
     return future.result()
 
