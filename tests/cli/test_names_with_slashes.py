@@ -64,7 +64,7 @@ def test_every_command_shows_the_names_as_they_were_written(ran: str, folder: Pa
 
 def test_what_is_gone_is_renamed_as_the_refusal_says(ran: str, dalsegno: Any) -> None:
     refused = dalsegno("resume", "t", "--target", "slashes.py:later")
-    assert "--rename </script>=<b>end</b>" in refused.err
+    assert "--rename '</script>=<b>end</b>'" in refused.err  # as a shell reads it: > would be a redirection
     gone_on = dalsegno(
         "resume", "t", "--target", "slashes.py:later", "--rename", "</script>=<b>end</b>", "--json"
     )
