@@ -117,6 +117,9 @@ def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
     execution = Execution(context.run_id, path, f"step {step}", index, context=context, around=outer)
     if info is not None:
         execution.attempt, execution.task_id = info.node_attempt, info.task_id
+        execution.checkpoint_id = (
+            info.checkpoint_id
+        )  # by which what it wrote is committed where its task's commit failed
     if handled is not None:  # LangGraph tells a handler the task of the node that failed
         execution.caught, execution.task_id = handled.error, _task(config).rpartition(":")[2]
     superstep = step - context.first_step if outer is None else step
