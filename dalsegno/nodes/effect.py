@@ -21,7 +21,8 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
     `current_execution().idempotency_key` to a receiver that recognises repeated requests by a key.
 
     Outside of a run (a node called by hand, a graph compiled without a `Runner`) the function is
-    simply called: there is no run to record it in.
+    simply called: there is no run to record it in. So it is in a thread that a node starts by itself, unless that
+    runs in a copy of the node's context (``contextvars.copy_context().run(effect, ...)``, `asyncio.to_thread`).
 
     Parameters
     ----------
