@@ -97,6 +97,7 @@ def _print(
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
     from dalsegno.cli.screen import SIGN_STYLES, ago, clock, duration, one_line, readable, sign
+    from dalsegno.runtime.view import used_of
     from dalsegno.viz.palette import WORDS
 
     mark = sign(run.status)
@@ -105,7 +106,7 @@ def _print(
         f"{screen.paint(one_line(run.workflow), 'bold')} {run.status}"
     )
     proved = (run.certificate or {}).get("supersteps")
-    used = max(run.supersteps, history.supersteps if run.status in ("running", "stopped") else 0)
+    used = used_of(run, history)
     facts = [
         ("run", run.run_id),
         ("thread", run.thread + (f"  (run {superseded[:8]} came after this one)" if superseded else "")),

@@ -15,6 +15,7 @@ from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.metering import usage_of
+from dalsegno.nodes.policies.words import words_of
 from dalsegno.runtime.events import CallFinished, CallStarted
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class CallWatch(BaseCallbackHandler):
         self._end(run_id, lambda: _answered(response), model, tokens_in, tokens_out)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._end(run_id, lambda: str(error), error=type(error).__name__)
+        self._end(run_id, lambda: words_of(error), error=type(error).__name__)
 
     def on_tool_start(
         self, serialized: Any, input_str: str, *, run_id: UUID, inputs: Any = None, **kwargs: Any
@@ -67,7 +68,7 @@ class CallWatch(BaseCallbackHandler):
         self._end(run_id, lambda: output.content if isinstance(output, BaseMessage) else str(output))
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._end(run_id, lambda: str(error), error=type(error).__name__)
+        self._end(run_id, lambda: words_of(error), error=type(error).__name__)
 
     def _model(self, run_id: UUID, metadata: Any, content: Callable[[], Any]) -> None:
         known = metadata or {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import as_typed
 from dalsegno.graphs.model import START
+from dalsegno.nodes.policies.words import words_of
 from dalsegno.runtime.pending import Pending
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def told(error: Exception | None, session: Session, pending: Pending) -> dict[st
     if error is None:
         return None
     execution = session.failure_of(error)
-    message = session.secrets.text(str(error))
+    message = session.secrets.text(words_of(error))
     node: str | None
     if execution is not None:
         node = session.shown(execution.place)

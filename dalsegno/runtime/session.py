@@ -22,6 +22,7 @@ from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, 
 from dalsegno.nodes.paths import coded, shown
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
+from dalsegno.nodes.policies.words import words_of
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.events import (
     Event,
@@ -175,7 +176,7 @@ class Session:
     def _told(self, execution: Execution, error: BaseException) -> dict[str, str]:
         """A failure as it may be told: with its secrets masked."""
         self.secrets.learn(execution.argument)
-        return {"type": type(error).__name__, "message": self.secrets.text(str(error))}
+        return {"type": type(error).__name__, "message": self.secrets.text(words_of(error))}
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
         """Count what a policy around a node did, and tell the listeners."""

@@ -62,7 +62,7 @@ def run_view(
             known = nodes.get(name, NodeRun(0))
             nodes[name] = NodeRun(known.count, "running", known.seconds, known.attempts)
     proved = (run.certificate or {}).get("supersteps")
-    supersteps = max(run.supersteps, history.supersteps)
+    supersteps = used_of(run, history)
     error = run.error or {}
     where = f"{error['node']}: " if error.get("node") else ""
     return RunView(
@@ -83,6 +83,11 @@ def run_view(
         resumes=run.resumes,
         note=note,
     )
+
+
+def used_of(run: RunRecord, history: History) -> int:
+    """The supersteps that a run has used: those that were committed, and while it goes on what its journal tells."""
+    return max(run.supersteps, history.supersteps if run.status in ("running", "stopped") else 0)
 
 
 def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[str, NodeRun]:

@@ -95,6 +95,17 @@ def test_a_run_is_drawn_in_characters_too(dalsegno: Any) -> None:
     assert "proved 8 · used 6 supersteps" in got.out
 
 
+@pytest.mark.parametrize(("target", "topic"), [("app.py:asking", "rain"), ("app.py:flow", "boom")])
+def test_a_picture_counts_the_supersteps_that_the_run_has_told(
+    dalsegno: Any, folder: Path, target: str, topic: str
+) -> None:
+    ran = dalsegno("run", target, "-i", json.dumps({"topic": topic}), "--thread", "t1")
+    (used,) = re.findall(r"used \d+ supersteps?", ran.err + ran.out)
+    assert used in dalsegno("draw", target, "--thread", "t1").out
+    assert dalsegno("draw", target, "--thread", "t1", "-o", "run.svg").code == 0
+    assert used in (folder / "run.svg").read_text()
+
+
 def test_show_draws_the_run_without_its_target(dalsegno: Any, folder: Path) -> None:
     dalsegno("run", "app.py:flow", "-i", '{"topic": "boom"}', "--thread", "t1")
     (folder / "app.py").unlink()

@@ -476,3 +476,18 @@ def test_sends_are_each_executed_once_over_a_resume(db: Path, world: World) -> N
     assert sorted(set(world.seen) - {"2"}) == ["0", "1", "3"]
     assert world.seen.count("2") == 2
     assert all(world.seen.count(str(i)) == 1 for i in (0, 1, 3))
+
+
+def test_an_error_that_cannot_say_what_it_is_is_told_by_its_class(tmp_path: Path) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("nothing to say")
+
+    def fail(state: Any) -> None:
+        raise Mute
+
+    flow = Workflow("mute", State).add_node("fail", fail).add_edge(START, "fail").add_edge("fail", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        result = runner.run({})
+    assert result.error is not None
+    assert (result.status, result.error["type"], result.error["node"]) == ("failed", "Mute", "fail")
