@@ -140,6 +140,11 @@ def overview(known: dict[str, Pattern]) -> str:
         "than its own. `flow.validate().certificate` has the figure for yours, with its witness."
     )
     parts.append(
+        "A pattern's state is extended by a class of it, `class Mine(Memory): ...`, and passed as `state=`. To join "
+        "it with another class, that one is a `typing_extensions.TypedDict` too, as LangGraph's own states are: "
+        "Python does not join those of `typing` with them."
+    )
+    parts.append(
         "Each role may be played by another model: [two_models.py](../../examples/two_models.py) has one that writes "
         "and one that judges, from two servers, with a typed review between them."
     )
