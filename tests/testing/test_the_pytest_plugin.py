@@ -55,7 +55,8 @@ INSTALLED = bool(entry_points(group="pytest11", name="dalsegno"))
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester) -> Run:
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.delitem(sys.modules, "app", raising=False)  # another test's, of the same name
     pytester.makepyfile(app=APP, test_app=TEST)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.syspathinsert()
