@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, get_args, get_origin
 
+from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -34,7 +35,8 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
     names = ", ".join(f"`{k}`" for k in keys)
     if not isinstance(value, Mapping):
         raise InputInvalid(
-            f"The input is {type(value).__name__}, and a mapping of state keys is expected: {names}.",
+            f"The input is {type(value).__name__}, and a mapping of state keys is expected: {names}."
+            f"{_resuming(value)}",
             key=None,
             expected="mapping",
         )
@@ -51,6 +53,15 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
             expected = _words(keys[key])
             raise InputInvalid(f"The input lacks the key `{key}` ({expected}).", key=key, expected=expected)
     return {key: _coerced(key, item, keys[key]) for key, item in value.items()}
+
+
+def _resuming(value: Any) -> str:
+    """What to call instead, where the input is what LangGraph resumes with."""
+    if value is None:
+        return " To go on with what a thread has pending: `resume(thread)`, or `stream_resume(thread)`."
+    if isinstance(value, Command):
+        return " To answer what a thread asks: `resume(thread, answer)`, or `stream_resume(thread, answer)`."
+    return ""
 
 
 def _is_class(schema: Any) -> bool:

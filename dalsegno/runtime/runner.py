@@ -211,9 +211,8 @@ class Runner:
         abandon: bool = False,
     ) -> RunStream:
         """Run, giving LangGraph's chunks as they come; `.result` afterwards is the `RunResult`."""
-        return RunStream(
-            self, turns.begin(self, input, thread, context, abandon, budget), stream_mode, subgraphs
-        )
+        turn = turns.begin(self, input, thread, context, abandon, budget)
+        return RunStream(self, turn, stream_mode, subgraphs)
 
     def astream(
         self,
@@ -227,9 +226,40 @@ class Runner:
         abandon: bool = False,
     ) -> RunStream:
         """`stream` for `async for`."""
-        return RunStream(
-            self, turns.begin(self, input, thread, context, abandon, budget), stream_mode, subgraphs
-        )
+        turn = turns.begin(self, input, thread, context, abandon, budget)
+        return RunStream(self, turn, stream_mode, subgraphs)
+
+    def stream_resume(
+        self,
+        thread: str,
+        value: Any = None,
+        *,
+        stream_mode: Any = "updates",
+        subgraphs: bool = False,
+        rename: Mapping[str, str] | None = None,
+        accept_changes: bool = False,
+        budget: Budget | None = None,
+        context: Any = None,
+    ) -> RunStream:
+        """`resume`, giving LangGraph's chunks as they come; `.result` afterwards is the `RunResult`."""
+        turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
+        return RunStream(self, turn, stream_mode, subgraphs)
+
+    def astream_resume(
+        self,
+        thread: str,
+        value: Any = None,
+        *,
+        stream_mode: Any = "updates",
+        subgraphs: bool = False,
+        rename: Mapping[str, str] | None = None,
+        accept_changes: bool = False,
+        budget: Budget | None = None,
+        context: Any = None,
+    ) -> RunStream:
+        """`stream_resume` for `async for`."""
+        turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
+        return RunStream(self, turn, stream_mode, subgraphs)
 
     def drain(self, reason: str = "drain") -> None:
         """Ask every run of this runner to stop after its current superstep; they end as ``stopped``."""

@@ -43,12 +43,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Turn:
-    """What a turn holds: `began` is unix seconds, `resumed_from` the checkpoint it goes on from."""
+    """What a turn holds: `began` is unix seconds, `resumed_from` the checkpoint it goes on from, `was` the run before
+    the turn, None where it is new."""
 
     drive: Drive
     session: Session
     began: float
     resumed_from: str | None
+    was: RunRecord | None
 
     def pending(self) -> Pending:
         """What is pending on its thread, in today's names."""
@@ -108,7 +110,7 @@ def go_on(
         except BaseException:
             runner.ledger.abandon_resume(lease, run)
             raise
-        return _turn(runner, lease, carried, payload, context, mark, first, budget, usage)
+        return _turn(runner, lease, carried, payload, context, mark, first, budget, usage, run)
 
 
 def _acquired(runner: Runner, thread: str, claim: Claim | None, taken: list[Lease]) -> RunRecord:
@@ -158,6 +160,7 @@ def _turn(
     first_step: int,
     budget: Budget | None,
     spent: Mapping[str, Any] | None = None,
+    was: RunRecord | None = None,
 ) -> Turn:
     session = Session(
         lease.run_id,
@@ -204,7 +207,7 @@ def _turn(
         )
     )
     drive = Drive(carried.graph, payload, config, context, session.control, session.is_cancelled)
-    return Turn(drive, session, now, resumed_from)
+    return Turn(drive, session, now, resumed_from, was)
 
 
 def settle(runner: Runner, turn: Turn) -> RunResult:
@@ -214,8 +217,11 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
 
 
 def give_back(runner: Runner, turn: Turn) -> None:
-    """Give back a thread that was taken, and on which nothing was done."""
-    runner.ledger.let_go(turn.session.lease)
+    """Give back a thread that was taken, and on which nothing was done: a run that was there is as it was."""
+    if turn.was is not None:
+        runner.ledger.abandon_resume(turn.session.lease, turn.was)
+    else:
+        runner.ledger.let_go(turn.session.lease)
     runner.sessions.remove(turn.session)
 
 
