@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import ormsgpack
 
@@ -25,7 +24,7 @@ from dalsegno.errors import CheckpointError
 class Summary:
     """What deleting needs to know of a checkpoint: what it came from, and what it holds.
 
-    `counters` are LangGraph's: the updates of each delta channel since its last snapshot.
+    `rebuilt` are the delta channels that were written and whose values are not in it.
     """
 
     id: int
@@ -33,7 +32,7 @@ class Summary:
     parent: Identity | None
     filled: frozenset[str]
     roots: frozenset[int]
-    counters: Mapping[str, Any]
+    rebuilt: frozenset[str]
 
 
 def places_of(connection: sqlite3.Connection, thread: str | None = None) -> list[tuple[int, str, str]]:
@@ -108,7 +107,7 @@ def delete_for_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> N
         with damage_named(f"number {place}", "checkpoints"):
             every = summaries(connection, place)
         for one in every.keys() - gone:
-            if every[one].counters and gone & _needed(every, one):
+            if gone & _needed(every, one):
                 raise CheckpointError(
                     f"The runs {list(run_ids)} cannot be deleted: checkpoint {lengthen(one)} rebuilds a "
                     "DeltaChannel from them. Delete the runs after them as well, or the whole thread.",
@@ -174,7 +173,11 @@ def drop_unused(connection: sqlite3.Connection, place: int) -> None:
 
 
 def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summary]:
-    """Every checkpoint of a place, by its id."""
+    """Every checkpoint of a place, by its id.
+
+    LangGraph counts, in the metadata, the supersteps of each delta channel since its last snapshot, also of one that
+    was never written, and stops where it has become another channel: a place has those that any checkpoint counts.
+    """
     loaded = Segments()
     found: dict[Identity, Summary] = {}
     rows = connection.execute(
@@ -182,24 +185,27 @@ def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summ
     ).fetchall()
     unpacked = [(row, bodies.unpack(row[3], "")[2]) for row in rows]
     loaded.load(connection, {index[0] for _, index in unpacked if isinstance(index, list)})
-    for (identity, checkpoint_id, parent, _, metadata), where in unpacked:
+    delta: set[str] = set()
+    for row, _ in unpacked:
+        delta.update(json.loads(row[4]).get("counters_since_delta_snapshot") or ())
+    for (identity, checkpoint_id, parent, *_), where in unpacked:
         index = bodies.whole_index(where, loaded, "")
-        filled = frozenset(channel for channel, entry in bodies.channels(index) if len(entry) > 1)
+        filled, empty = set(), set()
+        for channel, entry in bodies.channels(index):
+            (filled if len(entry) > 1 else empty).add(channel)
         roots = bodies.roots(index) | bodies.roots(where)
-        counters = json.loads(metadata).get("counters_since_delta_snapshot") or {}
-        found[checkpoint_id] = Summary(identity, checkpoint_id, parent, filled, frozenset(roots), counters)
+        found[checkpoint_id] = Summary(
+            identity, checkpoint_id, parent, frozenset(filled), frozenset(roots), frozenset(empty & delta)
+        )
     return found
 
 
 def _needed(every: Mapping[Identity, Summary], checkpoint_id: Identity) -> set[Identity]:
-    """The ancestors that the delta channels of a checkpoint are rebuilt from.
-
-    LangGraph counts, in the metadata, the updates of each delta channel since its last snapshot. The
-    value is rebuilt from the writes of the ancestors down to the one that holds the snapshot.
-    """
+    """The ancestors that the delta channels of a checkpoint are rebuilt from: a value from what tasks wrote on them,
+    down to the one that holds a snapshot."""
     needed: set[Identity] = set()
     one = every.get(checkpoint_id)
-    missing = set(one.counters) - one.filled if one is not None else set()
+    missing = set(one.rebuilt) if one is not None else set()
     while missing and one is not None and one.parent is not None and one.parent not in needed:
         one = every.get(one.parent)
         if one is not None:

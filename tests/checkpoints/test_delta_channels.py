@@ -120,6 +120,53 @@ def test_the_segments_of_pruned_checkpoints_are_gone(saver: Checkpointer) -> Non
         saver.prune(["t"], strategy="keep_some")
 
 
+class Unused(TypedDict, total=False):
+    plain: Annotated[list[int], operator.add]
+    items: Annotated[list[int], DeltaChannel(extend)]
+
+
+class Reduced(TypedDict, total=False):
+    plain: Annotated[list[int], operator.add]
+    items: Annotated[list[int], operator.add]
+
+
+def append(saver: Checkpointer, schema: Any, given: dict[str, list[int]], run_id: str = "r") -> Any:
+    graph = StateGraph(schema)
+    graph.add_node("append", lambda state: {"plain": [1]})
+    graph.add_edge(START, "append")
+    app = graph.compile(checkpointer=saver)
+    app.invoke(given, {"configurable": {**THREAD["configurable"], "run_id": run_id}}, durability="sync")
+    return app
+
+
+def test_a_delta_channel_that_nothing_was_written_to_keeps_no_checkpoint(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        for n in range(5):
+            app = append(saver, Unused, {"plain": [n]}, f"r{n}")
+        before = app.get_state(THREAD).values
+        saver.delete_for_runs(["r0"])
+        saver.prune(["t"])
+        assert len(list(saver.list(THREAD))) == 1
+        assert app.get_state(THREAD).values == before
+
+
+def test_a_delta_channel_that_became_another_is_still_rebuilt_after_pruning(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        for n in range(3):
+            append(saver, Unused, {"items": [n]}, f"delta {n}")
+        app = append(saver, Reduced, {}, "reduced")
+        before = app.get_state(THREAD).values
+        assert before["items"] == [0, 1, 2]
+        with pytest.raises(CheckpointError, match="DeltaChannel"):
+            saver.delete_for_runs(["delta 1"])
+        saver.prune(["t"])
+        assert app.get_state(THREAD).values == before
+        app = append(saver, Reduced, {"items": [3]}, "written")
+        saver.prune(["t"])
+        assert len(list(saver.list(THREAD))) == 1
+        assert app.get_state(THREAD).values["items"] == [0, 1, 2, 3]
+
+
 # --- the history that a delta channel is rebuilt from: the conformance suite has no tests of it yet ---
 
 
