@@ -25,6 +25,7 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPA
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from pydantic import TypeAdapter
 
+from dalsegno.checkpoints.shortcuts import stored_fields, taken_apart
 from dalsegno.errors import NotSerializable, TypeNotAllowed
 
 Allowed = type | tuple[str, ...]
@@ -63,7 +64,8 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
     def __init__(self, allow: Iterable[Allowed] = ()) -> None:
         super().__init__(allowed_msgpack_modules=None)
         self._allowed: set[tuple[str, ...]] = set()
-        self._writable: dict[type, bool] = {}
+        # The types that were written, and built again; of a dataclass its fields.
+        self._writable: dict[type, tuple[str, ...] | None] = {}
         self.allow_types(allow)
 
     def allow_types(self, types: Iterable[Allowed]) -> None:
@@ -123,17 +125,18 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
         if isinstance(obj, BaseException):
             name = _type_name(type(obj))
             raise _not_serializable(name, "an exception cannot be built again; keep its message instead")
+        kind, known = type(obj), self._writable
+        is_new = kind not in known
+        fields = stored_fields(kind) if is_new else known[kind]
         try:
-            _, packed = super().dumps_typed(obj)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise _not_serializable(_type_name(type(obj)), str(error)) from None
-        code, payload = ormsgpack.unpackb(packed, ext_hook=_as_pair, option=_UNPACKING)
-        kind = type(obj)
+            code, payload = self._extension(obj, fields)
+        except (AttributeError, TypeError, ValueError, RecursionError) as error:
+            raise _not_serializable(_type_name(kind), str(error)) from None
         check = _Check(self._allowed)
         if code == jsonplus.EXT_NUMPY_ARRAY:
             check.array(obj.dtype.str)
             return code, payload
-        if kind not in self._writable and code != jsonplus.EXT_DELTA_SNAPSHOT:
+        if is_new and code != jsonplus.EXT_DELTA_SNAPSHOT:
             stored = ormsgpack.unpackb(payload, ext_hook=_as_pair, option=_UNPACKING)
             module, name = stored[:2]
             if getattr(sys.modules.get(module), name, None) is not kind and kind is not re.Pattern:
@@ -143,10 +146,20 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
             check.kind(code, stored)
             check.inside(payload)
             self._try(code, payload)
-            self._writable[kind] = True
+            known[kind] = fields
         else:
             check.inside(payload)  # LangGraph, which has written what is inside, asks for no type
         return code, payload
+
+    def _extension(self, obj: Any, fields: tuple[str, ...] | None) -> tuple[int, bytes]:
+        """The extension and the bytes for an object; `fields` are those of a dataclass."""
+        known = taken_apart(obj, fields)
+        if known is not None:
+            code, content = known
+            return code, super().dumps_typed(content)[1]
+        _, packed = super().dumps_typed(obj)
+        extension: tuple[int, bytes] = ormsgpack.unpackb(packed, ext_hook=_as_pair, option=_UNPACKING)
+        return extension
 
     def _try(self, code: int, payload: bytes) -> None:
         """Build the first value of a type again: how a class is stored does not always lead back to it."""
