@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.conversation import Answer, Ask, Offer, Talk, Use
 from dalsegno.nodes.execution import current_execution
-from dalsegno.nodes.recalling import digest_of, keep, recalled
+from dalsegno.nodes.recalling import digest_of, is_in_run, keep, recalled
 from dalsegno.nodes.structured import Output, Said
 from dalsegno.nodes.toolbox import Toolbox
 
@@ -80,7 +80,7 @@ class Conductor:
 
     async def _ado(self, step: Any) -> Any:
         if isinstance(step, Ask):
-            in_run = step.offer == "tools" and _is_in_run()
+            in_run = step.offer == "tools" and is_in_run()
             before = await asyncio.to_thread(recalled, self._named(step)) if in_run else None
             if before is not None:
                 return self._recalled(before)
@@ -126,8 +126,3 @@ class Conductor:
         execution = current_execution()
         if execution is not None and execution.context is not None:
             execution.context.acted(execution.whole, "agent", what, detail)
-
-
-def _is_in_run() -> bool:
-    execution = current_execution()
-    return execution is not None and execution.context is not None

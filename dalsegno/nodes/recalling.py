@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, message_to_dict, messages_from_dict
+from langchain_core.runnables import RunnableConfig
 
 from dalsegno.nodes.execution import current_execution
 
@@ -16,6 +17,12 @@ def digest_of(messages: Sequence[BaseMessage], offered: Sequence[str]) -> str:
     """A hash of a conversation and of the tools that are offered in it, without the ids that models make up."""
     said = [_plain(message) for message in messages]
     return hashlib.sha256(json.dumps([said, list(offered)], default=str).encode()).hexdigest()[:16]
+
+
+def is_in_run() -> bool:
+    """Whether there is a run to keep something in."""
+    execution = current_execution()
+    return execution is not None and execution.context is not None
 
 
 def recalled(name: str) -> BaseMessage | None:
@@ -57,6 +64,14 @@ def note_asked(turn: str) -> None:
         context.effects.effect_put(
             context.run_id, context.thread, execution.idempotency_key, f"asked {turn}", True
         )
+
+
+def is_answered(config: RunnableConfig) -> bool:
+    """Whether the node waited for a human before, and an answer has come: LangGraph keeps it beside the config."""
+    for value in config.get("configurable", {}).values():
+        if type(value).__name__ == "PregelScratchpad":
+            return bool(value.resume) or value.get_null_resume(False) is not None
+    return False
 
 
 def _plain(message: BaseMessage) -> list[Any]:

@@ -19,7 +19,7 @@ from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
 from dalsegno.nodes.injecting import injected, injected_by
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import problems
-from dalsegno.nodes.toolbox import PASSED_ON, Toolbox
+from dalsegno.nodes.toolbox import PASSED_ON, Toolbox, unread
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of, required_of
 
 Errors = Literal["raise", "result"]
@@ -292,16 +292,18 @@ class ToolCalls(Player):
             The last message is none of a model.
         """
         self.toolbox.open()
-        calls = self._last(input).tool_calls
-        return {self.messages: self.toolbox.use(calls, ensure_config(config), Counter(), state=input)}
+        last = self._last(input)
+        results = self.toolbox.use(last.tool_calls, ensure_config(config), Counter(), state=input)
+        return {self.messages: [*results, *unread(last)]}
 
     async def ainvoke(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """`invoke` in the running event loop."""
         await self.toolbox.aopen()
-        calls = self._last(input).tool_calls
-        return {self.messages: await self.toolbox.ause(calls, ensure_config(config), Counter(), state=input)}
+        last = self._last(input)
+        results = await self.toolbox.ause(last.tool_calls, ensure_config(config), Counter(), state=input)
+        return {self.messages: [*results, *unread(last)]}
 
     def _last(self, state: Any) -> AIMessage:
         found = needed(state, self.messages, node=self.place, what="the calls to make")

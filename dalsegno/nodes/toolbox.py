@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from langchain_core.messages import ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, get_executor_for_config
 from langchain_core.tools import BaseTool
@@ -24,7 +24,7 @@ from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.injecting import What, injected, injected_by
-from dalsegno.nodes.recalling import has_asked, keep, note_asked, recalled
+from dalsegno.nodes.recalling import has_asked, is_answered, is_in_run, keep, note_asked, recalled
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of
 
@@ -113,12 +113,13 @@ class Toolbox:
         """Make the calls, each in a thread of its own where there are several; results in their order.
 
         `counted` are the calls that this execution has made before, see `key_of`; `state` is what tools may have
-        injected; `turn` is the conversation in which results are kept, and read back when the execution is repeated.
+        injected. In a run results are kept, and read back when the execution is repeated; `turn` is the conversation
+        that has to be the same then, where it is not part of the state.
         Where one of them waited for a human they are made one after the other, so that each gets its own answer.
         """
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._use, config=config, state=state, turn=turn)
-        if len(calls) == 1 or self._has_asked(calls, keys, turn):
+        if len(calls) == 1 or is_answered(config) or self._has_asked(calls, keys, turn):
             return [make(call, key) for call, key in zip(calls, keys, strict=True)]
         with get_executor_for_config(ensure_config(config)) as executor:
             return list(executor.map(make, calls, keys))
@@ -135,7 +136,8 @@ class Toolbox:
         """`use` in the running event loop."""
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._ause, config=config, state=state, turn=turn)
-        if len(calls) == 1 or await asyncio.to_thread(self._has_asked, calls, keys, turn):
+        one_by_one = len(calls) == 1 or is_answered(config)
+        if one_by_one or (is_in_run() and await asyncio.to_thread(self._has_asked, calls, keys, turn)):
             return [await make(call, key) for call, key in zip(calls, keys, strict=True)]
         most = asyncio.Semaphore(config.get("max_concurrency") or len(calls))
 
@@ -158,7 +160,7 @@ class Toolbox:
     def _has_asked(self, calls: Sequence[ToolCall], keys: Sequence[str], turn: str) -> bool:
         for call, key in zip(calls, keys, strict=True):
             with _part(call["name"], key):
-                if turn and has_asked(turn):
+                if has_asked(turn):
                     return True
         return False
 
@@ -168,8 +170,8 @@ class Toolbox:
             return failed(call, problem)
         tool = self.tools[call["name"]]
         with _part(call["name"], key):
-            asked = bool(turn) and has_asked(turn)
-            before = recalled(f"result {turn}") if turn and not asked else None
+            asked = has_asked(turn)
+            before = recalled(f"result {turn}") if not asked else None
             if isinstance(before, ToolMessage):
                 return before
             try:
@@ -179,14 +181,13 @@ class Toolbox:
                     answer = tool.invoke(self._request(call, state, config), config)
                 result = _message(call, answer)
             except GraphInterrupt:
-                if turn:
-                    note_asked(turn)
+                note_asked(turn)
                 raise
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
-            if turn and not asked and result.status == "success":
+            if not asked and result.status == "success":
                 keep(f"result {turn}", result)
             return result
 
@@ -197,22 +198,23 @@ class Toolbox:
         if problem is not None:
             return failed(call, problem)
         tool = self.tools[call["name"]]
+        in_run = is_in_run()
         with _part(call["name"], key):
-            asked = bool(turn) and await asyncio.to_thread(has_asked, turn)
-            before = await asyncio.to_thread(recalled, f"result {turn}") if turn and not asked else None
+            asked = in_run and await asyncio.to_thread(has_asked, turn)
+            before = await asyncio.to_thread(recalled, f"result {turn}") if in_run and not asked else None
             if isinstance(before, ToolMessage):
                 return before
             try:
                 result = _message(call, await tool.ainvoke(self._request(call, state, config), config))
             except GraphInterrupt:
-                if turn:
+                if in_run:
                     await asyncio.to_thread(note_asked, turn)
                 raise
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
-            if turn and not asked and result.status == "success":
+            if in_run and not asked and result.status == "success":
                 await asyncio.to_thread(keep, f"result {turn}", result)
             return result
 
@@ -274,13 +276,28 @@ def failed(call: ToolCall, problem: str) -> ToolMessage:
     return ToolMessage(problem, tool_call_id=call["id"] or "", name=call["name"], status="error")
 
 
+def unread(message: AIMessage) -> list[ToolMessage]:
+    """The results of calls that cannot be read: what is wrong with them."""
+    return [
+        ToolMessage(
+            f"Not called, for its arguments are not JSON: {call['error'] or call['args']}",
+            tool_call_id=call["id"] or "",
+            name=call["name"],
+            status="error",
+        )
+        for call in message.invalid_tool_calls
+    ]
+
+
 def _message(call: ToolCall, result: Any) -> ToolMessage:
     if isinstance(result, ToolMessage):
-        content = result.content
+        content, changes = result.content, {}
         if isinstance(content, list) and content and all(isinstance(part, str) for part in content):
             # A list of texts would be run together.
-            return result.model_copy(update={"content": json.dumps(content, ensure_ascii=False)})
-        return result
+            changes["content"] = json.dumps(content, ensure_ascii=False)
+        if result.tool_call_id != (call["id"] or ""):  # a message that the tool made itself
+            changes["tool_call_id"] = call["id"] or ""
+        return result.model_copy(update=changes) if changes else result
     raise ToolFailed(
         f"The tool `{call['name']}` gave {type(result).__name__}, and an agent takes a value. A tool that steers the "
         "graph stands in a node of its own.",

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.tools import tool as langchain_tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import add_messages
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 from pydantic import BaseModel
 
 from dalsegno import END, START, Loop, RetryPolicy, Runner, Workflow, agent, tool
@@ -216,6 +218,74 @@ def test_the_calls_of_the_last_message_are_made_beside_each_other(play: Play) ->
         ("b", "met b", "success"),
         ("c", "There is no tool `met`; did you mean `meet`? There is `meet`.", "error"),
     ]
+
+
+def test_a_call_that_cannot_be_read_has_a_result_too(play: Play) -> None:
+    broken = invalid_tool_call(name="price", args="{", id="b", error=None)
+    calls = [{"name": "price", "args": {"line": {"item": "tea"}}, "id": "a"}]
+    said = AIMessage("", tool_calls=calls, invalid_tool_calls=[broken])
+    results = play(tool_calls([price]), {"messages": [said]})["messages"]
+    assert [(m.tool_call_id, m.text, m.status) for m in results] == [
+        ("a", "1.2", "success"),
+        ("b", "Not called, for its arguments are not JSON: {", "error"),
+    ]
+
+
+def test_a_result_goes_by_the_call_whatever_the_tool_says(play: Play) -> None:
+    def told() -> ToolMessage:
+        return ToolMessage("tea", tool_call_id="another")
+
+    said = AIMessage("", tool_calls=[{"name": "told", "args": {}, "id": "a"}])
+    (result,) = play(tool_calls([told]), {"messages": [said]})["messages"]
+    assert (result.tool_call_id, result.text) == ("a", "tea")
+
+
+def charge_of(noted: list[str]) -> list[Any]:
+    async def charge(amount: int) -> str:
+        if amount == 5:
+            await asyncio.sleep(0.02)  # the first call asks last
+        return f"{amount} {interrupt({'question': f'Charge {amount}?'})}"
+
+    def note(words: str) -> str:
+        noted.append(words)
+        return "noted"
+
+    return [charge, note]
+
+
+CHARGES = [
+    {"name": "note", "args": {"words": "a"}, "id": "a"},
+    *({"name": "charge", "args": {"amount": amount}, "id": str(amount)} for amount in (5, 7, 9)),
+]
+ANSWERS = ((5, "yes"), (7, "no"), (9, "maybe"))
+
+
+def test_each_question_of_the_calls_of_a_message_gets_its_own_answer(
+    tmp_path: Path, drive: Callable[..., Any]
+) -> None:
+    noted: list[str] = []
+    flow = Workflow("paying", Paying).add_node(tool_calls(charge_of(noted)), interrupts=3)
+    flow.add_edge(START, "tools").add_edge("tools", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        waiting = drive(runner, "run", {"messages": [AIMessage("", tool_calls=CHARGES)]}, thread="t")
+        for amount, answer in ANSWERS:
+            assert [i["value"]["question"] for i in waiting.interrupts] == [f"Charge {amount}?"]
+            waiting = drive(runner, "resume", "t", answer)
+    assert [m.text for m in waiting.output["messages"][1:]] == ["noted", "5 yes", "7 no", "9 maybe"]
+    assert noted == ["a"]
+
+
+def test_so_it_does_in_a_graph_that_nobody_runs(tmp_path: Path) -> None:
+    flow = Workflow("paying", Paying).add_node(tool_calls(charge_of([])), interrupts=3)
+    flow.add_edge(START, "tools").add_edge("tools", END)
+    graph, config = flow.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    said: Any = {"messages": [AIMessage("", tool_calls=CHARGES)]}
+    for amount, answer in ANSWERS:
+        asked = graph.invoke(said, config)["__interrupt__"]
+        assert [i.value["question"] for i in asked] == [f"Charge {amount}?"]
+        said = Command(resume=answer)
+    done = graph.invoke(said, config)
+    assert [m.text for m in done["messages"][1:]] == ["noted", "5 yes", "7 no", "9 maybe"]
 
 
 def test_a_last_message_that_calls_nothing_is_an_error(play: Play) -> None:

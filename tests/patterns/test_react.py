@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
+from langgraph.types import interrupt
 
 from dalsegno import Runner
 from dalsegno.errors import DefinitionError
@@ -84,6 +85,28 @@ def test_a_call_that_is_not_json_goes_back_to_the_model() -> None:
     )  # fmt: skip
     with ScriptedChatModel([Reply(broken, check=False), Reply("Well.", expect="are not JSON")]) as model:
         assert react(model, [weather]).compile().invoke({"request": ""})["answer"] == "Well."
+
+
+def test_each_question_of_calls_side_by_side_gets_its_own_answer(tmp_path: Path) -> None:
+    async def ask(place: str) -> str:
+        if place == "Rome":
+            await asyncio.sleep(0.02)  # the first call asks last
+        return f"{place}: {interrupt(place)}"
+
+    def reason(state: Any) -> Any:
+        return (
+            state["messages"][1:]
+            if state["messages"]
+            else [{**call(city), "name": "ask"} for city in ("Rome", "Oslo")]
+        )
+
+    flow = react(reason, [ask], options={"act": {"interrupts": 2}})
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        waiting = runner.run({"request": ""}, thread="t")
+        for city, answer in (("Rome", "sun"), ("Oslo", "snow")):
+            assert [i["value"] for i in waiting.interrupts] == [city]
+            waiting = runner.resume("t", answer)
+    assert [result.text for result in waiting.output["answer"]] == ["Rome: sun", "Oslo: snow"]
 
 
 def test_the_next_turn_of_the_thread_starts_anew(tmp_path: Path) -> None:

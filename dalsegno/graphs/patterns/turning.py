@@ -21,7 +21,7 @@ from dalsegno.nodes.conversation import LAST_TURN
 from dalsegno.nodes.models import is_model, resolved
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.prompts import Told
-from dalsegno.nodes.toolbox import Toolbox
+from dalsegno.nodes.toolbox import Toolbox, unread
 
 
 def calls_in(said: Any, turn: int = 0) -> list[ToolCall]:
@@ -80,18 +80,8 @@ def turn_number(state: Any) -> int:
     return 1 + len([message for message in read(state, "messages", []) if message.type == "ai"])
 
 
-def unread(said: Any) -> list[ToolMessage]:
-    """The results of calls that cannot be read: what is wrong with them."""
-    broken = said.invalid_tool_calls if isinstance(said, AIMessage) else []
-    return [
-        ToolMessage(
-            f"Not called, for its arguments are not JSON: {call['error'] or call['args']}",
-            tool_call_id=call["id"] or "",
-            name=call["name"],
-            status="error",
-        )
-        for call in broken
-    ]
+def _unread(said: Any) -> list[ToolMessage]:
+    return unread(said) if isinstance(said, AIMessage) else []
 
 
 class Tools:
@@ -118,14 +108,14 @@ class Tools:
         self.box.open()
         calls = calls_in(said, turn)
         made = self.box.use(calls[: self.most], config, Counter(), state=state) if calls else []
-        return [*made, *self._beyond(calls), *unread(said)]
+        return [*made, *self._beyond(calls), *_unread(said)]
 
     async def ause(self, said: Any, turn: int, state: Any, config: RunnableConfig) -> list[BaseMessage]:
         """`use` in the running event loop."""
         await self.box.aopen()
         calls = calls_in(said, turn)
         made = await self.box.ause(calls[: self.most], config, Counter(), state=state) if calls else []
-        return [*made, *self._beyond(calls), *unread(said)]
+        return [*made, *self._beyond(calls), *_unread(said)]
 
     def _beyond(self, calls: Sequence[ToolCall]) -> list[ToolMessage]:
         text = f"Not called: {self.most} calls can be made at once. Call it in the next turn."
