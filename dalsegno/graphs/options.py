@@ -8,7 +8,7 @@ from typing import Any
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.definitions import NodeDefinition, name_of, native_retry, node_definition
 from dalsegno.nodes.player import Player
-from dalsegno.nodes.policies import Budget, Policies
+from dalsegno.nodes.policies import Budget, Fallback, Policies
 from dalsegno.nodes.policies.checking import check_node
 
 _SAID = ("calls", "reads", "writes", "effect", "idempotent", "compensate", "interrupts")
@@ -59,7 +59,7 @@ def read_options(
         timeout=_first(given["timeout"], defaults.get("timeout")),
         watch=_first(given["watch"], defaults.get("watch")),
     )
-    given = {**given, **_known(definition.action, given)}
+    given = {**given, **_known(definition.action, given, policies.fallback)}
     interrupts = given["interrupts"]
     check_node(node, where, policies, interrupts=interrupts, is_subworkflow=is_subworkflow)
     definition.timeout = policies.timeout.seconds if policies.timeout else None
@@ -76,12 +76,22 @@ def read_options(
     definition.said["policies"] = {name: value for name, value in shown.items() if value is not None}
 
 
-def _known(action: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def _known(action: Any, given: Mapping[str, Any], fallback: Fallback | None) -> dict[str, Any]:
     """What is said of a node: as it was given, else as a player knows of itself, else nothing."""
-    own = action.declares() if isinstance(action, Player) else {}
+    own = dict(action.declares()) if isinstance(action, Player) else {}
+    own["calls"] = _most(own.get("calls"), fallback)
     said = {name: _first(given[name], own.get(name)) for name in _SAID}
     nothing = {"effect": False, "idempotent": False, "interrupts": 0}
     return {name: nothing.get(name) if value is None else value for name, value in said.items()}
+
+
+def _most(calls: int | None, fallback: Fallback | None) -> int | None:
+    """The most model calls of an attempt, who stands in for the node among them; None where they are unknown."""
+    for answer in fallback.answers if fallback is not None else ():
+        if calls is not None and isinstance(answer, Player):
+            others = answer.declares().get("calls")
+            calls = None if others is None else max(calls, others)
+    return calls
 
 
 def _first(*values: Any) -> Any:

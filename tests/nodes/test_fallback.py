@@ -10,10 +10,11 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.errors import GraphInterrupt
 
-from dalsegno import END, START, Fallback, RetryPolicy, Runner, Workflow
+from dalsegno import END, START, Fallback, RetryPolicy, Runner, Workflow, agent, tool
 from dalsegno.errors import BudgetExceeded, DefinitionError
 from dalsegno.nodes.policies import with_policies
 from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
+from dalsegno.testing import ScriptedChatModel
 
 
 class State(TypedDict, total=False):
@@ -93,6 +94,30 @@ def test_in_a_run_a_fallback_is_one_more_attempt(tmp_path: Path, failing: Any, i
     certificate = flow.validate().certificate
     assert certificate is not None
     assert certificate.model_calls == 3
+
+
+@pytest.mark.parametrize("first", [agent, tool])
+def test_an_agent_that_stands_in_may_call_its_model_as_often_as_it_says(tmp_path: Path, first: Any) -> None:
+    def look(words: str) -> str:
+        return words
+
+    def gone() -> str:
+        raise ConnectionError("gone")
+
+    script = [{"name": "look", "args": {"words": "rain"}}, "Rain."]
+    with ScriptedChatModel(script) as model:
+        other = agent(model, "Look.", tools=[look], writes="said", max_turns=3)
+        node = (
+            tool(gone, writes="said")
+            if first is tool
+            else agent(ScriptedChatModel([ConnectionError("gone")]), "?", writes="said")
+        )
+        flow = Workflow("flow", State).add_node("ask", node, fallback=other)
+        flow.add_edge(START, "ask").add_edge("ask", END)
+        assert Runner(flow, db=tmp_path / "r.db").run({}).output == {"said": "Rain."}
+    certificate = flow.validate().certificate
+    assert certificate is not None
+    assert certificate.model_calls == 2 * 3
 
 
 @pytest.mark.parametrize("answers", [(), (Workflow("other", State),)])
