@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableLambda
 
-from dalsegno import END, START, RetryPolicy, Runner, Workflow, human
+from dalsegno import END, START, RetryPolicy, Runner, Workflow, agent, human, tool
 from dalsegno.errors import WrongAnswer
 from dalsegno.graphs.patterns import (
     Node,
@@ -26,6 +26,7 @@ from dalsegno.graphs.patterns import (
     sequential,
     supervisor,
 )
+from dalsegno.testing import ScriptedChatModel
 
 
 def nothing(state: Any) -> Any:
@@ -205,3 +206,19 @@ def test_a_runnable_that_is_async_only_plays_in_a_run_without_a_loop(
     assert asyncio.run(flow.compile().ainvoke({"value": "rain"}))["value"] == "RAIN"
     with pytest.raises(TypeError, match="ainvoke"):
         flow.compile().invoke({"value": "rain"})
+
+
+def test_a_changed_prompt_or_tool_of_an_agent_in_a_role_is_noticed() -> None:
+    def look(words: str) -> str:
+        return words
+
+    def other(words: str) -> str:
+        return words * 2
+
+    def code(prompt: Any, *tools: Any) -> Any:
+        actor = agent(ScriptedChatModel([]), prompt, tools=tools)
+        return fallback_chain({"ask": actor, "local": local}).spec.nodes["ask"].code
+
+    asked = [code(p, *t) for p in (lambda s: "a", lambda s: "b") for t in ((), (look,), (other,))]
+    assert len(set(asked)) == 6
+    assert code("?", tool(look, name="a")) != code("?", tool(other, name="a"))

@@ -271,6 +271,7 @@ class _CheckedPlayer(Player):
         self.answer = answer
         self.name = actor.name
         self.kind = actor.kind  # type: ignore[misc]  # as the player that it stands for
+        self.spares = actor.spares
         # What a player writes to a key that holds items is one of them, and no update of all.
         is_item = answer.item is not None and tuple(actor.declares().get("writes") or ()) == (answer.key,)
         self._checked = answer.of_workflow if is_item else answer
@@ -281,6 +282,9 @@ class _CheckedPlayer(Player):
 
     def words(self) -> str:
         return str(self.actor.words())
+
+    def functions(self) -> tuple[Any, ...]:
+        return tuple(self.actor.functions())
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return self._checked(self.actor.invoke(input, config, **kwargs))
