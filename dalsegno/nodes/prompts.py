@@ -12,7 +12,7 @@ from langchain_core.prompts import BasePromptTemplate
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, PlayerError
 from dalsegno.nodes.fields import MISSING, field_of, needed, tops
 
 Prompt = str | BasePromptTemplate[Any] | Callable[[Any], Any]
@@ -97,10 +97,18 @@ class Told:
                 continue
             if field.endswith("?"):
                 value = field_of(state, field[:-1], default=None)
-                said.append("" if value is None else _shown(value, form, conversion))
+                if value is None:
+                    continue
             else:
                 value = needed(state, field, node=node, what="its prompt (`{name?}` where it may be missing)")
+            try:
                 said.append(_shown(value, form, conversion))
+            except (ValueError, TypeError) as error:
+                raise PlayerError(
+                    f"`{node}` cannot put `{field.removesuffix('?')}` into its prompt, for it is {type(value).__name__}"
+                    f"{f' and asked for as `{form}`' if form else ''}: {error}.",
+                    node=node,
+                ) from error
         return "".join(said)
 
     def _template(self, template: BasePromptTemplate[Any], state: Any, node: str) -> list[BaseMessage]:

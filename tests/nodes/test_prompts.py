@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
-from dalsegno.errors import DefinitionError, FieldMissing
+from dalsegno.errors import DefinitionError, FieldMissing, PlayerError
 from dalsegno.nodes.prompts import Told
 
 
@@ -105,3 +105,21 @@ def test_what_a_prompt_reads_is_known_unless_a_function_decides() -> None:
     assert Told("{order.total} {topic?} {order.lines}", messages="chat").reads == ("order", "topic", "chat")
     assert Told(ChatPromptTemplate([("user", "{topic}")])).reads == ("topic",)
     assert Told(lambda state: "x").reads is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "value", "message"),
+    [
+        (
+            "{price:.2f}",
+            "cheap",
+            "`write` cannot put `price` into its prompt, for it is str and asked for as `.2f`",
+        ),
+        ("{price?:.2f}", "cheap", "for it is str and asked for as `.2f`"),
+        ("{price}", b"\xff", "`write` cannot put `price` into its prompt, for it is bytes: .*invalid utf-8"),
+    ],
+)
+def test_a_value_that_cannot_be_put_into_words_is_named(prompt: str, value: Any, message: str) -> None:
+    with pytest.raises(PlayerError, match=message) as raised:
+        words(prompt, {"price": value})
+    assert raised.value.node == "write"
