@@ -150,6 +150,11 @@ class Agent(Player):
             said["reads"] = self.told.reads
         return said
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """What its prompt may do without."""
+        return self.told.optional
+
     def functions(self) -> tuple[Any, ...]:
         """A prompt that is a function, and what is behind the tools."""
         prompt = self.told.prompt

@@ -64,6 +64,18 @@ def tops(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.split(".")[0] for name in names))
 
 
+def left_out(names: Iterable[str]) -> frozenset[str]:
+    """The state keys of dotted names that all say, with a question mark, that they may be missing.
+
+    >>> sorted(left_out(["order.total?", "order.lines?", "topic", "topic?"]))
+    ['order']
+    """
+    given = list(names)
+    return frozenset(tops(n.removesuffix("?") for n in given if n.endswith("?"))) - set(
+        tops(n for n in given if not n.endswith("?"))
+    )
+
+
 def _part(value: Any, part: str) -> Any:
     if isinstance(value, Mapping):
         return value.get(part, MISSING)

@@ -26,6 +26,11 @@ class Player(Runnable[Any, Any], ABC):
     spares: frozenset[str] = frozenset()
     """Keys of its `reads` that a state need not have at all."""
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """Keys of its `reads` that may have nothing in them."""
+        return frozenset()
+
     @abstractmethod
     def declares(self) -> Mapping[str, Any]:
         """Keywords of `Workflow.add_node` that it knows of itself; what is given to `add_node` wins."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from dalsegno.errors import DefinitionError, PlayerError
-from dalsegno.nodes.fields import MISSING, field_of, needed, tops
+from dalsegno.nodes.fields import MISSING, field_of, left_out, needed, tops
 
 Prompt = str | BasePromptTemplate[Any] | Callable[[Any], Any]
 
@@ -57,6 +57,15 @@ class Told:
         else:
             return None
         return tops([*names, *([self.messages] if self.messages else [])])
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Those of them that may be missing."""
+        if isinstance(self.prompt, str):
+            return left_out(field for _, field, _, _ in self.parts if field)
+        if isinstance(self.prompt, BasePromptTemplate):
+            return frozenset(tops(self.prompt.optional_variables))
+        return frozenset()
 
     def to(self, state: Any, *, node: str) -> list[BaseMessage]:
         """The messages for a state.

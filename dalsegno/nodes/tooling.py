@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
-from typing import Any, get_type_hints
+from enum import Enum
+from typing import Annotated, Any, get_type_hints
 
+import typing_extensions
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, Field, TypeAdapter, create_model
+from langgraph.errors import GraphInterrupt
+from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter, create_model
 from pydantic_core import to_json
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, ToolFailed
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import modern
@@ -144,16 +148,31 @@ def _check_types(function: Callable[..., Any], name: str) -> None:
         raise DefinitionError(
             f"The tool `{name}` takes `{alone[0]}` by its place only, and a call gives arguments by name."
         )
-    _check_names([p for p in parameters if p != "config" or RunnableConfig not in _choices(hints[p])], name)
+    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    named = [p for p, each in parameters.items() if each.kind not in many and not _is_langchains(p, hints[p])]
+    _check_names(named, name, {"args", "kwargs"})
 
 
-def _choices(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) or (hint,)
+def _is_langchains(parameter: str, hint: Any) -> bool:
+    """Whether LangChain itself gives a function what it asks for so."""
+    if parameter == "config":
+        return RunnableConfig in (typing.get_args(hint) or (hint,))
+    return parameter in ("callbacks", "run_manager") and "Callback" in str(hint)
 
 
-def _check_names(names: Iterable[str], tool: str) -> None:
+_KEPT = frozenset({"callbacks", "config", "model_config", "run_manager", "self"})
+
+
+def _check_names(names: Iterable[str], tool: str, more: Set[str] = frozenset()) -> None:
     """Refuse arguments that LangChain keeps for itself: a call would lose them, or fail."""
-    for name in {"config", "self"}.intersection(names):
+    for name in names:
+        if (
+            name not in _KEPT
+            and name not in more
+            and not name.startswith("_")
+            and not keyword.iskeyword(name)
+        ):
+            continue
         raise DefinitionError(
             f"The tool `{tool}` takes an argument `{name}`, a name that LangChain keeps for itself. Give it another."
         )
@@ -181,7 +200,11 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
         )
     said = player.declares()
     talk = getattr(getattr(player, "told", None), "messages", None)
-    fields: dict[str, Any] = {key: (str, ...) for key in said.get("reads") or () if key != talk}
+    fields: dict[str, Any] = {
+        key: _may_be_left_out(str) if key in player.optional else (str, ...)
+        for key in said.get("reads") or ()
+        if key != talk
+    }
     if not fields:
         raise DefinitionError(
             f"`{player.name}` cannot be a tool: its prompt names no fields that a model could fill in. Give it a text "
@@ -191,10 +214,10 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     schema = create_model(player.name, **fields)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(player.invoke(arguments, config))
+        return result_of(player.invoke(_given(arguments), config))
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(await player.ainvoke(arguments, config))
+        return result_of(await player.ainvoke(_given(arguments), config))
 
     return StructuredTool(
         name=name or tool_name(player.name),
@@ -216,6 +239,9 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
     """A workflow, from its input to its output: one step of the node, with a bound of its own, without checkpoints."""
     report = workflow.validate()
     report.raise_for_errors()
+    asking = _waiting_in(workflow.spec)
+    if asking is not None:
+        raise DefinitionError(_unanswerable(workflow.name, f"`{asking}` in it waits"))
     certificate = report.certificate
     schema = _model_of(workflow.input_schema, name or workflow.name)
     _check_names(schema.model_fields, name or workflow.name)
@@ -227,10 +253,16 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
         return compiled[0]
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(graph().invoke(arguments, _apart(config)))
+        try:
+            return result_of(graph().invoke(_given(arguments), _apart(config)))
+        except GraphInterrupt:
+            raise _asked(workflow.name) from None
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(await graph().ainvoke(arguments, _apart(config)))
+        try:
+            return result_of(await graph().ainvoke(_given(arguments), _apart(config)))
+        except GraphInterrupt:
+            raise _asked(workflow.name) from None
 
     return StructuredTool(
         name=name or tool_name(workflow.name),
@@ -240,6 +272,30 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
         coroutine=acall,
         metadata={_KNOWN: Known(calls=certificate.model_calls if certificate else None, is_proved=True)},
     )
+
+
+def _waiting_in(spec: Any, seen: frozenset[int] = frozenset()) -> str | None:
+    """The first node that says it waits for a human, in subworkflows too."""
+    for node in spec.nodes.values():
+        if node.child is None and node.interrupts:
+            return str(node.name)
+        if node.child is not None and id(node.child) not in seen:
+            found = _waiting_in(node.child, seen | {id(node.child)})
+            if found is not None:
+                return f"{node.name}/{found}"
+    return None
+
+
+def _unanswerable(name: str, who: str) -> str:
+    return (
+        f"The workflow `{name}` is a tool, and {who} for a human: it keeps no checkpoints there, so that no answer "
+        "could reach it. Ask in a node of its own, or in a tool that is a function."
+    )
+
+
+def _asked(name: str) -> ToolFailed:
+    problem = _unanswerable(name, "something in it waits")
+    return ToolFailed(problem, node=name, tool=name, problem=problem, loud=True)
 
 
 def _apart(config: RunnableConfig) -> RunnableConfig:
@@ -264,10 +320,10 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
     _check_names(schema.model_fields, own)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(runnable.invoke(arguments, config))
+        return result_of(runnable.invoke(_given(arguments), config))
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(await runnable.ainvoke(arguments, config))
+        return result_of(await runnable.ainvoke(_given(arguments), config))
 
     return StructuredTool(
         name=own,
@@ -287,9 +343,16 @@ def _input_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | None
     taken = schema.model_fields["root"].annotation
     function = getattr(runnable, "func", None) or getattr(runnable, "afunc", None)
     if function is not None:
-        hints = get_type_hints(function)
+        try:
+            hints = get_type_hints(function)
+        except NameError as error:
+            raise DefinitionError(f"The types of the tool `{name}` cannot be read: {error}") from error
         taken = hints.get(next(iter(inspect.signature(function).parameters), ""), taken)
-    return _model_of(taken, name) if typing.is_typeddict(taken) or hasattr(taken, "model_fields") else None
+    return (
+        _model_of(taken, name)
+        if typing_extensions.is_typeddict(taken) or hasattr(taken, "model_fields")
+        else None
+    )
 
 
 def result_of(value: Any) -> str:
@@ -318,8 +381,28 @@ def _model_of(schema: Any, name: str) -> type[BaseModel]:
             and hint.__origin__.__class__.__name__ == "_SpecialForm"
         ):
             hint = hint.__args__[0]
-        fields[key] = (modern(hint), ...) if key in needed else (modern(hint), Field(default=None))
+        fields[key] = (modern(hint), ...) if key in needed else _may_be_left_out(modern(hint))
     return create_model(name, **fields)
+
+
+class _LeftOut(Enum):
+    """What LangChain gives for an argument that a call leaves out: it is not in the state then, where None would be."""
+
+    LEFT_OUT = "left out"
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _may_be_left_out(hint: Any) -> tuple[Any, Any]:
+    # The serializer lets LangChain dump what is no value of the type.
+    return Annotated[hint, PlainSerializer(_as_it_is)], Field(default_factory=lambda: _LeftOut.LEFT_OUT)
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a call has."""
+    return {key: value for key, value in arguments.items() if not isinstance(value, _LeftOut)}
 
 
 def _renamed(tool: BaseTool, name: str | None, description: str | None) -> BaseTool:

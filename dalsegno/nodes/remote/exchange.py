@@ -12,7 +12,7 @@ from pydantic import SecretBytes, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from dalsegno.errors import DefinitionError, PlayerError, did_you_mean
-from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
+from dalsegno.nodes.fields import MISSING, field_of, left_out, names_of, needed, tops
 from dalsegno.nodes.prompts import Prompt, Told
 from dalsegno.nodes.remote.request import Asked
 
@@ -65,6 +65,16 @@ class Exchange:
             return None
         names = [key.removesuffix("?") for key in (self._params or {}).values()]
         return tops([*names, *((self._told.reads if self._told else None) or ())])
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """Those of them that may be missing."""
+        named = [] if callable(self._params) else list((self._params or {}).values())
+        told = self._told
+        asked = (
+            [] if told is None else [f"{key}?" if key in told.optional else key for key in told.reads or ()]
+        )
+        return left_out([*named, *asked])
 
     @property
     def written(self) -> tuple[str, ...] | None:

@@ -182,6 +182,11 @@ class Remote(Player):
         }
         return {"calls": 0, **{key: value for key, value in known.items() if value is not None}}
 
+    @property
+    def optional(self) -> frozenset[str]:
+        """What it may be asked without."""
+        return self._exchange.optional
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Ask it, on an event loop that is kept for sync callers."""
         from dalsegno.nodes.remote.clients import for_sync  # httpx is loaded when somebody is asked
