@@ -8,7 +8,7 @@ from typing import Any
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of
-from dalsegno.checkpoints.interface import Statements
+from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Holder
 from dalsegno.checkpoints.records import RunRecord, Status
@@ -93,14 +93,29 @@ class Runs(Journal):
         found = self.latest(thread, plain=plain)
         if found is not None:
             return found
-        with self.database.read() as connection:
-            recent = connection.execute("SELECT thread_id FROM runs ORDER BY id DESC LIMIT 1000").fetchall()
-        hint = did_you_mean(str(thread), dict.fromkeys(known for (known,) in recent)) or "."
-        raise UnknownThread(
-            f"Nothing was run on thread {thread!r} in `{self.database.path}`{hint} `dalsegno runs` lists what was, "
-            "and `--db` names another database.",
-            thread=thread,
-        )
+        raise self.unknown(thread)
+
+    def unknown(self, thread: str) -> UnknownThread:
+        """The error of a thread that has no run: a name that is nearly its, or who may have written its checkpoints."""
+        path = self.database.path
+        if _has_checkpoints(self.database, str(thread)):
+            words = (
+                f"No `Runner` ran on thread {thread!r} in `{path}`: its checkpoints were imported, or written by a "
+                "graph that has the checkpointer itself. It goes on by itself too: compile the graph with "
+                f"`checkpointer=open_checkpointer({path!r})` of `dalsegno.checkpoints` and invoke it with None, or "
+                "with `Command(resume=answer)`, and the thread's config."
+            )
+        else:
+            with self.database.read() as connection:
+                recent = connection.execute(
+                    "SELECT thread_id FROM runs ORDER BY id DESC LIMIT 1000"
+                ).fetchall()
+            hint = did_you_mean(str(thread), dict.fromkeys(known for (known,) in recent)) or "."
+            words = (
+                f"Nothing was run on thread {thread!r} in `{path}`{hint} `dalsegno runs` lists what was, and `--db` "
+                "names another database."
+            )
+        return UnknownThread(words, thread=thread)
 
     def runs(
         self,
@@ -170,3 +185,11 @@ class Runs(Journal):
         fields |= {"supersteps": row[16], "resumes": row[18]}
         right_run(fields)
         return RunRecord(**fields)
+
+
+def _has_checkpoints(database: AnyDatabase, thread: str) -> bool:
+    from dalsegno.checkpoints.opening import open_checkpointer  # which needs langgraph: only for this
+    from dalsegno.checkpoints.strict import PlainReader
+
+    config: Any = {"configurable": {"thread_id": thread}}
+    return any(True for _ in open_checkpointer(database, serde=PlainReader()).list(config, limit=1))

@@ -12,7 +12,7 @@ import typer
 from dalsegno.cli import options
 from dalsegno.cli.budgets import BudgetOption, budget
 from dalsegno.cli.exits import UsageError, reporting
-from dalsegno.errors import TargetNotLoaded, UnknownThread, did_you_mean
+from dalsegno.errors import TargetNotLoaded, UnknownThread
 
 if TYPE_CHECKING:
     from dalsegno.distributed.orders import Letter
@@ -168,12 +168,7 @@ def _kept_target(thread: str, db: str | None) -> str | None:
     try:
         run = ledger.latest(thread, plain=True)
         if run is None:
-            known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000))
-            raise UnknownThread(
-                f"Nothing was run on thread `{thread}` in `{ledger.database.path}`"
-                f"{did_you_mean(thread, known) or '.'} `dalsegno runs` lists what was.",
-                thread=thread,
-            )
+            raise ledger.unknown(thread)
         return run.target
     finally:
         ledger.database.close()

@@ -60,7 +60,11 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
         if not abandon and (pending.tasks or pending.run_id != latest.run_id):
             raise _unfinished(thread, latest.status, pending)
     elif latest is None and pending.tasks and not abandon:
-        raise _unfinished(thread, "unfinished", pending)
+        raise ThreadUnfinished(
+            f"Thread {thread!r} has {_waiting(pending)} pending; new input would drop that work. "
+            f"{runner.ledger.unknown(thread)} Or give it up with `abandon=True`.",
+            thread=thread,
+        )
     certificate = runner.report.certificate
     return NewRun(
         described={
@@ -93,10 +97,13 @@ def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]
 
 
 def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
-    waiting = ", ".join(f"`{name}`" for name in pending.tasks) or "its input"
     return ThreadUnfinished(
-        f"Thread {thread!r} has a run that is {status}, with {waiting} pending; new input would drop that work. "
-        f"Go on with it (`dalsegno resume {as_typed(thread)}`, `Runner.resume({thread!r})`), or give it up with "
+        f"Thread {thread!r} has a run that is {status}, with {_waiting(pending)} pending; new input would drop that "
+        f"work. Go on with it (`dalsegno resume {as_typed(thread)}`, `Runner.resume({thread!r})`), or give it up with "
         "`abandon=True`.",
         thread=thread,
     )
+
+
+def _waiting(pending: Pending) -> str:
+    return ", ".join(f"`{name}`" for name in pending.tasks) or "its input"

@@ -12,7 +12,8 @@ from langgraph.types import Command, Send, interrupt
 from worlds import State
 
 from dalsegno import END, START, Runner, effect
-from dalsegno.errors import WorkflowInvalid
+from dalsegno.checkpoints import open_checkpointer
+from dalsegno.errors import ThreadUnfinished, UnknownThread, WorkflowInvalid
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
 
@@ -136,3 +137,22 @@ def test_a_graph_that_langgraph_does_not_compile_is_refused_with_every_reason(tm
     with pytest.raises(WorkflowInvalid) as caught:
         Runner(builder, db=tmp_path / "runs.db")
     assert [f.code for f in caught.value.report.errors] == ["G001", "G003"]
+
+
+def test_a_thread_that_no_runner_began_says_how_it_goes_on(db: Path) -> None:
+    graph = StateGraph(State)
+    graph.add_node("ask", lambda state: {"path": [interrupt("how?")]})
+    graph.add_edge(START, "ask")
+    thread: Any = {"configurable": {"thread_id": "t"}}
+    with open_checkpointer(db) as saver:
+        app = graph.compile(checkpointer=saver)
+        app.invoke({"topic": "rain"}, thread)
+    with Runner(graph, db=db) as runner:
+        with pytest.raises(ThreadUnfinished, match=r"`ask` pending.*open_checkpointer.*abandon=True"):
+            runner.run({"topic": "sun"}, thread="t")
+        with pytest.raises(UnknownThread, match=r"No `Runner` ran on thread 't'.*open_checkpointer"):
+            runner.resume("t", "so")
+    with open_checkpointer(db) as saver:
+        assert graph.compile(checkpointer=saver).invoke(Command(resume="so"), thread)["path"] == ["so"]
+    with Runner(graph, db=db) as runner:
+        assert runner.run({"topic": "sun"}, thread="t").status == "interrupted"
