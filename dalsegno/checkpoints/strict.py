@@ -279,7 +279,7 @@ def _may_build(allowed: Collection[tuple[str, ...]], code: int, module: str, nam
 
 
 def _build(code: int, module: str, name: str, value: Any, method: str = "") -> Any:
-    cls = getattr(importlib.import_module(module), name)
+    cls = getattr(sys.modules.get(module) or importlib.import_module(module), name)
     if code == jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG:
         return _member(cls, value) if isinstance(cls, EnumType) else cls(value)
     if code == jsonplus.EXT_CONSTRUCTOR_POS_ARGS:
@@ -339,12 +339,19 @@ def _lists(value: Any) -> Any:
 
 def _with_fields(cls: Any, value: dict[str, Any]) -> Any:
     """A dataclass: the fields that its constructor does not take are set behind it."""
-    late = {f.name for f in dataclasses.fields(cls) if not f.init} if dataclasses.is_dataclass(cls) else ()
-    built = cls(**{name: one for name, one in value.items() if name not in late})
+    late = _late_fields(cls)
+    built = cls(**({name: one for name, one in value.items() if name not in late} if late else value))
     for name in late:
         if name in value:
             object.__setattr__(built, name, value[name])
     return built
+
+
+@functools.lru_cache(maxsize=1024)
+def _late_fields(cls: Any) -> frozenset[str]:
+    """The fields of a dataclass that its constructor does not take."""
+    fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    return frozenset(field.name for field in fields if not field.init)
 
 
 def _array(dtype: str, shape: list[int], order: Any, buffer: bytes) -> Any:
