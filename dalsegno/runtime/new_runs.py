@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
+from dalsegno.graphs.model import END, START
 from dalsegno.runtime.inputs import fitting
-from dalsegno.runtime.marks import code_of
+from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
-from dalsegno.runtime.pending import Pending
 
 if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
@@ -53,15 +53,16 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
     latest = runner.ledger.latest(thread, plain=True) if known else None
+    waiting = pending.tasks or (_gone(runner, thread) if known else ())
     steps = steps_from(latest.version, runner.migrations) if latest else ()
     present = _migrated_keys(runner, thread, steps) if steps else pending.values
     value = fitting(input, runner.input_schema, present=present)
     if latest is not None and latest.status not in ("running", "completed", "cancelled"):
-        if not abandon and (pending.tasks or pending.run_id != latest.run_id):
-            raise _unfinished(thread, latest.status, pending)
-    elif latest is None and pending.tasks and not abandon:
+        if not abandon and (waiting or pending.run_id != latest.run_id):
+            raise _unfinished(thread, latest.status, waiting)
+    elif latest is None and waiting and not abandon:
         raise ThreadUnfinished(
-            f"Thread {thread!r} has {_waiting(pending)} pending; new input would drop that work. "
+            f"Thread {thread!r} has {_named(waiting)} pending; new input would drop that work. "
             f"{runner.ledger.unknown(thread)} Or give it up with `abandon=True`.",
             thread=thread,
         )
@@ -96,14 +97,24 @@ def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]
     return migrated(kept, steps, runner.graph) if kept is not None else {}
 
 
-def _unfinished(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
+def _gone(runner: Runner, thread: str) -> tuple[str, ...]:
+    """The pending nodes that this graph does not have: it was changed, or the thread is another workflow's."""
+    names = {
+        name
+        for level in levels_of(runner.checkpointer, thread, nested=False)
+        for name in level.pending | level.coming
+    }
+    return tuple(sorted(names - runner.graph.nodes.keys() - {START, END}))
+
+
+def _unfinished(thread: str, status: str, waiting: Sequence[str]) -> ThreadUnfinished:
     return ThreadUnfinished(
-        f"Thread {thread!r} has a run that is {status}, with {_waiting(pending)} pending; new input would drop that "
+        f"Thread {thread!r} has a run that is {status}, with {_named(waiting)} pending; new input would drop that "
         f"work. Go on with it (`dalsegno resume {as_typed(thread)}`, `Runner.resume({thread!r})`), or give it up with "
         "`abandon=True`.",
         thread=thread,
     )
 
 
-def _waiting(pending: Pending) -> str:
-    return ", ".join(f"`{name}`" for name in pending.tasks) or "its input"
+def _named(waiting: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in waiting) or "its input"

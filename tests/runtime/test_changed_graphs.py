@@ -12,7 +12,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command, Send, interrupt
 
 from dalsegno import END, START, Each, Loop, Runner, Workflow
-from dalsegno.errors import IncompatibleGraph, InputInvalid
+from dalsegno.errors import IncompatibleGraph, InputInvalid, ThreadUnfinished
 from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Event, NodeStarted, RunStarted
@@ -99,6 +99,29 @@ def test_a_renamed_pending_node_names_the_rename_that_would_do(world: Any, db: P
 def test_a_rename_cannot_be_waved_through(world: Any, db: Path) -> None:
     begun(world.chain("a", "b", "c"), db, world, "b")
     assert refused(world.chain("a", "beta:b", "c"), db, accept_changes=True).verdict == "needs mapping"
+
+
+def test_new_input_is_refused_where_this_graph_does_not_have_what_is_pending(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    for other in (world.chain("a", "beta:b", "c"), world.chain("z", name="another")):
+        with (
+            Runner(other, db=db) as runner,
+            pytest.raises(ThreadUnfinished, match="failed, with `b` pending"),
+        ):
+            runner.run({"topic": "y"}, thread="t1")
+    assert world.seen == []
+    with Runner(world.chain("a", "beta:b", "c"), db=db) as runner:
+        assert runner.run({"topic": "y"}, thread="t1", abandon=True).status == "completed"
+        assert runner.run({"topic": "z"}, thread="t1").status == "completed"
+
+
+def test_so_is_new_input_over_a_run_that_was_renamed_and_failed_again(world: Any, db: Path) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    world.broken.add("c")
+    changed = world.chain("a", "beta:b", "gamma:c")
+    assert resumed(changed, db, rename={"b": "beta", "c": "gamma"}).status == "failed"
+    with Runner(changed, db=db) as runner, pytest.raises(ThreadUnfinished):
+        runner.run({"topic": "y"}, thread="t1")
 
 
 def test_where_nothing_can_be_suggested_no_option_is_told_that_would_not_do(world: Any, db: Path) -> None:
