@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -25,6 +26,9 @@ CONNECTIONS = 10
 _LINGER = 0.002
 _SERVERS = ("postgresql", "postgres")
 _SCHEMES = ("sqlite", *_SERVERS)
+_PLACE = re.compile(r"([^:]*|\[[^]]*\])(:\d*)?(/.*)?")
+_PAIR = re.compile(r"[a-z_]+=")
+_SCHEME = re.compile(r"[a-z0-9][a-z0-9+.-]*", re.IGNORECASE)
 
 
 def is_server(db: Named) -> bool:
@@ -60,7 +64,7 @@ def file_of(db: Named) -> str:
         raise CheckpointError(
             f"`{scheme}://…` names no database we know{did_you_mean(scheme, _SCHEMES) or '.'} "
             "It is a path, sqlite:///path, or postgresql://user@host/database.",
-            path=named,
+            path=without_password(db),
         )
     parts = urlsplit(named)
     path = unquote(parts.path).removeprefix("/")
@@ -78,11 +82,16 @@ def without_password(db: Named) -> str:
 
     >>> without_password("postgresql://me:secret@[::1]:5432/runs?password=secret&sslmode=require")
     'postgresql://me@[::1]:5432/runs?sslmode=require'
+    >>> without_password("postgresql://me:see?ret@db.example/runs")  # it should have been %3F
+    'postgresql://me@db.example/runs'
     """
-    if not is_server(db):
+    if _scheme(db) in (None, "sqlite"):
         return os.fspath(db)
-    base, _, query = os.fspath(db).partition("?")
-    scheme, _, place = base.partition("://")
+    scheme, _, rest = os.fspath(db).partition("://")
+    place, _, query = rest.partition("?")
+    is_place = _PLACE.fullmatch(place) and all(map(_PAIR.match, query.split("&")))
+    if "@" in query and "@" not in place and not is_place:
+        place, _, query = f"{place.partition(':')[0]}@{query.rpartition('@')[2]}".partition("?")
     user, at, host = place.rpartition("@")
     kept = [
         one for one in query.split("&") if one and one.partition("=")[0] not in ("password", "sslpassword")
@@ -161,4 +170,4 @@ def open_checkpointer(
 def _scheme(db: Named) -> str | None:
     """What stands before ``://``; None where it is a path."""
     scheme, found, _ = os.fspath(db).partition("://")
-    return scheme.lower() if found and scheme.isalnum() else None
+    return scheme.lower() if found and _SCHEME.fullmatch(scheme) else None

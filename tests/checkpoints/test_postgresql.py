@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +23,7 @@ from dalsegno.checkpoints import Ledger, maintenance, migrations, open_checkpoin
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.opening import without_password
 from dalsegno.checkpoints.postgres.address import Address
+from dalsegno.checkpoints.postgres.failures import meaning
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable, TypeNotAllowed
 
 PLACE: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
@@ -254,7 +258,59 @@ def test_a_server_that_is_away_is_said_to_be(own_server: Any) -> None:
         database.close()
 
 
+def test_what_keeps_a_server_from_letting_us_in_is_said_with_what_to_do(postgres_url: str) -> None:
+    for url, what in (
+        (re.sub(r"/runs_\d+", "/nowhere", postgres_url), "does not exist. Make it"),
+        (postgres_url.replace("postgres@", "nobody@"), "does not let this user in"),
+    ):
+        with pytest.raises(DatabaseUnavailable, match=what):
+            Ledger(open_database(url)).runs()
+    refused = psycopg.OperationalError('… FATAL:  password authentication failed for user "me"')
+    assert "does not take this password" in str(meaning(refused, "postgresql://me@h/db"))
+
+
 # --- the schema ---
+
+
+def test_a_schema_that_was_made_for_a_user_is_all_that_it_needs(
+    postgres_server: Any, postgres_url: str
+) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+    url = f"{postgres_url.replace('postgres@', 'tenant@')}&schema=tenants"
+    with postgres_server.connected(name) as connection:
+        connection.execute("CREATE ROLE tenant LOGIN")
+        try:
+            connection.execute("CREATE SCHEMA tenants AUTHORIZATION tenant")
+            with open_checkpointer(url) as saver:
+                put(saver, 1)
+                assert len(list(saver.list(None))) == 1
+            for schema in ("others", "mine"):
+                connection.execute(f"CREATE SCHEMA {schema}")
+                with pytest.raises(DatabaseUnavailable, match="rights to the schema"):
+                    Ledger(open_database(url.replace("schema=tenants", f"schema={schema}"))).runs()
+                connection.execute(f"DROP SCHEMA {schema}")
+        finally:
+            connection.execute("DROP OWNED BY tenant CASCADE")
+            connection.execute("DROP ROLE tenant")
+
+
+def test_a_command_that_is_refused_says_so_once(postgres_server: Any, postgres_url: str) -> None:
+    with open_checkpointer(postgres_url) as saver:
+        put(saver, 1)
+    with postgres_server.connected(psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]) as connection:
+        connection.execute("CREATE ROLE reader LOGIN")
+        try:
+            connection.execute("GRANT USAGE ON SCHEMA dalsegno TO reader")
+            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA dalsegno TO reader")
+            url = postgres_url.replace("postgres@", "reader@")
+            command = [sys.executable, "-m", "dalsegno", "delete", "t", "--yes", "--db", url]
+            refused = subprocess.run(command, capture_output=True, text=True, check=False)
+        finally:
+            connection.execute("DROP OWNED BY reader CASCADE")
+            connection.execute("DROP ROLE reader")
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert "permission denied for table" in line
 
 
 def test_processes_that_open_a_new_schema_at_once_make_it_once(postgres_url: str, child: Any) -> None:
@@ -348,7 +404,23 @@ def test_a_url_is_shown_without_its_password() -> None:
     assert "cret" not in repr(open_database(url))
 
 
-@pytest.mark.parametrize("url", ["postgresql://h/db?schema=a;b", "postgresql://h/db?nonsense=1"])
+@pytest.mark.parametrize("password", ["se?cret", "se/cret", "se%cret", "12?cret", "se?cre=t"])
+def test_a_password_with_a_character_that_was_to_be_escaped_is_not_shown(password: str) -> None:
+    try:
+        shown = open_database(f"postgresql://me:{password}@h/db").path
+    except CheckpointError as error:
+        shown = f"{error} {error.path}"
+    assert "postgresql://me@h/db" in shown
+    assert "cre" not in shown
+
+
+def test_a_scheme_is_known_in_capitals_too() -> None:
+    assert Address.of("POSTGRESQL://me@h/db").conninfo == "postgresql://me@h/db"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://h/db?schema=a;b", "postgresql://h/db?nonsense=1", "postgresql://h:x/db"]
+)
 def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
     with pytest.raises(CheckpointError, match=r"schema=|cannot be read"):
         open_database(url)
@@ -357,6 +429,9 @@ def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
 def test_another_kind_of_database_is_named() -> None:
     with pytest.raises(CheckpointError, match=r"did you mean `postgresql`\?"):
         open_database("postgressql://h/db")
+    with pytest.raises(CheckpointError, match=r"did you mean `postgresql`\?") as raised:
+        open_database("postgresql+psycopg://me:secret@h/db")  # and not a file of that name
+    assert "secret" not in f"{raised.value} {raised.value.path}"
     with pytest.raises(CheckpointError, match="sqlite:////var"):
         open_database("sqlite://runs.db")
 

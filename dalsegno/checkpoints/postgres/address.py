@@ -15,6 +15,8 @@ SCHEMA = "dalsegno"
 """Where the tables are, unless the URL says ``?schema=…``."""
 
 _PARAMETER = "schema="
+_HIDDEN = re.compile(r': "(?![a-z_]+")[^"]*"')
+"""What libpq repeats of a URL that it cannot read, but for the name of a parameter: a part of the password, mostly."""
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -39,6 +41,8 @@ class Address:
             It cannot be taken apart, or its schema is no plain name.
         """
         base, _, query = url.partition("?")
+        scheme, colon, place = base.partition(":")
+        base = scheme.lower() + colon + place  # libpq knows it in small letters only
         parts = query.split("&") if query else []
         schema = next(
             (unquote(one[len(_PARAMETER) :]) for one in parts if one.startswith(_PARAMETER)), SCHEMA
@@ -49,13 +53,19 @@ class Address:
                 path=without_password(url),
             )
         for_libpq = "&".join(one for one in parts if not one.startswith(_PARAMETER))
+        conninfo = f"{base}?{for_libpq}" if for_libpq else base
         try:
-            psycopg.conninfo.conninfo_to_dict(conninfo := f"{base}?{for_libpq}" if for_libpq else base)
+            port = psycopg.conninfo.conninfo_to_dict(conninfo).get("port", "")
         except psycopg.ProgrammingError as error:
-            raise CheckpointError(
-                f"`{without_password(url)}` cannot be read ({' '.join(str(error).split())}). It is "
-                "postgresql://user:password@host:5432/database, with special characters of the password written as "
-                "%40 and so on.",
-                path=without_password(url),
-            ) from None
+            raise _unreadable(url, _HIDDEN.sub("", " ".join(str(error).split()))) from None
+        if not all(one == "" or (one.isdecimal() and int(one) < 65536) for one in str(port).split(",")):
+            raise _unreadable(url, "there is no such port")
         return cls(conninfo=conninfo, shown=without_password(url), schema=schema)
+
+
+def _unreadable(url: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"`{without_password(url)}` cannot be read ({why}). It is postgresql://user:password@host:5432/database, with "
+        "special characters of the password written as %40 and so on.",
+        path=without_password(url),
+    )

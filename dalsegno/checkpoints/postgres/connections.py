@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import threading
@@ -26,6 +27,9 @@ _IDLE = 60.0  # seconds before a connection that nobody needs is closed
 _STALLED = 10  # seconds that a transaction may stand still: its process does, and others wait for its locks
 _CONNECT = 10  # seconds to wait for a server that does not answer
 _SILENT = 30_000  # milliseconds without a sign from the server's machine before it counts as gone
+# What psycopg warns of is raised by us, or over; without a handler Python prints it between a command's own lines.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
 _DURABILITY = {"durable": "on", "fast": "off"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 from psycopg import errors
 from psycopg_pool import PoolTimeout
@@ -25,13 +27,14 @@ def has_ended(error: psycopg.Error) -> bool:
     return (state.startswith("08") and state != "08P01") or state in _ENDED
 
 
-_UNAVAILABLE: tuple[tuple[type[psycopg.Error], str], ...] = (
+_UNAVAILABLE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str], ...] = (
     (
         errors.LockNotAvailable,
         "is locked by another transaction. Find it in pg_stat_activity, wait for it or end it.",
     ),
     (
-        errors.InsufficientPrivilege,
+        # The other: the schema is there, and this user may not look into it.
+        (errors.InsufficientPrivilege, errors.InvalidSchemaName),
         "may not be used so by this user. Give it the rights to the schema (GRANT).",
     ),
     (errors.ReadOnlySqlTransaction, "is read-only: a standby? Name the primary server."),
@@ -44,7 +47,10 @@ _UNAVAILABLE: tuple[tuple[type[psycopg.Error], str], ...] = (
         "has no connection left. Raise max_connections, or give fewer to each process.",
     ),
     (errors.InvalidPassword, "does not take this password."),
-    (errors.InvalidAuthorizationSpecification, "does not let this user in."),
+    (
+        errors.InvalidAuthorizationSpecification,
+        "does not let this user in. See the server's pg_hba.conf and its roles.",
+    ),
     (errors.InvalidCatalogName, "does not exist. Make it (`createdb`), or name another one."),
     (
         errors.QueryCanceled,
@@ -52,12 +58,32 @@ _UNAVAILABLE: tuple[tuple[type[psycopg.Error], str], ...] = (
     ),
 )
 
+_NOT_LET_IN: tuple[tuple[str, type[psycopg.Error]], ...] = (
+    # Of a connection that was never made libpq tells the server's words, and no SQLSTATE.
+    ("password authentication failed|no password supplied", errors.InvalidPassword),
+    (
+        r"role \".*\" (does not exist|is not permitted)|pg_hba\.conf|authentication failed",
+        errors.InvalidAuthorizationSpecification,
+    ),
+    (r"database \".*\" does not exist", errors.InvalidCatalogName),
+    (r"permission denied for database", errors.InsufficientPrivilege),
+    ("too many (clients|connections)|connection slots", errors.TooManyConnections),
+)
+
+
+def _kind(error: psycopg.Error, text: str) -> type[psycopg.Error]:
+    """What kind of error it is, also of one by which there is no connection."""
+    if type(error) is psycopg.OperationalError and error.sqlstate is None:
+        return next((kind for words, kind in _NOT_LET_IN if re.search(words, text)), type(error))
+    return type(error)
+
 
 def meaning(error: psycopg.Error, path: str) -> CheckpointError:
     """The error to raise for `error` in the database that people know as `path`."""
     text = " ".join(str(error).split())
+    found = _kind(error, text)
     for kind, what in _UNAVAILABLE:
-        if isinstance(error, kind):
+        if issubclass(found, kind):
             return DatabaseUnavailable(f"`{path}` {what} (PostgreSQL: {text})", path=path)
     if isinstance(error, PoolTimeout):
         return DatabaseUnavailable(

@@ -121,7 +121,9 @@ def prepare(connection: Connection[Any], address: Address) -> None:
         connection.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended('dalsegno ' || %s, 1))", (address.schema,)
         )
-        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(address.schema)))
+        # Asked first: IF NOT EXISTS takes the right to make a schema also where there is one.
+        if connection.execute("SELECT to_regnamespace(%s)", (address.schema,)).fetchone() == (None,):
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(address.schema)))
         ours, langgraphs = _versions(connection, address)
         for number, statement in enumerate(LANGGRAPHS):
             if number >= langgraphs:
