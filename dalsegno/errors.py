@@ -535,13 +535,14 @@ class MissingExtra(DalsegnoError):
     extra: str
 
 
-def as_typed(name: str) -> str:
-    """A name as a shell reads it back, at the end of a command that a message suggests.
+def as_typed(name: str, *options: str) -> str:
+    """A name as a shell reads it back, with options of the command that a message suggests, at the end of it.
 
-    >>> as_typed("t1"), as_typed("two words"), as_typed("-x")
-    ('t1', "'two words'", '-- -x')
+    >>> as_typed("t1", "--at 1f0"), as_typed("two words"), as_typed("-x", "--at 1f0")
+    ('t1 --at 1f0', "'two words'", '--at 1f0 -- -x')
     """
-    return f"{'-- ' if name.startswith('-') else ''}{shlex.quote(name)}"
+    quoted = shlex.quote(name)
+    return " ".join([*options, "--", quoted] if name.startswith("-") else [quoted, *options])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.distributed.engine import unavailable
 from dalsegno.distributed.orders import Letter, Order, identity_of, queue_of
-from dalsegno.errors import DefinitionError, EngineUnavailable, ThreadBusy, UnknownRun
+from dalsegno.errors import DefinitionError, EngineUnavailable, ThreadBusy, UnknownRun, as_typed
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHandle
@@ -65,7 +65,7 @@ async def start(client: Client, order: Order, letter: Letter, *, replace: bool =
         )
     raise ThreadBusy(
         f"The engine has a run on thread {order.thread!r} that has not ended. Wait until it is done, or "
-        f"`dalsegno cancel {order.thread}` first.",
+        f"`dalsegno cancel {as_typed(order.thread)}` first.",
         thread=order.thread,
         holder=None,
     )

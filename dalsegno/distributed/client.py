@@ -27,6 +27,7 @@ from dalsegno.errors import (
     ThreadBusy,
     ThreadUnfinished,
     UnknownThread,
+    as_typed,
 )
 from dalsegno.observe.extras import wanted
 from dalsegno.runtime import Runner
@@ -218,7 +219,7 @@ class Client:
             return error
         return ThreadBusy(
             f"The engine has run {run.run_id} on thread {run.thread!r}, which is {run.status}. Wait until it is done "
-            f"(`Client.handle({run.thread!r}).result()`), or `dalsegno cancel {run.thread}` first.",
+            f"(`Client.handle({run.thread!r}).result()`), or `dalsegno cancel {as_typed(run.thread)}` first.",
             thread=run.thread,
             holder=None,
         )

@@ -237,19 +237,19 @@ def places_of(shape: Mapping[str, Any], path: str = "") -> set[str]:
 
 
 def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]) -> IncompatibleGraph:
-    thread, typed = run.thread, as_typed(run.thread)
+    thread = run.thread
     reasons = "; ".join(c.words for c in refused)
     options = difference.options
     if options and difference.rename:
         rename = ", ".join(f'"{old}": "{new}"' for old, new in difference.rename.items())
         way = (
-            f"Go on with `dalsegno resume {typed} {options}` or "
+            f"Go on with `dalsegno resume {as_typed(thread, options)}` or "
             f"`Runner.resume({thread!r}, rename={{{rename}}})` if that is what became of it"
         )
     elif options:
         way = (
-            f"`dalsegno resume {typed} {options}` or `Runner.resume({thread!r}, accept_changes=True)` goes on "
-            "all the same"
+            f"`dalsegno resume {as_typed(thread, options)}` or `Runner.resume({thread!r}, accept_changes=True)` goes "
+            "on all the same"
         )
     else:
         said = " ".join(
@@ -261,11 +261,11 @@ def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]
         )
         way = (
             "Give the node its old name back to go on, or say what it is called now with "
-            f"`dalsegno resume {typed} {said}`"
+            f"`dalsegno resume {as_typed(thread, said)}`"
         )
     return IncompatibleGraph(
         f"Thread {thread!r} cannot go on in this graph: {reasons}. {way}, or start anew with "
-        f"`run(..., abandon=True)`. `dalsegno diff TARGET {typed}` shows every change.",
+        f"`run(..., abandon=True)`. `dalsegno diff TARGET {as_typed(thread)}` shows every change.",
         thread=thread,
         difference=difference,
     )

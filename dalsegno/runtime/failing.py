@@ -44,5 +44,5 @@ def _stuck(pending: Pending, thread: str) -> str:
     return (
         f"What {names} returned in this superstep cannot be put into the state. It is kept, and resuming does not run "
         "them again: mend the reducer of that key, or give it one, and resume; or run them again in a new thread: "
-        f"`dalsegno fork {as_typed(thread)} --at {pending.checkpoint_id}`."
+        f"`dalsegno fork {as_typed(thread, f'--at {pending.checkpoint_id}')}`."
     )

@@ -70,16 +70,16 @@ def test_a_run_can_be_followed_while_it_goes_on_and_from_async_code(fleet: Fleet
 
 
 def test_a_second_run_on_a_live_thread_is_refused(fleet: Fleet, ten: Worker) -> None:
-    handle = fleet.submit("ten", {"trail": [], "gate": "n3 second"}, "live")
-    with pytest.raises(ThreadBusy):
-        fleet.submit("ten", {"trail": []}, "live")
+    handle = fleet.submit("ten", {"trail": [], "gate": "n3 second"}, "a live one")
+    with pytest.raises(ThreadBusy, match="`dalsegno cancel 'a live one'`"):
+        fleet.submit("ten", {"trail": []}, "a live one")
     until(lambda: handle.status() == "running")
     with pytest.raises(ThreadBusy):
-        fleet.submit("ten", {"trail": []}, "live")
+        fleet.submit("ten", {"trail": []}, "a live one")
     fleet.open("second")
     assert handle.result(60).status == "completed"
     assert (
-        fleet.submit("ten", {"trail": []}, "live").result(60).output["trail"]
+        fleet.submit("ten", {"trail": []}, "a live one").result(60).output["trail"]
         == [f"n{i}" for i in range(10)] * 2
     )
 

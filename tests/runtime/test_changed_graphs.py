@@ -134,6 +134,22 @@ def test_where_nothing_can_be_suggested_no_option_is_told_that_would_not_do(worl
     assert "--accept-changes" not in str(raised.value)
 
 
+def test_the_command_for_a_thread_whose_name_begins_with_a_dash_has_its_options_first(
+    world: Any, db: Path
+) -> None:
+    world.broken.add("b")
+    with Runner(world.chain("a", "b"), db=db) as runner:
+        runner.run({"topic": "x"}, thread="-x")
+    for flow, command in (
+        (world.chain("a", "beta:b"), "dalsegno resume --rename b=beta -- -x"),
+        (world.chain("a"), "dalsegno resume --rename b=NEW -- -x"),
+        (world.chain("a", "new", "b"), "dalsegno resume --accept-changes -- -x"),
+    ):
+        with Runner(flow, db=db) as runner, pytest.raises(IncompatibleGraph) as raised:
+            runner.resume("-x")
+        assert f"`{command}`" in str(raised.value)
+
+
 def test_where_a_rename_is_known_of_some_only_it_is_not_said_to_be_enough(world: Any, db: Path) -> None:
     def side_by_side(*names: str) -> Workflow:
         flow = Workflow("sides", State)
