@@ -53,6 +53,13 @@ class Holder:
         return f"{who} since {since} (run {self.run_id})"
 
     @property
+    def remedy(self) -> str:
+        """What to do for whoever wants the thread."""
+        if self.process == this_process():
+            return "That is this process: wait until that call is done, or close its stream."
+        return "Wait until it is done, or end that process."
+
+    @property
     def pid(self) -> int:
         return self.process.pid
 

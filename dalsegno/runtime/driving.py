@@ -41,6 +41,7 @@ class Drive:
     left: BaseException | None = None
     _looks_at: float | None = None
     _ends_at: float | None = None
+    _chunks: AsyncGenerator[Any, None] | None = None
 
     def _options(self) -> dict[str, Any]:
         return {"context": self.context, "durability": "sync", "control": self.control}
@@ -67,7 +68,7 @@ class Drive:
         """Run it in this event loop, giving LangGraph's chunks without the kernel's keys."""
         options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
         with self._ending():
-            chunks = self.graph.astream(self.payload, self.config, **options)
+            self._chunks = chunks = self.graph.astream(self.payload, self.config, **options)
             while True:
                 try:
                     async with self._cancellable():  # never while whoever reads the chunks has the word
@@ -75,6 +76,11 @@ class Drive:
                 except StopAsyncIteration:
                     return
                 yield without_kernel(chunk)
+
+    async def aclose(self) -> None:
+        """End LangGraph's part of `astream`: what is still going on in nodes is cancelled."""
+        if self._chunks is not None:
+            await self._chunks.aclose()
 
     @asynccontextmanager
     async def _cancellable(self) -> AsyncIterator[None]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from dalsegno.runtime import turns
 from dalsegno.runtime.own_loop import from_own_loop
@@ -14,7 +16,11 @@ if TYPE_CHECKING:
 
 
 class RunStream:
-    """The chunks of a run; iterate (sync or async) and read `.result` afterwards."""
+    """The chunks of a run; iterate (sync or async) and read `.result` afterwards.
+
+    A stream that is left before its end stops its run, which can be resumed. In an event loop that is when the loop
+    comes to it: `async with`, or `await stream.aclose()`, waits for it, as ``with`` and `close` do in other code.
+    """
 
     def __init__(self, runner: Runner, turn: turns.Turn, mode: Any, subgraphs: bool) -> None:
         self._runner = runner
@@ -25,32 +31,85 @@ class RunStream:
         self.thread: str = turn.session.thread
         self.result: RunResult | None = None
         self._has_begun = False
+        self._ended = asyncio.Event()
+        # Weak: a loop that is left lets its chunks go, and with them the run.
+        self._readers: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __iter__(self) -> Iterator[Any]:
-        if self._begins():
-            drive, manner = self._turn.drive, (self._mode, self._subgraphs)
-            try:
-                if self._runner._needs_loop:
-                    yield from from_own_loop(drive.astream(*manner))
-                else:
-                    yield from drive.stream(*manner)
-            except BaseException as error:
-                drive.left = error
-            finally:
-                self.result = turns.settle(self._runner, self._turn)
+        chunks = self._chunks()
+        self._readers.add(chunks)
+        return chunks
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        if self._begins():
-            try:
-                async for chunk in self._turn.drive.astream(self._mode, self._subgraphs):
-                    yield chunk
-            finally:
-                self.result = turns.settle(self._runner, self._turn)
+    def __aiter__(self) -> AsyncIterator[Any]:
+        chunks = self._achunks()
+        self._readers.add(chunks)
+        return chunks
+
+    def _chunks(self) -> Iterator[Any]:
+        if not self._begins():
+            return
+        drive, manner = self._turn.drive, (self._mode, self._subgraphs)
+        try:
+            if self._runner._needs_loop:
+                yield from from_own_loop(drive.astream(*manner))
+            else:
+                yield from drive.stream(*manner)
+        except BaseException as error:
+            drive.left = error
+        finally:
+            self._settle()
+
+    async def _achunks(self) -> AsyncIterator[Any]:
+        if not self._begins():
+            return
+        drive = self._turn.drive
+        try:
+            async for chunk in drive.astream(self._mode, self._subgraphs):
+                yield chunk
+        except BaseException as error:
+            drive.left = error
+        finally:
+            self._settle()
 
     def _begins(self) -> bool:
-        """Whether nobody has iterated it yet: there is one run, and one row of chunks."""
+        """Whether nobody has read any of it yet: there is one run, and one row of chunks."""
         began, self._has_begun = self._has_begun, True
         return not began
+
+    def _settle(self) -> None:
+        try:
+            self.result = turns.settle(self._runner, self._turn)
+        finally:
+            self._ended.set()
+
+    def close(self) -> None:
+        """End it: a run whose chunks were not all read is stopped, and one of which none was read is as it was."""
+        if self._begins():
+            turns.give_back(self._runner, self._turn)
+        for chunks in list(self._readers):
+            chunks.close()
+
+    async def aclose(self) -> None:
+        """`close` in the running event loop."""
+        if self._begins():
+            turns.give_back(self._runner, self._turn)
+            return
+        await self._turn.drive.aclose()
+        for chunks in list(self._readers):
+            await chunks.aclose()
+        await self._ended.wait()  # the loop closes what was let go
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *left: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *left: object) -> None:
+        await self.aclose()
 
     def __del__(self) -> None:
         if self._begins():
