@@ -190,7 +190,7 @@ def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summ
         delta.update(json.loads(row[4]).get("counters_since_delta_snapshot") or ())
     for (identity, checkpoint_id, parent, *_), where in unpacked:
         index = bodies.whole_index(where, loaded, "")
-        filled, empty = set(), set()
+        filled, empty = set[str](), set[str]()
         for channel, entry in bodies.channels(index):
             (filled if len(entry) > 1 else empty).add(channel)
         roots = bodies.roots(index) | bodies.roots(where)
