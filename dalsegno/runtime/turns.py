@@ -218,11 +218,14 @@ def settle(runner: Runner, turn: Turn) -> RunResult:
 
 def give_back(runner: Runner, turn: Turn) -> None:
     """Give back a thread that was taken, and on which nothing was done: a run that was there is as it was."""
-    if turn.was is not None:
-        runner.ledger.abandon_resume(turn.session.lease, turn.was)
+    session, was = turn.session, turn.was
+    if was is not None:
+        runner.ledger.abandon_resume(session.lease, was)
     else:
-        runner.ledger.let_go(turn.session.lease)
-    runner.sessions.remove(turn.session)
+        runner.ledger.let_go(session.lease)
+    runner.sessions.remove(session)
+    status = "stopped" if was is None or was.status == "running" else was.status
+    _tell_the_end(runner, turn, status, session.clock() - turn.began, None)
 
 
 def _settled(runner: Runner, turn: Turn) -> RunResult:
@@ -258,17 +261,7 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
             supersteps=supersteps,
             usage=usage,
         )
-    session.tell(
-        RunFinished(
-            run_id=session.run_id,
-            thread=session.thread,
-            at=session.clock(),
-            workflow=runner.spec.name,
-            status=status,
-            seconds=seconds,
-            error=dict(error) if error else None,
-        )
-    )
+    _tell_the_end(runner, turn, status, seconds, error)
     if drive.left is not None:
         raise drive.left
     outputs = {key: value for key, value in pending.values.items() if key in runner.spec.outputs}
@@ -283,6 +276,23 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
         supersteps=supersteps,
         usage=usage,
         resumed_from=turn.resumed_from,
+    )
+
+
+def _tell_the_end(
+    runner: Runner, turn: Turn, status: str, seconds: float, error: Mapping[str, Any] | None
+) -> None:
+    session = turn.session
+    session.tell(
+        RunFinished(
+            run_id=session.run_id,
+            thread=session.thread,
+            at=session.clock(),
+            workflow=runner.spec.name,
+            status=status,
+            seconds=seconds,
+            error=dict(error) if error else None,
+        )
     )
 
 

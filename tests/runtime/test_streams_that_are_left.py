@@ -13,6 +13,7 @@ from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import ThreadBusy
+from dalsegno.runtime.events import Event, RunFinished, RunStarted
 
 WHOLE = {"topic": "x", "path": ["a", "b", "c"]}
 FIRST = {"a": {"path": ["a"]}}
@@ -181,6 +182,19 @@ def test_one_that_was_only_asked_for_its_chunks_is_given_back(runner: Runner) ->
     assert runner.ledger.last("t2").status == "stopped"
     assert runner.sessions == []
     assert runner.resume("t2").output == WHOLE
+
+
+def test_listeners_hear_the_end_of_one_that_nobody_reads(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, (RunStarted, RunFinished)):
+            heard.append((type(event).__name__, getattr(event, "status", "")))
+
+    with Runner(chain(), db=tmp_path / "runs.db", on_event=hear) as runner:
+        runner.stream({"topic": "x"}, "t1").close()
+        runner.stream_resume("t1").close()
+    assert heard == 2 * [("RunStarted", ""), ("RunFinished", "stopped")]
 
 
 def test_one_that_was_read_to_its_end_is_closed_already(runner: Runner) -> None:
