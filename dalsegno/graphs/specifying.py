@@ -6,6 +6,7 @@ import hashlib
 import operator
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from dalsegno.errors import DefinitionError
@@ -75,9 +76,33 @@ def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None, le
         declared_inputs=workflow.input_schema is not workflow.state_schema,
         declared_outputs=workflow.output_schema is not workflow.state_schema,
         budget=workflow.budget,
-        waivers=tuple(workflow.waivers),
+        waivers=tuple(
+            w for w in workflow.waivers if not any(_is_inside(w, n) for n in workflow.nodes.values())
+        ),
         where=workflow.where,
     )
+
+
+def _is_inside(waiver: tuple[str, str, str], node: NodeDefinition) -> bool:
+    """Whether a waiver is of something in a node's LangGraph graph, which cannot carry one itself."""
+    from dalsegno.graphs.building import Builder
+
+    is_plain = node.child is not None and not isinstance(node.action, Builder)
+    return is_plain and waiver[1].startswith(f"{node.name}/")
+
+
+def _handed(child: WorkflowSpec, name: str, waivers: Iterable[tuple[str, str, str]]) -> WorkflowSpec:
+    """A node's graph with the waivers of what is in it: ``"node/a->b"`` is ``"a->b"`` there."""
+    own = [(c, p.removeprefix(f"{name}/"), why) for c, p, why in waivers if p.startswith(f"{name}/")]
+    if not own:
+        return child
+    inner = {
+        each.name: replace(each, child=_handed(each.child, each.name, own))
+        for each in child.nodes.values()
+        if each.child is not None
+    }
+    here = [w for w in own if not any(w[1].startswith(f"{each}/") for each in inner)]
+    return replace(child, nodes={**child.nodes, **inner}, waivers=(*child.waivers, *here))
 
 
 def target_edges(
@@ -149,11 +174,17 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
         defer=node.options["defer"],
         metadata=node.options["metadata"] or {},
         policies=said["policies"],
-        child=node.child,
+        child=_child(workflow, node),
         inputs=node.inputs,
         outputs=node.outputs,
         code=_code(node.action),
     )
+
+
+def _child(workflow: Builder, node: NodeDefinition) -> WorkflowSpec | None:
+    if node.child is None:
+        return None
+    return _handed(node.child, node.name, [w for w in workflow.waivers if _is_inside(w, node)])
 
 
 def _code(action: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 from generated_workflows import Builder
@@ -619,6 +620,35 @@ def test_a_waiver_waives_one_code_at_one_place():
     assert "it gives no reason" in silent.findings[-1].message
     unknown = check(replace(spec, waivers=(("G04", "notify", "why not"),)))
     assert "`G04` is no rule; did you mean `G004`?" in unknown.findings[-1].message
+
+
+def test_what_is_in_a_langgraph_graph_is_waived_where_the_graph_is_a_node():
+    from langgraph.graph import StateGraph
+
+    from dalsegno import Workflow
+
+    class Text(TypedDict):
+        text: str
+
+    def turns(name):
+        plain = StateGraph(Text).add_node("agent", lambda s: s).add_node("tools", lambda s: s)
+        plain.add_edge(START, "agent").add_edge("tools", "agent")
+        plain.add_conditional_edges("agent", lambda s: "end", {"end": END, "tools": "tools"})
+        inner = plain.compile(name=name)
+        return StateGraph(Text).add_node("in", inner).add_edge(START, "in").add_edge("in", END).compile()
+
+    graph = turns("inner")
+    flow = Workflow("outer", Text)
+    flow.add_node("a/b", graph).add_node("c", graph)
+    flow.add_edge(START, "a/b").add_edge("a/b", "c").add_edge("c", END)
+    flow.waive("T101", "a/b/in/tools->agent", "it ends by itself").waive("T101", "a/b/in/agent->END", "no")
+    report = flow.validate()
+    assert [w.reason for w in report.waived] == ["it ends by itself"]
+    assert [(f.code, f.path[:2]) for f in report.findings if f.code in ("T101", "W001")] == [
+        ("T101", ("c", "in")),
+        ("W001", ("a/b", "in")),
+    ]
+    assert flow.waive("T101", "c/in/agent", "too").validate().ok
 
 
 def test_a_waiver_may_name_an_edge():
