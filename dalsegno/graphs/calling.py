@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ _INJECTED = {
 
 ERROR = "__dalsegno_error__"
 """Where a handler's wrapper puts the `NodeError` that LangGraph gave it."""
+
+LIMIT = int(os.environ.get("LANGGRAPH_DEFAULT_RECURSION_LIMIT", "10007"))
+"""The supersteps of a graph that says nothing of them, as LangGraph has it."""
 
 Config = Any
 """LangGraph's `RunnableConfig`; a plain mapping here, because a handler's carries the error too."""

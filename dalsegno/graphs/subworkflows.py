@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from langgraph.errors import ParentCommand
 from langgraph.types import Command
 
-from dalsegno.graphs.calling import Caller, Config
+from dalsegno.graphs.calling import LIMIT, Caller, Config
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.wrapping import Inner
 from dalsegno.nodes.execution import current_execution
-from dalsegno.nodes.subworkflow import mapped
+from dalsegno.nodes.subworkflow import keeping_nothing, mapped
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition
@@ -44,7 +44,9 @@ class SubworkflowCaller(Caller):
         )
         own_kernel = KERNEL in self.graph.channels
         self._reads = sorted(spec.outputs) + ([KERNEL] if own_kernel else [])
-        self._limit = self.graph.config.get("recursion_limit") if self.graph.config else None
+        # One that says nothing has as many supersteps as by itself, not those that are left to the graph around it.
+        self._limit = (self.graph.config or {}).get("recursion_limit", LIMIT)
+        self._keeps = self.graph.checkpointer is not False
         self.call = self._call
         self.acall = self._acall
 
@@ -73,7 +75,8 @@ class SubworkflowCaller(Caller):
         return mapped(argument, self._inputs)
 
     def _own(self, config: Config) -> Any:
-        return {**config, "recursion_limit": self._limit} if self._limit is not None else config
+        own = {**config, "recursion_limit": self._limit}
+        return own if self._keeps else keeping_nothing(own)
 
     def _out(self, result: Any) -> Inner:
         values: Mapping[str, Any] = result if isinstance(result, Mapping) else {}

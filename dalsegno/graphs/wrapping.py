@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.types import Command
 
-from dalsegno.graphs.calling import ERROR, Config
+from dalsegno.graphs.calling import ERROR, LIMIT, Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
 from dalsegno.nodes.policies.metering import METER, THE_METER, WATCH
@@ -144,11 +145,11 @@ class _Both(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        return call_node(self._kernel, input, config, config)
+        return call_node(self._kernel, input, config, _unbound(config))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        return await acall_node(self._kernel, input, config, config)
+        return await acall_node(self._kernel, input, config, _unbound(config))
 
 
 def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runnable[Any, Any]:
@@ -163,14 +164,21 @@ def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runna
     if is_async:
 
         async def anode(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-            return await acall_node(kernel, state, config, config)
+            return await acall_node(kernel, state, config, _unbound(config))
 
         return _named(anode, kernel)
 
     def node(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        return call_node(kernel, state, config, config)
+        return call_node(kernel, state, config, _unbound(config))
 
     return _named(node, kernel)
+
+
+def _unbound(config: RunnableConfig) -> RunnableConfig:
+    """The config without the bound of this graph, which a graph that a node's function runs would take for its own."""
+    own: RunnableConfig = {**config, "recursion_limit": LIMIT}
+    var_child_runnable_config.set(own)  # LangGraph calls every node in a context of its own
+    return own
 
 
 def _named(function: Callable[..., Any], kernel: NodeKernel) -> Callable[..., Any]:

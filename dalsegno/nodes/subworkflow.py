@@ -1,9 +1,19 @@
-"""Which keys go into a subworkflow and which come out of it."""
+"""What goes into a subworkflow, and which keys come out of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+
+def keeping_nothing(config: Any) -> Any:
+    """The config for a graph that keeps no checkpoints, in one that does.
+
+    LangGraph 1.2 fails in a graph without a checkpointer that is told to keep them synchronously.
+    """
+    given = config.get("configurable", {})
+    own = {key: value for key, value in given.items() if key != "__pregel_durability"}
+    return {**config, "configurable": own}
 
 
 def mapped(values: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -7,21 +7,21 @@ import keyword
 import typing
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import typing_extensions
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.errors import GraphInterrupt
-from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter, create_model
+from pydantic import BaseModel, create_model
 from pydantic_core import to_json
 
 from dalsegno.errors import DefinitionError, ToolFailed
+from dalsegno.nodes.arguments import given_of, may_be_left_out, model_of
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.player import Player
-from dalsegno.nodes.structured import modern
+from dalsegno.nodes.subworkflow import keeping_nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +201,7 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     said = player.declares()
     talk = getattr(getattr(player, "told", None), "messages", None)
     fields: dict[str, Any] = {
-        key: _may_be_left_out(str) if key in player.optional else (str, ...)
+        key: may_be_left_out(str) if key in player.optional else (str, ...)
         for key in said.get("reads") or ()
         if key != talk
     }
@@ -214,10 +214,10 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     schema = create_model(player.name, **fields)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(player.invoke(_given(arguments), config))
+        return result_of(player.invoke(given_of(arguments), config))
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(await player.ainvoke(_given(arguments), config))
+        return result_of(await player.ainvoke(given_of(arguments), config))
 
     return StructuredTool(
         name=name or tool_name(player.name),
@@ -243,7 +243,7 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
     if asking is not None:
         raise DefinitionError(_unanswerable(workflow.name, f"`{asking}` in it waits"))
     certificate = report.certificate
-    schema = _model_of(workflow.input_schema, name or workflow.name)
+    schema = model_of(workflow.input_schema, name or workflow.name)
     _check_names(schema.model_fields, name or workflow.name)
     compiled: list[Any] = []
 
@@ -254,13 +254,13 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
         try:
-            return result_of(graph().invoke(_given(arguments), _apart(config)))
+            return result_of(graph().invoke(given_of(arguments), _apart(config)))
         except GraphInterrupt:
             raise _asked(workflow.name) from None
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
         try:
-            return result_of(await graph().ainvoke(_given(arguments), _apart(config)))
+            return result_of(await graph().ainvoke(given_of(arguments), _apart(config)))
         except GraphInterrupt:
             raise _asked(workflow.name) from None
 
@@ -299,14 +299,9 @@ def _asked(name: str) -> ToolFailed:
 
 
 def _apart(config: RunnableConfig) -> RunnableConfig:
-    """The config without what only the graph around it has: its recursion limit, and how it keeps checkpoints.
-
-    LangGraph 1.2 fails in a graph without a checkpointer that is told to keep them synchronously.
-    """
-    own: RunnableConfig = {**config}
+    """The config without what only the graph around it has: its recursion limit, and how it keeps checkpoints."""
+    own: RunnableConfig = keeping_nothing(config)
     own.pop("recursion_limit", None)
-    given = config.get("configurable", {})
-    own["configurable"] = {key: value for key, value in given.items() if key != "__pregel_durability"}
     return own
 
 
@@ -318,12 +313,14 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
             f"`{own}` takes no named arguments, so a model cannot call it. Wrap it in a function with typed parameters."
         )
     _check_names(schema.model_fields, own)
+    keeps = getattr(runnable, "checkpointer", None) is not False
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(runnable.invoke(_given(arguments), config))
+        return result_of(runnable.invoke(given_of(arguments), config if keeps else keeping_nothing(config)))
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(await runnable.ainvoke(_given(arguments), config))
+        asked = runnable.ainvoke(given_of(arguments), config if keeps else keeping_nothing(config))
+        return result_of(await asked)
 
     return StructuredTool(
         name=own,
@@ -337,6 +334,9 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
 
 def _input_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | None:
     """The named arguments of a runnable as a pydantic model; None where it takes none."""
+    state = getattr(getattr(runnable, "builder", None), "input_schema", None)  # of a graph of LangGraph
+    if state is not None:
+        return model_of(state, name)
     schema: Any = runnable.get_input_schema()
     if "root" not in schema.model_fields:
         return schema  # type: ignore[no-any-return]  # a pydantic model, whatever the runnable is
@@ -349,7 +349,7 @@ def _input_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | None
             raise DefinitionError(f"The types of the tool `{name}` cannot be read: {error}") from error
         taken = hints.get(next(iter(inspect.signature(function).parameters), ""), taken)
     return (
-        _model_of(taken, name)
+        model_of(taken, name)
         if typing_extensions.is_typeddict(taken) or hasattr(taken, "model_fields")
         else None
     )
@@ -364,45 +364,6 @@ def result_of(value: Any) -> str:
     if isinstance(value, BaseMessage):
         return str(value.text)
     return value if isinstance(value, str) else to_json(value, fallback=str).decode()
-
-
-def _model_of(schema: Any, name: str) -> type[BaseModel]:
-    """The keys of a workflow's input as a pydantic model."""
-    if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return schema
-    keys = TypeAdapter(modern(schema)).json_schema()
-    hints = get_type_hints(schema, include_extras=True)
-    needed = keys.get("required", ())
-    fields: dict[str, Any] = {}
-    for key in keys.get("properties", {}):
-        hint = hints[key]
-        while (
-            getattr(hint, "__origin__", None) is not None
-            and hint.__origin__.__class__.__name__ == "_SpecialForm"
-        ):
-            hint = hint.__args__[0]
-        fields[key] = (modern(hint), ...) if key in needed else _may_be_left_out(modern(hint))
-    return create_model(name, **fields)
-
-
-class _LeftOut(Enum):
-    """What LangChain gives for an argument that a call leaves out: it is not in the state then, where None would be."""
-
-    LEFT_OUT = "left out"
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-def _may_be_left_out(hint: Any) -> tuple[Any, Any]:
-    # The serializer lets LangChain dump what is no value of the type.
-    return Annotated[hint, PlainSerializer(_as_it_is)], Field(default_factory=lambda: _LeftOut.LEFT_OUT)
-
-
-def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments that a call has."""
-    return {key: value for key, value in arguments.items() if not isinstance(value, _LeftOut)}
 
 
 def _renamed(tool: BaseTool, name: str | None, description: str | None) -> BaseTool:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphRecursionError
 from langgraph.types import Command, interrupt
 
 from dalsegno import END, START, Each, Loop, Workflow
@@ -171,3 +172,49 @@ def test_a_langgraph_graph_is_a_node_like_any_workflow() -> None:
     flow = outer(plain.compile(), **MAPS)
     assert flow.compile().invoke({"topic": "why"})["draft"] == "why?"
     assert flow.validate().certificate.supersteps == 3
+
+
+def long_graph(steps: int, checkpointer: Any = None) -> Any:
+    """A plain graph of more supersteps than the workflow around it has at its level."""
+    from langgraph.graph import StateGraph
+
+    plain: Any = StateGraph(Inner)
+    names = [f"step {number}" for number in range(steps)]
+    for name in names:
+        plain.add_node(name, lambda s: {"text": s["text"] + "?"})
+    for before, after in zip([START, *names], [*names, END], strict=True):
+        plain.add_edge(before, after)
+    return plain.compile(checkpointer=checkpointer)
+
+
+@pytest.mark.parametrize("checkpointer", [None, False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_langgraph_graph_has_as_many_supersteps_as_by_itself(checkpointer: Any, is_async: bool) -> None:
+    flow = outer(long_graph(5, checkpointer), **MAPS)
+    graph, config = flow.compile(checkpointer=InMemorySaver()), {"configurable": {"thread_id": "t"}}
+    asked: Any = ({"topic": "why"}, config)
+    if is_async:
+        result = asyncio.run(graph.ainvoke(*asked, durability="sync"))
+    else:
+        result = graph.invoke(*asked, durability="sync")
+    assert result["draft"] == "why?????"
+
+
+def test_one_that_says_how_many_it_has_is_held_to_that() -> None:
+    flow = outer(long_graph(5).with_config({"recursion_limit": 3}), **MAPS)
+    with pytest.raises(GraphRecursionError, match="Recursion limit of 3"):
+        flow.compile().invoke({"topic": "why"})
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_so_has_one_that_a_function_runs(is_async: bool) -> None:
+    graph = long_graph(5)
+
+    def run(state: Any) -> Any:
+        return {"draft": graph.invoke({"text": state["topic"]})["text"]}
+
+    async def arun(state: Any) -> Any:
+        return {"draft": (await graph.ainvoke({"text": state["topic"]}))["text"]}
+
+    flow = outer(arun if is_async else run).waive("T111", "sub", "it ends by itself")
+    assert asyncio.run(flow.compile().ainvoke({"topic": "why"}))["draft"] == "why?????"

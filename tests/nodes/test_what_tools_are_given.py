@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain_core.callbacks import CallbackManagerForToolRun
 from langchain_core.runnables import RunnableLambda
+from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 from typing_extensions import TypedDict as ModernTypedDict
 
@@ -143,3 +144,23 @@ def test_one_that_does_not_say_so_fails_and_asks_nobody(tmp_path: Path, drive: C
         result = drive(runner, "run", {})
     assert (result.status, result.error["type"]) == ("failed", "ToolFailed")
     assert "something in it waits for a human" in result.error["message"]
+
+
+@pytest.mark.parametrize("checkpointer", [None, False])
+def test_a_langgraph_graph_that_is_a_tool_has_as_many_supersteps_as_by_itself(
+    tmp_path: Path, drive: Callable[..., Any], checkpointer: Any
+) -> None:
+    plain: Any = StateGraph(Search)
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        plain.add_node(name, lambda state: {"notes": [state["topic"]]})
+    for before, after in zip([START, *names], [*names, END], strict=True):
+        plain.add_edge(before, after)
+    look = plain.compile(checkpointer=checkpointer, name="look")
+    script = [
+        {"name": "look", "args": {"topic": "rain"}},
+        Reply("Done.", expect='["rain","rain","rain","rain"]'),
+    ]
+    desk = one(agent(ScriptedChatModel(script), "?", tools=[look], writes="topic"), name="desk")
+    with Runner(desk.waive("T111", "n", "it ends by itself"), db=tmp_path / "r.db") as runner:
+        assert drive(runner, "run", {}).output["topic"] == "Done."
