@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -19,6 +19,7 @@ class Background:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._last: list[Callable[[], None]] = []
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -54,8 +55,15 @@ class Background:
             future.cancel()
             raise
 
+    def before_stop(self, function: Callable[[], None]) -> None:
+        """Have a function called before the loop stops, while it can still be used: what is open is closed there."""
+        self._last.append(function)
+
     def stop(self) -> None:
         """Stop the loop and its thread; the next use begins another."""
+        if self._loop is not None:
+            for function in self._last:
+                function()
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:

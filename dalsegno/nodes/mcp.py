@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import os
 import threading
@@ -13,12 +12,14 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict
+from pydantic import ConfigDict, SecretStr
 
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.mcp_session import Session
+from dalsegno.nodes.remote.addresses import shown
+from dalsegno.nodes.remote.request import scrubbed, secrets_in
 from dalsegno.nodes.tooling import Known, knowing
 
 T = TypeVar("T")
@@ -33,8 +34,8 @@ def mcp_server(
     only: Iterable[str] | None = None,
     prefix: str = "",
     timeout: float = 30.0,
-    headers: Mapping[str, str] | None = None,
-    env: Mapping[str, str] | None = None,
+    headers: Mapping[str, str | SecretStr] | None = None,
+    env: Mapping[str, str | SecretStr] | None = None,
     name: str | None = None,
 ) -> McpServer:
     """A server of tools: one of an agent's `tools`, or asked for one of them with `server.tool(name)`.
@@ -55,18 +56,18 @@ def mcp_server(
     timeout
         Seconds for the connection, and for each call.
     headers
-        Of each HTTP request.
+        Of each HTTP request: texts or `SecretStr`. No error shows them.
     env
-        Variables of the child process, beside the few that the SDK passes on.
+        Variables of the child process, beside the few that the SDK passes on. No error shows their values.
     name
-        For errors. Default: the URL, or the command.
+        For errors. Default: the URL without what may be secret in it, or the command.
 
     Raises
     ------
     MissingExtra
         The package `mcp` is not installed.
     DefinitionError
-        `server` is nothing that can be connected to.
+        `server` is nothing that can be connected to, or a header or a variable is no text.
     """
     try:
         import mcp  # noqa: F401 - to tell now that it is missing
@@ -74,8 +75,18 @@ def mcp_server(
         raise MissingExtra(
             'Tools of an MCP server need the SDK of the protocol: pip install "dalsegno[mcp]".', extra="mcp"
         ) from error
-    if not server:
+    if not server or (isinstance(server, str) and not server.strip()):
         raise DefinitionError("mcp_server(...): a URL, or a command with its arguments.")
+    if isinstance(server, str) and not server.startswith(("http://", "https://")):
+        begun = shown(server) if "://" in server else server.split()[0]
+        raise DefinitionError(
+            f"mcp_server({begun!r}): this is no URL of http or https. A command is a list of its words: "
+            'mcp_server(["python", "shop.py"]).'
+        )
+    for each in (headers, env):
+        for key, value in (each or {}).items():
+            if not isinstance(value, str | SecretStr):
+                raise DefinitionError(f"mcp_server(...): the value of {key!r} is a text or a SecretStr.")
     return McpServer(server, only=only, prefix=prefix, timeout=timeout, headers=headers, env=env, name=name)
 
 
@@ -89,12 +100,12 @@ class McpServer:
         only: Iterable[str] | None,
         prefix: str,
         timeout: float,
-        headers: Mapping[str, str] | None,
-        env: Mapping[str, str] | None,
+        headers: Mapping[str, str | SecretStr] | None,
+        env: Mapping[str, str | SecretStr] | None,
         name: str | None,
     ) -> None:
         words = (
-            [server]
+            [shown(server)]
             if isinstance(server, str)
             else server
             if isinstance(server, Sequence)
@@ -102,7 +113,8 @@ class McpServer:
         )
         self.name = name or " ".join(map(str, words))
         self.timeout = timeout
-        self._server, self._headers, self._env = server, headers, env
+        self._server, self._headers, self._env = server, _revealed(headers), _revealed(env)
+        self._secrets = secrets_in([*(self._headers or {}).values(), *(self._env or {}).values()])
         self._only, self._prefix = None if only is None else tuple(only), prefix
         self._session: Session | None = None
         self._lock = threading.Lock()
@@ -201,7 +213,12 @@ class McpServer:
             await self._leave(session)
             raise self._failed(f"{type(error).__name__}: {error}{session.last_words()}") from error
 
+    def without_secrets(self, text: str) -> str:
+        """A text without what the server was given in `headers` and `env`."""
+        return str(scrubbed(text, self._secrets))
+
     def _failed(self, problem: str) -> ToolFailed:
+        problem = self.without_secrets(problem)
         execution = current_execution()
         return ToolFailed(
             f"The MCP server `{self.name}` failed: {problem}.",
@@ -274,10 +291,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-@atexit.register
 def _close_all() -> None:
     for server in list(_OPEN):
         server.close()
+
+
+BACKGROUND.before_stop(_close_all)
+
+
+def _revealed(given: Mapping[str, str | SecretStr] | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    return {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in given.items()}
 
 
 async def _described(client: Any) -> list[Any]:
@@ -307,7 +332,7 @@ def _read(name: str, result: Any, server: McpServer) -> tuple[Any, Any]:
     """A result's content: text where it is only text, else LangChain's content blocks; and its data."""
     texts = [block.text for block in result.content if block.type == "text"]
     if result.is_error:
-        problem = "\n".join(texts) or "it says no more"
+        problem = server.without_secrets("\n".join(texts)) or "it says no more"
         raise ToolFailed(
             f"The tool `{name}` of the MCP server `{server.name}` failed: {problem}",
             node="",

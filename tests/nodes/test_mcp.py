@@ -7,14 +7,17 @@ import contextlib
 import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
 import uvicorn
+from pydantic import SecretStr
 
 from dalsegno import END, START, Runner, Workflow, agent, tool
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed
@@ -61,7 +64,7 @@ def key(context: Context) -> str:
 @server.tool()
 def die() -> str:
     """Dies."""
-    print("out of memory", file=sys.stderr, flush=True)
+    print("out of memory", os.environ.get("TOKEN", ""), file=sys.stderr, flush=True)
     os._exit(3)
 
 if __name__ == "__main__":
@@ -268,6 +271,55 @@ def test_a_server_that_hung_when_it_was_started_is_started_again(tmp_path: Path)
         assert "price" in [tool.name for tool in server.list_tools()]
 
 
+def test_what_a_server_is_given_to_keep_is_in_no_error(program: Path) -> None:
+    token = SecretStr("tok-en/12345")
+    with (
+        mcp_server([sys.executable, str(program)], env={"TOKEN": token}) as server,
+        pytest.raises(ToolFailed, match="it said last: out of memory …") as raised,
+    ):
+        tool(server.tool("die"), writes="answer").invoke({})
+    assert "tok-en" not in str(raised.value) + raised.value.problem
+    gone = mcp_server("http://me:tok-en@127.0.0.1:9/mcp?key=tok-en", headers={"X-Key": token})
+    with pytest.raises(ToolFailed, match=r"server `http://127\.0\.0\.1:9/mcp` failed"):
+        gone.list_tools()
+
+
+def test_headers_go_with_each_request_also_where_they_are_secrets() -> None:
+    heard: list[str | None] = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.headers["Authorization"])
+            self.send_error(401)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as listening:
+        threading.Thread(target=listening.serve_forever).start()
+        url, token = f"http://127.0.0.1:{listening.server_port}/", SecretStr("Bearer abc")
+        with mcp_server(url, headers={"Authorization": token}) as server, pytest.raises(ToolFailed):
+            server.list_tools()
+        listening.shutdown()
+    assert set(heard) == {"Bearer abc"}
+
+
+def test_the_end_of_the_process_ends_the_server_without_a_word(program: Path) -> None:
+    code = f"""
+import sys
+from dalsegno import tool
+from dalsegno.nodes.mcp import mcp_server
+
+server = mcp_server([sys.executable, {str(program)!r}])
+print(tool(server.tool("process"), writes="answer").invoke({{}})["answer"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stderr == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(done.stdout), 0)
+
+
 def test_without_the_sdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(MissingExtra, match=re.escape('pip install "dalsegno[mcp]"')) as raised:
@@ -280,5 +332,10 @@ def test_nothing_is_started_before_the_first_use() -> None:
     player = agent(ScriptedChatModel([]), "?", tools=[server], writes="answer")
     assert player.declares()["calls"] == 8
     assert one(player).validate().ok
-    with pytest.raises(DefinitionError):
-        mcp_server("")
+    for wrong in ("", " ", "python shop.py", "ftp://shop/mcp"):
+        with pytest.raises(DefinitionError):
+            mcp_server(wrong)
+    with pytest.raises(DefinitionError, match=r"A command is a list of its words: mcp_server\(\["):
+        mcp_server("python shop.py")
+    with pytest.raises(DefinitionError, match="'X-Key' is a text or a SecretStr"):
+        mcp_server("http://127.0.0.1:1/mcp", headers={"X-Key": 5})  # type: ignore[dict-item]  # what is told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -146,25 +147,26 @@ class Asked:
 
     def scrub(self, value: Any) -> Any:
         """What the agent said, without the credentials it was given: some repeat what they were sent."""
-        return _scrubbed(value, self._secrets())
-
-    def _secrets(self) -> list[str]:
-        whole = [value for value in self.private.values() if len(value) >= 4]
-        parts = [part for value in whole for part in value.split() if len(part) >= 8]
-        return sorted(
-            {spelt for each in (*whole, *parts) for spelt in spellings(each)}, key=len, reverse=True
-        )
+        return scrubbed(value, secrets_in(self.private.values()))
 
 
-def _scrubbed(value: Any, secrets: list[str]) -> Any:
+def secrets_in(credentials: Iterable[str]) -> list[str]:
+    """What is not repeated of credentials: each whole, and its longer words, in every spelling; the longest first."""
+    whole = [value for value in credentials if len(value) >= 4]
+    parts = [part for value in whole for part in value.split() if len(part) >= 8]
+    return sorted({spelt for each in (*whole, *parts) for spelt in spellings(each)}, key=len, reverse=True)
+
+
+def scrubbed(value: Any, secrets: Sequence[str]) -> Any:
+    """A plain value, without these texts in it."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, "…")
         return value
     if isinstance(value, dict):
-        return {_scrubbed(key, secrets): _scrubbed(each, secrets) for key, each in value.items()}
+        return {scrubbed(key, secrets): scrubbed(each, secrets) for key, each in value.items()}
     if isinstance(value, list):
-        return [_scrubbed(each, secrets) for each in value]
+        return [scrubbed(each, secrets) for each in value]
     return value
 
 
