@@ -90,6 +90,11 @@ def thread_statistics(database: AnyDatabase) -> list[ThreadStatistics]:
     return database.upkeep().thread_statistics()
 
 
+def count_checkpoints(database: AnyDatabase, thread: str) -> int:
+    """How many checkpoints a thread has, without a look at any other thread."""
+    return database.upkeep().count_checkpoints(thread)
+
+
 def check(database: AnyDatabase) -> list[str]:
     """What is wrong with a database, a sentence each; an empty list where nothing is.
 

@@ -89,6 +89,14 @@ class SqliteUpkeep:
             for thread, namespaces, number, stored, latest in rows
         ]
 
+    def count_checkpoints(self, thread: str) -> int:
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM places p JOIN checkpoints c ON c.place = p.id WHERE p.thread_id = ?",
+                (thread,),
+            ).fetchall()
+        return int(found[0][0])
+
     def check(self) -> list[str]:
         database = self._database
         problems: list[str] = []

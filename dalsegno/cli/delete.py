@@ -27,7 +27,7 @@ def command(
 
     Exit: 0 deleted, 1 not confirmed, 2 no such thread or no engine, 4 a process holds it.
     """
-    from dalsegno.checkpoints.maintenance import delete_thread, thread_statistics
+    from dalsegno.checkpoints.maintenance import count_checkpoints, delete_thread, thread_statistics
     from dalsegno.cli import handing
     from dalsegno.cli.screen import Screen, one_line, print_json
 
@@ -36,9 +36,9 @@ def command(
         raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
     try:
         runs = len(ledger.runs(thread=thread))
-        known = {one.thread: one for one in thread_statistics(ledger.database)}
-        kept = known[thread].checkpoints if thread in known else 0
+        kept = count_checkpoints(ledger.database, thread)
         if not runs and not kept:
+            known = [one.thread for one in thread_statistics(ledger.database)]
             raise UnknownThread(
                 f"There is no thread `{thread}` in `{ledger.database.path}`{did_you_mean(thread, known) or '.'}",
                 thread=thread,

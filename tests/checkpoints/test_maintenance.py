@@ -64,6 +64,11 @@ def test_each_thread_is_counted(saver: Checkpointer) -> None:
     run(saver, "large", rounds=10)
     large, small = maintenance.thread_statistics(saver.database)
     assert (large.thread, large.checkpoints, small.thread, small.checkpoints) == ("large", 12, "small", 4)
+    assert [maintenance.count_checkpoints(saver.database, t) for t in ("large", "small", "none")] == [
+        12,
+        4,
+        0,
+    ]
     assert large.stored > small.stored
     assert large.latest == history(saver, "large")[0].config["configurable"]["checkpoint_id"]
 

@@ -202,6 +202,13 @@ class PostgresUpkeep:
             ).fetchall()
         return [ThreadStatistics(*row) for row in rows]
 
+    def count_checkpoints(self, thread: str) -> int:
+        with self._database.read() as session:
+            found = session.send(
+                "SELECT count(*) FROM checkpoints WHERE thread_id = $1", (thread,)
+            ).fetchall()
+        return int(found[0][0])
+
     def check(self) -> list[str]:
         problems: list[str] = []
         with self._database.read() as session:
