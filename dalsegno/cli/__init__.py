@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     streams.complete()
+    streams.outlive_readers()
     try:
         if "--json" in given:
             return _for_programs(given)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dalsegno.cli import options
+from dalsegno.cli import options, streams
 from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
 from dalsegno.errors import UnknownThread, did_you_mean
 
@@ -135,6 +135,8 @@ def export(
         with _written(output, database) as write:
             for line in lines_of(database, chosen):
                 write.write(line + "\n")
+                if streams.is_unread(write):
+                    break
     return COMPLETED
 
 
@@ -209,12 +211,12 @@ def _known(database: AnyDatabase, threads: list[str] | None) -> list[str] | None
     if not threads:
         return None
     from dalsegno.checkpoints import Ledger
-    from dalsegno.checkpoints.maintenance import thread_statistics
+    from dalsegno.checkpoints.maintenance import count_checkpoints, thread_statistics
 
     chosen = list(dict.fromkeys(threads))
-    known = {one.thread for one in thread_statistics(database)}
     for thread in chosen:
-        if thread not in known and not Ledger(database).runs(thread=thread, limit=1):
+        if not count_checkpoints(database, thread) and not Ledger(database).runs(thread=thread, limit=1):
+            known = [one.thread for one in thread_statistics(database)]
             raise UnknownThread(
                 f"There is no thread `{thread}` in `{database.path}`{did_you_mean(thread, known) or '.'}",
                 thread=thread,

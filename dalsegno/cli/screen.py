@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from dalsegno.cli import streams
 from dalsegno.observe.plain import plain
 
 _CODES = {
@@ -224,13 +226,11 @@ def stdout_kept_for_json(wanted: bool) -> Iterator[TextIO]:
             is_real = real.fileno() == 1 and sys.stderr.fileno() == 2
         except (OSError, ValueError, AttributeError):
             is_real = False
-        if is_real:
-            real.flush()
+        if is_real and isinstance(real, io.TextIOWrapper):
             kept = os.dup(1)
+            stack.callback(os.close, kept)
+            real = stack.enter_context(streams.piped(real, kept, "backslashreplace"))
             os.dup2(2, 1)
-            real = stack.enter_context(
-                open(kept, "w", encoding=real.encoding, errors="backslashreplace", buffering=1)
-            )
             stack.callback(os.dup2, kept, 1)
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         yield real

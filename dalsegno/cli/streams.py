@@ -1,11 +1,17 @@
-"""The three standard streams, where one is closed or cannot be written."""
+"""The three standard streams, where one is closed, cannot be written, or is read by nobody any more."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import stat
 import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 _NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG, errno.EBADF)
 
@@ -19,6 +25,64 @@ def complete() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the process's life
+
+
+class _Piped(io.FileIO):
+    """A pipe whose reader may leave (``| head -1``): what is written from then on goes nowhere.
+
+    What was asked for is done all the same, and the exit code tells how it went: a run does not fail because
+    a node of it printed.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, "w", closefd=False)
+        self.left = False
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            self.left = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())  # for the programs that a node starts as well
+            os.close(nowhere)
+            return super().write(data)
+
+
+def outlive_readers() -> None:
+    """Let stdout and stderr, where they are pipes of this process's own, go on when nobody reads them any more."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(OSError, ValueError):
+                if _is_pipe(stream.fileno()):
+                    setattr(sys, name, piped(stream, stream.fileno()))
+
+
+def piped(stream: io.TextIOWrapper, number: int, errors: str | None = None) -> io.TextIOWrapper:
+    """A stream to that file descriptor, in all else as this one, that outlives its reader."""
+    stream.flush()
+    raw = _Piped(number)
+    unbuffered = isinstance(stream.buffer, io.RawIOBase)  # PYTHONUNBUFFERED
+    return io.TextIOWrapper(
+        raw if unbuffered else io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=errors or stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=unbuffered,
+    )
+
+
+def is_unread(stream: TextIO) -> bool:
+    """Whether the reader of a stream has left, so that nothing more need be written."""
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    return isinstance(raw, _Piped) and raw.left
+
+
+def _is_pipe(number: int) -> bool:
+    mode = os.fstat(number).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def is_not_written(error: OSError) -> bool:

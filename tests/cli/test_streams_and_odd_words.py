@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -104,3 +105,44 @@ def test_as_many_runs_as_nobody_has_are_all_of_them(folder: Path, dalsegno: Any)
 def test_no_run_of_a_workflow_without_a_name_is_not_no_run_at_all(folder: Path, dalsegno: Any) -> None:
     dalsegno("run", "app.py:native", "--input", '{"topic": "t"}', "--thread", "t", "--quiet")
     assert dalsegno("runs", "--workflow", "").out == "No such runs.\n"
+
+
+TALKING = """
+from typing import TypedDict
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    n: int
+
+def talk(state: State):
+    print("x" * 100_000, flush=True)
+    return {"n": 1}
+
+flow = Workflow("talking", State)
+flow.add_node(talk, calls=0)
+flow.add_edge(START, "talk")
+flow.add_edge("talk", END)
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "PYTHONUNBUFFERED=1 "])
+@pytest.mark.parametrize("piped", ["", "2>&1", "--json", "--json 2>&1", "--quiet"])
+def test_a_run_ends_as_it_ends_when_nobody_reads_what_it_prints(
+    folder: Path, piped: str, unbuffered: str
+) -> None:
+    (folder / "talking.py").write_text(TALKING)
+    line = f"({unbuffered}$D run talking.py:flow --db t.db {piped}; echo $? > code) | true; cat code"
+    code, out, err = shell(line)
+    assert (code, out, "Traceback" in err) == (0, "0\n", False)
+    assert json.loads(shell("$D runs --json --db t.db")[1])[0]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("rule", 0), ("--help", 0), ("rule X999", 2), ("check app.py:flow", 0), ("runs --json", 0)],
+)
+def test_the_exit_code_is_that_of_the_work_when_the_reader_left(
+    folder: Path, words: str, expected: int
+) -> None:
+    code, out, err = shell(f"($D {words}; echo $? > code) | true; cat code")
+    assert (code, out, "Traceback" in err) == (0, f"{expected}\n", False)
