@@ -73,7 +73,8 @@ def show(question: str | None, db: Path, say: Say = print) -> dict[str, Any]:
     result = processes[-1].result
     if result is None or result["status"] != "completed":
         raise DalsegnoError(
-            f"The demo's run did not complete. Look at it: dalsegno show {thread} --db {db}", result=result
+            f"The demo's run did not complete. Look at it: dalsegno show {thread} --db {shlex.quote(str(db))}",
+            result=result,
         )
     with closing(Database(db)) as database:
         ledger = Ledger(database)
@@ -85,7 +86,9 @@ def show(question: str | None, db: Path, say: Say = print) -> dict[str, Any]:
     widened = {e.occurrence for e in executions if e.node == "widen" and e.status == "done"}
     _answer(result["output"], 1 + len(widened), model, say)
     picture = _picture(workflow.spec, view, db, report, say)
-    say(f"\n{time.monotonic() - began:.1f} s. Look again: {command_here()} show {thread} --db {db}")
+    say(
+        f"\n{time.monotonic() - began:.1f} s. Look again: {command_here()} show {thread} --db {shlex.quote(str(db))}"
+    )
     certificate = report.certificate.to_dict() if report.certificate else None
     return {
         "question": asked,
@@ -177,8 +180,9 @@ def _compare(
     before = sum(len(p.finished) for p in processes[:-1])
     counted = Counter((e.place, e.occurrence) for e in executions if e.status == "done")
     again = [f"{node} ({times}×)" for (node, _), times in counted.items() if times > 1]
+    kills = f"{len(killed)} kill{'' if len(killed) == 1 else 's'}"
     say(
-        f"{before} node executions were committed before the {len(killed)} kills. Done again of these: "
+        f"{before} node executions were committed before the {kills}. Done again of these: "
         f"{', '.join(again) or 'none'}."
     )
     say(f"In flight at a kill, so started again: {', '.join(killed)}.")
@@ -202,11 +206,17 @@ def _answer(output: dict[str, Any], attempts: int, model: str | None, say: Say) 
         say("           No language model was used.")
 
 
+def beside(db: Path, suffix: str) -> Path:
+    """The file of a picture beside the database: never the database itself, whatever that is called."""
+    own = db.with_suffix(suffix)
+    return own if own != db else db.with_name(db.name + suffix)
+
+
 def _picture(spec: WorkflowSpec, view: RunView, db: Path, report: Report, say: Say) -> Path:
     try:
-        path = viz.draw(spec, db.with_suffix(".svg"), run=view, report=report)
+        path = viz.draw(spec, beside(db, ".svg"), run=view, report=report)
     except (MissingExtra, RenderError) as error:
-        path = viz.draw(spec, db.with_suffix(".mmd"), run=view, report=report)
+        path = viz.draw(spec, beside(db, ".mmd"), run=view, report=report)
         say(f"Picture    {path} (as Mermaid: {error})")
     else:
         say(f"Picture    {path}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dalsegno.demo.show import QUESTION, command_here, show
+from dalsegno.demo.show import QUESTION, beside, command_here, show
 from dalsegno.demo.workflow import flow, library
 from dalsegno.errors import DefinitionError, MissingExtra
 from dalsegno.testing import crash_test
@@ -109,3 +109,16 @@ def test_what_to_type_next_is_a_command_that_this_shell_finds(
     tool.touch(0o755)
     monkeypatch.setenv("PATH", str(tool.parent))
     assert command_here() == "dalsegno"
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"),
+    [
+        ("demo.db", "demo.svg"),
+        ("x.svg", "x.svg.svg"),
+        ("runs", "runs.svg"),
+        ("two.words.db", "two.words.svg"),
+    ],
+)
+def test_the_picture_of_the_demo_is_never_written_over_its_database(name: str, picture: str) -> None:
+    assert beside(Path("there") / name, ".svg") == Path("there") / picture
