@@ -545,6 +545,12 @@ def as_typed(name: str, *options: str) -> str:
     return " ".join([*options, "--", quoted] if name.startswith("-") else [quoted, *options])
 
 
+LEFT_OUT = (
+    "Python was started with -OO (or PYTHONOPTIMIZE=2), which leaves out the texts of patterns and rules. "
+    "Start it without."
+)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`; did you mean ...?` for a name that is nearly one of `known`, else an empty string."""
     spelled = {k.casefold(): k for k in known if isinstance(k, str)}

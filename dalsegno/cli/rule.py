@@ -14,15 +14,17 @@ from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 @reporting
 def command(
     code: Annotated[
-        str | None, typer.Argument(metavar="[CODE]", help="The rule, like T101; all where left out.")
+        str | None, typer.Argument(metavar="CODE", help="The rule, like T101; all where left out.")
     ] = None,
     as_json: options.Json = False,
 ) -> int:
     """Explain a rule: what it does, why, an example, and what to use instead."""
     from dalsegno.cli.screen import Screen, print_json
-    from dalsegno.errors import did_you_mean
+    from dalsegno.errors import LEFT_OUT, did_you_mean
     from dalsegno.graphs.validation import RULES
 
+    if sys.flags.optimize > 1:
+        raise UsageError(LEFT_OUT)
     screen = Screen(sys.stdout)
     if code is None:
         rules = [RULES[name] for name in sorted(RULES)]

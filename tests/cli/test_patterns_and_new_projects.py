@@ -125,3 +125,13 @@ def test_a_folder_that_cannot_be_made_is_said(dalsegno: Any, folder: Path) -> No
     got = dalsegno("new", "app.py/inside")
     assert got.code == 2
     assert "cannot be written" in got.err
+
+
+@pytest.mark.parametrize("words", ["patterns", "patterns saga --json", "new app --pattern saga", "rule T101"])
+def test_a_python_that_leaves_texts_out_is_told_in_a_sentence(words: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-OO", "-B", "-m", "dalsegno", *words.split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    got = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (got.returncode, got.stdout) == (2, "")
+    assert "Python was started with -OO" in got.stderr
+    assert "Traceback" not in got.stderr

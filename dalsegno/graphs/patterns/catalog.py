@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ParamSpec
 
-from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.errors import LEFT_OUT, DefinitionError, did_you_mean
 from dalsegno.graphs.patterns.states import check_state
 from dalsegno.graphs.workflow import Workflow
 
@@ -232,11 +232,19 @@ def _value(node: ast.AST, names: Mapping[str, Any]) -> Any:
 
 
 def _sections(make: Callable[..., Any]) -> tuple[str, dict[str, str]]:
-    """The docstring before its first heading, and what stands under each."""
+    """The docstring before its first heading, and what stands under each.
+
+    Raises
+    ------
+    DefinitionError
+        Python was told to leave docstrings out.
+    """
+    if make.__doc__ is None:
+        raise DefinitionError(LEFT_OUT)
     head: list[str] = []
     found: dict[str, list[str]] = {}
     into = head
-    lines = inspect.cleandoc(make.__doc__ or "").splitlines()
+    lines = inspect.cleandoc(make.__doc__).splitlines()
     for number, line in enumerate(lines):
         under = lines[number + 1] if number + 1 < len(lines) else ""
         if line and under == "-" * len(line):
