@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dalsegno.viz.diagram import Cluster, DiagramEdge, DiagramNode
 from dalsegno.viz.geometry import Box
 from dalsegno.viz.metrics import fitted, width
+from dalsegno.viz.palette import SIGNS, WORDS
 from dalsegno.viz.text import plain
 
 NAME, QUIET, LABEL = 13.0, 10.0, 10.0
@@ -20,6 +21,7 @@ LINE = 13.0
 _WIDEST = 216.0
 _MARGIN = 16.0
 _RUN_LINE = "↷ failed, caught"
+_WAITS = f"{SIGNS['interrupted']} {WORDS['interrupted']}"
 _ROWS = 2
 # What a shape takes away at its sides.
 _INSET = {
@@ -80,6 +82,8 @@ def progress(box: DiagramNode | Cluster, room: float) -> tuple[str, ...]:
     if not box.lines:
         return ()
     words = box.lines[0].split(" · ")
+    if words[0] == _WAITS and width(_WAITS, QUIET, bold=True) > room:
+        words[0] = f"{SIGNS['interrupted']} waits"  # the sign and the details say for whom
     while len(words) > 1 and width(" · ".join(words), QUIET, bold=True) > room:
         words.pop()
     return (fitted(" · ".join(words), room, QUIET, bold=True),)

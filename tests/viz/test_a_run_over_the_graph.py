@@ -10,6 +10,7 @@ import pytest
 
 from dalsegno import viz
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.viz.cards import card
 from dalsegno.viz.diagram import Diagram, DiagramNode
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.layout import place
@@ -211,3 +212,15 @@ def test_the_mark_and_the_error_stand_at_the_node(article: WorkflowSpec, failed:
     assert mark.findtext(f"{SVG}title") == "resumes here"
     (slip,) = [g for g in root.iter(f"{SVG}g") if g.get("class") == "callout"]
     assert [t.text for t in slip.iter(f"{SVG}text")] == ["TimeoutError: <no answer> in 30 s"]
+
+
+@pytest.mark.parametrize("name", ["a", "ask", "a_name_with_much_room_beneath_it"])
+def test_that_a_node_waits_is_said_whole_in_whatever_room_there_is(name: str) -> None:
+    edges = (EdgeSpec(START, name), EdgeSpec(name, END))
+    graph = WorkflowSpec("w", nodes={name: NodeSpec(name)}, edges=edges)
+    run = RunView("r", "t", "w", "interrupted", nodes={name: NodeRun(1, "interrupted", seconds=1.0)})
+    box = _node(diagram(graph, run=run), name)
+    (line,) = card(box).quiet
+    assert line.startswith("‖ waits")
+    assert "…" not in line
+    assert "waits for a human" in box.details
