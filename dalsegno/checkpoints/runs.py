@@ -63,7 +63,9 @@ class Runs(Journal):
             rows = self._select(
                 connection, "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id LIMIT 6", (run_id,)
             )
-        if len(rows) == 1 and run_id:
+        if not run_id:
+            rows = []  # every id begins with nothing
+        if len(rows) == 1:
             return self._record(rows[0], plain)
         if rows:
             several = ", ".join(row[0] for row in rows[:5]) + (", …" if len(rows) > 5 else "")

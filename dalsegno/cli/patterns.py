@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @reporting
 def command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[PATTERN]", help="One, like saga; all where left out.")
+        str | None, typer.Argument(metavar="PATTERN", help="One, like saga; all where left out.")
     ] = None,
     as_json: options.Json = False,
 ) -> int:
