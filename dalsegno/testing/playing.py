@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,13 +73,33 @@ class Stage:
         if record is not None and record.status == "running":
             return False
         try:
-            self._go_on(runner, record, failed_before)
+            if record is not None or self.play.resumers == 1:
+                self._go_on(runner, record, failed_before)
+            elif not self._begin_alone(runner):
+                return False
         except (ThreadBusy, ThreadUnfinished, NothingToResume, InputInvalid):
             if self.play.resumers > 1:
                 return False  # another process was faster, with the run or with the answer
             raise
         self._note_outcome(runner)
         return True
+
+    def _begin_alone(self, runner: Runner) -> bool:
+        """Begin the run, unless another process that has found nothing recorded does: one more would be the thread's
+        next turn. Gives whether it did. The lock goes with its process, and writes nothing."""
+        import fcntl  # not on Windows, where nothing is forked either
+
+        door = os.open(self.database.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if runner.ledger.latest(THREAD, plain=True) is not None:
+                return False
+            self._go_on(runner, None, failed_before=False)
+            return True
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(door)
 
     def _go_on(self, runner: Runner, record: RunRecord | None, failed_before: bool) -> None:
         context = self.play.context

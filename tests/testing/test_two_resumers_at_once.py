@@ -22,3 +22,9 @@ def test_of_three_resumers_one_goes_on_wherever_the_process_was_killed(uneven_wo
     report.raise_for_failures()
     # Once more than undisturbed for the kill, and not once more for another process.
     assert all(max(Counter(point.repeated).values(), default=0) <= 1 for point in report.points)
+
+
+def test_of_many_that_find_nothing_recorded_one_begins_the_run(fanned_workflow: Workflow) -> None:
+    report = crash_test(fanned_workflow, INPUT, at="before commit 1", kills=12, resumers=6)
+    report.raise_for_failures()
+    assert {found for point in report.points for found in point.found} <= {None, "running", "completed"}
