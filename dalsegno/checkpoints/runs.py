@@ -8,7 +8,7 @@ from typing import Any
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of
-from dalsegno.checkpoints.interface import AnyDatabase, Statements
+from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Holder
 from dalsegno.checkpoints.records import RunRecord, Status
@@ -40,8 +40,7 @@ class Runs(Journal):
 
     def one(self, run_id: str, *, plain: bool = False) -> RunRecord | None:
         """One run by its whole id; None where there is none. `plain` and errors are those of `get`."""
-        with self.database.read() as connection:
-            rows = self._select(connection, "run_id = ?", (run_id,))
+        rows = self._select("run_id = ?", (run_id,))
         return self._record(rows[0], plain) if rows else None
 
     def get(self, run_id: str, *, plain: bool = False) -> RunRecord:
@@ -59,10 +58,8 @@ class Runs(Journal):
         found = self.one(run_id, plain=plain)
         if found is not None:
             return found
-        with self.database.read() as connection:  # of every run there is
-            rows = self._select(
-                connection, "substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id LIMIT 6", (run_id,)
-            )
+        # Of every run there is:
+        rows = self._select("substr(run_id, 1, length(?1)) = ?1 ORDER BY run_id LIMIT 6", (run_id,))
         if not run_id:
             rows = []  # every id begins with nothing
         if len(rows) == 1:
@@ -80,8 +77,7 @@ class Runs(Journal):
 
     def latest(self, thread: str, *, plain: bool = False) -> RunRecord | None:
         """The last run of a thread."""
-        with self.database.read() as connection:
-            rows = self._select(connection, "thread_id = ? ORDER BY id DESC LIMIT 1", (thread,))
+        rows = self._select("thread_id = ? ORDER BY id DESC LIMIT 1", (thread,))
         return self._record(rows[0], plain) if rows else None
 
     def last(self, thread: str, *, plain: bool = False) -> RunRecord:
@@ -150,9 +146,7 @@ class Runs(Journal):
         if limit is not None and status not in ("running", "stopped"):
             where += " LIMIT ?"
             parameters.append(max(limit, 0))
-        with self.database.read() as connection:
-            rows = self._select(connection, where, parameters)
-        for row in rows:
+        for row in self._select(where, parameters):
             if limit is not None and len(found) >= limit:
                 break
             record = self._record(row, plain=True)
@@ -160,17 +154,25 @@ class Runs(Journal):
                 found.append(record)
         return found
 
-    def _select(self, connection: Statements, where: str, parameters: Sequence[Any]) -> list[Any]:
-        rows = connection.execute(f"SELECT {_RUN} FROM runs WHERE {where}", parameters).fetchall()
-        now = self._clock()
+    def _select(self, where: str, parameters: Sequence[Any]) -> list[Any]:
+        rows, someone_died = self._look(where, parameters)
+        # Who is dead has written what there is by now: the end of its run may have come behind the first look.
+        return self._look(where, parameters)[0] if someone_died else rows
+
+    def _look(self, where: str, parameters: Sequence[Any]) -> tuple[list[Any], bool]:
+        """Runs as they are in one view, and whether any of them is ``stopped`` because its holder is not alive."""
         checked = []
-        for row in rows:
-            if row[6] == "running":
-                holder = holder_of(connection, row[1])
-                if holder is None or holder.run_id != row[0] or not holder.alive(now):
-                    row = (*row[:6], "stopped", *row[7:])
-            checked.append(row)
-        return checked
+        with self.database.read() as connection:
+            rows = connection.execute(f"SELECT {_RUN} FROM runs WHERE {where}", parameters).fetchall()
+            now = self._clock()
+            someone_died = False
+            for row in rows:
+                if row[6] == "running":
+                    holder = holder_of(connection, row[1])
+                    if holder is None or holder.run_id != row[0] or not holder.alive(now):
+                        row, someone_died = (*row[:6], "stopped", *row[7:]), True
+                checked.append(row)
+        return checked, someone_died
 
     def _record(self, row: Sequence[Any], plain: bool) -> RunRecord:
         thread = row[1]

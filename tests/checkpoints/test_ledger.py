@@ -52,6 +52,19 @@ def test_the_last_run_of_a_thread_that_has_none_is_told_with_the_thread_that_may
     assert told.value.thread == "rian"
 
 
+@pytest.mark.parametrize("look", [lambda of: of.latest("t"), lambda of: of.get("r"), lambda of: of.runs()[0]])
+def test_a_run_that_ends_while_it_is_looked_at_was_not_stopped(url: str, ledger_of: Any, look: Any) -> None:
+    running = ledger_of(url)
+    lease = running.begin(run_id="r1", thread="t", workflow="w")
+
+    def as_it_ends() -> float:
+        if running.holder("t") is not None:
+            running.finish(lease, "completed")
+        return 1000.0
+
+    assert look(ledger_of(url, clock=as_it_ends)).status == "completed"
+
+
 def test_a_run_is_recorded_from_its_beginning_to_its_end(ledger: Ledger, clock: Clock) -> None:
     lease = ledger.begin(
         run_id="r1",
