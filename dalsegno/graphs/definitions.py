@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -69,12 +69,10 @@ def node_definition(
         items = (
             destinations.items() if isinstance(destinations, Mapping) else [(d, None) for d in destinations]
         )
-        targets = {}
-        for target, label in items:
-            at = target if isinstance(target, str) else target.target
-            targets[at] = target
-            if label is not None:
-                labels[at] = str(label)
+        said = [(_answer_of(target, where), target, label) for target, label in items]
+        targets = _each_once(((answer, target) for answer, target, _ in said), where)
+        _count_once(targets.values(), where)
+        labels = {str(answer): str(label) for answer, _, label in said if label is not None}
     return NodeDefinition(
         name=name,
         action=action,
@@ -128,15 +126,50 @@ def targets_of(given: Any, where: Place) -> dict[Hashable, Target]:
     if isinstance(given, str | Loop | Each):
         given = [given]
     if isinstance(given, Mapping):
-        targets = dict(given)
+        said = list(given.items())
     else:
-        targets = {t if isinstance(t, str) else f"{t.target}" if isinstance(t, Loop) else t: t for t in given}
-    for target in targets.values():
-        if not isinstance(target, str | Loop | Each):
+        said = [(_answer_of(target, where), target) for target in given]
+    for _, target in said:
+        _answer_of(target, where)
+    return _each_once(said, where)
+
+
+def _answer_of(target: Any, where: Place) -> Hashable:
+    """What chooses a target that stands in a list: its name; sends need none."""
+    if not isinstance(target, str | Loop | Each):
+        raise DefinitionError(
+            f"{where}: {target!r} is no target. A target is a node's name, END, a Loop or an Each."
+        )
+    return target.target if isinstance(target, Loop) else target
+
+
+def _each_once(said: Iterable[tuple[Hashable, Target]], where: Place) -> dict[Hashable, Target]:
+    """The targets by their answers, none of which means two of them, and none of which is sent to twice."""
+    targets: dict[Hashable, Target] = {}
+    sent: dict[str, Each] = {}
+    for answer, target in said:
+        name = target if isinstance(target, str) else target.target
+        other = sent.setdefault(name, target) if isinstance(target, Each) else targets.get(answer, target)
+        if other != target:
             raise DefinitionError(
-                f"{where}: {target!r} is no target. A target is a node's name, END, a Loop or an Each."
+                f"{where}: `{name}` stands twice among the targets, as {other!r} and as {target!r}. Keep one."
             )
+        targets[answer] = target
     return targets
+
+
+def _count_once(targets: Iterable[Target], where: Place) -> None:
+    """Destinations have one counter for each node that is gone back to: its loops have one `max`."""
+    most: dict[str, int] = {}
+    for target in targets:
+        spent: Target | None = target
+        while isinstance(spent, Loop):
+            if most.setdefault(spent.target, spent.max) != spent.max:
+                raise DefinitionError(
+                    f"{where}: the destinations go back to `{spent.target}` by two loops, of max={most[spent.target]} "
+                    f"and max={spent.max}, and both would have one counter. Say the same `max` in both."
+                )
+            spent = spent.on_exhausted
 
 
 def label_of(answer: Hashable) -> str:

@@ -35,7 +35,8 @@ ON_ERROR = "on error"
 """The label of an ``unknown`` edge that an error handler takes."""
 
 _DEFAULT_HANDLER = "__default_error_handler__"  # the name that `compile` gives it
-_ROOT = "__root__"  # the channel of a state that has no keys
+ROOT = "__root__"
+"""The channel of a state that has no keys: `StateGraph(dict)`."""
 
 
 def is_langgraph(graph: Any) -> bool:
@@ -157,7 +158,7 @@ class _Graph:
         found: dict[str, Any] = {}
         for schema in self.builder.schemas:
             for key, hint in (declared.schema_keys(schema) or {}).items():
-                if key in self.builder.channels and key != _ROOT:
+                if key in self.builder.channels and key != ROOT:
                     found.setdefault(key, hint)
         return found
 

@@ -203,3 +203,38 @@ def test_a_deferred_node_behind_a_fan_out_is_bounded_tightly() -> None:
     certificate = flow.validate().certificate
     assert certificate is not None
     assert certificate.supersteps == 9
+
+
+def gone_back_to(*loops: Loop) -> tuple[Workflow, list[str]]:
+    """A node that commands whatever is said, a node before it, and a row of three behind it; what ran."""
+    ran: list[str] = []
+
+    def decide(state: State) -> Command[Any]:
+        ran.append("decide")
+        return Command(goto="decide" if len(ran) != 2 else "earlier")
+
+    flow = Workflow("back", State).add_node("decide", decide, destinations=loops)
+    for name in ("earlier", "one", "two", "three"):
+        flow.add_node(name, lambda state, name=name: ran.append(name))
+    flow.add_edge(START, "decide").add_edge("earlier", "decide")
+    return flow.add_edge("one", "two").add_edge("two", "three").add_edge("three", END), ran
+
+
+def test_loops_of_one_counter_have_each_their_own_way_out() -> None:
+    back = Loop("decide", max=1, on_exhausted="one")
+    earlier = Loop("earlier", max=1, on_exhausted=Loop("decide", max=1, on_exhausted=END))
+    for loops in ((back, earlier), (earlier, back)):
+        flow, ran = gone_back_to(*loops)
+        for exact in (False, True):
+            certificate = flow.validate(exact=exact).certificate
+            assert certificate is not None
+            assert certificate.supersteps == 7
+        flow.compile().invoke({})
+        assert ran == ["decide", "decide", "earlier", "decide", "one", "two", "three"]
+
+
+def test_a_loop_whose_counter_has_another_ones_way_out_needs_its_own() -> None:
+    flow, _ = gone_back_to(
+        Loop("decide", max=1, on_exhausted="one"), Loop("earlier", max=1, on_exhausted=Loop("decide", max=1))
+    )
+    assert [f.code for f in flow.validate().findings if f.severity == "error"] == ["T102"]

@@ -128,17 +128,28 @@ class Maker:
         self.choose_after(head, after, earlier)
 
     def command(self, head: str, after: str, earlier: list[str], later: list[str]) -> None:
-        loops = self.back(earlier, after)
-        targets = [after, *(loop.target for loop in loops.values())]
+        most: dict[str, int] = {}
+        loops = [counted_once(loop, most) for loop in self.back(earlier, after).values()]
+        targets = [after, *(loop.target for loop in loops)]
         self.node(
             head,
             goes=lambda: targets[0 if self.chance.random() < 0.3 else -1],
-            destinations=(after, *loops.values()),
+            destinations=(after, *loops),
         )
 
     def choose_after(self, head: str, after: str, earlier: list[str]) -> None:
         answers: dict[Any, Any] = {"on": after} | self.back(earlier, after)
         self.flow.add_conditional_edges(head, lambda state: self.pick(list(answers)), answers)
+
+
+def counted_once(loop: Loop, most: dict[str, int]) -> Loop:
+    """The same loop, and those after it, with the `max` that was said before of the node they go back to."""
+    spent = loop.on_exhausted
+    return Loop(
+        loop.target,
+        max=most.setdefault(loop.target, loop.max),
+        on_exhausted=counted_once(spent, most) if isinstance(spent, Loop) else spent,
+    )
 
 
 def made_by_chance(seed: int, asking: float = 0.0) -> Made | None:

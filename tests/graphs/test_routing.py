@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import pytest
 from langgraph.types import Command, Send
 
-from dalsegno import END, START, Each, Workflow
+from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import DefinitionError, UndeclaredTarget, WorkflowInvalid
 
 
@@ -117,6 +117,45 @@ def test_a_command_goes_only_where_its_node_declares() -> None:
         ran(flow(("c",)), items=[1])
     with pytest.raises(UndeclaredTarget, match="declares no destinations"):
         ran(flow(None), items=[1])
+
+
+def test_a_node_that_is_gone_to_and_sent_to_stands_twice_among_the_destinations() -> None:
+    def go(state: State) -> Command[Any]:
+        return Command(update={"path": ["go"]}, goto="b" if state["items"][0] else [Send("b", {})] * 2)
+
+    flow = Workflow("both", State).add_node("go", go, destinations=("b", Each("b", max=2)))
+    flow.add_node("b", step("b")).add_edge(START, "go").add_edge("b", END)
+    assert ran(flow, items=[1]) == ["go", "b"]
+    assert ran(flow, items=[0]) == ["go", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [
+        (["b", Loop("b", max=2, on_exhausted=END)], "b"),
+        ([Loop("b", max=2, on_exhausted=END), Loop("b", max=3, on_exhausted=END)], "b"),
+        ([Each("c", max=2), Each("c", max=3)], "c"),
+    ],
+)
+def test_a_target_that_is_said_in_two_ways_is_refused(targets: list[Any], names: str) -> None:
+    said = f"`{names}` stands twice among the targets"
+    with pytest.raises(DefinitionError, match=said):
+        branching(lambda s: "b", targets)
+    with pytest.raises(DefinitionError, match=said):
+        Workflow("twice", State).add_node("go", step("go"), destinations=targets)
+    branching(lambda s: "b", [*targets[:1], *targets[:1]])
+    branching(lambda s: "b", dict(enumerate(targets))) if not isinstance(targets[0], Each) else None
+
+
+def test_loops_of_destinations_with_one_counter_have_one_max() -> None:
+    back = Loop("b", max=2, on_exhausted=END)
+
+    def flow(*loops: Loop) -> Workflow:
+        return Workflow("back", State).add_node("go", step("go"), destinations=loops)
+
+    flow(back, Loop("c", max=1, on_exhausted=Loop("b", max=2, on_exhausted="d")))
+    with pytest.raises(DefinitionError, match="both would have one counter"):
+        flow(back, Loop("c", max=1, on_exhausted=Loop("b", max=1, on_exhausted=END)))
 
 
 def test_destinations_come_from_the_return_type() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from dalsegno.graphs.model import NodeSpec
@@ -97,7 +98,7 @@ class _Certifier:
             cut=len(names) > WITNESS_NODES,
             realizable=True,
             tier="explicit states",
-            visited=frozenset(names),
+            visits=Counter(names),
         )
 
     def _causal(self, running: Sequence[frozenset[str]]) -> tuple[str, ...]:
@@ -120,10 +121,10 @@ class _Certifier:
         is_exact = (
             walk.realizable
             and walk.found == walk.bound
-            and all(part.exact for name, part in self.inner.items() if name in walk.visited)
+            and all(part.exact for name, part in self.inner.items() if name in walk.visits)
         )
         bound = Bound(walk.bound, walk.tier, self._unfolded(walk), self.assumptions)
-        return bound, walk.found, is_exact
+        return bound, walk.found - sum(map(self._not_found, walk.visits.items())), is_exact
 
     def _unseen(self, what: str) -> Bound | None:
         """No bound, where a node runs a graph that cannot be seen or has no bound itself."""
@@ -139,6 +140,11 @@ class _Certifier:
         part = self.inner.get(node.name)
         value = part.bounds[what].value if part is not None else 0
         return int(value or 0)
+
+    def _not_found(self, visits: tuple[str, int]) -> int:
+        """How far the bound of a subworkflow is from the longest run that was found of it, in so many executions."""
+        part = self.inner.get(visits[0])
+        return visits[1] * ((part.supersteps or 0) - part.longest_found) if part is not None else 0
 
     def _unfolded(self, walk: BoundedWalk) -> tuple[str, ...]:
         """The walk with the nodes of subworkflows in their places."""

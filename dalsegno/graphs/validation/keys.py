@@ -63,7 +63,6 @@ class _Walks:
     def __init__(self, facts: Facts, writers: set[str]) -> None:
         self._facts = facts
         self._writers = writers
-        self._loops = {e.counter: e for e in facts.edges if e.loop is not None}
         self._rounds: dict[str, list[Arc] | None] = {}
         self._within = 0
 
@@ -104,19 +103,20 @@ class _Walks:
 
     def _spent(self, edge: EdgeSpec) -> list[Arc] | None:
         """A round of each loop that is spent before this edge is taken; None where a writer is on every one."""
-        if edge.exhausted_of is None or (loop := self._loops.get(edge.exhausted_of)) is None:
+        loop = next(self._facts.ways_out.before(edge), None)
+        if loop is None:
             return []
         before = self._spent(loop)
         if before is None or not loop.loop:
             return before
-        if edge.exhausted_of not in self._rounds:
+        if loop.counter not in self._rounds:
             if self._within == DEEPEST:
                 return None
             self._within += 1
-            self._rounds[edge.exhausted_of] = []  # while it is looked for within itself
-            self._rounds[edge.exhausted_of] = self._round(loop)
+            self._rounds[loop.counter] = []  # while it is looked for within itself
+            self._rounds[loop.counter] = self._round(loop)
             self._within -= 1
-        around = self._rounds[edge.exhausted_of]
+        around = self._rounds[loop.counter]
         return None if around is None else [*before, *around]
 
     def _round(self, loop: EdgeSpec) -> list[Arc] | None:

@@ -76,7 +76,7 @@ class _Explorer:
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.joins = [e for e in facts.edges if e.kind == "join"]
-        self.spent = {e.exhausted_of: e for e in facts.edges if e.exhausted_of is not None}
+        self.never_open = frozenset(map(id, facts.never_open))
         self.deferred = frozenset(n.name for n in facts.order if n.defer)
         # So many tasks of one node can take all that leaves it, and fail besides: more of them are no different.
         self.most_tasks = 1 + max(map(len, facts.written_out.values()), default=0)
@@ -205,8 +205,8 @@ class _Explorer:
             while (
                 taken is not None and taken.loop is not None and counted.get(taken.counter, 0) >= taken.loop
             ):
-                taken = self.spent.get(taken.counter)
-            if taken is not None:
+                taken = self.facts.ways_out.after(taken)
+            if taken is not None and id(taken) not in self.never_open:
                 open_ones.append(taken)
         first = group[0]
         several = first.many or first.kind != "choice" or not self.facts.spec.exact_choices

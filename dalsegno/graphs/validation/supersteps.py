@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,8 +26,8 @@ WITNESS_NODES = 1_000
 class BoundedWalk:
     """A bound on the weight of walks, and the heaviest walk that was found.
 
-    `names` are the first nodes of that walk, `cut` says whether there are more; `realizable` that
-    some run really goes this way.
+    `names` are the first nodes of that walk, `cut` says whether there are more; `visits` how often it comes to
+    each node; `realizable` that some run really goes this way.
     """
 
     bound: int
@@ -36,7 +36,7 @@ class BoundedWalk:
     cut: bool
     realizable: bool
     tier: Tier = "linear"
-    visited: frozenset[str] = frozenset()
+    visits: Mapping[str, int] = field(default_factory=dict)
 
 
 class Walks:
@@ -218,7 +218,7 @@ class Walks:
             cut=walk.cut,
             realizable=walk.realizable and self._sure(walk),
             tier="exact walk" if exact else "linear",
-            visited=frozenset(names[v] for v in walk.visits if v in real),
+            visits={names[v]: times for v, times in walk.visits.items() if v in real},
         )
 
     def _euler(self, uses: Uses, last: int) -> Walk:

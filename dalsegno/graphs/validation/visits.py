@@ -6,9 +6,6 @@ and the way out of a loop needs the loop to be spent: where that is in doubt, wh
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
-
 from dalsegno.graphs.model import START, EdgeSpec
 from dalsegno.graphs.validation.facts import Facts
 
@@ -25,7 +22,7 @@ def visited(facts: Facts) -> frozenset[str]:
     while ahead:
         for arc in facts.out.get(ahead.pop(), ()):
             edge = arc.edge
-            if edge.exhausted_of in shut:
+            if any(loop.counter in shut for loop in facts.ways_out.before(edge)):
                 continue
             if edge.kind == "join":
                 missing.setdefault(id(edge), set(edge.origins)).discard(arc.source)
@@ -51,7 +48,7 @@ def _in_doubt(facts: Facts) -> frozenset[str]:
         looks += looked
         if not back:
             doubtful.add(counter)
-    return _with_what_follows(doubtful, loops)
+    return frozenset(doubtful)
 
 
 def _leads_back(facts: Facts, loop: EdgeSpec, most: int) -> tuple[bool, int]:
@@ -76,18 +73,3 @@ def _leads_back(facts: Facts, loop: EdgeSpec, most: int) -> tuple[bool, int]:
                 found.add(arc.target)
                 ahead.append(arc.target)
     return False, looks
-
-
-def _with_what_follows(doubtful: set[str], loops: Mapping[str, EdgeSpec]) -> frozenset[str]:
-    """With the loops that only a doubtful loop leads to, which then cannot be spent either."""
-    after: dict[str, list[str]] = defaultdict(list)
-    for counter, loop in loops.items():
-        if loop.exhausted_of is not None:
-            after[loop.exhausted_of].append(counter)
-    ahead = list(doubtful)
-    while ahead:
-        for counter in after[ahead.pop()]:
-            if counter not in doubtful:
-                doubtful.add(counter)
-                ahead.append(counter)
-    return frozenset(doubtful)

@@ -285,3 +285,16 @@ def test_a_servers_retry_after_and_the_turn_in_a_rate_limit_are_in_the_seconds(p
     ask = NodeSpec("ask", is_async=True, timeout=10.0, attempts=2, policies=policies)
     made = Builder(ask).edge(START, "ask").edge("ask", END)
     assert check(made.spec()).certificate.seconds == seconds
+
+
+def test_the_longest_run_that_was_found_goes_through_the_longest_of_a_subworkflow():
+    ways = ("b", "c", "d")
+    made = Builder("r", *ways, "end").edge(START, "r").choice("r", *ways)
+    for way in ways:
+        made.choice(way, (way, 4, "end"), "end")
+    inner = made.choice("end", ("r", 1, END), END).spec("inner")
+    outer = Builder("a", NodeSpec("sub", kind="subworkflow", child=inner)).edge(START, "a").edge("a", "sub")
+    report = check(outer.choice("sub", ("sub", 1, END), END).spec())
+    assert report.certificate.supersteps == 1 + 2 * (1 + 18)
+    assert report.certificate.longest_found == 1 + 2 * (1 + 10) == len(report.certificate.witness)
+    assert [f.code for f in report.findings] == ["T106"]
