@@ -22,6 +22,7 @@ from dalsegno.distributed.orders import (
     take_questions,
 )
 from dalsegno.errors import EngineUnavailable, NothingToResume, ThreadBusy
+from dalsegno.graphs.reading import ROOT
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.migrating import state_in
@@ -266,12 +267,13 @@ class Handle:
             usage=run.usage,
         )
 
-    def _output(self, run: RunRecord) -> dict[str, Any]:
+    def _output(self, run: RunRecord) -> Any:
         if self._runner is not None:
-            values, outputs = self._runner.pending(run.thread).values, self._runner.spec.outputs
-            return {key: value for key, value in values.items() if key in outputs}
+            return self._runner.pending(run.thread).output(self._runner.spec)
         place: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
         kept = self._client.checkpointer.get_tuple(place)
+        if kept is not None and ROOT in kept.checkpoint["channel_values"]:
+            return kept.checkpoint["channel_values"][ROOT]
         first = letter_of(self._client.ledger, run.run_id)
         keys = first.outputs if first is not None else None
         state = state_in(kept) if kept is not None else {}

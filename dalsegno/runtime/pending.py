@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.errors import DalsegnoError
+from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, shown
 from dalsegno.runtime.answering import schema_json
@@ -23,8 +24,9 @@ class Pending:
     `tasks` are the pending nodes; `interrupts` the questions that wait (id, node, value, schema), with the
     path of the node that asks, also inside of subworkflows (``"sub/ask"``);
     `run_id` whose checkpoint it is; `checkpoint_id` its id, None where the thread has none; `values`
-    the state with the kernel's key. `is_stuck`: all tasks of the superstep have ended, and what they wrote cannot
-    be put into the state (a key without a reducer was written twice, a reducer raises); `values` are those before it.
+    the state with the kernel's key, `whole` also one that has no keys. `is_stuck`: all tasks of the superstep have
+    ended, and what they wrote cannot be put into the state (a key without a reducer was written twice, a reducer
+    raises); `values` are those before it.
     """
 
     tasks: tuple[str, ...]
@@ -35,6 +37,7 @@ class Pending:
     values: Mapping[str, Any]
     step: int
     is_stuck: bool = False
+    whole: Any = None
 
     @staticmethod
     def on(graph: Any, thread: str, names: Mapping[str, str] | None = None) -> Pending:
@@ -67,7 +70,14 @@ class Pending:
             values=snapshot.values if isinstance(snapshot.values, Mapping) else {},
             step=metadata.get("step", -2),
             is_stuck=is_stuck,
+            whole=snapshot.values,
         )
+
+    def output(self, spec: WorkflowSpec) -> Any:
+        """What a run gives: the output keys of its state; all of a state that has no keys."""
+        if not spec.state:
+            return self.whole
+        return {key: value for key, value in self.values.items() if key in spec.outputs}
 
 
 def _snapshot(graph: Any, config: Any, *, subgraphs: bool = False) -> tuple[Any, bool]:

@@ -21,7 +21,8 @@ class RunResult:
         ``completed``, ``failed``, ``interrupted`` (waits for a human), ``stopped`` (drained or
         signalled: resumable) or ``cancelled``.
     output
-        The output keys of the state, for a run that is completed or interrupted; else None.
+        The output keys of the state, for a run that is completed or interrupted; else None. Of a state without
+        keys all of it.
     error
         ``type``, ``message``, ``node``, ``attempt`` and ``traceback`` of what failed; else None.
     interrupts

@@ -264,13 +264,12 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
     _tell_the_end(runner, turn, status, seconds, error)
     if drive.left is not None:
         raise drive.left
-    outputs = {key: value for key, value in pending.values.items() if key in runner.spec.outputs}
     return RunResult(
         run_id=session.run_id,
         thread=session.thread,
         workflow=runner.spec.name,
         status=status,
-        output=outputs if status in ("completed", "interrupted") else None,
+        output=pending.output(runner.spec) if status in ("completed", "interrupted") else None,
         error=error,
         interrupts=waiting,
         supersteps=supersteps,

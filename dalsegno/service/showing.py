@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from dalsegno import viz
+from dalsegno.graphs.reading import ROOT
 from dalsegno.nodes.secrets import Secrets, input_shown
 from dalsegno.nodes.structured import modern
 from dalsegno.observe.plain import plain
@@ -60,13 +60,15 @@ def whole(service: Service, run: RunRecord) -> Run:
     )
 
 
-def output(runner: Runner, run: RunRecord) -> Mapping[str, Any] | None:
-    """The output keys of the state in which a run ended."""
+def output(runner: Runner, run: RunRecord) -> Any:
+    """The output keys of the state in which a run ended; all of a state that has no keys."""
     config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
     found = next(iter(runner.checkpointer.list(config, filter={"run_id": run.run_id}, limit=1)), None)
     if found is None:
         return None
     values = found.checkpoint["channel_values"]
+    if not runner.spec.state:
+        return values.get(ROOT, {})
     shown = Secrets(runner.schemas).state({k: v for k, v in values.items() if k in runner.spec.outputs})
     return dict(shown)
 

@@ -134,8 +134,7 @@ class Stage:
         """As the database has it: the ledger's record and the state that is kept."""
         record = runner.ledger.latest(THREAD, plain=True)
         assert record is not None
-        values = runner.pending(THREAD).values
-        output = {key: value for key, value in values.items() if key in runner.spec.outputs}
+        output = runner.pending(THREAD).output(runner.spec)
         error = record.error
         self.witness.note(
             "outcome",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langgraph.graph import StateGraph
@@ -156,3 +157,19 @@ def test_a_thread_that_no_runner_began_says_how_it_goes_on(db: Path) -> None:
         assert graph.compile(checkpointer=saver).invoke(Command(resume="so"), thread)["path"] == ["so"]
     with Runner(graph, db=db) as runner:
         assert runner.run({"topic": "sun"}, thread="t").status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "step", "gives"),
+    [
+        (dict, {"topic": "x"}, lambda state: {**state, "draft": len(state)}, {"topic": "x", "draft": 2}),
+        (Annotated[list, operator.add], [1], lambda state: [len(state)], [1, 1, 2]),
+    ],
+)
+def test_a_state_without_keys_is_the_output_as_a_whole(
+    db: Path, schema: Any, given: Any, step: Any, gives: Any
+) -> None:
+    graph: Any = StateGraph(schema)
+    graph.add_node("a", step).add_node("b", step).add_edge(START, "a").add_edge("a", "b")
+    with Runner(graph, db=db) as runner:
+        assert runner.run(given, "t1").output == gives == graph.compile().invoke(given)
