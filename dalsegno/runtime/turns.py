@@ -247,7 +247,8 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
     seconds = session.clock() - turn.began
     supersteps = _supersteps(runner, session, pending)
     usage = session.usage()
-    if status != "completed":  # what was done beside a failure, and given up with it, is executed again
+    if status != "completed" or turn.resumed_from is not None:
+        # What was done beside a failure, and given up with it, is executed again, as a handler beside a question is.
         usage["executions"] = runner.ledger.executed(session.run_id)
     with _recording(session):  # nobody asks to cancel it between the question and the record
         if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):

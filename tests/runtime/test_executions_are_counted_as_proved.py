@@ -92,6 +92,30 @@ def test_what_ended_beside_a_failure_and_was_not_taken_is_executed_once(tmp_path
         assert result.usage["executions"] == runner.report.certificate.executions == 2
 
 
+def test_a_handler_that_is_called_once_more_beside_a_question_is_executed_once(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def fails(state: State) -> Any:
+        raise OSError("no")
+
+    def handle(state: State) -> Command[Literal["after"]]:
+        calls.append("handle")
+        return Command(goto="after")
+
+    flow = Workflow("handled", State).add_node(fails, error_handler=handle)
+    flow.add_node("asks", lambda state: {"text": interrupt("now?")}, interrupts=1).add_node(
+        "after", lambda state: {}
+    )
+    flow.add_edge(START, "fails").add_edge(START, "asks")
+    flow.add_edge("fails", "after").add_edge("asks", END).add_edge("after", END)
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        for number in range(20):  # mostly the handler has ended before the question is kept
+            assert runner.run({}, thread=f"t{number}").status == "interrupted"
+            result = runner.resume(f"t{number}", "yes")
+            assert result.usage["executions"] == runner.report.certificate.executions == 3
+    assert len(calls) == 40
+
+
 APP = """
 import os, signal
 from pathlib import Path
