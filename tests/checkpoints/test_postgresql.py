@@ -24,7 +24,13 @@ from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.opening import without_password
 from dalsegno.checkpoints.postgres.address import Address
 from dalsegno.checkpoints.postgres.failures import meaning
-from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable, TypeNotAllowed
+from dalsegno.errors import (
+    CheckpointError,
+    DatabaseInvalid,
+    DatabaseUnavailable,
+    NotSerializable,
+    TypeNotAllowed,
+)
 
 PLACE: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
@@ -441,6 +447,21 @@ def test_a_name_that_a_server_cannot_hold_is_refused(saver: Any) -> None:
         with pytest.raises(CheckpointError, match="cannot be stored"):
             saver.put({"configurable": {"thread_id": name, "checkpoint_ns": ""}}, empty_checkpoint(), {}, {})
     assert list(saver.list(None)) == []
+
+
+def test_a_name_that_is_too_long_for_a_server_is_not_taken_for_a_server_that_is_away(saver: Any) -> None:
+    name = "".join(f"{number:x}" for number in range(9000))
+    with pytest.raises(CheckpointError, match=r"too large.*Make the name shorter") as raised:
+        saver.put({"configurable": {"thread_id": name, "checkpoint_ns": ""}}, empty_checkpoint(), {}, {})
+    assert not isinstance(raised.value, DatabaseUnavailable)
+
+
+def test_a_whole_number_that_is_too_long_for_metadata_is_refused_by_its_name(saver: Any) -> None:
+    with pytest.raises(NotSerializable, match=r"metadata\['n'\]"):
+        saver.put(PLACE, empty_checkpoint(), {"n": 10**5000}, {})
+    saver.put(PLACE, empty_checkpoint(), {"n": 2**80}, {})
+    assert [found.metadata["n"] for found in saver.list(None, filter={"n": 2**80})] == [2**80]
+    assert list(saver.list(None, filter={"n": 10**5000})) == []
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,12 @@ def meaning(error: psycopg.Error, path: str) -> CheckpointError:
             "(`?schema=…`).",
             path=path,
         )
+    if isinstance(error, errors.ProgramLimitExceeded):
+        return CheckpointError(
+            f"Something is too large for `{path}`: {text}. Make the name shorter (of a thread, a node), or keep the "
+            "value in a file and its name in the state. The last checkpoint stands.",
+            path=path,
+        )
     if isinstance(error, psycopg.DataError):
         return CheckpointError(
             f"Something cannot be stored in `{path}`, as a text with a NUL character: {text}.", path=path

@@ -80,6 +80,7 @@ _OLD = 4
 _BESIDE = "__dalsegno_metadata__"
 """Where metadata are kept that JSON would lose something of."""
 
+_LONG = 1000  # bits of a whole number that is kept as JSON
 _SHORT = 200  # characters of a text that stands in the checkpoint itself
 
 Row = Any
@@ -150,7 +151,9 @@ def _is_json(value: Any) -> bool:
         return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
     if type(value) is float:
         return value - value == 0 and str(value) != "-0.0"
-    return value is None or type(value) in (bool, int)
+    if type(value) is int:
+        return value.bit_length() <= _LONG  # Python makes no text of one with thousands of digits
+    return value is None or type(value) is bool
 
 
 def whole(session: Session, row: Row) -> Row:
