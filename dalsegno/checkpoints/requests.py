@@ -223,3 +223,10 @@ class Requests:
         if kind is None or blob is None:
             return None
         return values.load(self._ledger.serde, kind, blob, thread=thread, key=key)
+
+
+def is_due(ledger: Ledger, run_id: str) -> bool:
+    """Whether some service sees to a run by itself."""
+    with ledger.database.read() as connection:
+        found = connection.execute("SELECT 1 FROM requests WHERE run_id = ? AND due IS NOT NULL", (run_id,))
+        return found.fetchone() is not None

@@ -44,7 +44,7 @@ def watch(
             )
             while True:
                 took = watched.draw(run)
-                if run.status != "running":
+                if not _goes_on(seeing.ledger, run):
                     break
                 time.sleep(max(PAUSE, 2 * took))  # a long run costs at most a third of a core
                 run = seeing.ledger.get(run.run_id, plain=True)
@@ -52,6 +52,20 @@ def watch(
             watched.end()
     screen.line(f"Run {run.run_id[:8]}: {run.status}" + (f", {output}" if output else ""))
     return run
+
+
+def _goes_on(ledger: Ledger, run: RunRecord) -> bool:
+    """Whether a run goes on without anybody's doing: a queued one begins, and one that a worker or a service has let go
+    of is taken up again."""
+    from dalsegno.checkpoints.requests import is_due
+    from dalsegno.distributed.orders import letter_of
+
+    if run.status != "stopped":
+        return run.status in ("running", "queued")
+    latest = ledger.latest(run.thread, plain=True)
+    if latest is None or latest.run_id != run.run_id:
+        return False
+    return is_due(ledger, run.run_id) or letter_of(ledger, run.run_id) is not None
 
 
 def _begun(seeing: Seeing, record: Callable[[Ledger], RunRecord], screen: Any) -> RunRecord:

@@ -19,7 +19,7 @@ SOONEST, LATEST = 0.05, 1.0
 
 
 class Following:
-    """Looks at a run again and again; `over` once it has ended or pauses."""
+    """Looks at a run again and again; `over` once it has ended, pauses, or was given up for another one."""
 
     def __init__(self, ledger: Ledger, run_id: str) -> None:
         self.over = False
@@ -50,7 +50,7 @@ class Following:
             if (name := _name(record)) not in self._told:
                 self._told.add(name)
                 events += _event(run, record)
-        if is_settled(run, NEVER):
+        if is_settled(run, NEVER) or self._is_given_up(run):
             self.over = True
             events.append(
                 RunFinished(
@@ -65,6 +65,13 @@ class Following:
             )
         self.pause = SOONEST if events else min(self.pause * 2, LATEST)
         return events
+
+    def _is_given_up(self, run: RunRecord) -> bool:
+        """Whether nobody goes on with a run that was let go of: its thread has another one since."""
+        if run.status != "stopped":
+            return False
+        latest = self._ledger.latest(run.thread, plain=True)
+        return latest is not None and latest.run_id != run.run_id
 
 
 def _name(record: ExecutionRecord) -> tuple[object, ...]:

@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 
+from dalsegno import Runner
+from dalsegno.checkpoints.requests import Request, Requests
+from dalsegno.graphs.loading import load_target
+from dalsegno.runtime.queueing import enqueue
+
 ROOT = Path(__file__).parents[2]
 
 SECRETIVE = """
@@ -286,6 +291,33 @@ def test_a_picture_that_is_watched_is_drawn_anew(
     (folder / "go").touch()
     assert run.wait(60) == 0
     assert watching.wait(60) == 0
+    assert "✓ completed" in drawn.read_text()
+
+
+def test_a_run_is_watched_from_the_queue_and_over_a_process_that_lets_go_of_it(
+    folder: Path, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    (folder / "slow.py").write_text(SLOW)
+    target = load_target(str(folder / "slow.py:flow"))
+    with Runner(target.graph, db=folder / "runs.db", target=target.target) as runner:
+        run_id = enqueue(runner, {}, "t1")
+        of_a_service = Requests(runner.ledger, "default")
+        of_a_service.add(
+            Request(run_id=run_id, thread="t1", workflow="slow", client="c", digest="d", due=time.time())
+        )
+        drawn = folder / "live.svg"
+        watching = started(
+            "draw", "slow.py:flow", "--thread", "t1", "--db", "runs.db", "--watch", "-o", "live.svg"
+        )
+        _until(drawn.exists, "what is queued is drawn")
+        lease = runner.ledger.acquire("t1", run_id)
+        _until(lambda: "▶ running" in drawn.read_text(), "it has begun")
+        runner.ledger.finish(lease, "stopped")
+        _until(lambda: "○ stopped" in drawn.read_text(), "it is let go of")
+        (folder / "go").touch()
+        assert runner.resume("t1").status == "completed"
+        out, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 0, out
     assert "✓ completed" in drawn.read_text()
 
 

@@ -59,3 +59,18 @@ def test_an_execution_whose_commit_ends_after_a_younger_ones_is_told_and_no_othe
     ledger.finish(lease, "completed")
     assert [type(event) for event in following.look()] == [RunFinished]
     assert following.over
+
+
+def test_a_run_that_was_given_up_is_followed_no_further(ledger_of: Callable[[], Ledger]) -> None:
+    ledger = ledger_of()
+    lease = ledger.begin(run_id="r", thread="t", workflow="w")
+    following = Following(ledger, "r")
+    following.look()
+    ledger.finish(lease, "stopped")  # as a worker does that hands it over
+    assert following.look() == []
+    assert not following.over
+    ledger.begin(run_id="next", thread="t", workflow="w")
+    (end,) = following.look()
+    assert isinstance(end, RunFinished)
+    assert end.status == "stopped"
+    assert following.over
