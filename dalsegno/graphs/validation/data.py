@@ -259,10 +259,13 @@ def unknown_key(facts: Facts) -> Iterator[Finding]:
     LangGraph drops the value without a word.
 
     ## Example
-        def write(state) -> Annotated[dict, "titel"]: return {"titel": "Rain"}
+        class Written(TypedDict):
+            titel: str
+        def write(state) -> Written: return {"titel": "Rain"}
 
     ## Use instead
-        return {"title": "Rain"}
+        class Written(TypedDict):
+            title: str
     """
     known = [*facts.spec.state]
     for node in facts.order:

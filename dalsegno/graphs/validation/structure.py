@@ -223,11 +223,13 @@ def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
     succeeded: nothing that follows the node is executed.
 
     ## Example
-        flow.add_node("pay", pay, error_handler="sorry")
+        def sorry(state): return {"note": "not paid"}
+        flow.add_node("pay", pay, error_handler=sorry)
         flow.add_edge("pay", "ship")          # after a failure `ship` never runs
 
     ## Use instead
-        flow.add_edge("sorry", "ship")        # or add_edge("sorry", END), if that is meant
+        def sorry(state) -> Command[Literal["ship"]]:        # or Literal["__end__"], if that is meant
+            return Command(update={"note": "not paid"}, goto="ship")
     """
     undeclared = {e.source for e in facts.unknown_routers if e.label == ON_ERROR}
     opaque = {e.source for e in facts.unknown_routers}
