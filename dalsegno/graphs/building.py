@@ -12,6 +12,7 @@ from dalsegno.graphs.definitions import (
     NodeDefinition,
     RouterDefinition,
     caller,
+    check_source,
     label_of,
     name_of,
     node_definition,
@@ -250,6 +251,7 @@ class Builder:
             `list[Literal[...]]`.
         """
         where = caller()
+        check_source(source, where)
         name = self._router_name(source, path)
         literal = declared.literal_targets(path)
         targets = (

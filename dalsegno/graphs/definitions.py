@@ -67,7 +67,9 @@ def node_definition(
         targets: dict[Hashable, Target] = {name: name for name in declared.command_targets(action)}
     else:
         items = (
-            destinations.items() if isinstance(destinations, Mapping) else [(d, None) for d in destinations]
+            destinations.items()
+            if isinstance(destinations, Mapping)
+            else [(d, None) for d in _listed(destinations, where)]
         )
         said = [(_answer_of(target, where), target, label) for target, label in items]
         targets = _each_once(((answer, target) for answer, target, _ in said), where)
@@ -123,15 +125,28 @@ def name_of(action: Any) -> str:
 
 def targets_of(given: Any, where: Place) -> dict[Hashable, Target]:
     """A router's targets by its answers, from a mapping, a list or a single target."""
-    if isinstance(given, str | Loop | Each):
-        given = [given]
     if isinstance(given, Mapping):
         said = list(given.items())
     else:
-        said = [(_answer_of(target, where), target) for target in given]
+        said = [(_answer_of(target, where), target) for target in _listed(given, where)]
     for _, target in said:
         _answer_of(target, where)
     return _each_once(said, where)
+
+
+def check_source(source: Any, where: Place) -> None:
+    """Raise where a router does not leave one node by its name."""
+    if not isinstance(source, str):
+        raise DefinitionError(f"{where}: a router leaves one node, by its name, not {source!r}.")
+
+
+def _listed(given: Any, where: Place) -> Iterable[Any]:
+    """Several targets, or one that stands alone."""
+    if isinstance(given, str | Loop | Each):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise DefinitionError(f"{where}: {given!r} is no target, and no list of targets.")
+    return given
 
 
 def _answer_of(target: Any, where: Place) -> Hashable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dalsegno.errors import DefinitionError
@@ -36,6 +36,7 @@ def read_options(
             raise DefinitionError(
                 f"`{definition.name}` at {definition.where}: `{name}={count!r}` is a whole number, 0 or more."
             )
+    given = {**given, **_of_right_kinds(definition, given)}
     node, where, is_subworkflow = definition.name, definition.where, definition.child is not None
     if (definition.inputs is not None or definition.outputs is not None) and not is_subworkflow:
         raise DefinitionError(
@@ -74,6 +75,38 @@ def read_options(
     definition.said = {name: given[name] for name in _SAID}
     definition.said["retry"] = retries
     definition.said["policies"] = {name: value for name, value in shown.items() if value is not None}
+
+
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "error_handler": (lambda given: callable(given) or hasattr(given, "invoke"), "a function"),
+    "compensate": (lambda given: isinstance(given, str), "the name of a node"),
+    "metadata": (lambda given: isinstance(given, Mapping), "a mapping"),
+    "budget": (lambda given: isinstance(given, Budget), "a Budget(...)"),
+}
+"""What is given for a node and read by nobody else before it is used."""
+
+
+def _of_right_kinds(definition: NodeDefinition, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that are read and written; one may stand alone. Raises where anything is of the wrong kind."""
+
+    def refused(name: str, what: str) -> DefinitionError:
+        return DefinitionError(
+            f"`{definition.name}` at {definition.where}: `{name}={given[name]!r}`: {what} is needed."
+        )
+
+    for name, (is_right, what) in _KINDS.items():
+        if given[name] is not None and not is_right(given[name]):
+            raise refused(name, what)
+    keys: dict[str, Any] = {}
+    for name in ("reads", "writes"):
+        if given[name] is not None:
+            keys[name] = (given[name],) if isinstance(given[name], str) else given[name]
+            if not isinstance(keys[name], Iterable):
+                raise refused(name, "a state key, or several,")
+            keys[name] = tuple(keys[name])
+            if not all(isinstance(key, str) for key in keys[name]):
+                raise refused(name, "a state key, or several,")
+    return keys
 
 
 def _known(action: Any, given: Mapping[str, Any], fallback: Fallback | None) -> dict[str, Any]:

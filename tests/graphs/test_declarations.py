@@ -8,6 +8,7 @@ import pytest
 from langgraph.types import Command
 
 from dalsegno import END, START, Workflow
+from dalsegno.errors import DefinitionError
 
 
 class State(TypedDict, total=False):
@@ -94,3 +95,37 @@ def test_the_fingerprint_is_of_structure_and_schema_not_of_code() -> None:
     assert first.nodes["node"].code != second.nodes["node"].code
     other = Workflow("w", Draft).add_node("node", narrow).add_edge(START, "node").add_edge("node", END)
     assert other.spec.fingerprint() != first.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"error_handler": "sorry"}, "`error_handler='sorry'`: a function is needed"),
+        ({"compensate": len}, "the name of a node is needed"),
+        ({"metadata": "fast"}, "a mapping is needed"),
+        ({"budget": 3}, r"a Budget\(...\) is needed"),
+        ({"reads": 3}, "a state key, or several, is needed"),
+        ({"writes": [3]}, "a state key, or several, is needed"),
+        ({"destinations": 3}, "3 is no target, and no list of targets"),
+        ({"destinations": [3]}, "3 is no target"),
+    ],
+)
+def test_what_is_given_for_a_node_in_another_kind_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        Workflow("kinds", State).add_node("n", lambda state: None, **given)
+
+
+def test_a_router_leaves_one_node_and_has_targets() -> None:
+    flow = Workflow("kinds", State).add_node("n", lambda state: None)
+    for source, targets, said in ((["n"], ["n"], "leaves one node"), ("n", 3, "no list of targets")):
+        with pytest.raises(DefinitionError, match=said):
+            flow.add_conditional_edges(source, lambda state: "n", targets)
+
+
+def test_one_key_and_one_destination_may_stand_alone() -> None:
+    flow = Workflow("alone", State).add_node("first", lambda state: None, reads="topic", writes="topic")
+    flow.add_node("second", lambda state: None, destinations="first")
+    node = flow.spec.nodes["first"]
+    assert node.reads == frozenset({"topic"})
+    assert (node.writes or frozenset()) | set(node.unknown_writes) == {"topic"}
+    assert [e.target for e in flow.spec.edges] == ["first"]
