@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from dalsegno.checkpoints import bodies, pending, segments, threads
 from dalsegno.checkpoints.database import Database
@@ -12,6 +13,9 @@ from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.identities import lengthen, shorten, time_ordered
 from dalsegno.checkpoints.maintenance import Statistics, ThreadStatistics
 from dalsegno.errors import CheckpointError
+
+_TOGETHER = 32
+"""Checkpoints that are checked with what was read for each other."""
 
 
 class SqliteUpkeep:
@@ -130,11 +134,10 @@ class SqliteUpkeep:
 
 def _check_place(connection: sqlite3.Connection, place: int, where: str) -> list[str]:
     problems: list[str] = []
-    for checkpoint_id, body in connection.execute(
-        "SELECT checkpoint_id, body FROM checkpoints WHERE place = ?", (place,)
-    ).fetchall():
+    for checkpoint_id, body, loaded in _newest_first(
+        connection, "checkpoint_id, body FROM checkpoints", place
+    ):
         at = f"checkpoint {lengthen(checkpoint_id)} of {where}"
-        loaded = segments.Segments()
         try:
             _, _, index = bodies.unpack(body, where)
             loaded.load(connection, index[:1] if isinstance(index, list) else ())
@@ -149,11 +152,10 @@ def _check_place(connection: sqlite3.Connection, place: int, where: str) -> list
                     loaded.stream(entry[2], entry[3])
             except (LookupError, ValueError, TypeError):
                 problems.append(f"The value of `{channel}` in {at} is damaged.")
-    for checkpoint_id, task, body in connection.execute(
-        "SELECT checkpoint_id, task_id, body FROM writes WHERE place = ?", (place,)
-    ).fetchall():
+    for checkpoint_id, task, body, loaded in _newest_first(
+        connection, "checkpoint_id, task_id, body FROM writes", place
+    ):
         at = f"task {lengthen(task)} of checkpoint {lengthen(checkpoint_id)} of {where}"
-        loaded = segments.Segments()
         try:
             entries = pending.unpack(body, where)
             loaded.load(connection, pending.roots(entries))
@@ -162,6 +164,18 @@ def _check_place(connection: sqlite3.Connection, place: int, where: str) -> list
         except Exception as error:  # as above
             problems.append(f"What was written by {at} is damaged ({error}).")
     return problems
+
+
+def _newest_first(connection: sqlite3.Connection, what: str, place: int) -> Iterator[tuple[Any, ...]]:
+    """Rows, each with the segments that were read for it and for those before it: a value mostly holds the older ones,
+    which need not be read again."""
+    rows = connection.execute(
+        f"SELECT {what} WHERE place = ? ORDER BY checkpoint_id DESC", (place,)
+    ).fetchall()
+    for start in range(0, len(rows), _TOGETHER):
+        loaded = segments.Segments()
+        for row in rows[start : start + _TOGETHER]:
+            yield *row, loaded
 
 
 def _threads(connection: sqlite3.Connection, chosen: Iterable[str] | None) -> list[str]:

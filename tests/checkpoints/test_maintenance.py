@@ -173,6 +173,16 @@ def test_damage_is_named(saver: Checkpointer) -> None:
     assert any("body" in problem for problem in maintenance.check(saver.database))
 
 
+def test_what_checkpoints_have_in_common_is_checked_once(path: Path) -> None:
+    statements: list[str] = []
+    with SqliteCheckpointer(path) as saver:
+        run(saver, "t", rounds=100)
+        with saver.database.read() as connection:
+            connection.set_trace_callback(statements.append)
+        assert maintenance.check(saver.database) == []
+    assert 0 < sum("FROM segments" in one for one in statements) < 20
+
+
 def test_room_is_given_back(saver: Checkpointer) -> None:
     run(saver, "t", rounds=100)
     kept = values(saver, "t")
