@@ -156,9 +156,12 @@ class Client:
         order = Order(run_id, run.thread, run.workflow, self.heartbeat)
         try:
             self.loop.call(asking.start(self, order, letter, replace=abandon))
-        except BaseException:  # whatever it is, Ctrl-C too: the caller has no handle, so nobody waits for it
+        except (
+            BaseException
+        ) as error:  # whatever it is, Ctrl-C too: the caller has no handle, so nobody waits for it
             with contextlib.suppress(NothingToResume):
                 cancel(self.ledger, run.thread, by="its submission")
+                error.add_note("The run is recorded as cancelled.")
             raise
         return Handle(self, run, runner)
 
@@ -217,9 +220,13 @@ class Client:
             return error
         if not self.loop.call(asking.is_open(self, run)):
             return error
+        typed = as_typed(run.thread)
+        way = f"Wait until it is done (`Client.handle({run.thread!r}).result()`), or `dalsegno cancel {typed}` first."
+        if run.status == "interrupted":
+            answered = as_typed(run.thread, "--value ANSWER")
+            way = f"Answer it (`dalsegno resume {answered}`), or give it up with `abandon=True` (`--abandon`)."
         return ThreadBusy(
-            f"The engine has run {run.run_id} on thread {run.thread!r}, which is {run.status}. Wait until it is done "
-            f"(`Client.handle({run.thread!r}).result()`), or `dalsegno cancel {as_typed(run.thread)}` first.",
+            f"The engine has run {run.run_id} on thread {run.thread!r}, which is {run.status}. {way}",
             thread=run.thread,
             holder=None,
         )

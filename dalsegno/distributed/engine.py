@@ -33,7 +33,8 @@ def address(given: str | None) -> str:
     """
     named = given or os.environ.get("DALSEGNO_ENGINE") or DEFAULT
     host, colon, port = named.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
+    is_host = bool(colon and host) and "/" not in host  # of a URL Temporal warns, and will not take it
+    if not is_host or not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65_536:
         raise DefinitionError(
             f"engine={named!r}: HOST:PORT of the Temporal server is needed, such as {DEFAULT}."
         )

@@ -174,7 +174,12 @@ class Handle:
             if run.status == "cancelled":  # while the engine was away, perhaps: let it know
                 client.loop.call(asking.cancelled(client, run, at_once=True))
             raise
-        client.loop.call(asking.cancelled(client, self.record(), at_once=done == "cancelled"))
+        try:
+            client.loop.call(asking.cancelled(client, self.record(), at_once=done == "cancelled"))
+        except EngineUnavailable as error:
+            so = "The run is cancelled" if done == "cancelled" else "The run's worker was asked to stop"
+            error.add_note(f"{so} all the same; cancel it again when the engine is back, so that it knows.")
+            raise
         return done
 
     async def acancel(self) -> Literal["asked", "cancelled"]:

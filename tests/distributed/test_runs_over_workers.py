@@ -246,6 +246,8 @@ def test_an_address_whose_port_is_none_and_a_heartbeat_that_nobody_lives_to_see_
 ) -> None:
     with pytest.raises(DefinitionError, match="HOST:PORT"):
         Client(f"127.0.0.1:{port}", db="postgresql://nowhere")
+    with pytest.raises(DefinitionError, match="HOST:PORT"):
+        Client("http://127.0.0.1:7233", db="postgresql://nowhere")
     for heartbeat in (0, 1e300, float("nan")):
         with pytest.raises(DefinitionError, match="heartbeat"):
             Client(db="postgresql://nowhere", heartbeat=heartbeat)
@@ -264,6 +266,13 @@ def test_an_engine_that_is_not_there(fleet: Fleet) -> None:
         with pytest.raises(EngineUnavailable, match="engine dev"):
             client.submit(fleet.plays.ten, {"trail": []}, thread="nowhere")
         assert client.ledger.latest("nowhere").status == "cancelled"  # type: ignore[union-attr]
+    handle = fleet.submit("ten", {"trail": []}, "nowhere", queue="nobody's")
+    with Client("127.0.0.1:9", db=fleet.db) as client:
+        with pytest.raises(EngineUnavailable) as raised:
+            client.handle("nowhere").cancel()
+        assert "The run is cancelled all the same; cancel it again" in raised.value.__notes__[0]
+    with pytest.raises(NothingToResume):
+        handle.cancel()  # and the engine knows
     assert fleet.submit("ten", {"trail": []}, "nowhere", queue="nobody's").cancel() == "cancelled"
 
 

@@ -26,7 +26,7 @@ def test_a_human_is_waited_for_without_a_worker_and_answered_by_a_signal(fleet: 
         handle = fleet.submit("asks", {"trail": []}, "asked")
         result = handle.result(60)
         assert (result.status, result.interrupts[0]["value"]["question"]) == ("interrupted", "Publish?")
-    with pytest.raises(ThreadBusy):
+    with pytest.raises(ThreadBusy, match=r"Answer it \(`dalsegno resume asked --value ANSWER`\)"):
         fleet.submit("asks", {"trail": []}, "asked")
     with pytest.raises(InputInvalid):
         handle.resume("perhaps")
