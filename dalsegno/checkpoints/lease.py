@@ -6,6 +6,8 @@ reboot nor a reused process id makes a dead holder look alive.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import platform
 import subprocess
@@ -23,7 +25,8 @@ _DEAD_STATES = frozenset("ZXx")  # a killed child that nobody has waited for yet
 class Process:
     """A process, on some host, in some boot of it.
 
-    `namespace` is the process id namespace: in another one the same id is another process.
+    `namespace` is the process id namespace: in another one the same id is another process. Behind its ``@`` stands
+    the machine, where that can be known: two may have one name, as copies of one image do.
     """
 
     host: str
@@ -31,6 +34,11 @@ class Process:
     namespace: str
     pid: int
     started: str
+
+    @property
+    def machine(self) -> str:
+        """Which machine it is on, empty where that is not known; it outlives a boot."""
+        return self.namespace.partition("@")[2]
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class Holder:
         if its.host != mine.host:
             return self.expires_at > now
         if its.boot != mine.boot:
-            return False
+            return its.machine != mine.machine and self.expires_at > now
         if its.namespace != mine.namespace:
             return self.expires_at > now
         return start_time(its.pid) == its.started
@@ -169,9 +177,20 @@ def _boot() -> str:
 
 def _namespace() -> str:
     try:
-        return os.readlink("/proc/self/ns/pid")
+        namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
-        return ""
+        namespace = ""
+    machine = _machine()
+    return f"{namespace}@{machine}" if machine else namespace
+
+
+def _machine() -> str:
+    for place in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if found := Path(place).read_text().strip():
+                # Not itself: https://man7.org/linux/man-pages/man5/machine-id.5.html asks for that.
+                return hashlib.sha256(f"dalsegno {found}".encode()).hexdigest()[:16]
+    return ""
 
 
 def _forget() -> None:

@@ -135,7 +135,14 @@ def test_a_holder_from_before_the_reboot_is_dead(ledger: Ledger) -> None:
     assert ledger.holder("t") is None
 
 
-@pytest.mark.parametrize("elsewhere", [{"host": "another"}, {"namespace": "pid:[1]"}])
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"host": "another"},
+        {"namespace": "pid:[1]"},
+        {"boot": "its own", "namespace": "pid:[1]@of the same name"},  # as copies of one image have
+    ],
+)
 def test_a_holder_elsewhere_is_dead_when_its_lease_has_expired(
     url: str, ledger_of: Any, elsewhere: Any
 ) -> None:
