@@ -55,7 +55,8 @@ def agent(
     tools
         LangChain tools, plain typed functions, and `tool`, `agent`, `remote` players and workflows.
     messages
-        The state key whose messages follow the prompt. Default: ``"messages"`` where the answer goes there.
+        The state key whose messages follow the prompt, where it brings none of them itself (a function that trims
+        them, a template with a placeholder). Default: ``"messages"`` where the answer goes there.
     max_turns
         Model calls of the tool loop, the last one without tools.
     corrections

@@ -155,7 +155,7 @@ def _value(answer: Said, output: Output | None) -> Any:
         )
     try:
         return output.read(json.loads(message.text))
-    except json.JSONDecodeError:
+    except (json.JSONDecodeError, RecursionError):
         raise ValueError(f"it is no call of `{output.name}` and no JSON") from None
 
 

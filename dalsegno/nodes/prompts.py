@@ -30,7 +30,8 @@ class Told:
         question mark where it may be missing (``{feedback?}``, then it is empty). ``{{`` is a brace. Or a
         `ChatPromptTemplate`; or a function of the state that returns a text or messages.
     messages
-        The state key whose messages follow the prompt, which is a system message then.
+        The state key whose messages follow the prompt, which is a system message then. A prompt that brings some of
+        them itself is left as it is.
 
     Raises
     ------
@@ -87,7 +88,15 @@ class Told:
             return [SystemMessage(told), *history] if history else [HumanMessage(told)]
         if isinstance(told, BaseMessage):
             return [told, *history]
-        return [*convert_to_messages(told), *history]
+        said = convert_to_messages(told)
+        return said if self._brings(said, history) else [*said, *history]
+
+    def _brings(self, said: Sequence[BaseMessage], history: Sequence[BaseMessage]) -> bool:
+        """Whether the prompt has messages of the state in it itself: trimmed by a function, or in a placeholder."""
+        if isinstance(self.prompt, BasePromptTemplate):
+            return self.messages in (*self.prompt.input_variables, *self.prompt.optional_variables)
+        before = {_mark(message) for message in history}
+        return any(_mark(message) in before for message in said)
 
     def _history(self, state: Any) -> list[BaseMessage]:
         if self.messages is None:
@@ -129,6 +138,10 @@ class Told:
             if value is not MISSING:
                 values[name] = value
         return template.invoke(values).to_messages()
+
+
+def _mark(message: BaseMessage) -> tuple[str, str | None, str]:
+    return message.type, message.id, repr(message.content)
 
 
 def parsed(prompt: str) -> tuple[tuple[str, str | None, str, str | None], ...]:

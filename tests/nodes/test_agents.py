@@ -103,6 +103,18 @@ def test_an_answer_that_is_no_data_goes_back_as_a_message(play: Play, said: str)
     assert model.calls[1].messages[-1].type == "human"
 
 
+def test_an_answer_that_nests_too_deeply_goes_back_beside_tools_too(play: Play) -> None:
+    def look(words: str) -> str:
+        return words
+
+    script = [
+        Reply("[" * 100_000, check=False),
+        Reply({"name": "Verdict", "args": GOOD}, expect="and no JSON"),
+    ]
+    with ScriptedChatModel(script) as model:
+        assert play(agent(model, "Judge", output=Verdict, tools=[look]), {}) == GOOD
+
+
 def test_after_the_last_correction_the_error_says_what_the_model_said(play: Play) -> None:
     with ScriptedChatModel([BAD] * 3) as model, pytest.raises(AnswerInvalid) as raised:
         play(agent(model, "Judge", output=Verdict, corrections=2, name="critic"), {})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, trim_messages
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
@@ -123,3 +123,20 @@ def test_a_value_that_cannot_be_put_into_words_is_named(prompt: str, value: Any,
     with pytest.raises(PlayerError, match=message) as raised:
         words(prompt, {"price": value})
     assert raised.value.node == "write"
+
+
+def test_messages_that_a_prompt_brings_itself_do_not_follow_it_again() -> None:
+    state = {"messages": [HumanMessage("1"), AIMessage("2"), HumanMessage("3")]}
+
+    def trimmed(state: Any) -> Any:
+        kept = trim_messages(state["messages"], max_tokens=1, token_counter=len, strategy="last")
+        return [SystemMessage("Be brief."), *kept]
+
+    def greeting(state: Any) -> Any:
+        return [SystemMessage("Be brief."), HumanMessage("Hello.")]
+
+    placed = ChatPromptTemplate([("system", "Be brief."), ("placeholder", "{messages}")])
+    assert words(trimmed, state, messages="messages") == "Be brief.\n3"
+    assert words(placed, state, messages="messages") == "Be brief.\n1\n2\n3"
+    assert words(placed, {"messages": []}, messages="messages") == "Be brief."
+    assert words(greeting, state, messages="messages") == "Be brief.\nHello.\n1\n2\n3"
