@@ -88,13 +88,20 @@ class Told:
             return [SystemMessage(told), *history] if history else [HumanMessage(told)]
         if isinstance(told, BaseMessage):
             return [told, *history]
-        said = convert_to_messages(told)
-        return said if self._brings(said, history) else [*said, *history]
+        return self.followed(convert_to_messages(told), history, self.messages)
 
-    def _brings(self, said: Sequence[BaseMessage], history: Sequence[BaseMessage]) -> bool:
+    def followed(
+        self, said: list[BaseMessage], history: Sequence[BaseMessage], key: str | None
+    ) -> list[BaseMessage]:
+        """What the prompt said and the messages under a state key, where it does not bring some of them itself."""
+        return said if self._brings(said, history, key) else [*said, *history]
+
+    def _brings(self, said: Sequence[BaseMessage], history: Sequence[BaseMessage], key: str | None) -> bool:
         """Whether the prompt has messages of the state in it itself: trimmed by a function, or in a placeholder."""
+        if isinstance(self.prompt, str):
+            return False
         if isinstance(self.prompt, BasePromptTemplate):
-            return self.messages in (*self.prompt.input_variables, *self.prompt.optional_variables)
+            return key in (*self.prompt.input_variables, *self.prompt.optional_variables)
         before = {_mark(message) for message in history}
         return any(_mark(message) in before for message in said)
 

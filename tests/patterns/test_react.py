@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.types import interrupt
 
 from dalsegno import Runner
@@ -61,6 +61,28 @@ def test_an_agent_brings_its_own_prompt() -> None:
     with ScriptedChatModel([Reply("Yes.", expect="As a sailor: rain")]) as model:
         flow = react(agent(model, "As a sailor: {request}"), [weather])
         assert flow.compile().invoke({"request": "rain"})["answer"] == "Yes."
+
+
+def test_a_prompt_that_brings_the_messages_itself_is_not_followed_by_them_again() -> None:
+    def trimmed(state: Any) -> Any:
+        return [HumanMessage(state["request"]), *state["messages"][-2:]]
+
+    script = [call("Oslo"), Reply(call("Rome"), expect="nothing is known"), Reply("Sun.", expect="sunny")]
+    with ScriptedChatModel(script) as model:
+        flow = react(agent(model, trimmed), [weather])
+        assert flow.compile().invoke({"request": "How is it?"})["answer"] == "Sun."
+    assert [len(asked.messages) for asked in model.calls] == [1, 3, 3]
+
+
+def test_a_changed_prompt_or_tool_is_noticed() -> None:
+    def code(prompt: Any, *tools: Any) -> Any:
+        return react(agent(ScriptedChatModel([]), prompt), tools).spec.nodes["reason"].code
+
+    def other(place: str) -> str:
+        return place
+
+    assert code("a", weather) == code("a", weather)
+    assert len({code("a", weather), code("b", weather), code("a", other)}) == 3
 
 
 def test_calls_side_by_side_are_answered_in_their_order() -> None:

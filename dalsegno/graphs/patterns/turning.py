@@ -153,6 +153,9 @@ class Turn(Player):
     def functions(self) -> tuple[Any, ...]:
         return (self.told.prompt,) if callable(self.told.prompt) else ()
 
+    def words(self) -> str:
+        return f"{self.told.prompt if isinstance(self.told.prompt, str) else ''} {self._box.names}"
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         self._box.open()
         return {self.key: self._asking(input).invoke(self._messages(input), ensure_config(config))}
@@ -164,7 +167,8 @@ class Turn(Player):
         return {self.key: await self._asking(input).ainvoke(self._messages(input), ensure_config(config))}
 
     def _messages(self, state: Any) -> list[BaseMessage]:
-        told = [*self.told.to(state, node=self.place), *read(state, "messages", [])]
+        said = self.told.to(state, node=self.place)
+        told = self.told.followed(said, read(state, "messages", []), "messages")
         return [*told, HumanMessage(LAST_TURN)] if self._last(state) else told
 
     def _asking(self, state: Any) -> Runnable[Any, Any]:
