@@ -119,7 +119,8 @@ class Toolbox:
         """
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._use, config=config, state=state, turn=turn)
-        if len(calls) == 1 or is_answered(config) or self._has_asked(calls, keys, turn):
+        asked = self._has_asked(calls, keys, turn) if is_in_run() else is_answered(config)
+        if len(calls) == 1 or asked:
             return [make(call, key) for call, key in zip(calls, keys, strict=True)]
         with get_executor_for_config(ensure_config(config)) as executor:
             return list(executor.map(make, calls, keys))
@@ -136,8 +137,11 @@ class Toolbox:
         """`use` in the running event loop."""
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._ause, config=config, state=state, turn=turn)
-        one_by_one = len(calls) == 1 or is_answered(config)
-        if one_by_one or (is_in_run() and await asyncio.to_thread(self._has_asked, calls, keys, turn)):
+        if is_in_run():
+            asked = await asyncio.to_thread(self._has_asked, calls, keys, turn)
+        else:
+            asked = is_answered(config)
+        if len(calls) == 1 or asked:
             return [await make(call, key) for call, key in zip(calls, keys, strict=True)]
         most = asyncio.Semaphore(config.get("max_concurrency") or len(calls))
 
