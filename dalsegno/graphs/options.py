@@ -7,6 +7,7 @@ from typing import Any
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.definitions import NodeDefinition, name_of, native_retry, node_definition
+from dalsegno.nodes.models import takes_messages
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies import Budget, Fallback, Policies
 from dalsegno.nodes.policies.checking import check_node
@@ -60,6 +61,7 @@ def read_options(
         timeout=_first(given["timeout"], defaults.get("timeout")),
         watch=_first(given["watch"], defaults.get("watch")),
     )
+    _check_models(definition, policies.fallback)
     given = {**given, **_known(definition.action, given, policies.fallback)}
     interrupts = given["interrupts"]
     check_node(node, where, policies, interrupts=interrupts, is_subworkflow=is_subworkflow)
@@ -107,6 +109,18 @@ def _of_right_kinds(definition: NodeDefinition, given: Mapping[str, Any]) -> dic
             if not all(isinstance(key, str) for key in keys[name]):
                 raise refused(name, "a state key, or several,")
     return keys
+
+
+def _check_models(definition: NodeDefinition, fallback: Fallback | None) -> None:
+    """Refuse a chat model where something is called with the state."""
+    places = [("the node", definition.action)]
+    places += [("its fallback", answer) for answer in (fallback.answers if fallback is not None else ())]
+    for what, action in places:
+        if takes_messages(action):
+            raise DefinitionError(
+                f"`{definition.name}` at {definition.where}: {what} is a chat model, which is asked with messages and "
+                'cannot read a state. Say what it is told: agent(model, "... {key} ...", writes="key").'
+            )
 
 
 def _known(action: Any, given: Mapping[str, Any], fallback: Fallback | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.calling import Caller, Config
-from dalsegno.graphs.wrapping import Inner
+from dalsegno.graphs.wrapping import Inner, raise_refused
 from dalsegno.nodes.execution import CURRENT, Execution
 from dalsegno.nodes.policies import Policies
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case
@@ -116,7 +116,12 @@ class PolicedCaller(Caller):
 
         def call(case: Case) -> Any:
             argument, config = case.args
-            return given(case, caller.alone(argument, _fenced(config) if case.fenced else config))
+            try:
+                output = caller.alone(argument, _fenced(config) if case.fenced else config)
+            except Exception as error:
+                raise_refused(error)
+                raise
+            return given(case, output)
 
         return call
 
@@ -128,7 +133,12 @@ class PolicedCaller(Caller):
 
         async def acall(case: Case) -> Any:
             argument, config = case.args
-            return given(case, await caller.acall(argument, config))
+            try:
+                output = await caller.acall(argument, config)
+            except Exception as error:
+                raise_refused(error)
+                raise
+            return given(case, output)
 
         return acall
 

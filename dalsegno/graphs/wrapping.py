@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
 from dalsegno.graphs.calling import ERROR, LIMIT, Config
@@ -40,7 +41,7 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
     try:
         if context is not None:
             context.started(entry.execution, entry.superstep)
-        parts = _answered(kernel, entry, kernel.caller.call(entry.argument, given))
+        parts = _answered(kernel, entry, _called(kernel, entry, given))
         answers: Sequence[Any] = ()
         if kernel.routers:
             after = kernel.applied(state, parts)
@@ -73,7 +74,7 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
     try:
         if context is not None:
             context.started(entry.execution, entry.superstep)
-        parts = _answered(kernel, entry, await kernel.caller.acall(entry.argument, given))
+        parts = _answered(kernel, entry, await _acalled(kernel, entry, given))
         answers: Sequence[Any] = ()
         if kernel.routers:
             after = kernel.applied(state, parts)
@@ -92,6 +93,30 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
     if context is not None:
         _tell(context, kernel, entry, parts)
     return result
+
+
+def _called(kernel: NodeKernel, entry: Entry, given: Config) -> Any:
+    try:
+        return kernel.caller.call(entry.argument, given)
+    except Exception as error:
+        raise_refused(error)
+        raise
+
+
+async def _acalled(kernel: NodeKernel, entry: Entry, given: Config) -> Any:
+    try:
+        return await kernel.caller.acall(entry.argument, given)
+    except Exception as error:
+        raise_refused(error)
+        raise
+
+
+def raise_refused(error: Exception) -> None:
+    """Raise the refusal of a model call in place of what became of it, as where the node went on without the call."""
+    execution = CURRENT.get()
+    refused = execution.refused if execution is not None else None
+    if refused is not None and refused is not error and not isinstance(error, GraphBubbleUp):
+        raise refused from error
 
 
 def _place(kernel: NodeKernel, entry: Entry, context: RunContext, given: Config) -> None:

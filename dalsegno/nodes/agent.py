@@ -12,7 +12,7 @@ from langchain_core.runnables.config import ensure_config
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.nodes.conducting import Conductor
 from dalsegno.nodes.conversation import Answer, Offer, Rules, Talk, conversation
-from dalsegno.nodes.models import check_model, resolved
+from dalsegno.nodes.models import calls_of, check_model, resolved
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.prompts import Prompt, Told
 from dalsegno.nodes.structured import Output
@@ -143,6 +143,7 @@ class Agent(Player):
 
         Model calls: ``max_turns`` with tools, else 1; ``+ corrections`` with an `output`; and for tools that are
         agents or workflows ``+ max_tool_calls`` times the most calls of one of them (unknown where one's are unknown).
+        A model with LangChain's retries or fallbacks around it counts each time as often as they may call.
         """
         said: dict[str, Any] = {"calls": self.most_calls, "writes": self._written()}
         if len(self.toolbox):
@@ -172,7 +173,8 @@ class Agent(Player):
         inside = self.toolbox.most_calls
         if inside is None:
             return None
-        return self.max_turns + self.corrections + self.max_tool_calls * inside
+        asked = (self.max_turns + self.corrections) * calls_of(self._given["model"])
+        return asked + self.max_tool_calls * inside
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
         """Ask the model, use the tools it calls, and return the update of the state.

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableWithFallbacks
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.retry import RunnableRetry
 
 from dalsegno.errors import DefinitionError, MissingExtra
 
@@ -71,6 +73,22 @@ def resolved(model: Any) -> Any:
         ) from error
     except ValueError as error:
         raise DefinitionError(f'{model!r} names no model; it is "provider:name". {error}') from error
+
+
+def calls_of(model: Any) -> int:
+    """The most model calls in one call: more than one where LangChain's retries or fallbacks are around the model."""
+    if isinstance(model, RunnableWithFallbacks):
+        return sum(calls_of(each) for each in (model.runnable, *model.fallbacks))
+    if isinstance(model, RunnableRetry):
+        return model.max_attempt_number * calls_of(model.bound)
+    return calls_of(model.bound) if isinstance(model, RunnableBindingBase) else 1
+
+
+def takes_messages(action: Any) -> bool:
+    """Whether something is a chat model, as it is or bound: it is asked with messages, and knows nothing of a state."""
+    while isinstance(action, RunnableBindingBase):
+        action = action.bound
+    return isinstance(action, BaseChatModel)
 
 
 def is_model(value: Any) -> bool:

@@ -13,6 +13,7 @@ import typing_extensions
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import Tool as SimpleTool
 from langgraph.errors import GraphInterrupt
 from pydantic import BaseModel, create_model
 from pydantic_core import to_json
@@ -80,6 +81,8 @@ def as_tool(given: Any, *, name: str | None = None, description: str | None = No
 
 def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
     """The arguments that a tool takes from a model; None where it may take any."""
+    if isinstance(tool, SimpleTool) and tool.args_schema is None:
+        return ("__arg1",)  # what LangChain tells models of the one text that it takes
     schema: Any = tool.tool_call_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         extra = getattr(tool.args_schema, "model_config", {}).get("extra")
@@ -95,6 +98,8 @@ def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
 
 def required_of(tool: BaseTool) -> tuple[str, ...]:
     """The arguments without which a tool cannot be called."""
+    if isinstance(tool, SimpleTool) and tool.args_schema is None:
+        return ("__arg1",)
     schema: Any = tool.tool_call_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return tuple(key for key, field in schema.model_fields.items() if field.is_required())

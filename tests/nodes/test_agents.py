@@ -279,6 +279,33 @@ def test_what_is_no_model_is_refused_and_a_name_is_looked_up_when_it_is_used() -
         named.invoke({"topic": "x"})
 
 
+class Text(TypedDict):
+    draft: str
+
+
+def gone() -> ScriptedChatModel:
+    return ScriptedChatModel([], then=ConnectionError("gone"))
+
+
+@pytest.mark.parametrize(
+    ("around", "calls"),
+    [
+        (lambda model: gone().with_fallbacks([gone().bind(stop=["."]), model]), 3),
+        (lambda model: gone().with_retry(stop_after_attempt=2).with_fallbacks([model]), 3),
+        (lambda model: model.bind(stop=["."]).with_config(tags=["a"]), 1),
+    ],
+)
+def test_what_langchain_puts_around_a_model_may_call_it_as_often_as_it_says(
+    tmp_path: Path, around: Any, calls: int
+) -> None:
+    player = agent(around(ScriptedChatModel(["Rain."])), "?", writes="draft")
+    assert player.declares()["calls"] == calls
+    flow = Workflow("one", Text).add_node("ask", player)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        assert runner.run({}).output == {"draft": "Rain."}
+
+
 def test_a_runnable_around_a_model_has_to_pass_on_what_is_needed(play: Play) -> None:
     retrying = ScriptedChatModel(["Rain."]).with_retry()
     assert play(agent(retrying, "Write", writes="draft"), {}) == {"draft": "Rain."}

@@ -19,6 +19,7 @@ from dalsegno import END, START, Budget, Each, Fallback, Loop, RetryPolicy, Runn
 from dalsegno.errors import BudgetExceeded, DefinitionError
 from dalsegno.nodes.policies import ManualClock, spend
 from dalsegno.runtime.events import Event, PolicyActed
+from dalsegno.testing import ScriptedChatModel
 
 
 class State(TypedDict, total=False):
@@ -350,3 +351,27 @@ def test_a_budget_of_no_limits_limits_nothing(tmp_path: Path) -> None:
 def test_supersteps_are_no_budget_of_a_node() -> None:
     with pytest.raises(DefinitionError, match="supersteps are those of a run"):
         Workflow("one", State).add_node("ask", asking(), budget=Budget(supersteps=3))
+
+
+@pytest.mark.parametrize("policies", [{}, {"retry": RetryPolicy(initial_interval=0, jitter=False)}])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_refusal_is_told_also_where_the_node_makes_another_error_of_it(
+    tmp_path: Path, policies: Any, is_async: bool
+) -> None:
+    model = ScriptedChatModel([], then="more")
+
+    def ask(state: Any) -> Any:
+        try:
+            return [model.invoke("?") for _ in range(3)]
+        except Exception:
+            raise ConnectionError("the model did not answer") from None
+
+    async def aask(state: Any) -> Any:
+        return ask(state)
+
+    flow = Workflow("asking", State).add_node("ask", aask if is_async else ask, **policies)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        error = runner.run({}, budget=Budget(model_calls=2)).error
+    assert error is not None
+    assert (error["type"], error["attempt"]) == ("BudgetExceeded", 1)

@@ -96,6 +96,13 @@ def test_in_a_run_a_fallback_is_one_more_attempt(tmp_path: Path, failing: Any, i
     assert certificate.model_calls == 3
 
 
+def test_a_chat_model_is_no_node_and_stands_in_for_none() -> None:
+    model = ScriptedChatModel([])
+    for node, options in ((model, {}), (model.bind(stop=["."]), {}), (second, {"fallback": model})):
+        with pytest.raises(DefinitionError, match="is a chat model, which is asked with messages"):
+            Workflow("flow", State).add_node("ask", node, **options)
+
+
 @pytest.mark.parametrize("first", [agent, tool])
 def test_an_agent_that_stands_in_may_call_its_model_as_often_as_it_says(tmp_path: Path, first: Any) -> None:
     def look(words: str) -> str:

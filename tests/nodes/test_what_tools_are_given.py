@@ -11,11 +11,13 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langchain_core.callbacks import CallbackManagerForToolRun
 from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import Tool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 from typing_extensions import TypedDict as ModernTypedDict
 
-from dalsegno import END, START, Runner, Workflow, agent, human, remote
+from dalsegno import END, START, Runner, Workflow, agent, human, remote, tool
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.tooling import as_tool
 from dalsegno.testing import Reply, ScriptedChatModel
@@ -164,3 +166,10 @@ def test_a_langgraph_graph_that_is_a_tool_has_as_many_supersteps_as_by_itself(
     desk = one(agent(ScriptedChatModel(script), "?", tools=[look], writes="topic"), name="desk")
     with Runner(desk.waive("T111", "n", "it ends by itself"), db=tmp_path / "r.db") as runner:
         assert drive(runner, "run", {}).output["topic"] == "Done."
+
+
+def test_a_tool_of_langchain_that_takes_one_text_is_called_as_models_are_told(play: Play) -> None:
+    shout = Tool("shout", lambda text: text.upper(), "Shouts.")
+    assert convert_to_openai_tool(shout)["function"]["parameters"]["required"] == ["__arg1"]
+    assert called(shout, play, __arg1="rain") == "RAIN"
+    assert play(tool(shout, args={"__arg1": "topic"}, writes="said"), {"topic": "rain"}) == {"said": "RAIN"}

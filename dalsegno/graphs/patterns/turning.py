@@ -18,7 +18,7 @@ from dalsegno.graphs.patterns.roles import Node
 from dalsegno.graphs.patterns.states import read
 from dalsegno.nodes.agent import Agent
 from dalsegno.nodes.conversation import LAST_TURN
-from dalsegno.nodes.models import is_model, resolved
+from dalsegno.nodes.models import calls_of, is_model, resolved
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.prompts import Told
 from dalsegno.nodes.toolbox import Toolbox, unread
@@ -145,7 +145,7 @@ class Turn(Player):
         self._box, self._last = box, last
 
     def declares(self) -> Mapping[str, Any]:
-        said: dict[str, Any] = {"calls": 1, "writes": (self.key,)}
+        said: dict[str, Any] = {"calls": calls_of(self.model), "writes": (self.key,)}
         if self.told.reads is not None:
             said["reads"] = (*self.told.reads, "messages")
         return said

@@ -35,7 +35,7 @@ class Fallback:
     Parameters
     ----------
     *answers
-        Each a function, a LangChain runnable or a model, called as the node would have been; or a
+        Each a function, a player or another LangChain runnable, called as the node would have been; or a
         constant, given as it is; or a `FromError`.
     on
         Which errors fall through: exception classes, or a function of the error. None: any `Exception`,
