@@ -17,6 +17,7 @@ from pydantic import ConfigDict, SecretStr
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.mcp_session import Session
 from dalsegno.nodes.remote.addresses import shown
 from dalsegno.nodes.remote.request import scrubbed, secrets_in
@@ -121,7 +122,7 @@ class McpServer:
 
     # -- tools --------------------------------------------------------------------------------------
 
-    def list_tools(self) -> list[BaseTool]:
+    def list_tools(self) -> list[McpTool]:
         """Its tools, as LangChain tools of both colours.
 
         Raises
@@ -143,24 +144,26 @@ class McpServer:
 
     def tool(self, name: str) -> BaseTool:
         """One of its tools by the server's name for it, for a node: ``tool(server.tool("price"), writes="price")``."""
-        for each in self.list_tools():
-            if each.name == self._prefix + name:
+        offered = self.list_tools()
+        for each in offered:
+            if each.own_name == name:
                 return each
-        known = [tool.name.removeprefix(self._prefix) for tool in self.list_tools()]
+        known = [tool.own_name for tool in offered]
         raise DefinitionError(
             f"The MCP server `{self.name}` has no tool `{name}`{did_you_mean(name, known) or '.'} It has "
             f"{', '.join(f'`{k}`' for k in known) or 'none'}."
         )
 
-    def _tool(self, described: Any) -> BaseTool:
+    def _tool(self, described: Any) -> McpTool:
         tool = McpTool(
-            name=self._prefix + described.name,
+            name=tool_name(self._prefix + described.name),
             description=described.description or described.title or described.name,
             args_schema=described.input_schema,
             server=self,
             own_name=described.name,
         )
-        return knowing(tool, Known(is_proved=True, gives_data=True))
+        known: McpTool = knowing(tool, Known(is_proved=True, gives_data=True))  # type: ignore[assignment]  # a copy of it
+        return known
 
     # -- calls --------------------------------------------------------------------------------------
 
@@ -260,7 +263,7 @@ class McpServer:
 
 
 class McpTool(BaseTool):
-    """A tool of an MCP server."""
+    """A tool of an MCP server: `own_name` is the server's for it, `name` one that a model can call."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 
 from dalsegno import END, START, Runner, Workflow, agent, tool
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed
+from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.mcp import McpServer, mcp_server
 from dalsegno.testing import Reply, ScriptedChatModel
 
@@ -66,6 +67,11 @@ def die() -> str:
     """Dies."""
     print("out of memory", os.environ.get("TOKEN", ""), file=sys.stderr, flush=True)
     os._exit(3)
+
+@server.tool(name="shop/price.v2")
+def price_too() -> str:
+    """Another one."""
+    return "6"
 
 if __name__ == "__main__":
     server.run()
@@ -134,7 +140,8 @@ def test_an_agent_uses_the_tools_of_a_server(server: McpServer, play: Callable[.
     with ScriptedChatModel(script) as model:
         player = agent(model, "What do two teas cost?", tools=[server], writes="answer")
         assert play(player, {}) == {"answer": "5"}
-    assert set(model.calls[0].tool_names) == {"price", "stock", "slow", "process", "key", "die"}
+    named = {"price", "stock", "slow", "process", "key", "die", tool_name("shop/price.v2")}
+    assert set(model.calls[0].tool_names) == named
 
 
 def test_calls_beside_each_other_share_one_session(server: McpServer, play: Callable[..., Any]) -> None:
@@ -269,6 +276,14 @@ def test_a_server_that_hung_when_it_was_started_is_started_again(tmp_path: Path)
                 server.list_tools()
         server.timeout = 60
         assert "price" in [tool.name for tool in server.list_tools()]
+
+
+def test_a_tool_has_a_name_that_every_model_can_call(child: McpServer, play: Callable[..., Any]) -> None:
+    (name,) = [tool.name for tool in child.list_tools() if tool.own_name == "shop/price.v2"]
+    assert re.fullmatch("shop_price_v2_[0-9a-f]{6}", name)
+    with ScriptedChatModel([{"name": name, "args": {}}, Reply("6.", expect="6")]) as model:
+        assert play(agent(model, "?", tools=[child], writes="answer"), {}) == {"answer": "6."}
+    assert play(tool(child.tool("shop/price.v2"), writes="answer"), {}) == {"answer": "6"}
 
 
 def test_what_a_server_is_given_to_keep_is_in_no_error(program: Path) -> None:
