@@ -120,9 +120,11 @@ def _run_of(runner: Runner, thread: str, mark: CheckpointTuple) -> RunRecord:
 
 
 def _counters(mark: CheckpointTuple) -> Any:
-    """What the run of a checkpoint has counted; at its input there still is what the run before it had."""
+    """What the run of a checkpoint has counted; at its input there still is what the run before it had. One that was
+    made by hand names no run, and holds what the one before it did."""
     record: Any = mark.checkpoint["channel_values"].get(KERNEL)
-    return record if record and record["run"] == mark.metadata.get("run_id") else None
+    by_hand = mark.metadata.get("run_id") is None and mark.metadata.get("source") != "input"
+    return record if record and (by_hand or record["run"] == mark.metadata.get("run_id")) else None
 
 
 def _stand(runner: Runner, mark: CheckpointTuple, target: str, run_id: str, state: Mapping[str, Any]) -> None:

@@ -45,6 +45,19 @@ def levels_of(checkpointer: Checkpointer, thread: str, *, nested: bool = True) -
     return tuple(levels)
 
 
+def is_of_run(checkpointer: Checkpointer, kept: CheckpointTuple, run_id: str) -> bool | None:
+    """Whether a checkpoint is a run's: it says so, or it was made without a `Runner`, by `update_state` say, behind one
+    that does. None where what it was made behind is gone."""
+    while kept.metadata.get("run_id") is None and kept.metadata.get("source") != "input":
+        if kept.parent_config is None:
+            return False
+        before = next(iter(checkpointer.list(kept.parent_config, limit=1)), None)
+        if before is None:
+            return None
+        kept = before
+    return bool(kept.metadata.get("run_id") == run_id)
+
+
 def level_of(kept: CheckpointTuple) -> Level:
     """One level, from its checkpoint and the writes that wait to be applied to it."""
     values = kept.checkpoint["channel_values"]

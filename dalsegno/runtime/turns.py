@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
 from dalsegno.checkpoints import Claim, RunRecord
@@ -32,6 +33,7 @@ from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, place
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
+from dalsegno.runtime.marks import is_of_run
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
@@ -136,7 +138,7 @@ def _mark(
     """The graph to go on in, what to give to it, the checkpoint it goes on from, and the step it began with."""
     config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
-    if kept is None or kept.metadata.get("run_id") != run.run_id:
+    if kept is None or not _has_begun(runner, run, kept):
         # Killed before its first checkpoint: its input is in the ledger.
         if value is not None:
             answers((), value)
@@ -148,6 +150,14 @@ def _mark(
     if value is None:
         return carried, None, pending.checkpoint_id, first
     return carried, Command(resume=answers(pending.interrupts, value)), pending.checkpoint_id, first
+
+
+def _has_begun(runner: Runner, run: RunRecord, kept: CheckpointTuple) -> bool:
+    """Whether a thread's latest checkpoint is the run's, and not that of what was there before it."""
+    known = is_of_run(runner.checkpointer, kept, run.run_id)
+    if known is None:  # pruned: then the ledger knows
+        return run.status == "interrupted" or runner.ledger.executed(run.run_id) > 0
+    return known
 
 
 def _turn(
@@ -367,7 +377,7 @@ def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
     record = pending.values.get(KERNEL)
     if record:
         return int(record["walk"]) if record["run"] == session.run_id else 0
-    if pending.run_id != session.run_id:
+    if pending.run_id not in (None, session.run_id):  # None: the state was set by hand since
         return 0
     return max(pending.step - session.first_step, 0)
 
