@@ -129,12 +129,13 @@ def export(
 ) -> int:
     """Write every run and every checkpoint as JSON, one a line."""
     from dalsegno.checkpoints.exporting import export as lines_of
+    from dalsegno.cli.screen import carried
 
     with _database(db) as database:
         chosen = _known(database, threads)
         with _written(output, database) as write:
             for line in lines_of(database, chosen):
-                write.write(line + "\n")
+                write.write(carried(line, write) + "\n")
                 if streams.is_unread(write):
                     break
     return COMPLETED

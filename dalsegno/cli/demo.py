@@ -39,14 +39,14 @@ def command(
     else:
         os.environ.pop("DALSEGNO_MODEL", None)
     from dalsegno.checkpoints.opening import file_of, is_server
-    from dalsegno.cli.screen import print_json, stdout_kept_for_json
+    from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
     from dalsegno.demo.show import show
 
     if db is not None and is_server(db):
         raise UsageError("--db: the demo reads a file with SQLite's own tools, so it has none on a server.")
     where = Path(file_of(db)) if db is not None else options.own_database().with_name("demo.db")
     with stdout_kept_for_json(as_json) as out:
-        shown = show(question, where, say=lambda line: print(line, flush=True))
+        shown = show(question, where, say=lambda line: Screen(sys.stdout).line(line))
         if as_json:
             print_json(shown, out)
     sys.stdout.flush()

@@ -83,6 +83,7 @@ def command(
 def _print_metrics(
     ledger: Ledger | None, status: Status | None, workflow: str | None, thread: str | None
 ) -> int:
+    from dalsegno.cli.screen import Screen
     from dalsegno.observe.ledger import metrics_of
 
     found: list[RunRecord] = []
@@ -91,7 +92,7 @@ def _print_metrics(
             found = ledger.runs(status=status.value if status else None, workflow=workflow, thread=thread)
         finally:
             ledger.database.close()
-    sys.stdout.write(metrics_of(found))
+    Screen(sys.stdout).line(metrics_of(found).removesuffix("\n"))
     return COMPLETED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,12 @@ def command(
     """
     import json
 
+    from dalsegno.cli.screen import carried
     from dalsegno.graphs.documents.publishing import json_schema
 
     text = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     if output is None:
-        print(text, end="")
+        print(carried(text, sys.stdout), end="")
         return COMPLETED
     try:
         output.write_text(text, encoding="utf-8")

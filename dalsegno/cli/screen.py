@@ -24,6 +24,7 @@ _CODES = {
     "cyan": "36",
 }  # fmt: skip
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SURROGATE, _NOT_ASCII = re.compile("[\ud800-\udfff]"), re.compile("[^\x00-\x7f]")
 
 
 class Screen:
@@ -206,9 +207,14 @@ def print_json(value: Any, stream: TextIO | None = None) -> None:
     """Print one JSON document on stdout: indented on a terminal, one line elsewhere."""
     out = stream or sys.stdout
     indent = 2 if out.isatty() else None
-    unicode = (out.encoding or "").lower().replace("-", "") == "utf8"
-    text = json.dumps(plain(value), indent=indent, ensure_ascii=not unicode)
-    print(text.encode("utf-8", "backslashreplace").decode() if unicode else text, file=out, flush=True)
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False)
+    print(carried(text, out), file=out, flush=True)
+
+
+def carried(document: str, stream: TextIO) -> str:
+    """A text of JSON as a stream can carry it: what is beyond its encoding is escaped."""
+    unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    return (_SURROGATE if unicode else _NOT_ASCII).sub(lambda found: json.dumps(found[0])[1:-1], document)
 
 
 @contextlib.contextmanager

@@ -146,3 +146,22 @@ def test_the_exit_code_is_that_of_the_work_when_the_reader_left(
 ) -> None:
     code, out, err = shell(f"($D {words}; echo $? > code) | true; cat code")
     assert (code, out, "Traceback" in err) == (0, f"{expected}\n", False)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("words", ["schema", "db export --db x.db", "runs --db x.db --json"])
+def test_json_is_whole_in_every_encoding_of_the_output(folder: Path, words: str, encoding: str) -> None:
+    given = '{"topic": "\\u2713 \\ud83d\\ude00 \\u00e9"}'
+    assert shell(f"$D run app.py:native -q --thread 'é ✓' --db x.db --input '{given}'")[0] == 0
+    code, out, err = shell(f"PYTHONIOENCODING={encoding} $D {words} > out; echo $?; cat out")
+    assert (code, out[:2], err) == (0, "0\n", "")
+    told = [json.loads(line) for line in ([out[2:]] if words == "schema" else out[2:].splitlines())]
+    if words != "schema":
+        assert "é ✓" in json.dumps(told, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("words", ["runs --metrics --db x.db", "runs --db x.db", "demo --db d.db"])
+def test_signs_that_the_output_cannot_carry_are_no_traceback(folder: Path, words: str) -> None:
+    assert shell("$D run app.py:native -q --thread 'é ✓' --db x.db --input '{\"topic\": \"t\"}'")[0] == 0
+    code, out, err = shell(f"PYTHONIOENCODING=ascii $D {words}")
+    assert (code, err, bool(out)) == (0, "", True)
