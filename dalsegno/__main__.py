@@ -7,9 +7,12 @@ import sys
 
 def run() -> int | None:
     """Exit code of the command line; the import waits so that reading this module costs nothing."""
-    from dalsegno.cli import main
+    try:
+        from dalsegno.cli import main
 
-    return main()
+        return main()
+    except KeyboardInterrupt:  # while the command line is being imported
+        return 130
 
 
 if __name__ == "__main__":

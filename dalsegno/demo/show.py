@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -143,7 +144,10 @@ def _processes(db: Path, thread: str, question: str, say: Say) -> Iterator[Proce
 
 def _process(arguments: list[str], say: Say, *, resumed: bool) -> Process:
     command = [sys.executable, "-m", "dalsegno.demo.process", *arguments]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, process_group=0, **pipes) as child, contextlib.ExitStack() as stack:
+        # Ctrl-C is for the demo, which takes its processes with it.
+        stack.push(lambda kind, *_: child.kill() if kind is not None else None)
         process = Process(child.pid)
         say(f"Process {child.pid} {'resumes from the mark' if resumed else 'starts the run'}")
         assert child.stdout is not None
