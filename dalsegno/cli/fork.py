@@ -43,7 +43,7 @@ def command(
     The old thread stays as it is. What comes after the checkpoint is done again, by a run with idempotency keys of
     its own. `dalsegno resume` starts it.
     """
-    from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
+    from dalsegno.cli.screen import Copied, Screen, print_json, stdout_kept_for_json
 
     changes = _values(values)
     with stdout_kept_for_json(as_json) as out:
@@ -65,7 +65,7 @@ def command(
                 if forked.status == "stopped"
                 else "nothing pending: give it new input"
             )
-            screen.facts([("thread", forked.thread), ("run", forked.run_id), ("go on", way)])
+            screen.facts([("thread", Copied(forked.thread)), ("run", forked.run_id), ("go on", Copied(way))])
     return COMPLETED
 
 

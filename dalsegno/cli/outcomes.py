@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints.opening import without_password
 from dalsegno.cli.budgets import spent_in_words, spent_out
 from dalsegno.cli.exits import wants_traceback
-from dalsegno.cli.screen import SIGN_STYLES, Screen, duration, one_line, readable, sign
+from dalsegno.cli.screen import SIGN_STYLES, Copied, Screen, duration, one_line, readable, sign
 from dalsegno.errors import as_typed
 from dalsegno.observe.plain import plain
 
@@ -55,11 +55,11 @@ def print_outcome(
     facts += questions(result.interrupts)
     spent = spent_in_words(result.usage)
     facts += [("spent", spent)] if spent else []
-    facts += [("thread", result.thread), ("run", result.run_id)]
+    facts += [("thread", Copied(result.thread)), ("run", result.run_id)]
     short = spent_out(result.error, result.usage, result.supersteps)
     way = way_on(result.status, result.thread, result.interrupts, db_option, short)
     if way:
-        facts.append(("go on", way))
+        facts.append(("go on", Copied(way)))
     screen.facts(facts)
 
 

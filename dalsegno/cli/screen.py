@@ -27,6 +27,12 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATE, _NOT_ASCII = re.compile("[\ud800-\udfff]"), re.compile("[^\x00-\x7f]")
 
 
+class Copied(str):
+    """A value that people copy, as a command or a name: it stands in one line, however long that is."""
+
+    __slots__ = ()
+
+
 class Screen:
     """One stream to print on: stdout for what was asked for, stderr for everything about it."""
 
@@ -75,17 +81,11 @@ class Screen:
         """Print names and values in two columns; a long value goes on below itself."""
         wide = max((len(name) for name, _ in pairs), default=0)
         for name, value in pairs:
-            lines = [
-                piece
-                for part in readable(value).split("\n")
-                for piece in textwrap.wrap(
-                    part,
-                    max(self.width - wide - len(indent) - 2, 30),
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-                or [""]
-            ]
+            lines = readable(value).split("\n")
+            if not isinstance(value, Copied):
+                room = max(self.width - wide - len(indent) - 2, 30)
+                wrap = textwrap.TextWrapper(room, break_long_words=False, break_on_hyphens=False).wrap
+                lines = [piece for line in lines for piece in wrap(line) or [""]]
             for number, line in enumerate(lines):
                 head = self.paint(name.ljust(wide), "dim") if number == 0 else " " * wide
                 self.line(f"{indent}{head}  {line}")

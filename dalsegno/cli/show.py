@@ -96,7 +96,7 @@ def _print(
     from dalsegno.cli.budgets import spent_in_words, spent_out
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
-    from dalsegno.cli.screen import SIGN_STYLES, ago, clock, duration, one_line, readable, sign
+    from dalsegno.cli.screen import SIGN_STYLES, Copied, ago, clock, duration, one_line, readable, sign
     from dalsegno.runtime.view import used_of
     from dalsegno.viz.palette import WORDS
 
@@ -110,7 +110,7 @@ def _print(
     facts = [
         ("run", run.run_id),
         ("thread", run.thread + (f"  (run {superseded[:8]} came after this one)" if superseded else "")),
-        ("target", run.target or "none: started from Python"),
+        ("target", Copied(run.target or "none: started from Python")),
         ("version", f"{run.version}  (fingerprint {run.fingerprint})"),
         ("started", f"{clock(run.created_at)}  ({ago(run.created_at)})"),
     ]
@@ -142,7 +142,7 @@ def _print(
     short = spent_out(run.error, run.usage, used)
     way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short)
     if way:
-        facts.append(("go on", way))
+        facts.append(("go on", Copied(way)))
     screen.facts(facts)
     if run.error:
         from dalsegno.cli.outcomes import failure

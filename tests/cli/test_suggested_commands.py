@@ -72,3 +72,13 @@ def test_a_fork_has_a_name(waiting: Any) -> None:
         2,
         "error: The new thread's name is empty. Give it one, or none.\n",
     )
+
+
+def test_a_suggested_command_stands_in_one_line_however_long_it_is(dalsegno: Any, folder: Path) -> None:
+    db = folder / ("a folder with a long name " * 4).strip() / "runs of this.db"
+    db.parent.mkdir()
+    got = dalsegno("run", "app.py:flow", "--input", '{"topic": "boom"}', "--thread", "t", "--db", str(db))
+    shown = dalsegno("show", "t", "--db", str(db))
+    for text in (got.out, shown.out):
+        (line,) = [line for line in text.splitlines() if line.startswith("  go on")]
+        assert line.endswith(f"dalsegno resume --db '{db}' t")
