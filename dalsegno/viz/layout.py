@@ -169,8 +169,11 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
     if len(diagram.nodes) > _LARGE:
         width = max([width, *(x for line in lines if line for x, _ in line.points)])
     else:
+        led = list(lines)
         for i, edge in enumerate(diagram.edges):  # one after the other: each keeps off those before it
             lines[i] = _arch(i, edge, lines, diagram, boxes, frames, width)
+        if lines != led:
+            width = min(width, _reach(boxes, frames, lines))
         _bring_labels(diagram, boxes, lines)
     labels_end = [
         line.label[0] + label_width(edge) / 2
@@ -179,6 +182,12 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
     ]
     width = round(max([width, *labels_end]), 2)
     return Layout(width, height, boxes, frames, tuple(lines), stems)
+
+
+def _reach(boxes: dict[str, Box], frames: dict[str, Box], lines: list[Line | None]) -> float:
+    """How far to the right boxes and edges go."""
+    trails = (bezier(c, t / 8)[0] for line in lines if line for c in curves(line.points) for t in range(9))
+    return max([*(box.x + box.width for box in (*boxes.values(), *frames.values())), *trails], default=0.0)
 
 
 def _loop(diagram: Diagram, boxes: dict[str, Box], lines: list[Line | None]) -> None:
@@ -235,7 +244,19 @@ def _arch(
         for i, other in enumerate(lines)
         if other is not None and other.label is not None and i != number
     ]
-    return routing.arched(edge, line, level, labels, limit)
+    loops = [
+        other
+        for i, other in enumerate(diagram.edges)
+        if i != number and "back" in other.classes and other.source in level and other.target in level
+    ]
+    top, low = sorted((boxes[edge.source].y, boxes[edge.target].y))
+    alone = not any(
+        other.source != other.target
+        and min(level[other.source].y, level[other.target].y) <= low
+        and max(level[other.source].y, level[other.target].y) >= top
+        for other in loops
+    )
+    return routing.arched(edge, line, level, labels, limit, alone=alone)
 
 
 def _line(edge: dict[str, Any], at: Any) -> Line:

@@ -43,29 +43,51 @@ def swung(edge: DiagramEdge, boxes: Mapping[str, Box], end: str) -> Line | None:
 
 _BULGES = (26.0, 38.0, 54.0, 76.0, 106.0, 148.0)
 _STEPS = 16
+_SWING = 120.0
+"""How far a loop may go beyond what it leads back over, in points: Graphviz swings the wider the longer it is."""
+_CORNER, _GAP = 14.0, 14.0
 
 
-def arched(edge: DiagramEdge, known: Line, boxes: Mapping[str, Box], others: list[Box], limit: float) -> Line:
+def arched(
+    edge: DiagramEdge,
+    known: Line,
+    boxes: Mapping[str, Box],
+    others: list[Box],
+    limit: float,
+    *,
+    alone: bool,
+) -> Line:
     """A loop as an arc at the right side of what it leads back over, if one fits left of `limit`.
 
-    `others` are the rooms of other labels. Its own label stands beside the arc, or where Graphviz kept room
-    for it. Without room the loop stays as Graphviz led it.
+    One that is `alone`, with no other loop beside it that it might cross, may go straight up as well, and is kept from
+    swinging far out. `others` are the rooms of other labels. Its own label stands beside the arc, or where Graphviz
+    kept room for it. Without room the loop stays as Graphviz led it.
     """
     source, target = boxes[edge.source], boxes[edge.target]
     x1, y1 = source.x + source.width, source.middle[1]
     x2, y2 = target.x + target.width, target.middle[1]
-    if min((x for x, _ in known.points), default=0.0) > min(x1, x2) - 3:
+    taken = [box for name, box in boxes.items() if name not in (edge.source, edge.target)] + others
+    top, low = min(y1, y2), max(y1, y2)
+    between = [box.x + box.width for box in taken if box.y < low and box.bottom > top]
+    xs = [x for x, _ in known.points] or [0.0]
+    swings = alone and max(xs) > max(x1, x2, *between) + _SWING
+    if min(xs) > min(x1, x2) - 3 and not swings:
         return known  # no wave: it bends to the right as it should
     wide = label_width(edge)
-    taken = [box for name, box in boxes.items() if name not in (edge.source, edge.target)] + others
-    for bulge in _BULGES:
-        out = max(x1, x2) + bulge
-        points = ((x1, y1), (out, y1), (out, y2), (x2 + HEAD, y2))
-        trail = [bezier(points, i / _STEPS) for i in range(_STEPS + 1)]
+    near = max(x1, x2)
+    bulges = (*_BULGES[3:], *_BULGES[:3]) if swings else _BULGES  # a long one is seen better from afar
+    ways: list[tuple[Point, ...]] = [
+        ((x1, y1), (near + bulge, y1), (near + bulge, y2), (x2 + HEAD, y2)) for bulge in bulges
+    ]
+    if alone:
+        rights = sorted({right for right in between if right > near})
+        ways += [_straight_up(x1, y1, x2, y2, right + _GAP) for right in rights]
+    for points in ways:
+        trail = [bezier(curve, i / _STEPS) for curve in curves(points) for i in range(_STEPS + 1)]
         right = max(x for x, _ in trail)
         if right > limit or any(_meets(box, trail) for box in taken):
             continue
-        for label in ((right + wide / 2 + 3, bezier(points, 0.5)[1]), known.label):
+        for label in ((right + wide / 2 + 3, (y1 + y2) / 2), known.label):
             if label is None or not wide:
                 return Line(points, (x2, y2), None, None)
             room = label_room(label, wide)
@@ -73,6 +95,21 @@ def arched(edge: DiagramEdge, known: Line, boxes: Mapping[str, Box], others: lis
             if fits and not any(_overlap(room, box) for box in taken):
                 return Line(points, (x2, y2), None, label)
     return known
+
+
+def _straight_up(x1: float, y1: float, x2: float, y2: float, lane: float) -> tuple[Point, ...]:
+    """The way back out to a lane at the right, along it, and in again, with round corners."""
+    up = -1 if y2 < y1 else 1
+    round_ = min(_CORNER, abs(y2 - y1) / 2, lane - max(x1, x2))
+    soft = round_ * 0.45  # how far the handles of a quarter of a circle stand from its corner
+    inner, first, last = lane - round_, y1 + up * round_, y2 - up * round_
+    return (
+        *((x1, y1), (x1, y1), (inner, y1), (inner, y1)),
+        *((lane - soft, y1), (lane, y1 + up * soft), (lane, first)),
+        *((lane, first), (lane, last), (lane, last)),
+        *((lane, y2 - up * soft), (lane - soft, y2), (inner, y2)),
+        *((inner, y2), (x2 + HEAD, y2), (x2 + HEAD, y2)),
+    )
 
 
 def looped(box: Box, label: Point | None, wide: float, number: int) -> Line:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+
+import pytest
 
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec, counter_name
 from dalsegno.viz.cards import QUIET, card, label_width
@@ -102,3 +105,50 @@ def test_every_status_fits_its_box() -> None:
     shown = card(node)
     assert shown.quiet == ("↷ failed, caught",)
     assert width(shown.quiet[0], QUIET, bold=True) <= shown.width - 10
+
+
+def _pipeline(steps: int) -> WorkflowSpec:
+    """One step after the other, and from the last one back to the first."""
+    names = [f"step {i}" for i in range(steps)]
+    edges = (
+        EdgeSpec(START, names[0]),
+        *(EdgeSpec(one, next_) for one, next_ in pairwise(names)),
+        *_loop(names[-1], names[0], "again", 2, END),
+        EdgeSpec(names[-1], END, "choice", router="route", label="good"),
+    )
+    return WorkflowSpec("pipeline", nodes={name: NodeSpec(name) for name in names}, edges=edges)
+
+
+@pytest.mark.parametrize("steps", [4, 15, 40])
+def test_a_long_way_back_does_not_swing_far_out(steps: int) -> None:
+    picture = diagram(_pipeline(steps))
+    layout = place(picture)
+    right = max(box.x + box.width for box in layout.boxes.values())
+    (loop,) = [line for edge, line in zip(picture.edges, layout.lines, strict=True) if "back" in edge.classes]
+    assert loop is not None
+    assert max(x for curve in curves(loop.points) for x, _ in curve) < right + 200
+    assert layout.width < right + 250
+
+
+def test_a_way_back_over_a_frame_has_no_waves() -> None:
+    inner = NodeSpec("inner", kind="subworkflow", child=_nested(2))
+    edges = (
+        EdgeSpec(START, "first"),
+        EdgeSpec("first", "inner"),
+        EdgeSpec("inner", "check"),
+        *_loop("check", "first", "again", 2, END),
+        EdgeSpec("check", END, "choice", router="route", label="good"),
+    )
+    nodes = {"first": NodeSpec("first"), "inner": inner, "check": NodeSpec("check")}
+    picture = diagram(WorkflowSpec("over", nodes=nodes, edges=edges))
+    layout = place(picture)
+    (loop,) = [
+        line
+        for edge, line in zip(picture.edges, layout.lines, strict=True)
+        if (edge.source, edge.target) == ("check", "first")
+    ]
+    assert loop is not None
+    xs = [bezier(curve, t / 8)[0] for curve in curves(loop.points) for t in range(9)]
+    farthest = xs.index(max(xs))
+    assert all(a <= b + 2 for a, b in pairwise(xs[: farthest + 1]))
+    assert all(a + 2 >= b for a, b in pairwise(xs[farthest:]))
