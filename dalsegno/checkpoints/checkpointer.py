@@ -19,6 +19,7 @@ from langgraph.checkpoint.base import (
 )
 
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.failures import check_names
 from dalsegno.checkpoints.fencing import in_the_way
 from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.schema_types import types_in
@@ -73,8 +74,10 @@ class Checkpointer(BaseCheckpointSaver[Any]):
         ThreadBusy
             All of a thread is to be deleted, and a run of a living process has it. Nothing is deleted.
         CheckpointError
-            There is no such strategy; or, on PostgreSQL, a thread has a `DeltaChannel`.
+            There is no such strategy; or one name stands where several are expected; or, on PostgreSQL, a thread
+            has a `DeltaChannel`.
         """
+        check_names(thread_ids, "thread_ids")
         if strategy not in ("keep_latest", "delete"):
             raise CheckpointError(
                 f'There is no pruning strategy {strategy!r}; it is "keep_latest" or "delete".',

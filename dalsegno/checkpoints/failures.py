@@ -94,3 +94,10 @@ def damage_named(thread: str, key: str) -> Iterator[None]:
         raise
     except DAMAGE as error:
         raise damaged(thread, key, f"is not as it was written ({type(error).__name__}: {error})") from error
+
+
+def check_names(names: object, what: str) -> None:
+    """Raise CheckpointError where one name stands for several: its letters would be the names, and what they name be
+    deleted."""
+    if isinstance(names, (str, bytes)):
+        raise CheckpointError(f"{what}={names!r}: a list of names is needed, as [{names!r}].")

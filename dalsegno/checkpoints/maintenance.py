@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dalsegno.checkpoints.failures import check_names
 from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.errors import CheckpointError
 
@@ -64,6 +65,7 @@ def prune(
         `keep` is less than 1: the latest checkpoint is what a run resumes from. Or `keep` is no whole number, or
         `older_than` or `now` none at all.
     """
+    check_names(thread_ids, "thread_ids")
     if not isinstance(keep, int):
         raise CheckpointError(f"keep={keep!r} is no number of checkpoints.")
     if keep < 1:

@@ -23,7 +23,7 @@ from dalsegno.checkpoints import rows, threads
 from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.checkpointer import Checkpointer, check_limit, place_in
 from dalsegno.checkpoints.database import Database, Profile
-from dalsegno.checkpoints.failures import damage_named
+from dalsegno.checkpoints.failures import check_names, damage_named
 from dalsegno.checkpoints.fencing import in_the_way, token_of
 from dalsegno.checkpoints.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
@@ -226,6 +226,7 @@ class SqliteCheckpointer(Checkpointer):
         ThreadBusy
             A run of a living process has a thread of theirs. Nothing is deleted.
         """
+        check_names(run_ids, "run_ids")
         with self.database.transaction() as connection:
             threads.delete_for_runs(connection, run_ids)
 

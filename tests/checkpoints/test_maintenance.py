@@ -183,6 +183,22 @@ def test_what_checkpoints_have_in_common_is_checked_once(path: Path) -> None:
     assert 0 < sum("FROM segments" in one for one in statements) < 20
 
 
+@pytest.mark.parametrize(
+    "delete",
+    [
+        lambda saver: saver.prune("t", strategy="delete"),
+        lambda saver: saver.delete_for_runs("r"),
+        lambda saver: maintenance.prune(saver.database, "t"),
+    ],
+)
+def test_a_name_is_no_list_of_names(saver: Checkpointer, delete: Any) -> None:
+    run(saver, "t", rounds=2)
+    before = len(history(saver, "t"))
+    with pytest.raises(CheckpointError, match="list of names"):
+        delete(saver)
+    assert len(history(saver, "t")) == before
+
+
 def test_room_is_given_back(saver: Checkpointer) -> None:
     run(saver, "t", rounds=100)
     kept = values(saver, "t")

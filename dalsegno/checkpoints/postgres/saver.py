@@ -21,6 +21,7 @@ from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from dalsegno.checkpoints.checkpointer import Checkpointer, check_limit, place_in
+from dalsegno.checkpoints.failures import check_names
 from dalsegno.checkpoints.fencing import in_the_way, taken_over, token_of
 from dalsegno.checkpoints.lease import held_tokens
 from dalsegno.checkpoints.postgres import failures, rows
@@ -241,6 +242,7 @@ class PostgresCheckpointer(Checkpointer):
         ThreadBusy
             A run of a living process has a thread of theirs. Nothing is deleted.
         """
+        check_names(run_ids, "run_ids")
         with self.database.transaction():
             self.database.upkeep().delete_runs(run_ids)
 
