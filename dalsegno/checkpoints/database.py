@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 Profile = Literal["durable", "fast"]
 
+_STATEMENTS = 1000
+"""Statements that stay prepared: more than there are. A full cache of pysqlite3's, of 100, gives up the newest for the
+next one: what came after the many of opening a file was prepared anew each time."""
+
 _SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
 
@@ -305,7 +309,11 @@ class Database(Enlisting):
             if identity is not None and not ours:
                 surroundings.warn_of_another_library(identity, self.path)
         connection = sqlite3.connect(
-            self._file, timeout=self.timeout, isolation_level=None, check_same_thread=False
+            self._file,
+            timeout=self.timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_STATEMENTS,
         )
         try:
             # A crafted file may carry views and triggers: they may call no function with side effects.
