@@ -224,7 +224,9 @@ class Client:
         way = f"Wait until it is done (`Client.handle({run.thread!r}).result()`), or `dalsegno cancel {typed}` first."
         if run.status == "interrupted":
             answered = as_typed(run.thread, "--value ANSWER")
-            way = f"Answer it (`dalsegno resume {answered}`), or give it up with `abandon=True` (`--abandon`)."
+            way = (
+                f"Answer it (`dalsegno resume {answered}`), or give it up with `abandon=True` (`--abandon`)."
+            )
         return ThreadBusy(
             f"The engine has run {run.run_id} on thread {run.thread!r}, which is {run.status}. {way}",
             thread=run.thread,

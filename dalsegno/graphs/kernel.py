@@ -325,7 +325,8 @@ class NodeKernel:
     def _refuse_keys(self, update: Mapping[Any, Any]) -> None:
         key = next(k for k in update if k not in self.known)
         raise UnknownStateKey(
-            f"Node `{self.name}` returned `{key}`, which is no key of the state{did_you_mean(str(key), self.known)}"
+            f"Node `{self.name}` returned `{key}`, which is no key of the state"
+            f"{did_you_mean(str(key), self.known) or '.'}"
             f" The state has {', '.join(f'`{k}`' for k in sorted(self.known))}: add the key to its schema, or "
             "rename it.",
             node=self.name,

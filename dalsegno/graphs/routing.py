@@ -138,7 +138,7 @@ class Router:
             raise self._refuse(
                 answer,
                 f"chose `{answer}`, which is not one of its declared targets: {self._declared()}"
-                f"{did_you_mean(str(answer), [str(a) for a in self.answers])}"
+                f"{did_you_mean(str(answer), [str(a) for a in self.answers]) or '.'}"
                 + (" Declare it, or return a declared one." if self.answers else ""),
             ) from None
 
@@ -150,7 +150,8 @@ class Router:
                 raise self._refuse(
                     send.node,
                     f"sent to `{send.node}`, which it does not declare: "
-                    f'declare `Each("{send.node}", max=...)` among its targets{did_you_mean(send.node, self.each)}',
+                    f'declare `Each("{send.node}", max=...)` among its targets'
+                    f"{did_you_mean(send.node, self.each) or '.'}",
                 )
             counted[send.node] = counted.get(send.node, 0) + 1
             decision.goto.append(stamped(send, stamp, index))

@@ -83,6 +83,8 @@ def test_what_a_router_may_not_answer(answer: Any, words: str) -> None:
     with pytest.raises(UndeclaredTarget) as raised:
         ran(branching(lambda s: answer))
     assert words in str(raised.value)
+    assert str(raised.value).endswith((".", "?"))
+    assert "` Declare" not in str(raised.value)
     assert raised.value.node == "a"
 
 

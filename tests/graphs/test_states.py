@@ -98,6 +98,8 @@ def test_a_key_that_the_state_does_not_have_is_refused() -> None:
     assert raised.value.key == "lgo"
     assert raised.value.node == "node"
     assert "did you mean `log`?" in str(raised.value)
+    with pytest.raises(UnknownStateKey, match=r"no key of the state\. The state has `log`"):
+        single(Typed, lambda s: {"another": 1}).compile().invoke({"x": 1})
 
 
 @pytest.mark.parametrize(

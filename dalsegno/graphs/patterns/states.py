@@ -77,8 +77,8 @@ def check_state(pattern: str, given: Any, base: Any) -> None:
     for key, hint in wanted.items():
         if key not in keys:
             raise DefinitionError(
-                f"{pattern}(state={given.__name__}): `{key}` is missing{did_you_mean(key, keys)} The pattern keeps it "
-                f"in the state; extend `{base.__name__}`, or add the key."
+                f"{pattern}(state={given.__name__}): `{key}` is missing{did_you_mean(key, keys) or '.'} The pattern "
+                f"keeps it in the state; extend `{base.__name__}`, or add the key."
             )
         if reducer_of(hint) is not reducer_of(keys[key]):
             raise DefinitionError(

@@ -103,7 +103,7 @@ def remote(
     access = Access(guard_of(allow_private), float(timeout), max_bytes, None if ca is None else str(ca))
     if protocol is not None and protocol not in PROTOCOLS:
         raise DefinitionError(
-            f"remote(protocol={protocol!r}): it is `jsonrpc` or `a2a`{did_you_mean(str(protocol), PROTOCOLS)}."
+            f"remote(protocol={protocol!r}): it is `jsonrpc` or `a2a`{did_you_mean(str(protocol), PROTOCOLS) or '.'}"
         )
     if (skill is None) != (registry is None):
         raise DefinitionError(

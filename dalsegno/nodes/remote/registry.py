@@ -110,7 +110,7 @@ class Registry:
             )
             raise UnknownSkill(
                 f"`{node}` needs an agent with the skill `{skill}`, and the registry {self.name} has none"
-                f"{did_you_mean(skill, skills)}. {there}.",
+                f"{did_you_mean(skill, skills) or '.'} {there}.",
                 node=node,
                 agent="",
                 skill=skill,
