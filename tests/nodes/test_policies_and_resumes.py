@@ -24,6 +24,7 @@ from dalsegno import (
     Timeout,
     Workflow,
     effect,
+    human,
 )
 from dalsegno.errors import DefinitionError
 from dalsegno.runtime.events import Event, PolicyActed
@@ -158,6 +159,12 @@ def test_a_node_that_does_not_say_that_it_waits_is_not_retried_and_that_is_told(
 def test_what_would_count_a_humans_time_as_failure_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match="interrupts=1"):
         one(Asking(), interrupts=1, **options)
+
+
+def test_a_human_is_no_fallback_for_the_node_would_be_called_again_with_the_answer() -> None:
+    ask = human("What now?", answer=str, writes="said")
+    with pytest.raises(DefinitionError, match="the fallback `human` waits for a human, and with the answer"):
+        Workflow("asking", State).add_node("work", lambda state: {}, fallback=Fallback(ask, {}))
 
 
 @pytest.mark.parametrize("where", ["fallback", "breaker", "retry", "cache", "rate_limit", "timeout"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.stack import Policies
 
 
@@ -14,7 +15,7 @@ def check_node(name: str, where: Any, policies: Policies, *, interrupts: int, is
     Raises
     ------
     DefinitionError
-        A retry of a subworkflow, or something that would answer for a human, or ask one again.
+        A retry of a subworkflow, or something that would answer for a human, ask one again, or lose an answer.
     """
     total = policies.timeout is not None and policies.timeout.total is not None
     if is_subworkflow and policies.retry is not None:
@@ -26,6 +27,13 @@ def check_node(name: str, where: Any, policies: Policies, *, interrupts: int, is
         raise DefinitionError(
             f"`{name}` at {where}: a subworkflow has a timeout of one attempt, and no total: timeout=seconds."
         )
+    for answer in policies.fallback.answers if policies.fallback is not None else ():
+        if isinstance(answer, Player) and answer.declares().get("interrupts"):
+            raise DefinitionError(
+                f"`{name}` at {where}: the fallback `{answer.name}` waits for a human, and with the answer the node "
+                "would be called again: where it does not fail then, the answer is lost. Lead to the human in a node "
+                "of its own, with an error handler."
+            )
     if not interrupts:
         return
     given = {"fallback": policies.fallback, "breaker": policies.breaker, "timeout(total)": total or None}
