@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,6 +48,7 @@ def command(
         print_json(found[:limit])
         return COMPLETED
     screen = Screen(sys.stdout)
+    written = _in_words([entry["created_at"] for entry in found[:limit]])
     screen.table(
         ("checkpoint", "step", "source", "run", "written", "next"),
         [
@@ -55,10 +57,10 @@ def command(
                 str(entry["step"]),
                 str(entry["source"]),
                 (entry["run_id"] or "–")[:8],
-                str(entry["created_at"] or "")[11:23] or "–",
+                at,
                 one_line(", ".join(entry["next"])),
             )
-            for entry in found[:limit]
+            for entry, at in zip(found[:limit], written, strict=True)
         ],
         right=(1,),
     )
@@ -88,6 +90,24 @@ def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, 
             "created_at": kept.checkpoint.get("ts"),
             "next": list(dict.fromkeys(coming)),
         }
+
+
+def _in_words(stamps: Sequence[Any]) -> list[str]:
+    """When checkpoints were written, by the clock of this machine; with the day, where it is not today for all."""
+    moments = [_moment(stamp) for stamp in stamps]
+    is_today = all(at is None or at.date() == datetime.now().date() for at in moments)
+    return [
+        "–" if at is None else at.strftime("%H:%M:%S.%f" if is_today else "%Y-%m-%d %H:%M:%S.%f")[:-3]
+        for at in moments
+    ]
+
+
+def _moment(stamp: Any) -> datetime | None:
+    """The time that LangGraph has put into a checkpoint, in this machine's zone; None where it is none."""
+    try:
+        return datetime.fromisoformat(stamp).astimezone()
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _is_complete(name: str, seen: Any) -> bool:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from dalsegno.cli.history import _in_words
 
 
 @pytest.fixture
@@ -206,3 +210,22 @@ def test_what_is_not_there_exits_2_and_says_what_is(
     assert (got.code, got.out) == (2, "")
     assert said in got.err
     assert "Traceback" not in got.err
+
+
+def test_a_history_has_the_times_of_this_machines_clock_as_everything_else_has(
+    three_runs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    try:
+        stamps = [entry["created_at"] for entry in json.loads(three_runs("history", "open", "--json").out)]
+        shown = three_runs("history", "open").out
+        words = _in_words(["2020-01-02T23:59:59.123456+00:00", None, "no time"])
+        today = _in_words([datetime.now(UTC).isoformat()])
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    tokyo = timezone(timedelta(hours=9))
+    assert all(f"{datetime.fromisoformat(stamp).astimezone(tokyo):%H:%M:%S}" in shown for stamp in stamps)
+    assert words == ["2020-01-03 08:59:59.123", "–", "–"]
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d\d\d", today[0])
