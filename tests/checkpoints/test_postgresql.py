@@ -22,6 +22,7 @@ from dalsegno import END, START, Runner, Workflow
 from dalsegno.checkpoints import Ledger, maintenance, migrations, open_checkpointer, open_database
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.opening import without_password
+from dalsegno.checkpoints.postgres import connections
 from dalsegno.checkpoints.postgres.address import Address
 from dalsegno.checkpoints.postgres.failures import meaning
 from dalsegno.errors import (
@@ -262,6 +263,28 @@ def test_a_server_that_is_away_is_said_to_be(own_server: Any) -> None:
         own_server.restart(meanwhile=ask)
         assert ledger.runs() == []
         database.close()
+
+
+def test_nobody_waits_for_a_transaction_whose_process_stands_still(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_STALLED", 0.3)
+    stalled, other = open_database(postgres_url), Ledger(open_database(postgres_url, timeout=20))
+
+    def stand_still() -> None:
+        with stalled.transaction() as session:
+            stalled.lock("t")
+            session.execute("SELECT 1").fetchone()
+            other.begin(run_id="r", thread="t", workflow="w")  # in the stalled one's place
+            session.execute("SELECT 1").fetchone()
+
+    with pytest.raises(DatabaseUnavailable):
+        stand_still()
+    assert other.get("r").status == "running"
+    with stalled.transaction() as session:
+        assert session.execute("SELECT 1").fetchone() == (1,)
+    stalled.close()
+    other.database.close()
 
 
 def test_what_keeps_a_server_from_letting_us_in_is_said_with_what_to_do(postgres_url: str) -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor
+from psycopg import Pipeline, RawCursor
 
 Connection = psycopg.Connection[Any]
 
@@ -50,24 +50,28 @@ class PostgresRows:
         return self._cursor.rowcount
 
     def fetchone(self) -> Any:
-        return self._cursor.fetchone()
+        row = self._cursor.fetchone()
+        self._session.pause()
+        return row
 
     def fetchall(self) -> list[Any]:
-        return self._cursor.fetchall()
+        rows = self._cursor.fetchall()
+        self._session.pause()
+        return rows
 
 
 class Session:
     """One transaction under way, in a pipeline: statements are sent as they come, and nobody waits for their results
     before they are asked for."""
 
-    __slots__ = ("_is_piped", "connection", "depth", "doomed", "is_view")
+    __slots__ = ("_pipeline", "connection", "depth", "doomed", "is_view")
 
-    def __init__(self, connection: Connection, is_piped: bool, is_view: bool) -> None:
+    def __init__(self, connection: Connection, pipeline: Pipeline | None, is_view: bool) -> None:
         self.connection = connection
         self.is_view = is_view
         self.depth = 1
         self.doomed: BaseException | None = None
-        self._is_piped = is_piped
+        self._pipeline = pipeline
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> PostgresRows:
         """Send a statement that SQLite understands as well."""
@@ -85,18 +89,25 @@ class Session:
         Not with `Pipeline.sync`: that waits for an answer also where only a part of a long statement has gone out, and
         the server waits for the rest of it. Fetching sends all of it (https://github.com/psycopg/psycopg/issues/685).
         """
-        if self._is_piped:
+        if self._pipeline is not None:
             self.send("SELECT 1").fetchone()
+            self.pause()
+
+    def pause(self) -> None:
+        """Say that it is our turn, where all has its result: only then the server counts for how long we stand still
+        (``idle_in_transaction_session_timeout``). Nobody waits for an answer."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
 
 
 @contextlib.contextmanager
 def piped(connection: Connection, *, is_view: bool) -> Iterator[Session]:
     """A session on a connection; all that was sent has its result, or raises, when it ends."""
     if not _HAS_PIPELINE:  # libpq before 14
-        yield Session(connection, False, is_view)
+        yield Session(connection, None, is_view)
         return
-    with connection.pipeline():
-        yield Session(connection, True, is_view)
+    with connection.pipeline() as pipeline:
+        yield Session(connection, pipeline, is_view)
 
 
 def roll_back(connection: Connection, error: BaseException) -> None:
