@@ -16,7 +16,7 @@ from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
-from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of
+from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of, walk_to
 from dalsegno.graphs.model import START, Loop
 from dalsegno.graphs.policing import policed
 from dalsegno.graphs.reading import SPEC
@@ -220,14 +220,14 @@ class _Assembly:
             at_start = router.source == START
             record = record_of(state.get(KERNEL), step, context)
             used = 0 if at_start else record["used"] + (record["step"] < step)
-            walk = 0 if at_start else record["walk"] + (record["step"] < step)
+            into = 0 if at_start else walk_to(router.source, record, step)
             place = config["metadata"]["langgraph_path"]
             stamp = {
                 "run": None if at_start and context is None else record["run"],
                 "by": router.source if at_start else f"{coded(router.source)}#{used}.{place[1]}",
                 "used": used,
-                "walk": walk,
-                "into": walk,
+                "walk": max(record["walk"], into),
+                "into": into,
             }
             decision = Decision({})
             router.decide(answer, decision, stamp)

@@ -86,13 +86,26 @@ def record_of(old: Record | None, step: int, context: RunContext | None) -> Reco
     return _zeros(f"step {step}", step)
 
 
+def walk_to(node: str, record: Record, step: int) -> int:
+    """The length of the walk that a task has ended, where its routers are asked outside of its kernel.
+
+    At this step the record is what it wrote itself; else another one wrote for it, and into it the walk is known.
+    """
+    into = record["into"]
+    farthest = max(into.values(), default=0)
+    return farthest if record["step"] == step else into.get(node, farthest) + 1
+
+
 def _zeros(run: str, step: int) -> Record:
     return {"run": run, "step": step - 1, "used": 0, "walk": 0, "into": {}, "n": {}, "loops": {}, "trail": []}
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One call of a node: what it is given, and what is known about the run around it."""
+    """One call of a node: what it is given, and what is known about the run around it.
+
+    `follows`: the same decision sent to this node before, and that task writes the counters of both.
+    """
 
     state: Mapping[str, Any]
     argument: Any
@@ -100,6 +113,7 @@ class Entry:
     step: int
     execution: Execution
     sent: bool
+    follows: bool = False
     inner_walk: int = 0
     taken: Sequence[Taken] = ()
 
@@ -178,7 +192,8 @@ class NodeKernel:
         if context is not None and (info := get_runtime().execution_info) is not None:
             execution.attempt = info.node_attempt
             execution.task_id, execution.checkpoint_id = info.task_id, info.checkpoint_id
-        return Entry(state, argument, record, step, execution, stamp is not None)
+        follows = stamp is not None and index != 0 and not stamp.get("first")
+        return Entry(state, argument, record, step, execution, stamp is not None, follows)
 
     def _executed(self, record: Record, context: RunContext | None, outer: Execution | None) -> int:
         """How often this node was executed in the run; where nobody counted, as the journal has it."""
@@ -244,7 +259,7 @@ class NodeKernel:
             goto, spent, entry.taken = decision.goto, decision.spent, decision.taken
             for target in goto:
                 into[target.node if isinstance(target, Send) else target] = walk
-        if entry.sent and entry.execution.index != 0:  # the first of its siblings writes for all
+        if entry.follows and not entry.inner_walk:  # what is in a subworkflow differs among siblings
             return _joined(parts, None, goto)
         new: Record = {
             "run": record["run"],

@@ -153,8 +153,8 @@ class Router:
                     f'declare `Each("{send.node}", max=...)` among its targets'
                     f"{did_you_mean(send.node, self.each) or '.'}",
                 )
+            decision.goto.append(stamped(send, stamp, index, first=send.node not in counted))
             counted[send.node] = counted.get(send.node, 0) + 1
-            decision.goto.append(stamped(send, stamp, index))
         for node, count in counted.items():
             limit = self.each[node]
             if limit is not None and count > limit:
@@ -188,9 +188,10 @@ class Router:
         )
 
 
-def stamped(send: Send, stamp: Mapping[str, Any] | None, index: int) -> Send:
-    """A `Send` that carries which decision made it and its place in that decision."""
-    argument = {SEND: {**(stamp or {}), "index": index}, "arg": send.arg}
+def stamped(send: Send, stamp: Mapping[str, Any] | None, index: int, *, first: bool) -> Send:
+    """A `Send` that carries which decision made it, its place in it, and whether it is the first to its node."""
+    own = {"index": index, "first": True} if first and index else {"index": index}
+    argument = {SEND: {**(stamp or {}), **own}, "arg": send.arg}
     timeout = getattr(send, "timeout", None)
     return Send(send.node, argument) if timeout is None else Send(send.node, argument, timeout=timeout)
 
