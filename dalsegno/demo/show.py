@@ -59,10 +59,16 @@ def show(question: str | None, db: Path, say: Say = print) -> dict[str, Any]:
     Returns
     -------
     The JSON of the demo: result, processes, what was executed again, certificate, picture.
+
+    Raises
+    ------
+    CheckpointError
+        The database cannot be used. Nothing was run.
     """
     began = time.monotonic()
     asked = question or QUESTION
-    db.parent.mkdir(parents=True, exist_ok=True)
+    with closing(Database(db)) as database:
+        Ledger(database).runs(limit=1)  # one that cannot be used is told here, not by a process of the demo
     thread = f"demo-{uuid.uuid4().hex[:6]}"
     model = os.environ.get("DALSEGNO_MODEL")
     workflow = flow()

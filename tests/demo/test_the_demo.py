@@ -11,7 +11,7 @@ import pytest
 
 from dalsegno.demo.show import QUESTION, beside, command_here, show
 from dalsegno.demo.workflow import flow, library
-from dalsegno.errors import DefinitionError, MissingExtra
+from dalsegno.errors import CheckpointError, DefinitionError, MissingExtra
 from dalsegno.testing import crash_test
 
 RETRIED = QUESTION
@@ -122,3 +122,15 @@ def test_what_to_type_next_is_a_command_that_this_shell_finds(
 )
 def test_the_picture_of_the_demo_is_never_written_over_its_database(name: str, picture: str) -> None:
     assert beside(Path("there") / name, ".svg") == Path("there") / picture
+
+
+def test_a_database_that_cannot_be_used_is_told_before_anything_is_run(tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("these are notes, and no database")
+    said: list[str] = []
+    with pytest.raises(CheckpointError, match="is not a SQLite database"):
+        show(None, tmp_path / "notes.db", say=said.append)
+    assert said == []
+    assert (tmp_path / "notes.db").read_text() == "these are notes, and no database"
+    with pytest.raises(CheckpointError, match="cannot be made"):
+        show(None, tmp_path / "notes.db" / "below a file" / "x.db", say=said.append)
+    assert said == []
