@@ -94,9 +94,12 @@ def _searchable(metadata: Mapping[str, Any]) -> str:
 
 
 def _has_texts_for_keys(value: Any) -> bool:
+    inside = value
     if isinstance(value, dict):
-        return all(type(key) is str and _has_texts_for_keys(one) for key, one in value.items())
-    return not isinstance(value, (list, tuple)) or all(map(_has_texts_for_keys, value))
+        if not set(map(type, value)) <= {str}:
+            return False
+        inside = value.values()
+    return all(_has_texts_for_keys(one) for one in inside if isinstance(one, (dict, list, tuple)))
 
 
 def find(
