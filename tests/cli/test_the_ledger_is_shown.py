@@ -229,3 +229,10 @@ def test_a_history_has_the_times_of_this_machines_clock_as_everything_else_has(
     assert all(f"{datetime.fromisoformat(stamp).astimezone(tokyo):%H:%M:%S}" in shown for stamp in stamps)
     assert words == ["2020-01-03 08:59:59.123", "–", "–"]
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d\d\d", today[0])
+
+
+def test_nothing_is_the_beginning_of_no_run(dalsegno: Any) -> None:
+    assert dalsegno("run", "app.py:flow", "--input", '{"topic": "t"}', "--quiet").code == 0
+    got = dalsegno("show", "")
+    assert (got.code, got.out) == (2, "")
+    assert "There is no run ``" in got.err
