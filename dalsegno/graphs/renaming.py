@@ -78,7 +78,9 @@ def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str, used: Map
         names.get(name, name): _node(node, names, old_of, f"{path}{coded(name)}/", used)
         for name, node in workflow.nodes.items()
     }
-    made.edges = [_edge(edge, names) for edge in workflow.edges]
+    # The answers that are the names of their targets; behind a spent loop they go by the first one's.
+    named = frozenset((e.source, e.router or "", e.label) for e in workflow.edges if e.label == e.target)
+    made.edges = [_edge(edge, names, named) for edge in workflow.edges]
     made.routers = [_router(router, names) for router in workflow.routers]
     return made
 
@@ -127,23 +129,27 @@ def _router(router: RouterDefinition, names: Mapping[str, str]) -> RouterDefinit
     return replace(router, source=names.get(router.source, router.source), targets=targets)
 
 
-def _edge(edge: EdgeSpec, names: Mapping[str, str]) -> EdgeSpec:
+_Named = frozenset[tuple[str, str, str | None]]
+
+
+def _edge(edge: EdgeSpec, names: Mapping[str, str], named: _Named) -> EdgeSpec:
+    is_name = (edge.source, edge.router or "", edge.label) in named
     return replace(
         edge,
         source=names.get(edge.source, edge.source),
         sources=tuple(names.get(source, source) for source in edge.sources),
         target=names.get(edge.target, edge.target),
-        label=names[edge.label] if edge.label == edge.target and edge.label in names else edge.label,
-        exhausted_of=_counter(edge.exhausted_of, names),
+        label=names.get(edge.label, edge.label) if is_name and edge.label is not None else edge.label,
+        exhausted_of=_counter(edge.exhausted_of, names, named),
     )
 
 
-def _counter(counter: str | None, names: Mapping[str, str]) -> str | None:
+def _counter(counter: str | None, names: Mapping[str, str], named: _Named) -> str | None:
     if counter is None:
         return None
     source, router, label, target = counter_parts(counter)
-    old = names.get(target, target)
-    return "|".join((names.get(source, source), router, old if label == target else label, old))
+    said = names.get(label, label) if label == target or (source, router, label) in named else label
+    return "|".join((names.get(source, source), router, said, names.get(target, target)))
 
 
 def _target(target: Target, names: Mapping[str, str]) -> Target:

@@ -100,18 +100,29 @@ def renamed_shape(shape: Mapping[str, Any], rename: Mapping[str, str], path: str
         }
         for name, node in shape["nodes"].items()
     }
+    named = _answered_by_name(shape)
     edges = [
         [
             kind, sorted(names.get(o, o) for o in origins), names.get(target, target), router,
-            names[target] if label == target and target in names else label, *rest,
+            names[label] if label in names and (tuple(origins), router, label) in named else label, *rest,
         ]
         for kind, origins, target, router, label, *rest in shape["edges"]
     ]  # fmt: skip
     return {**shape, "nodes": nodes, "edges": sorted(edges, key=repr)}
 
 
+def _answered_by_name(shape: Mapping[str, Any]) -> frozenset[tuple[Any, ...]]:
+    """The answers of routers that are the names of their targets: those behind a spent loop go by the first one's."""
+    return frozenset(
+        (tuple(origins), router, label)
+        for _, origins, target, router, label, *_ in shape["edges"]
+        if label is not None and label == target
+    )
+
+
 def _renamed_level(level: Level, rename: Mapping[str, str], shape: Mapping[str, Any] | None) -> Level:
     here = shape_at(shape, level.path) if shape else None
+    named = _answered_by_name(here) if here else frozenset()
 
     def name(old: str) -> str:
         return name_of(today(level.path + coded(old), rename))
@@ -122,7 +133,8 @@ def _renamed_level(level: Level, rename: Mapping[str, str], shape: Mapping[str, 
 
     def counter(old: str) -> str:
         source, router, label, target = counter_parts(old)
-        return "|".join((name(source), router, name(target) if label == target else label, name(target)))
+        is_name = label == target or ((source,), router, label) in named
+        return "|".join((name(source), router, name(label) if is_name else label, name(target)))
 
     return Level(
         path=today(level.path.rstrip("/"), rename) + "/" if level.path else "",

@@ -715,3 +715,25 @@ def test_so_may_the_next_process_that_goes_on_with_it(world: Any, db: Path) -> N
     assert resumed(shorter, db).status == "failed"
     world.broken.clear()
     assert resumed(shorter, db).output["path"] == ["a", "b", "c", "d", "e"]
+
+
+def test_a_loop_behind_a_spent_one_keeps_its_count_under_a_rename(db: Path) -> None:
+    def flow(first: str, second: str, third: str) -> Workflow:
+        made = Workflow("spent", State).add_node(first, lambda state: None)
+        made.add_node(second, lambda state: {"path": [interrupt("on?")]}, interrupts=1)
+        made.add_node(third, lambda state: None).add_edge(START, first).add_edge(first, second)
+        back = Loop(second, max=1, on_exhausted=Loop(first, max=2, on_exhausted=END))
+        made.add_edge(second, third)
+        return made.add_conditional_edges(third, lambda state: second, [back, END])
+
+    with Runner(flow("a", "b", "c"), db=db) as runner:
+        result = runner.run({}, thread="t")
+        for _ in range(3):
+            result = runner.resume("t", "yes")
+    with Runner(flow("x", "y", "z"), db=db) as runner:
+        resumes = 0
+        rename: Any = {"a": "x", "b": "y", "c": "z"}
+        while result.status == "interrupted":
+            result = runner.resume("t", "yes", rename=rename)
+            resumes, rename = resumes + 1, None
+        assert (result.status, resumes) == ("completed", 1)
