@@ -13,7 +13,7 @@ from langgraph.types import Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, PlayerError
 from dalsegno.nodes.effect import aeffect, effect
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.player import Player
@@ -186,10 +186,20 @@ class Human(Player):
             execution.context.acted(execution, "human", "default", {"deadline": payload["deadline"]})
         return {self.writes: self.default}
 
-    def _payload(self, state: Any, asked: float) -> dict[str, Any]:
+    def _question(self, state: Any) -> str:
         question = self.told.prompt
-        words = str(question(state)) if callable(question) else self.told.to(state, node=self.place)[0].text
-        payload: dict[str, Any] = {"question": words}
+        if not callable(question):
+            return str(self.told.to(state, node=self.place)[0].text)
+        asked = question(state)
+        if asked is None:
+            raise PlayerError(
+                f"The question of `{self.place}` is a function and gave None, where a text is needed.",
+                node=self.place,
+            )
+        return str(asked)
+
+    def _payload(self, state: Any, asked: float) -> dict[str, Any]:
+        payload: dict[str, Any] = {"question": self._question(state)}
         if self.deadline is not None:
             until = datetime.fromtimestamp(asked + self.deadline, UTC)
             payload["deadline"] = until.isoformat(timespec="seconds")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import string
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import BasePromptTemplate
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -47,6 +49,12 @@ class Told:
             raise DefinitionError(
                 f"A prompt is a text, a ChatPromptTemplate or a function of the state, not {prompt!r}."
             )
+        method = getattr(prompt, "__call__", None)  # noqa: B004 - of an object, to see if it is a coroutine
+        if inspect.iscoroutinefunction(prompt) or inspect.iscoroutinefunction(method):
+            raise DefinitionError(
+                f"The prompt {getattr(prompt, '__name__', prompt)!r} is a coroutine function. What has to be waited "
+                "for is a node before it, that writes it into the state."
+            )
 
     @property
     def reads(self) -> tuple[str, ...] | None:
@@ -83,6 +91,12 @@ class Told:
             told = self._template(self.prompt, state, node)
         else:
             told = self.prompt(state)
+            if not isinstance(told, str | BaseMessage | PromptValue | Sequence):
+                raise PlayerError(
+                    f"The prompt of `{node}` is a function and gave {type(told).__name__}, where a text or messages "
+                    "are needed.",
+                    node=node,
+                )
         history = self._history(state)
         if isinstance(told, str):
             return [SystemMessage(told), *history] if history else [HumanMessage(told)]

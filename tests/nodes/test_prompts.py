@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, trim
 from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
+from dalsegno import human
 from dalsegno.errors import DefinitionError, FieldMissing, PlayerError
 from dalsegno.nodes.prompts import Told
 
@@ -140,3 +141,21 @@ def test_messages_that_a_prompt_brings_itself_do_not_follow_it_again() -> None:
     assert words(placed, state, messages="messages") == "Be brief.\n1\n2\n3"
     assert words(placed, {"messages": []}, messages="messages") == "Be brief."
     assert words(greeting, state, messages="messages") == "Be brief.\nHello.\n1\n2\n3"
+
+
+async def awaited(state: Any) -> str:
+    return "Hello."
+
+
+def test_a_function_that_gives_no_words_is_told() -> None:
+    for given in (None, {"topic": "rain"}, 5):
+        with pytest.raises(
+            PlayerError, match=f"prompt of `write` is a function and gave {type(given).__name__}"
+        ):
+            Told(lambda state, given=given: given).to({}, node="write")
+    with pytest.raises(DefinitionError, match="'awaited' is a coroutine function"):
+        Told(awaited)
+    with pytest.raises(DefinitionError, match="'awaited' is a coroutine function"):
+        human(awaited, answer=str, writes="topic")  # type: ignore[arg-type]  # what is told
+    with pytest.raises(PlayerError, match="question of `human` is a function and gave None"):
+        human(lambda state: None, answer=str, writes="topic").invoke({})  # type: ignore[arg-type, return-value]  # as above
