@@ -54,7 +54,8 @@ def convert(connection: sqlite3.Connection) -> None:
         place = place_of(connection, (thread, namespace), company)
         path, index_, channel, kind, blob = write
         one = (path, index_, channel, kind, blob)
-        pending.store(connection, place, shorten(checkpoint_id), shorten(task), [one], ())
+        row = pending.row(connection, place, shorten(checkpoint_id), shorten(task), [one], ())
+        pending.store(connection, [row])
 
 
 def _values(connection: sqlite3.Connection, company: Company) -> dict[int, list[Any]]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from dalsegno.checkpoints import failures, migrations, surroundings
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Enlisting, Outcome, Queue, outcomes_of, worse
-from dalsegno.checkpoints.group_commit import Arrived, Company, GroupCommit, Job
+from dalsegno.checkpoints.group_commit import Arrived, GroupCommit, Job, write
 from dalsegno.checkpoints.log_room import AUTOCHECKPOINT, LogRoom
 from dalsegno.checkpoints.opening import file_of
 from dalsegno.checkpoints.waiting_line import WaitingLine
@@ -195,13 +195,13 @@ class Database(Enlisting):
             self._group.commit(job)
 
     def _write_all(self, arrived: Arrived) -> None:
-        company: Company = {}
         outcomes: dict[str, Outcome] = {}
         with self._entered(outcomes) as connection:
-            for job in arrived():
+            jobs = arrived()
+            for job in jobs:
                 if job.task is not None:
                     outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
-                job.write(connection, company)
+            write(jobs, connection)
 
     @property
     def url(self) -> str:

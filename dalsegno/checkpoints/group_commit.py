@@ -14,7 +14,7 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 from dalsegno.checkpoints.driver import sqlite3
@@ -24,6 +24,9 @@ _IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
 
 Company = dict[Any, Any]
 """What the jobs of one transaction tell each other."""
+
+AT_THE_END = "at the end"
+"""Where they tell what is to be done with the connection once all of them are written: a list of functions."""
 
 Arrived = Callable[[], Sequence["Job"]]
 """Gives the jobs of a transaction that has begun, in the order in which they are written."""
@@ -56,6 +59,15 @@ class Job(ABC):
     def failed(self) -> None:
         """The transaction was rolled back."""
         return
+
+
+def write(jobs: Iterable[Job], connection: sqlite3.Connection) -> None:
+    """Write jobs, in the transaction that a connection has open."""
+    company: Company = {}
+    for job in jobs:
+        job.write(connection, company)
+    for gathered in company.get(AT_THE_END, ()):
+        gathered(connection)
 
 
 class GroupCommit:

@@ -16,6 +16,7 @@ from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.failures import DAMAGE
+from dalsegno.checkpoints.group_commit import write
 from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import PACKING, StrictSerializer
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
@@ -60,11 +61,11 @@ def import_sqlite_saver(
             with saver.database.transaction() as into:
                 for given in source.checkpoints(connection, thread, versions, stored_by):
                     job = PutCheckpoint(given, stored_by, cache)
-                    job.write(into, {})
+                    write([job], into)
                     job.committed()
                     count += 1
                 for writes in source.writes(connection, thread, stored_by):
-                    writes.write(into, {})
+                    write([writes], into)
     return count
 
 

@@ -8,6 +8,7 @@ in the table `segments`, often in the very bytes that the next checkpoint stored
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ormsgpack
@@ -29,32 +30,67 @@ Write = tuple[str, int, str, str, bytes]
 _PLAIN = StrictSerializer()
 
 
-def store(
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a task wrote, ready to be stored."""
+
+    place: int
+    checkpoint_id: Identity
+    task: Identity
+    entries: list[list[Any]]
+
+    def values(self) -> tuple[Any, ...]:
+        return self.place, self.checkpoint_id, self.task, ormsgpack.packb(self.entries)
+
+
+def row(
     connection: sqlite3.Connection,
     place: int,
     checkpoint_id: Identity,
     task: Identity,
     writes: Sequence[Write],
     shared: Iterable[Stored],
-) -> None:
-    """Add writes to those of a task: special ones (of negative index) replace, ordinary ones stay.
+) -> Row:
+    """The row of a task's writes; larger values are stored here.
 
     `shared` are bytes that were stored a moment ago and that the writes may lead to.
     """
     last = {write[1]: write for write in writes}
     entries = [_entry(connection, place, write, shared) for write in last.values()]
-    added = connection.execute(
-        "INSERT OR IGNORE INTO writes (place, checkpoint_id, task_id, body) VALUES (?, ?, ?, ?)",
-        (place, checkpoint_id, task, ormsgpack.packb(entries)),
-    )
-    if added.rowcount:
-        return
-    key = place, checkpoint_id, task
+    return Row(place, checkpoint_id, task, entries)
+
+
+_TOGETHER = 32
+"""Rows of one statement: between two statements another thread may take its turn, of which a fan-out has many."""
+
+
+def store(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    """Add writes to those of their tasks, in order: special ones (of negative index) replace, ordinary ones stay."""
+    done = 0
+    while done < len(rows):
+        count = _TOGETHER if len(rows) - done >= _TOGETHER else 1
+        part = rows[done : done + count]
+        added = connection.execute(_INSERTS[count], [value for one in part for value in one.values()])
+        if added.rowcount < count:  # somebody's are there, maybe from this statement: none is added twice
+            for one in part:
+                _merge(connection, one)
+        done += count
+
+
+_INSERTS = {
+    count: "INSERT OR IGNORE INTO writes (place, checkpoint_id, task_id, body) VALUES "
+    + ", ".join(["(?, ?, ?, ?)"] * count)
+    for count in (1, _TOGETHER)
+}
+
+
+def _merge(connection: sqlite3.Connection, row: Row) -> None:
+    key = row.place, row.checkpoint_id, row.task
     (body,) = connection.execute(
         "SELECT body FROM writes WHERE place = ? AND checkpoint_id = ? AND task_id = ?", key
     ).fetchone()
     merged = {entry[1]: entry for entry in unpack(body, "")}
-    for entry in entries:
+    for entry in row.entries:
         if entry[1] < 0 or entry[1] not in merged:
             merged[entry[1]] = entry
     connection.execute(

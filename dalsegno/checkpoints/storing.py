@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ormsgpack
@@ -17,7 +18,7 @@ from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, in_the_way, taken_over
-from dalsegno.checkpoints.group_commit import Company, Job
+from dalsegno.checkpoints.group_commit import AT_THE_END, Company, Job
 from dalsegno.checkpoints.identities import shorten
 from dalsegno.checkpoints.segments import Segments, Stored
 from dalsegno.checkpoints.strict import StrictSerializer
@@ -29,6 +30,9 @@ Place = tuple[str, str]
 """Thread and namespace."""
 
 _PLAIN = StrictSerializer()
+
+_ROWS = "rows of what tasks wrote"
+"""Where the jobs of a transaction gather them: many rows are one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,16 @@ class PutWrites(Job):
             place, _ = _arrive(connection, self._place, None, self._token, company)
         shared = company.get((self._place, self._checkpoint), ())
         checkpoint = shorten(self._checkpoint)
-        pending.store(connection, place, checkpoint, shorten(self._task), self._writes, shared)
+        row = pending.row(connection, place, checkpoint, shorten(self._task), self._writes, shared)
+        rows = company.get(_ROWS)
+        if rows is None:
+            rows = company[_ROWS] = []
+            company.setdefault(AT_THE_END, []).append(partial(_store_all, rows))
+        rows.append(row)
+
+
+def _store_all(rows: Sequence[pending.Row], connection: sqlite3.Connection) -> None:
+    pending.store(connection, rows)
 
 
 def place_of(connection: sqlite3.Connection, place: Place, company: Company) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
+from langgraph.checkpoint.serde.types import RESUME
 
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
 from dalsegno.checkpoints.database import Database
@@ -243,3 +245,28 @@ def test_a_fork_leaves_what_waits_to_the_parent(path: Path, child: Any) -> None:
         assert child(lambda tell: saver.close()).wait() == 0
         (found,) = saver.list(None)
         assert found.pending_writes == [("task", "k", 1)]
+
+
+@pytest.mark.parametrize("tasks", [1, 31, 32, 33, 100])
+def test_writes_that_go_into_one_transaction_are_each_those_of_their_task(path: Path, tasks: int) -> None:
+    """Many rows are one statement; a task that wrote before, or twice in the same transaction, has all of it."""
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config = put(saver)
+        ids = [str(uuid.uuid4()) for _ in range(tasks)]
+        saver.put_writes(config, [("early", 0)], ids[0])
+        saver.database.flush()
+        for number, task in enumerate(ids):
+            saver.put_writes(config, [("a", number), ("b", "x" * 300)], task)
+        commits = saver.database.commits
+        for task in ids[::7]:
+            saver.put_writes(config, [(RESUME, task)], task)  # at once, and all that waits with the first one
+        assert saver.database.commits == commits + len(ids[::7])
+        found = saver.get_tuple(config)
+        assert found is not None
+        kept = {(task, channel): value for task, channel, value in found.pending_writes or ()}
+    expected = {(task, "a"): number for number, task in enumerate(ids)} | {
+        (task, "b"): "x" * 300 for task in ids
+    }
+    del expected[ids[0], "a"]  # the first write of a task at a place stands
+    expected |= {(ids[0], "early"): 0} | {(task, RESUME): task for task in ids[::7]}
+    assert kept == expected
