@@ -112,7 +112,7 @@ class Fleet:
         """What nodes did: (thread, node, process), also what was never committed."""
         log = self.folder / "log.txt"
         lines = log.read_text().splitlines() if log.exists() else []
-        found = [(t, n, int(p)) for t, n, p in map(str.split, lines)]
+        found = [(t, n, int(p)) for t, n, p in (line.rsplit(maxsplit=2) for line in lines)]
         return [each for each in found if thread is None or each[0] == thread]
 
     def repeated(self, thread: str) -> int:
