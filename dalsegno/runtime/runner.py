@@ -210,24 +210,13 @@ class Runner:
         budget: Budget | None = None,
         abandon: bool = False,
     ) -> RunStream:
-        """Run, giving LangGraph's chunks as they come; `.result` afterwards is the `RunResult`."""
+        """Run, giving LangGraph's chunks as they come, to ``for`` or to ``async for``; `.result` afterwards is the
+        `RunResult`."""
         turn = turns.begin(self, input, thread, context, abandon, budget)
         return RunStream(self, turn, stream_mode, subgraphs)
 
-    def astream(
-        self,
-        input: Any,
-        thread: str | None = None,
-        *,
-        stream_mode: Any = "updates",
-        subgraphs: bool = False,
-        context: Any = None,
-        budget: Budget | None = None,
-        abandon: bool = False,
-    ) -> RunStream:
-        """`stream` for `async for`."""
-        turn = turns.begin(self, input, thread, context, abandon, budget)
-        return RunStream(self, turn, stream_mode, subgraphs)
+    astream = stream
+    """`stream`, for `async for`: one `RunStream` can be read in both ways."""
 
     def stream_resume(
         self,
@@ -241,25 +230,13 @@ class Runner:
         budget: Budget | None = None,
         context: Any = None,
     ) -> RunStream:
-        """`resume`, giving LangGraph's chunks as they come; `.result` afterwards is the `RunResult`."""
+        """`resume`, giving LangGraph's chunks as they come, to ``for`` or to ``async for``; `.result` afterwards is the
+        `RunResult`."""
         turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
         return RunStream(self, turn, stream_mode, subgraphs)
 
-    def astream_resume(
-        self,
-        thread: str,
-        value: Any = None,
-        *,
-        stream_mode: Any = "updates",
-        subgraphs: bool = False,
-        rename: Mapping[str, str] | None = None,
-        accept_changes: bool = False,
-        budget: Budget | None = None,
-        context: Any = None,
-    ) -> RunStream:
-        """`stream_resume` for `async for`."""
-        turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
-        return RunStream(self, turn, stream_mode, subgraphs)
+    astream_resume = stream_resume
+    """`stream_resume`, for `async for`."""
 
     def drain(self, reason: str = "drain") -> None:
         """Ask every run of this runner to stop after its current superstep; they end as ``stopped``."""
