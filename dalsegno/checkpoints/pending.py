@@ -8,8 +8,7 @@ in the table `segments`, often in the very bytes that the next checkpoint stored
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import ormsgpack
 
@@ -30,8 +29,7 @@ Write = tuple[str, int, str, str, bytes]
 _PLAIN = StrictSerializer()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What a task wrote, ready to be stored."""
 
     place: int
