@@ -79,10 +79,18 @@ def as_tool(given: Any, *, name: str | None = None, description: str | None = No
     )
 
 
+_THE_TEXT = ("__arg1",)
+"""What LangChain tells models of the one text that its simplest tools take."""
+
+
+def _takes_a_text(tool: BaseTool) -> bool:
+    return isinstance(tool, SimpleTool) and tool.args_schema is None
+
+
 def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
     """The arguments that a tool takes from a model; None where it may take any."""
-    if isinstance(tool, SimpleTool) and tool.args_schema is None:
-        return ("__arg1",)  # what LangChain tells models of the one text that it takes
+    if _takes_a_text(tool):
+        return _THE_TEXT
     schema: Any = tool.tool_call_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         extra = getattr(tool.args_schema, "model_config", {}).get("extra")
@@ -98,8 +106,8 @@ def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
 
 def required_of(tool: BaseTool) -> tuple[str, ...]:
     """The arguments without which a tool cannot be called."""
-    if isinstance(tool, SimpleTool) and tool.args_schema is None:
-        return ("__arg1",)
+    if _takes_a_text(tool):
+        return _THE_TEXT
     schema: Any = tool.tool_call_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return tuple(key for key, field in schema.model_fields.items() if field.is_required())
