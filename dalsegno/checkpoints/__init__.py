@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dalsegno.checkpoints.checkpointer import Checkpointer
     from dalsegno.checkpoints.claims import Claim
-    from dalsegno.checkpoints.database import Database
+    from dalsegno.checkpoints.file.database import Database
     from dalsegno.checkpoints.interface import AnyDatabase
     from dalsegno.checkpoints.ledger import Ledger
     from dalsegno.checkpoints.opening import open_checkpointer, open_database
@@ -32,7 +32,7 @@ _MODULES = {
     "AnyDatabase": "interface",
     "Checkpointer": "checkpointer",
     "Claim": "claims",
-    "Database": "database",
+    "Database": "file.database",
     "ExecutionRecord": "records",
     "Ledger": "ledger",
     "RunRecord": "records",

@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
 
 # Primary result codes, https://www.sqlite.org/rescode.html.

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import ormsgpack
 
-from dalsegno.checkpoints import rows, values
-from dalsegno.checkpoints.cache import Cache
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import values
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.failures import DAMAGE
-from dalsegno.checkpoints.group_commit import write
-from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
+from dalsegno.checkpoints.file import rows
+from dalsegno.checkpoints.file.cache import Cache
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.group_commit import write
+from dalsegno.checkpoints.file.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import PACKING, StrictSerializer
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
 

@@ -135,7 +135,7 @@ def open_database(
         from dalsegno.checkpoints.postgres import PostgresDatabase
 
         return PostgresDatabase(os.fspath(db), profile=profile, timeout=timeout, connections=connections)
-    from dalsegno.checkpoints.database import Database
+    from dalsegno.checkpoints.file.database import Database
 
     return Database(file_of(db), profile=profile, timeout=timeout, linger=linger)
 
@@ -153,7 +153,7 @@ def open_checkpointer(
     `open_database`.
     """
     from dalsegno.checkpoints.checkpointer import Checkpointer
-    from dalsegno.checkpoints.database import Database
+    from dalsegno.checkpoints.file.database import Database
 
     if isinstance(db, Checkpointer):
         return db

@@ -19,14 +19,14 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from dalsegno.checkpoints import rows, threads
-from dalsegno.checkpoints.cache import Cache
 from dalsegno.checkpoints.checkpointer import Checkpointer, check_limit, place_in
-from dalsegno.checkpoints.database import Database, Profile
 from dalsegno.checkpoints.failures import check_names, damage_named
 from dalsegno.checkpoints.fencing import in_the_way, token_of
-from dalsegno.checkpoints.reading import Reader, config_of, delta_history
-from dalsegno.checkpoints.storing import Given, PutCheckpoint, PutWrites
+from dalsegno.checkpoints.file import rows, threads
+from dalsegno.checkpoints.file.cache import Cache
+from dalsegno.checkpoints.file.database import Database, Profile
+from dalsegno.checkpoints.file.reading import Reader, config_of, delta_history
+from dalsegno.checkpoints.file.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
 

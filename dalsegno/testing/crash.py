@@ -19,7 +19,7 @@ from dalsegno.testing.playing import Answers, Play
 from dalsegno.testing.report import CrashReport
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints.database import Profile
+    from dalsegno.checkpoints.file.database import Profile
 
 _MEMORY = Path("/dev/shm")
 _LONGEST = 10.0

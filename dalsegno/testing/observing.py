@@ -32,7 +32,7 @@ from dalsegno.runtime.events import Event, NodeFinished, NodeStarted
 from dalsegno.testing.kills import Kill
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints.database import Profile
+    from dalsegno.checkpoints.file.database import Profile
 
 Record = list[Any]
 

@@ -16,7 +16,7 @@ from dalsegno.runtime import Runner
 from dalsegno.testing.observing import Witness, witnessed
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints.database import Profile
+    from dalsegno.checkpoints.file.database import Profile
     from dalsegno.checkpoints.records import RunRecord
 
 Answers = Mapping[str, Any] | Callable[[Mapping[str, Any]], Any]

@@ -14,7 +14,7 @@ from dalsegno.graphs.workflow import Workflow
 from dalsegno.testing.playing import Play, Stage
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints.database import Profile
+    from dalsegno.checkpoints.file.database import Profile
 
 
 class _Notes(TypedDict, total=False):

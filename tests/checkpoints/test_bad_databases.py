@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from dalsegno.checkpoints import Database, Ledger, SqliteCheckpointer, migrations
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import Database, Ledger, SqliteCheckpointer
+from dalsegno.checkpoints.file import migrations
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
 
 THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}

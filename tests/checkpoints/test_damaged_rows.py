@@ -14,7 +14,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger, SqliteCheckpointer, maintenance
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import DatabaseInvalid, TypeNotAllowed
 
 THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}

@@ -19,7 +19,7 @@ from langgraph.checkpoint.base.id import uuid6
 from pydantic import BaseModel, field_serializer
 
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
-from dalsegno.checkpoints.streams import align, apply, compare
+from dalsegno.checkpoints.file.streams import align, apply, compare
 
 
 @dataclasses.dataclass

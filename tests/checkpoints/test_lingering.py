@@ -19,8 +19,8 @@ from langgraph.checkpoint.base.id import uuid6
 from langgraph.checkpoint.serde.types import RESUME
 
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.database import Database
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.checkpoints.records import ExecutionRecord
 from dalsegno.errors import DatabaseUnavailable
 

@@ -17,8 +17,9 @@ from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.types import Command, interrupt
 
-from dalsegno.checkpoints import Ledger, SqliteCheckpointer, migrations
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import Ledger, SqliteCheckpointer
+from dalsegno.checkpoints.file import migrations
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.checkpoints.interventions import is_cancelled
 from dalsegno.checkpoints.maintenance import check
 from dalsegno.errors import DatabaseInvalid

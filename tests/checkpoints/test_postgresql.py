@@ -19,8 +19,9 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.postgres import PostgresSaver
 
 from dalsegno import END, START, Runner, Workflow
-from dalsegno.checkpoints import Ledger, maintenance, migrations, open_checkpointer, open_database
+from dalsegno.checkpoints import Ledger, maintenance, open_checkpointer, open_database
 from dalsegno.checkpoints.encryption import EncryptedSerializer
+from dalsegno.checkpoints.file import migrations
 from dalsegno.checkpoints.opening import without_password
 from dalsegno.checkpoints.postgres import connections
 from dalsegno.checkpoints.postgres.address import Address

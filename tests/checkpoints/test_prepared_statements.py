@@ -10,8 +10,8 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 
 from dalsegno import Runner
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.database import Database
+from dalsegno.checkpoints.file.driver import sqlite3
 
 
 class State(TypedDict):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dalsegno.checkpoints import Database, surroundings
-from dalsegno.checkpoints.surroundings import network_file_system
+from dalsegno.checkpoints import Database
+from dalsegno.checkpoints.file import surroundings
+from dalsegno.checkpoints.file.surroundings import network_file_system
 
 MOUNTS = """\
 21 1 254:0 / / rw,relatime - ext4 /dev/vda rw

@@ -15,7 +15,7 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
 from dalsegno.checkpoints import AnyDatabase, Checkpointer, Database, open_checkpointer, open_database
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.driver import sqlite3
 
 EFFECT = "INSERT INTO effects VALUES (?, 'n', 'r', 't', 'null', '', (SELECT count(*) FROM effects))"
 

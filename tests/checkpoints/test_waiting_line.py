@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
-from dalsegno.checkpoints.waiting_line import WaitingLine
+from dalsegno.checkpoints.file.database import Database
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.waiting_line import WaitingLine
 from dalsegno.errors import DatabaseUnavailable
 
 pytestmark = pytest.mark.skipif(

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from dalsegno import Runner, SqliteCheckpointer, Workflow
-from dalsegno.checkpoints import Database, maintenance, migrations
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import Database, maintenance
+from dalsegno.checkpoints.file import migrations
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CrashTestFailed
 from dalsegno.testing.kills import Mode
 from dalsegno.testing.tracing import why_not

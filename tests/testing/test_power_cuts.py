@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dalsegno import END, START, Loop, SqliteCheckpointer, Workflow
-from dalsegno.checkpoints import database as databases
+from dalsegno.checkpoints.file import database as databases
 from dalsegno.testing import CrashReport, crash_test
 from dalsegno.testing.disk import Deed, Disk
 from dalsegno.testing.tracing import why_not

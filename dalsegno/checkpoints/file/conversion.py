@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dalsegno.checkpoints import bodies, pending, segments
-from dalsegno.checkpoints.differences import INLINE, Change, Kept
-from dalsegno.checkpoints.driver import sqlite3
-from dalsegno.checkpoints.group_commit import Company
+from dalsegno.checkpoints.file import bodies, pending, segments
+from dalsegno.checkpoints.file.differences import INLINE, Change, Kept
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.group_commit import Company
+from dalsegno.checkpoints.file.storing import place_of, store_index
+from dalsegno.checkpoints.file.streams import WHOLE, compare
 from dalsegno.checkpoints.identities import shorten
-from dalsegno.checkpoints.storing import place_of, store_index
-from dalsegno.checkpoints.streams import WHOLE, compare
 from dalsegno.errors import DatabaseInvalid
 
 

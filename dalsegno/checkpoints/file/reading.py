@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, PendingWrite
 
-from dalsegno.checkpoints import bodies, differences, pending, rows, values
-from dalsegno.checkpoints.bodies import Index
-from dalsegno.checkpoints.cache import Entry
-from dalsegno.checkpoints.differences import Kept
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import values
 from dalsegno.checkpoints.failures import DAMAGE, damaged
-from dalsegno.checkpoints.rows import Found
-from dalsegno.checkpoints.segments import Segments
-from dalsegno.checkpoints.streams import LIST, MAP, header
+from dalsegno.checkpoints.file import bodies, differences, pending, rows
+from dalsegno.checkpoints.file.bodies import Index
+from dalsegno.checkpoints.file.cache import Entry
+from dalsegno.checkpoints.file.differences import Kept
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.rows import Found
+from dalsegno.checkpoints.file.segments import Segments
+from dalsegno.checkpoints.file.streams import LIST, MAP, header
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol

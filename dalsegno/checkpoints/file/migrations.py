@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ _LEDGER = (
 
 
 def _convert(connection: sqlite3.Connection) -> None:
-    from dalsegno.checkpoints import conversion  # which needs langgraph: only where there is something
+    from dalsegno.checkpoints.file import conversion  # which needs langgraph: only where there is something
 
     conversion.convert(connection)
 

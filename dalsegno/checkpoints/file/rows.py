@@ -9,10 +9,11 @@ from typing import Any
 
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
-from dalsegno.checkpoints import bodies, values
-from dalsegno.checkpoints.bodies import Index
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import values
 from dalsegno.checkpoints.failures import damage_named, damaged
+from dalsegno.checkpoints.file import bodies
+from dalsegno.checkpoints.file.bodies import Index
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.checkpoints.identities import lengthen, shorten
 from dalsegno.checkpoints.strict import PlainReader
 

@@ -31,9 +31,9 @@ from typing import Any
 
 import ormsgpack
 
-from dalsegno.checkpoints.differences import Change, Tip
-from dalsegno.checkpoints.driver import sqlite3
-from dalsegno.checkpoints.streams import LIST, Splice, apply
+from dalsegno.checkpoints.file.differences import Change, Tip
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.streams import LIST, Splice, apply
 
 PAGE = 4000
 """Bytes up to which a row is appended to: about one page of the database."""

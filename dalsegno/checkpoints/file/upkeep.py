@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dalsegno.checkpoints import bodies, pending, segments, threads
-from dalsegno.checkpoints.database import Database
-from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.failures import damage_named
+from dalsegno.checkpoints.file import bodies, pending, segments, threads
+from dalsegno.checkpoints.file.database import Database
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.checkpoints.identities import lengthen, shorten, time_ordered
 from dalsegno.checkpoints.maintenance import Statistics, ThreadStatistics
 from dalsegno.errors import CheckpointError

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import ormsgpack
 
-from dalsegno.checkpoints import bodies, pending, segments
-from dalsegno.checkpoints.bodies import Index
-from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.failures import DAMAGE, damage_named
 from dalsegno.checkpoints.fencing import in_the_way
+from dalsegno.checkpoints.file import bodies, pending, segments
+from dalsegno.checkpoints.file.bodies import Index
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.segments import Segments, reachable
+from dalsegno.checkpoints.file.storing import place_of, store_index
 from dalsegno.checkpoints.identities import Stored as Identity
 from dalsegno.checkpoints.identities import lengthen
-from dalsegno.checkpoints.segments import Segments, reachable
-from dalsegno.checkpoints.storing import place_of, store_index
 from dalsegno.errors import CheckpointError
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ormsgpack
 
 from dalsegno.checkpoints import values
-from dalsegno.checkpoints.streams import (
+from dalsegno.checkpoints.file.streams import (
     LIST,
     MAP,
     WHOLE,

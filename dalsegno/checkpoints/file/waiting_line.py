@@ -14,7 +14,7 @@ import threading
 import time
 from queue import SimpleQueue
 
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.driver import sqlite3
 
 try:
     import fcntl

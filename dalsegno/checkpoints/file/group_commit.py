@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Outcome
+from dalsegno.checkpoints.file.driver import sqlite3
 
 _IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
 

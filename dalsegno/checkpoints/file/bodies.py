@@ -17,8 +17,8 @@ import ormsgpack
 
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.failures import damaged
-from dalsegno.checkpoints.segments import Segments
-from dalsegno.checkpoints.streams import MAP, header
+from dalsegno.checkpoints.file.segments import Segments
+from dalsegno.checkpoints.file.streams import MAP, header
 from dalsegno.checkpoints.strict import PlainReader, StrictSerializer
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from dalsegno.checkpoints import failures, migrations, surroundings
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints import failures
 from dalsegno.checkpoints.enlisting import Enlisting, Outcome, Queue, outcomes_of, worse
-from dalsegno.checkpoints.group_commit import Arrived, GroupCommit, Job, write
-from dalsegno.checkpoints.log_room import AUTOCHECKPOINT, LogRoom
+from dalsegno.checkpoints.file import migrations, surroundings
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.group_commit import Arrived, GroupCommit, Job, write
+from dalsegno.checkpoints.file.log_room import AUTOCHECKPOINT, LogRoom
+from dalsegno.checkpoints.file.waiting_line import WaitingLine
 from dalsegno.checkpoints.opening import file_of
-from dalsegno.checkpoints.waiting_line import WaitingLine
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ class Database(Enlisting):
 
     def upkeep(self) -> Upkeep:
         """What looking after it takes."""
-        from dalsegno.checkpoints.sqlite_upkeep import SqliteUpkeep
+        from dalsegno.checkpoints.file.upkeep import SqliteUpkeep
 
         return SqliteUpkeep(self)
 

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from dalsegno.checkpoints.bodies import Index, channels
-from dalsegno.checkpoints.differences import Kept
-from dalsegno.checkpoints.streams import header
+from dalsegno.checkpoints.file.bodies import Index, channels
+from dalsegno.checkpoints.file.differences import Kept
+from dalsegno.checkpoints.file.streams import header
 
 PLACES = 256
 """Places that are remembered; of the others the next checkpoint is stored whole."""

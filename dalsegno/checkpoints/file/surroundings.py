@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from dalsegno.checkpoints.driver import sqlite3
+from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import DatabaseUnavailable
 
 SAFE_WITH_OTHERS = (3, 51, 3)

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import ormsgpack
 
 from dalsegno.checkpoints import values
-from dalsegno.checkpoints.bodies import are_counts, is_kind, long, short
-from dalsegno.checkpoints.differences import INLINE
-from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.failures import damaged
+from dalsegno.checkpoints.file.bodies import are_counts, is_kind, long, short
+from dalsegno.checkpoints.file.differences import INLINE
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.segments import Segment, Segments, Stored, insert
+from dalsegno.checkpoints.file.streams import header_length
 from dalsegno.checkpoints.identities import Stored as Identity
 from dalsegno.checkpoints.identities import lengthen
-from dalsegno.checkpoints.segments import Segment, Segments, Stored, insert
-from dalsegno.checkpoints.streams import header_length
 from dalsegno.checkpoints.strict import StrictSerializer
 
 Write = tuple[str, int, str, str, bytes]

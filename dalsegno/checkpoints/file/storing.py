@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import ormsgpack
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint
 
-from dalsegno.checkpoints import bodies, pending, segments
-from dalsegno.checkpoints.bodies import Index
-from dalsegno.checkpoints.cache import Cache, Entry
-from dalsegno.checkpoints.differences import Change, Kept, change
-from dalsegno.checkpoints.driver import sqlite3
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, in_the_way, taken_over
-from dalsegno.checkpoints.group_commit import AT_THE_END, Company, Job
+from dalsegno.checkpoints.file import bodies, pending, segments
+from dalsegno.checkpoints.file.bodies import Index
+from dalsegno.checkpoints.file.cache import Cache, Entry
+from dalsegno.checkpoints.file.differences import Change, Kept, change
+from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.group_commit import AT_THE_END, Company, Job
+from dalsegno.checkpoints.file.segments import Segments, Stored
 from dalsegno.checkpoints.identities import shorten
-from dalsegno.checkpoints.segments import Segments, Stored
 from dalsegno.checkpoints.strict import StrictSerializer
 
 if TYPE_CHECKING:
