@@ -117,9 +117,7 @@ class _Watched:
         from dalsegno import viz
 
         if self.output is not None:
-            written = self.output.with_name(f".{self.output.stem}.part{self.output.suffix}")
-            viz.draw(spec, written, **given)
-            os.replace(written, self.output)
+            _replace(self.output, viz.drawn(spec, self.output, **given))
             return
         from dalsegno.cli.drawing import print_drawing
         from dalsegno.cli.screen import Screen
@@ -139,11 +137,10 @@ class _Watched:
         view = self.seeing.view(run, states=True)
         first = self.layout is None
         self.layout = self.layout or place(picture)
-        _replace(self.beside, news(picture, view, report))
+        _replace(self.beside, news(picture, view, report).encode())
         if first:
-            _replace(
-                self.output, page(picture, view, report=report, layout=self.layout, live=self.beside.name)
-            )
+            whole = page(picture, view, report=report, layout=self.layout, live=self.beside.name)
+            _replace(self.output, whole.encode())
 
     def end(self) -> None:
         """Leaves a page that needs nothing beside it."""
@@ -156,14 +153,22 @@ class _Watched:
             self.last = self.seeing.ledger.get(self.last.run_id, plain=True)
         spec = self.seeing.graph_of(self.last)
         view = self.seeing.view(self.last, states=True)
-        viz.draw(spec, self.output, run=view, report=check(spec), fold=self.fold)
+        _replace(self.output, viz.drawn(spec, self.output, run=view, report=check(spec), fold=self.fold))
         with suppress(KeyboardInterrupt):
             time.sleep(_LINGER)
-        self.beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.beside.unlink(missing_ok=True)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: Path, content: bytes) -> None:
     """Puts a file in the place of another at once: nobody reads half of it."""
+    from dalsegno import viz
+
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise viz.unwritable(path, error) from error

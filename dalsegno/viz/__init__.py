@@ -87,6 +87,24 @@ def draw(
         A .svg, .png, .pdf or .html is asked for and there is no Graphviz.
     """
     file = Path(path)
+    content = drawn(spec, file, run=run, report=report, against=against, fold=fold)
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise unwritable(file, error) from error
+    return file
+
+
+def drawn(
+    spec: WorkflowSpec,
+    file: Path,
+    *,
+    run: RunView | None = None,
+    report: Any = None,
+    against: WorkflowSpec | RunView | None = None,
+    fold: bool | Collection[str] | None = None,
+) -> bytes:
+    """What `draw` writes into a file."""
     kind = SUFFIXES.get(file.suffix.lower())
     if kind is None:
         raise RenderError(
@@ -96,13 +114,14 @@ def draw(
         )
     folds = _folding(kind, fold)
     picture = picture_of(spec, report=report, against=against, fold=folds, page=kind == "page")
-    content = _content(picture, kind, run, against, report)
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        hint = f" Make the folder `{file.parent}` first." if not file.parent.exists() else ""
-        raise RenderError(f"Cannot write `{file}`: {error.strerror or error}.{hint}", format=kind) from error
-    return file
+    return _content(picture, kind, run, against, report)
+
+
+def unwritable(file: Path, error: OSError) -> RenderError:
+    """What is told where a picture's file cannot be written."""
+    hint = f" Make the folder `{file.parent}` first." if not file.parent.exists() else ""
+    kind = SUFFIXES.get(file.suffix.lower(), "")
+    return RenderError(f"Cannot write `{file}`: {error.strerror or error}.{hint}", format=kind)
 
 
 def picture_of(

@@ -294,6 +294,25 @@ def test_a_picture_that_is_watched_is_drawn_anew(
     assert "✓ completed" in drawn.read_text()
 
 
+@pytest.mark.parametrize("suffix", ["html", "svg"])
+def test_what_cannot_be_written_while_a_run_is_watched_is_told(
+    folder: Path, started: Callable[..., subprocess.Popen[str]], suffix: str
+) -> None:
+    (folder / "slow.py").write_text(SLOW)
+    (folder / "go").touch()
+    assert started("run", "slow.py:flow", "-i", "{}", "--thread", "t1", "--db", "runs.db", "-q").wait(60) == 0
+    (folder / f"taken.{suffix}").mkdir()
+    (folder / "page.live.js").mkdir()
+    for name in (f"taken.{suffix}", f"gone/run.{suffix}", *(["page.html"] if suffix == "html" else [])):
+        watching = started("draw", "slow.py:flow", "--thread", "t1", "--db", "runs.db", "--watch", "-o", name)
+        out, error = watching.communicate(timeout=60)
+        assert watching.returncode == 2
+        told = "page.live.js" if name == "page.html" else name
+        assert f"Cannot write `{told}`" in out + (error or "")
+        assert "Traceback" not in out + (error or "")
+    assert not [file for file in folder.iterdir() if "part" in file.name]
+
+
 def test_a_run_is_watched_from_the_queue_and_over_a_process_that_lets_go_of_it(
     folder: Path, started: Callable[..., subprocess.Popen[str]]
 ) -> None:
