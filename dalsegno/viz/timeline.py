@@ -89,7 +89,7 @@ def score(executions: tuple[Execution, ...]) -> Score:
         return column
 
     total = lay("", 0, 0)
-    seen = dict.fromkeys(n.node for n in sorted(notes, key=lambda n: (n.column, -n.span)))
+    seen = dict.fromkeys(n.node for n in sorted(notes, key=lambda n: (n.column, -n.span, n.node.count("/"))))
     reached, finished = 0, []
     for column in range(total):
         reached = ends.get(column, reached)

@@ -52,6 +52,11 @@ def test_a_subworkflow_that_is_entered_again_has_its_supersteps_again() -> None:
     assert [n.column for n in placed.notes if n.node == "sub/x"] == [1, 3]
 
 
+def test_a_subworkflow_of_one_superstep_stands_over_what_is_in_it() -> None:
+    executions = (Execution("sub/in/x", 1, entry="in#1"), Execution("sub/in", 1, entry="sub#1", child="in#1"))
+    assert score((*executions, Execution("sub", 1, child="sub#1"))).rows == ("sub", "sub/in", "sub/in/x")
+
+
 def test_a_fan_out_is_one_note_that_says_how_many() -> None:
     run = _run(*(Execution("fetch", 1, index=i, seconds=i / 10) for i in range(3)))
     (note,) = _groups(run, "note")
