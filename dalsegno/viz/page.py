@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from dalsegno.nodes.paths import shown
 from dalsegno.viz import palette, replay
@@ -197,7 +198,7 @@ def _data(
         "edges": edges,
         "run": _run(diagram, run, drawn) if run is not None else None,
         "version": _version(run) if run is not None else "",
-        "live": live,
+        "live": live and quote(live, safe="", errors="surrogateescape"),
         "shut": [numbers[name] for name in diagram.shut],
     }
 
