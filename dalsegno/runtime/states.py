@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.secrets import Secrets
+from dalsegno.runtime.turns import input_step
 from dalsegno.viz.overlay import StateAt
 
 if TYPE_CHECKING:
@@ -46,16 +48,29 @@ def states_of(
     found = []
     for kept in checkpointer.list(config, filter={"run_id": run.run_id}, limit=limit):
         metadata: Mapping[str, Any] = kept.metadata or {}
-        values = {k: v for k, v in kept.checkpoint["channel_values"].items() if not k.startswith(_OURS)}
-        found.append((metadata.get("step", 0), str(kept.config["configurable"]["checkpoint_id"]), values))
+        channels = kept.checkpoint["channel_values"]
+        values = {k: v for k, v in channels.items() if not k.startswith(_OURS)}
+        used = _used(channels.get(KERNEL), run.run_id)
+        place = (metadata.get("step", 0), used, str(kept.config["configurable"]["checkpoint_id"]))
+        found.append((*place, values))
     found.reverse()
-    for _, _, values in found:
+    for *_, values in found:
         secrets.learn(values)
     lines = _Lines(secrets)
-    first = found[0][0] if found else 0
+    plain = all(used is None for _, used, _, _ in found)  # a graph without our kernel
+    first = input_step(checkpointer, run.run_id, run.thread) if plain else 0
     return tuple(
-        StateAt(max(0, step - first - 1), lines.of(values), checkpoint) for step, checkpoint, values in found
+        StateAt(max(0, step - first - 1) if plain else used or 0, lines.of(values), checkpoint)
+        for step, used, checkpoint, values in found
     )
+
+
+def _used(record: Any, run_id: str) -> int | None:
+    """After how many supersteps a checkpoint was written, as the run itself counted them: it may have begun at a
+    fork, its first checkpoints may be pruned, and a state that was set by hand is none of its supersteps."""
+    if not record:
+        return None
+    return int(record["used"]) if record["run"] == run_id else 0
 
 
 class _Lines:

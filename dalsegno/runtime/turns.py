@@ -40,6 +40,7 @@ from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
 
 if TYPE_CHECKING:
+    from dalsegno.checkpoints import Checkpointer
     from dalsegno.runtime.runner import Runner
 
 
@@ -146,7 +147,7 @@ def _mark(
         return Carried(runner.graph), begun_anew(runner, run), None, first
     carried = carry(runner, run, rename, accept_changes)
     pending = Pending.on(carried.graph, run.thread, carried.names)
-    first = 0 if runner.is_ours else input_step(runner, run.run_id, run.thread) + 1
+    first = 0 if runner.is_ours else input_step(runner.checkpointer, run.run_id, run.thread) + 1
     if value is None:
         return carried, None, pending.checkpoint_id, first
     return carried, Command(resume=answers(pending.interrupts, value)), pending.checkpoint_id, first
@@ -382,8 +383,8 @@ def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
     return max(pending.step - session.first_step, 0)
 
 
-def input_step(runner: Runner, run_id: str, thread: str) -> int:
+def input_step(checkpointer: Checkpointer, run_id: str, thread: str) -> int:
     """LangGraph's step number of the run's input, for a graph without our kernel."""
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-    found = runner.checkpointer.list(config, filter={"run_id": run_id, "source": "input"}, limit=1)
+    found = checkpointer.list(config, filter={"run_id": run_id, "source": "input"}, limit=1)
     return next((kept.metadata["step"] for kept in found), -1)

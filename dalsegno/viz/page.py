@@ -262,11 +262,17 @@ def _run(diagram: Diagram, run: RunView, drawn: Timeline | None) -> dict[str, An
         "frames": replay.frames(diagram, run),
         "labels": [counted(e, 0) if e.kind != "compensation" else e.label for e in diagram.edges],
         "ends": placed.ends,
+        "first": _begun_after(run),
         "supersteps": max(placed.ends, default=0),
         "states": replay.states(run),
         "staff": {"left": drawn.left, "wide": drawn.column} if drawn else None,
         "done": run.status in _ENDED,
     }
+
+
+def _begun_after(run: RunView) -> int:
+    """The superstep after which a run began: that of its fork, else 0."""
+    return min((e.superstep for e in run.executions if not e.entry), default=1) - 1
 
 
 def _version(run: RunView) -> str:

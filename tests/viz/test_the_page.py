@@ -171,6 +171,35 @@ def test_the_state_shows_what_changed(seen: Any, article: WorkflowSpec, run: Run
     assert page.run("document.querySelector('#state pre').textContent") == "rain"
 
 
+def test_a_key_may_have_any_name_of_javascript(seen: Any, article: WorkflowSpec, run: RunView) -> None:
+    names = ("constructor", "toString", "hasOwnProperty", "valueOf")
+    states = [dict.fromkeys(names, ("one",)), dict.fromkeys(names, ("one",)) | {"valueOf": ("two",)}]
+    page = seen(article, replace(run, states=tuple(StateAt(i, s) for i, s in enumerate(states))))
+    _slide(page, 5)
+    assert page.run("[...document.querySelectorAll('#state h3')].map(e => e.textContent)") == [
+        "valueOf ≠", "constructor · as before", "toString · as before", "hasOwnProperty · as before",
+    ]  # fmt: skip
+
+
+def test_a_state_that_is_not_known_is_not_made_up(seen: Any, article: WorkflowSpec, run: RunView) -> None:
+    page = seen(article, replace(run, states=run.states[3:]))
+    _slide(page, 2)
+    assert page.run("document.getElementById('state-text').textContent") == (
+        "The states that are known begin after superstep 4."
+    )
+    assert page.run("document.getElementById('state-at').textContent") == ""
+    _slide(page, 4)
+    assert page.run("document.getElementById('state-at').textContent") == "after superstep 4"
+
+
+def test_before_a_fork_goes_on_its_state_is_that_of_its_checkpoint(
+    seen: Any, article: WorkflowSpec, run: RunView
+) -> None:
+    page = seen(article, replace(run, executions=run.executions[2:], states=run.states[2:]))
+    _slide(page, 0)
+    assert page.run("document.getElementById('state-at').textContent") == "after superstep 2"
+
+
 def test_playing_goes_to_the_end_and_stops(seen: Any, article: WorkflowSpec, run: RunView) -> None:
     page = seen(article, run)
     page.press("Space")
@@ -464,19 +493,20 @@ def test_an_empty_graph_has_a_page(seen: Any) -> None:
     assert page.run("document.getElementById('replay').hidden")
 
 
+@pytest.mark.parametrize("name", ["run", "50% of #1? é:x"])
 def test_a_page_follows_a_run_that_goes_on(
-    browser: Browser, article: WorkflowSpec, run: RunView, tmp_path: Path
+    browser: Browser, article: WorkflowSpec, run: RunView, tmp_path: Path, name: str
 ) -> None:
     picture = diagram(article)
     begun = replace(
         run, status="running", executions=run.executions[:1], states=run.states[:2], edges={}, nodes={}
     )
-    (tmp_path / "run.live.js").write_text(news(picture, begun), encoding="utf-8")
-    file = tmp_path / "run.html"
-    file.write_text(page(picture, begun, live="run.live.js"), encoding="utf-8")
+    (tmp_path / f"{name}.live.js").write_text(news(picture, begun), encoding="utf-8")
+    file = tmp_path / f"{name}.html"
+    file.write_text(page(picture, begun, live=f"{name}.live.js"), encoding="utf-8")
     browser.open(file)
     assert browser.run("document.getElementById('slider').max") == "1"
-    (tmp_path / "run.live.js").write_text(news(picture, run), encoding="utf-8")
+    (tmp_path / f"{name}.live.js").write_text(news(picture, run), encoding="utf-8")
     browser.wait("document.getElementById('slider').value === '5'")
     assert _text(browser, _at(article, "write")) == "write|✓ ×2 · 200 ms"
     assert "completed" in browser.run("document.getElementById('caption').textContent")

@@ -125,17 +125,17 @@ function paintScore() {
 /** The states up to one, put together from their differences; the change of the last one with it. */
 function stateAt(index) {
   const values = new Map();
-  let change = {};
+  let change = new Map();
   let gone = [];
   for (let i = 0; i <= index; i++) {
     const step = RUN.states[i];
-    change = {};
+    change = new Map();
     gone = step.gone.map((key) => [key, values.get(key)]);
     for (const key of step.gone) values.delete(key);
     for (const key in step.v) {
       const [head, tail, lines] = step.v[key];
       const old = values.get(key) || [];
-      change[key] = { head, tail, old };
+      change.set(key, { head, tail, old });
       values.set(key, [...old.slice(0, head), ...lines, ...old.slice(old.length - tail)]);
     }
   }
@@ -145,18 +145,23 @@ function stateAt(index) {
 function paintState() {
   const box = byId("state-text");
   if (!RUN.states.length) return;
-  const reached = column ? RUN.ends[column - 1] : 0;
-  let index = 0;
+  const reached = Math.max(RUN.first, column ? RUN.ends[column - 1] : 0);
+  let index = -1;
   RUN.states.forEach((state, i) => {
     if (state.s <= reached) index = i;
   });
+  if (index < 0) {
+    byId("state-at").textContent = "";
+    box.replaceChildren(make("p", `The states that are known begin after superstep ${RUN.states[0].s}.`));
+    return;
+  }
   const { values, change, gone } = stateAt(index);
   const whole = byId("whole").checked;
   byId("state-at").textContent = RUN.states[index].s ? `after superstep ${RUN.states[index].s}` : "at the start";
   box.replaceChildren();
-  const keys = [...values.keys()].sort((a, b) => (b in change) - (a in change));
+  const keys = [...values.keys()].sort((a, b) => change.has(b) - change.has(a));
   for (const key of keys) {
-    const changed = change[key];
+    const changed = change.get(key);
     if (!changed && !whole) {
       box.append(make("h3", `${key} · as before`));
       continue;
@@ -183,14 +188,18 @@ function lines(now, changed, whole) {
   const { head, tail, old } = changed;
   const context = whole ? Infinity : 2;
   const before = now.slice(0, head);
-  if (before.length > context) block.append(make("span", `… ${before.length - context} lines as before`, "same"));
+  if (before.length > context) block.append(asBefore(before.length - context));
   same(before.slice(-context));
   for (const row of old.slice(head, old.length - tail)) block.append(make("del", row));
   for (const row of now.slice(head, now.length - tail)) block.append(make("ins", row));
   const after = now.slice(now.length - tail);
   same(after.slice(0, context));
-  if (after.length > context) block.append(make("span", `… ${after.length - context} lines as before`, "same"));
+  if (after.length > context) block.append(asBefore(after.length - context));
   return block;
+}
+
+function asBefore(count) {
+  return make("span", `… ${count} line${count === 1 ? "" : "s"} as before`, "same");
 }
 
 // --- the player
