@@ -10,7 +10,7 @@ from dalsegno.viz.metrics import fitted
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import SIGNS
 from dalsegno.viz.panel import said
-from dalsegno.viz.timeline import ROW, row_name, score
+from dalsegno.viz.timeline import MOST, ROW, last_columns, left_out, resumed_at, row_name, score
 
 _BAR, _LEFT = 120.0, 104.0
 _NAMES = 150.0
@@ -35,7 +35,8 @@ def bars_and_score(run: RunView, top: float, room: float, text: Text) -> Iterato
 
 
 def _score(run: RunView, top: float, room: float, text: Text) -> Iterator[str]:
-    placed = score(run.executions)
+    whole = score(run.executions)
+    placed = last_columns(whole, MOST)
     count = max(1, len(placed.columns))
     column = max(3.0, min(30.0, (max(room, 320.0) - _LEFT) / count))
     rows = {row: top - ROW * (i + 1) for i, row in enumerate(placed.rows)}
@@ -60,12 +61,13 @@ def _score(run: RunView, top: float, room: float, text: Text) -> Iterator[str]:
         x = _LEFT + column * (note.column + note.span / 2)
         label = f'<<FONT POINT-SIZE="8" COLOR="{paint.ink}">{sign}</FONT>>' if column >= 14 else '""'
         yield _box(f"note{i}", x, rows[note.node], wide, ROW - 4, paint.fill, paint.border, label, style)
+    if told := left_out(whole, placed):
+        yield text("told", (_LEFT, top - ROW * (len(rows) + 1) - 2), told, 10, p.MUTED)
     if isinstance(run.resumed_from, int):
-        mark = run.resumed_from
-        first = [i for i, label in enumerate(placed.columns) if label.isdigit() and int(label) > mark]
-        x = _LEFT + column * (min(first) if first else count)
+        at = resumed_at(whole, run.resumed_from) - (len(whole.columns) - len(placed.columns))
+        x = _LEFT + column * at
         tall = ROW * len(rows) + 8
-        for side in (-1.5, 1.5):
+        for side in (-1.5, 1.5) if at >= 0 else ():
             yield _box(f"resume{side:+.0f}", x + side, top - tall / 2 - 6, 0.8, tall, p.ACCENT, p.ACCENT)
 
 

@@ -16,7 +16,7 @@ from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import SIGNS
 from dalsegno.viz.text import plain
-from dalsegno.viz.timeline import Note, row_name, score
+from dalsegno.viz.timeline import Note, last_columns, row_name, score
 
 _SHAPES = {
     "start": "●", "end": "◎", "join": "━", "unknown": "?", "function": "▢", "agent": "⬡", "tool": "▣",
@@ -201,30 +201,30 @@ def _lead(row: Row, start: int, touched: bool) -> str:
 
 def timeline_rows(run: RunView, *, width: int = 100) -> list[list[Part]]:
     """The timeline of a run: a line a node, two cells a superstep; the last supersteps where all are too many."""
-    placed = score(run.executions)
-    names = {row: row_name(row, lambda text: _cells(text, 28)) for row in placed.rows}
+    whole = score(run.executions)
+    names = {row: row_name(row, lambda text: _cells(text, 28)) for row in whole.rows}
     left = max((cells(name) for name in names.values()), default=0) + 2
-    first = max(0, len(placed.columns) - max(4, (width - left - 2) // 2))
-    shown = range(first, len(placed.columns))
-    head = "".join((placed.columns[c][-2:] if placed.columns[c] else "").ljust(2) for c in shown)
-    lines: list[list[Part]] = [[(" " * left + ("… " if first else "") + head, "quiet")]]
+    placed = last_columns(whole, max(4, (width - left - 2) // 2))
+    more = "… " if placed is not whole else ""
+    head = "".join(label[-2:].ljust(2) for label in placed.columns)
+    lines: list[list[Part]] = [[(" " * left + more + head, "quiet")]]
     for row, name in names.items():
         notes = {note.column: note for note in placed.notes if note.node == row}
-        line: list[Part] = [(name + " " * (left - cells(name)), ""), ("… " if first else "", "quiet")]
-        column = first
+        line: list[Part] = [(name + " " * (left - cells(name)), ""), (more, "quiet")]
+        column = 0
         while column < len(placed.columns):
             note = notes.get(column)
-            line.append(_note(note, len(placed.columns) - column) if note else ("· ", "quiet"))
+            line.append(_note(note) if note else ("· ", "quiet"))
             column += note.span if note else 1
         lines.append(line)
     return lines
 
 
-def _note(note: Note, room: int) -> Part:
+def _note(note: Note) -> Part:
     """A sign; as long as what was executed within it."""
     many = len(note.executions)
     sign = (f"{many}" if 1 < many < 10 else "+" if many > 1 else "") + SIGNS[note.status]
-    return sign.ljust(2, "━" if note.span > 1 else " ") + "━━" * (min(note.span, room) - 1), note.status
+    return sign.ljust(2, "━" if note.span > 1 else " ") + "━━" * (note.span - 1), note.status
 
 
 _JOINTS = {

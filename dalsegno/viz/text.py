@@ -7,6 +7,7 @@ shown as U+FFFD instead of being trusted or silently lost.
 from __future__ import annotations
 
 import re
+from unicodedata import category
 
 # Controls, surrogates and non-characters (XML 1.0, section 2.2), and the bidirectional overrides
 # and isolates, which would reorder the text beside them (https://trojansource.codes).
@@ -18,7 +19,8 @@ _SPACE = re.compile(r"\s+")
 
 def plain(text: object) -> str:
     """The text in one line, with nothing in it that XML or a reader could trip over."""
-    return _SPACE.sub(" ", _UNSAFE.sub("\ufffd", str(text))).strip() or "\u2423"
+    line = _SPACE.sub(" ", _UNSAFE.sub("\ufffd", str(text))).strip()
+    return line if any(category(character) != "Cf" for character in line) else "\u2423"
 
 
 def short(text: object, width: int = 44) -> str:

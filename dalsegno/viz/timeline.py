@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape
 
 from dalsegno.nodes.paths import name_of, shown
@@ -23,6 +23,8 @@ ROW = 18.0
 TOP = 22.0
 _WIDEST, _LEAST = 30.0, 3.0
 _NAMES = 150.0
+MOST = 500
+"""Columns in a picture that nobody scrolls: the last ones, where a run has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,51 @@ def score(executions: tuple[Execution, ...]) -> Score:
         return column
 
     total = lay("", 0, 0)
-    seen = dict.fromkeys(n.node for n in sorted(notes, key=lambda n: (n.column, -n.span, n.node.count("/"))))
+    seen = dict.fromkeys(n.node for n in sorted(notes, key=lambda n: (n.column, -n.span)))
+    rows: dict[str, None] = {}
+    for row in seen:
+        rows |= {outer: None for outer in (*_frames(row), row) if outer in seen}
     reached, finished = 0, []
     for column in range(total):
         reached = ends.get(column, reached)
         finished.append(reached)
-    return Score(tuple(notes), tuple(labels.get(c, "") for c in range(total)), tuple(finished), tuple(seen))
+    return Score(tuple(notes), tuple(labels.get(c, "") for c in range(total)), tuple(finished), tuple(rows))
 
 
 _DEEPEST = 20
+
+
+def _frames(place: str) -> Iterator[str]:
+    """The subworkflows around a place, the outermost first."""
+    parts = place.split("/")
+    yield from ("/".join(parts[:i]) for i in range(1, len(parts)))
+
+
+def last_columns(placed: Score, most: int) -> Score:
+    """The last `most` columns of a score; what began before them and goes on into them begins with them."""
+    skipped = len(placed.columns) - most
+    if skipped <= 0:
+        return placed
+    notes = (
+        replace(note, column=max(0, note.column - skipped), span=note.span - max(0, skipped - note.column))
+        for note in placed.notes
+        if note.column + note.span > skipped
+    )
+    return Score(tuple(notes), placed.columns[skipped:], placed.ends[skipped:], placed.rows)
+
+
+def resumed_at(placed: Score, mark: int) -> int:
+    """The column with which a run went on after the superstep `mark`."""
+    # Columns of a superstep that spans several begin with its label.
+    first = [i for i, label in enumerate(placed.columns) if label.isdigit() and int(label) > mark]
+    after = [i for i, end in enumerate(placed.ends) if end > mark]
+    return min(first or after, default=len(placed.columns))
+
+
+def left_out(whole: Score, shown: Score) -> str:
+    """What is told where not all columns are shown; nothing where they are."""
+    count, total = len(shown.columns), len(whole.columns)
+    return f"the last {count:,} of {total:,} columns" if count < total else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +170,8 @@ def timeline(
     Without `room` each column has its full width; `numbers` ties a note to its node in the picture
     (``data-n``), and has every column and note say which it is.
     """
-    placed = score(run.executions)
+    whole = score(run.executions)
+    placed = whole if room is None else last_columns(whole, MOST)
     labels = {row: row_name(row, lambda text: fitted(text, _NAMES, QUIET)) for row in placed.rows}
     left = round(max((width(text, QUIET) for text in labels.values()), default=0.0) + 12)
     count = max(1, len(placed.columns))
@@ -142,9 +181,12 @@ def timeline(
     rows = {row: TOP + ROW * i for i, row in enumerate(placed.rows)}
     parts = [
         *_staff(placed, labels, rows, left, column, wide),
-        *_breaks(placed, run, left, column, tall),
+        *_breaks(whole, placed, run, left, column, tall),
         *(_note(note, rows[note.node], left, column, numbers) for note in placed.notes),
     ]
+    if told := left_out(whole, placed):
+        parts.append(f'<text class="caption" x="{left:g}" y="{tall + 6:g}">{told}</text>')
+        tall += 14
     return Timeline("\n".join(parts), wide, tall, left, column)
 
 
@@ -168,17 +210,16 @@ def _staff(
         yield f'<text class="quiet" x="0" y="{y + ROW / 2 + 3.4:g}"><title>{full}</title>{escape(labels[row])}</text>'
 
 
-def _breaks(placed: Score, run: RunView, left: float, column: float, tall: float) -> Iterator[str]:
+def _breaks(
+    whole: Score, placed: Score, run: RunView, left: float, column: float, tall: float
+) -> Iterator[str]:
     """A double bar where the run went on from its mark, a broken one where it had been cut short."""
     mark = run.resumed_from if isinstance(run.resumed_from, int) else None
     cut = {n.column for n in placed.notes if any(e.again for e in n.executions)}
     resumed = set()
     if mark is not None:
-        after = [i for i, end in enumerate(placed.ends) if end > mark]
-        resumed = {min(after)} if after else {len(placed.columns)}
-        # Columns of a superstep that spans several begin with its label.
-        first = [i for i, label in enumerate(placed.columns) if label.isdigit() and int(label) > mark]
-        resumed = {min(first)} if first else resumed
+        at = resumed_at(whole, mark) - (len(whole.columns) - len(placed.columns))
+        resumed = {at} if at >= 0 else set()
     for at in sorted(resumed | cut):
         x = left + column * at
         if at in resumed:

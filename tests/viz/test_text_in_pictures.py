@@ -40,6 +40,11 @@ def test_an_overriding_direction_is_shown_and_not_obeyed() -> None:
     assert plain("evil\u202egnp.exe") == "evil\ufffdgnp.exe"
 
 
+@pytest.mark.parametrize("name", ["", "  ", "\u200b", "\ufeff \u2060", "\u00ad"])
+def test_a_name_that_cannot_be_seen_is_shown_as_a_space(name: str) -> None:
+    assert plain(name) == "\u2423"
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [(0, "0 ms"), (0.0123, "12 ms"), (0.9996, "1.0 s"), (1.24, "1.2 s"), (59.94, "59.9 s"),

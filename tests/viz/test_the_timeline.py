@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 from dalsegno import viz
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.viz.overlay import Execution, RunView, Used
-from dalsegno.viz.timeline import score, timeline
+from dalsegno.viz.placed_score import bars_and_score
+from dalsegno.viz.timeline import last_columns, score, timeline
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -54,7 +55,8 @@ def test_a_subworkflow_that_is_entered_again_has_its_supersteps_again() -> None:
 
 def test_a_subworkflow_of_one_superstep_stands_over_what_is_in_it() -> None:
     executions = (Execution("sub/in/x", 1, entry="in#1"), Execution("sub/in", 1, entry="sub#1", child="in#1"))
-    assert score((*executions, Execution("sub", 1, child="sub#1"))).rows == ("sub", "sub/in", "sub/in/x")
+    beside = (Execution("sub", 1, child="sub#1"), Execution("beside", 1))
+    assert score((*executions, *beside)).rows == ("sub", "sub/in", "sub/in/x", "beside")
 
 
 def test_a_fan_out_is_one_note_that_says_how_many() -> None:
@@ -99,6 +101,30 @@ def test_a_long_run_keeps_to_its_room() -> None:
     run = _run(*(Execution("a", i) for i in range(1, 501)))
     assert timeline(run, room=700).width < 1700
     assert timeline(run).width > 10_000
+
+
+def test_of_a_very_long_run_a_picture_shows_the_last_columns_and_says_so() -> None:
+    run = replace(_run(*(Execution("a", i) for i in range(1, 10_001))), resumed_from=100)
+    drawn = timeline(run, room=700)
+    assert drawn.width < 1700
+    assert drawn.markup.count('class="note') == 500
+    assert "the last 500 of 10,000 columns" in drawn.markup
+    assert "resumed here" not in drawn.markup
+    assert "resumed here" in timeline(replace(run, resumed_from=9_900), room=700).markup
+    lines = list(bars_and_score(run, 0.0, 700.0, lambda name, at, text, size, color: text))
+    assert "the last 500 of 10,000 columns" in lines
+    assert sum(line.startswith('"note') for line in lines) == 500
+    assert not any(line.startswith('"resume') for line in lines)
+
+
+def test_what_began_before_the_columns_that_are_shown_goes_on_into_them() -> None:
+    shown = last_columns(score(NESTED), 2)
+    assert {n.node: (n.column, n.span) for n in shown.notes} == {
+        "sub/y": (0, 1),
+        "sub": (0, 1),
+        "end": (1, 1),
+    }
+    assert shown.columns == ("", "3")
 
 
 def test_proved_against_used_are_bars(article: WorkflowSpec) -> None:
