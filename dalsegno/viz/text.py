@@ -20,7 +20,7 @@ _SPACE = re.compile(r"\s+")
 def plain(text: object) -> str:
     """The text in one line, with nothing in it that XML or a reader could trip over."""
     line = _SPACE.sub(" ", _UNSAFE.sub("\ufffd", str(text))).strip()
-    return line if any(category(character) != "Cf" for character in line) else "\u2423"
+    return line if any(category(character) not in ("Cf", "Zs") for character in line) else "\u2423"
 
 
 def short(text: object, width: int = 44) -> str:
