@@ -8,6 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,6 +36,9 @@ _FRESH = 1.0
 """Seconds for which it is not asked again whether the database can be written."""
 _LONGEST = 3.0
 """Seconds that a database may take for it."""
+_CHANGES = 8
+"""Requests at once that change something, each in a thread of its own lane: they may wait for the database's lock, and
+those that only read need not wait for them."""
 
 
 def asgi(
@@ -74,6 +78,7 @@ def asgi(
     app.state.service = service
     app.state.pages = pages or Pages(service)
     app.state.metrics = metrics
+    app.state.changing = ThreadPoolExecutor(_CHANGES, thread_name_prefix="dalsegno-change")
     app.state.streams = Open(service.settings.streams)
     app.state.readiness = _Readiness(service).checks
     app.state.document = json.dumps(document(needs_token=bool(tokens)), ensure_ascii=False)
@@ -109,21 +114,29 @@ def _dispatched(path: str, methods: dict[str, Route]) -> Any:
 
 
 class _Readiness:
-    """Asks whether runs can be accepted, once for all who ask at the same time."""
+    """Asks whether runs can be accepted, once for all who ask before there is an answer: one that waits for the
+    database keeps its thread for long after whoever asked was told so."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._at = float("-inf")
         self._found: dict[str, str] = {}
         self._lock = asyncio.Lock()
+        self._asking: asyncio.Future[dict[str, str]] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dalsegno-ready")
 
     async def checks(self) -> dict[str, str]:
         async with self._lock:
             if time.monotonic() - self._at > _FRESH or self._service.is_draining:
-                try:
-                    async with asyncio.timeout(_LONGEST):
-                        self._found = await asyncio.to_thread(self._service.checks)
-                except TimeoutError:
+                if self._asking is None:
+                    loop = asyncio.get_running_loop()
+                    self._asking = loop.run_in_executor(self._thread, self._service.checks)
+                asking = self._asking
+                await asyncio.wait((asking,), timeout=_LONGEST)
+                if asking.done():
+                    self._asking = None
+                    self._found = asking.result()
+                else:
                     self._found = {"database": f"it took longer than {_LONGEST:g} s to write to it"}
                 self._at = time.monotonic()
             return self._found

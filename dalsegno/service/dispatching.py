@@ -93,11 +93,12 @@ class Dispatcher:
         until = time.monotonic() + seconds
         self.is_draining = True
         self._poked.set()
-        if self._thread.ident is not None:
-            self._thread.join(seconds)
-        while self._active and (left := until - time.monotonic()) > 0:
+        while (self._thread.is_alive() or self._active) and (left := until - time.monotonic()) > 0:
             for runner in self._runners.values():
                 runner.drain("the service stops")
+            if self._thread.is_alive():  # it may wait for the database, and the runs need not wait for it
+                self._thread.join(min(left, _SLICE))
+                continue
             with self._changed:
                 self._changed.wait(min(left, _SLICE))
         return len(self._active)

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any
 
@@ -141,7 +142,9 @@ async def _serve(
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    left = await asyncio.to_thread(service.drain)  # meanwhile it can still be asked how runs stand
+    # Meanwhile it can still be asked how runs stand; whoever does may wait for the database in every other thread.
+    with ThreadPoolExecutor(1, thread_name_prefix="dalsegno-drain") as own:
+        left = await loop.run_in_executor(own, service.drain)
     server.should_exit = True
     await serving
     if not left:

@@ -86,6 +86,7 @@ class Service:
             self.runners[name], self.targets[name] = runner, loaded
         # What is only read has a connection of its own, which waits for no commit of a run.
         self._reading = open_database(db)
+        self.kept = open_checkpointer(self._reading, serde=self.checkpointer.serde)
         self.ledger = Ledger(self._reading, self.checkpointer.serde)
         self._seen = Requests(self.ledger, self.settings.name)
         writing = Ledger(self.checkpointer.database, self.checkpointer.serde)

@@ -24,7 +24,7 @@ from dalsegno.service.models import (
 )
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import RunRecord
+    from dalsegno.checkpoints import Checkpointer, RunRecord
     from dalsegno.runtime import Runner
     from dalsegno.service.service import Service
 
@@ -42,7 +42,9 @@ def whole(service: Service, run: RunRecord) -> Run:
     return Run(
         **_common(run),
         input=plain(input_shown(run.input, run.shape)),
-        output=plain(output(runner, run)) if runner is not None and run.status == "completed" else None,
+        output=plain(output(service.kept, runner, run))
+        if runner is not None and run.status == "completed"
+        else None,
         error=RunError.model_validate({name: error.get(name) for name in RunError.model_fields})
         if error
         else None,
@@ -60,10 +62,10 @@ def whole(service: Service, run: RunRecord) -> Run:
     )
 
 
-def output(runner: Runner, run: RunRecord) -> Any:
+def output(kept: Checkpointer, runner: Runner, run: RunRecord) -> Any:
     """The output keys of the state in which a run ended; all of a state that has no keys."""
     config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
-    found = next(iter(runner.checkpointer.list(config, filter={"run_id": run.run_id}, limit=1)), None)
+    found = next(iter(kept.list(config, filter={"run_id": run.run_id}, limit=1)), None)
     if found is None:
         return None
     values = found.checkpoint["channel_values"]
