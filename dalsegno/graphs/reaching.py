@@ -42,6 +42,15 @@ def is_graph(value: Any) -> bool:
     return isinstance(value, _kinds_of_graph()) or any(value is kind for kind in _kinds_of_graph())
 
 
+def runs_one_that_keeps_nothing(action: Any) -> bool:
+    """Whether a callable refers to a LangGraph graph that is compiled with ``checkpointer=False``, and may run it."""
+    return reaches_graph(action, _keeps_nothing)
+
+
+def _keeps_nothing(value: Any) -> bool:
+    return is_graph(value) and getattr(value, "checkpointer", None) is False
+
+
 def _kinds_of_graph() -> tuple[type, ...]:
     # What was not imported, nothing refers to.
     found = (

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from langgraph.errors import ParentCommand
+from langgraph.errors import GraphInterrupt, ParentCommand
 from langgraph.types import Command
 
 from dalsegno.graphs.calling import LIMIT, Caller, Config
+from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.wrapping import Inner
 from dalsegno.nodes.execution import current_execution
-from dalsegno.nodes.subworkflow import keeping_nothing, mapped
+from dalsegno.nodes.subworkflow import keeping_nothing, mapped, unanswerable
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition
@@ -57,6 +58,10 @@ class SubworkflowCaller(Caller):
             )
         except ParentCommand as command:
             return self._gone(command)
+        except GraphInterrupt as question:
+            if self._keeps or CONTEXT not in config["configurable"]:
+                raise
+            raise unanswerable(question, self.name) from None
 
     async def _acall(self, argument: Any, config: Config) -> Any:
         try:
@@ -65,6 +70,10 @@ class SubworkflowCaller(Caller):
             )
         except ParentCommand as command:
             return self._gone(command)
+        except GraphInterrupt as question:
+            if self._keeps or CONTEXT not in config["configurable"]:
+                raise
+            raise unanswerable(question, self.name) from None
 
     def _into(self, argument: Any) -> Any:
         if type(argument) is Handed:

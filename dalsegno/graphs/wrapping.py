@@ -12,8 +12,10 @@ from langgraph.types import Command
 
 from dalsegno.graphs.calling import ERROR, LIMIT, Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
+from dalsegno.graphs.reaching import runs_one_that_keeps_nothing
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
 from dalsegno.nodes.policies.metering import METER, THE_METER, WATCH
+from dalsegno.nodes.subworkflow import keeping_nothing
 
 
 class Inner:
@@ -163,6 +165,7 @@ class _Both(RunnableLambda[Any, Any]):
         super().__init__(lambda state: state, name=kernel.name)
         self._kernel = kernel
         self._graph = graph
+        self._own = _own_config(kernel)
 
     @property
     def deps(self) -> list[Runnable[Any, Any]]:
@@ -170,11 +173,11 @@ class _Both(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        return call_node(self._kernel, input, config, _unbound(config))
+        return call_node(self._kernel, input, config, self._own(config))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        return await acall_node(self._kernel, input, config, _unbound(config))
+        return await acall_node(self._kernel, input, config, self._own(config))
 
 
 def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runnable[Any, Any]:
@@ -185,18 +188,26 @@ def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runna
     """
     if kernel.caller.native:
         return _Both(kernel, getattr(kernel.caller, "graph", None))
+    own = _own_config(kernel)
 
     if is_async:
 
         async def anode(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-            return await acall_node(kernel, state, config, _unbound(config))
+            return await acall_node(kernel, state, config, own(config))
 
         return _named(anode, kernel)
 
     def node(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        return call_node(kernel, state, config, _unbound(config))
+        return call_node(kernel, state, config, own(config))
 
     return _named(node, kernel)
+
+
+def _own_config(kernel: NodeKernel) -> Callable[[RunnableConfig], RunnableConfig]:
+    """How the config for a node's own function is made."""
+    if getattr(kernel.caller, "graph", None) is None and runs_one_that_keeps_nothing(kernel.caller.action):
+        return lambda config: _unbound(keeping_nothing(config))
+    return _unbound
 
 
 def _unbound(config: RunnableConfig) -> RunnableConfig:

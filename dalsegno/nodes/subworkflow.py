@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from langgraph.errors import GraphInterrupt
+
+from dalsegno.errors import KernelError
+
 
 def keeping_nothing(config: Any) -> Any:
     """The config for a graph that keeps no checkpoints, in one that does.
@@ -14,6 +18,15 @@ def keeping_nothing(config: Any) -> Any:
     given = config.get("configurable", {})
     own = {key: value for key, value in given.items() if key != "__pregel_durability"}
     return {**config, "configurable": own}
+
+
+def unanswerable(interrupt: GraphInterrupt, name: str) -> KernelError:
+    """What a question is in a graph that keeps no checkpoints: asked again at each resume, whatever was answered."""
+    asked = "; ".join(repr(getattr(i, "value", i)) for i in (interrupt.args[0] if interrupt.args else ()))
+    return KernelError(
+        f"The graph of `{name}` waits for a human ({asked}) and is compiled with `checkpointer=False`: it keeps "
+        "nothing that an answer could go on from. Compile it without that."
+    )
 
 
 def mapped(values: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
-from langgraph.errors import NodeError, ParentCommand
+from langchain_core.runnables.config import var_child_runnable_config
+from langgraph.errors import GraphInterrupt, NodeError, ParentCommand
 from langgraph.pregel import Pregel
 from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.model import START
+from dalsegno.graphs.reaching import runs_one_that_keeps_nothing
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.execution import CURRENT, Execution, within
+from dalsegno.nodes.subworkflow import keeping_nothing, unanswerable
 from dalsegno.runtime.executions import HANDLER_OF
 
 
@@ -46,40 +49,59 @@ class _Watched(Runnable[Any, Any]):
     def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
         self.name = self.node = name
         self.bound = bound
+        self._keeps = not runs_one_that_keeps_nothing(bound)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context, execution, superstep = _entered(self.node, config)
         if execution is None:
-            return self.bound.invoke(input, config, **kwargs)
+            return self.bound.invoke(input, self._own(config), **kwargs)
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
-            return self.bound.invoke(input, config, **kwargs)
+            return self.bound.invoke(input, self._own(config), **kwargs)
         except ParentCommand:
             raise  # it is done when the node that takes the command is
-        except BaseException as error:
+        except BaseException as raised:
+            error = self._told(raised)
             _close(context, config)
             context.failed(execution, superstep, error)
-            raise
+            if error is raised:
+                raise
+            raise error from None
         finally:
             CURRENT.reset(token)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context, execution, superstep = _entered(self.node, config)
         if execution is None:
-            return await self.bound.ainvoke(input, config, **kwargs)
+            return await self.bound.ainvoke(input, self._own(config), **kwargs)
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
-            return await self.bound.ainvoke(input, config, **kwargs)
+            return await self.bound.ainvoke(input, self._own(config), **kwargs)
         except ParentCommand:
             raise  # it is done when the node that takes the command is
-        except BaseException as error:
+        except BaseException as raised:
+            error = self._told(raised)
             _close(context, config)
             context.failed(execution, superstep, error)
-            raise
+            if error is raised:
+                raise
+            raise error from None
         finally:
             CURRENT.reset(token)
+
+    def _own(self, config: RunnableConfig | None) -> RunnableConfig | None:
+        if self._keeps or not config:
+            return config
+        own: RunnableConfig = keeping_nothing(config)
+        var_child_runnable_config.set(own)  # LangGraph calls every node in a context of its own
+        return own
+
+    def _told(self, error: BaseException) -> BaseException:
+        if isinstance(error, GraphInterrupt) and getattr(self.bound, "checkpointer", None) is False:
+            return unanswerable(error, self.node)
+        return error
 
 
 class _Routed(Runnable[Any, Any]):
