@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from langgraph.checkpoint.base import CheckpointTuple
 
-from dalsegno.checkpoints import Checkpointer
+from dalsegno.checkpoints import Checkpointer, Ledger, RunRecord
 from dalsegno.graphs.kernel import merge_records
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
-from dalsegno.nodes.paths import coded
+from dalsegno.nodes.paths import around, coded
 from dalsegno.runtime.standing import Level
 
 _TO = "branch:to:"
@@ -56,6 +57,24 @@ def is_of_run(checkpointer: Checkpointer, kept: CheckpointTuple, run_id: str) ->
             return None
         kept = before
     return bool(kept.metadata.get("run_id") == run_id)
+
+
+def first_step(checkpointer: Checkpointer, run: RunRecord) -> int:
+    """LangGraph's step number before the first superstep of a run without our kernel.
+
+    Its input's checkpoint says so; where that was pruned its journal does, and a fork has the input of the turn
+    that it was forked in.
+    """
+    config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
+    own = {"run_id": run.run_id, "source": "input"}
+    for kept in checkpointer.list(config, filter=own, limit=1):
+        return int(kept.metadata["step"]) + 1
+    for done in Ledger(checkpointer.database, checkpointer.serde).executions(run.run_id):
+        if not around(done.place) and (step := re.fullmatch("step (\\d+)", str(done.occurrence))):
+            return int(step[1]) - done.superstep
+    for kept in checkpointer.list(config, filter={"source": "input"}, limit=1):
+        return int(kept.metadata["step"]) + 1
+    return 0
 
 
 def level_of(kept: CheckpointTuple) -> Level:

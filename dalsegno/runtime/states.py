@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.secrets import Secrets
-from dalsegno.runtime.turns import input_step
+from dalsegno.runtime.marks import first_step
 from dalsegno.viz.overlay import StateAt
 
 if TYPE_CHECKING:
@@ -58,9 +58,9 @@ def states_of(
         secrets.learn(values)
     lines = _Lines(secrets)
     plain = all(used is None for _, used, _, _ in found)  # a graph without our kernel
-    first = input_step(checkpointer, run.run_id, run.thread) if plain else 0
+    first = first_step(checkpointer, run) if plain else 0
     return tuple(
-        StateAt(max(0, step - first - 1) if plain else used or 0, lines.of(values), checkpoint)
+        StateAt(max(0, step - first) if plain else used or 0, lines.of(values), checkpoint)
         for step, used, checkpoint, values in found
     )
 

@@ -33,14 +33,13 @@ from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, place
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
-from dalsegno.runtime.marks import is_of_run
+from dalsegno.runtime.marks import first_step, is_of_run
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import Checkpointer
     from dalsegno.runtime.runner import Runner
 
 
@@ -147,7 +146,7 @@ def _mark(
         return Carried(runner.graph), begun_anew(runner, run), None, first
     carried = carry(runner, run, rename, accept_changes)
     pending = Pending.on(carried.graph, run.thread, carried.names)
-    first = 0 if runner.is_ours else input_step(runner.checkpointer, run.run_id, run.thread) + 1
+    first = 0 if runner.is_ours else first_step(runner.checkpointer, run)
     if value is None:
         return carried, None, pending.checkpoint_id, first
     return carried, Command(resume=answers(pending.interrupts, value)), pending.checkpoint_id, first
@@ -381,10 +380,3 @@ def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
     if pending.run_id not in (None, session.run_id):  # None: the state was set by hand since
         return 0
     return max(pending.step - session.first_step, 0)
-
-
-def input_step(checkpointer: Checkpointer, run_id: str, thread: str) -> int:
-    """LangGraph's step number of the run's input, for a graph without our kernel."""
-    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-    found = checkpointer.list(config, filter={"run_id": run_id, "source": "input"}, limit=1)
-    return next((kept.metadata["step"] for kept in found), -1)

@@ -12,7 +12,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command, Send, interrupt
 from worlds import State
 
-from dalsegno import END, START, Runner, effect
+from dalsegno import END, START, Budget, Runner, Workflow, effect
 from dalsegno.checkpoints import open_checkpointer
 from dalsegno.errors import ThreadUnfinished, UnknownThread, WorkflowInvalid
 from dalsegno.nodes import current_execution
@@ -173,3 +173,60 @@ def test_a_state_without_keys_is_the_output_as_a_whole(
     graph.add_node("a", step).add_node("b", step).add_edge(START, "a").add_edge("a", "b")
     with Runner(graph, db=db) as runner:
         assert runner.run(given, "t1").output == gives == graph.compile().invoke(given)
+
+
+def keeping_nothing(action: Any) -> Any:
+    graph: Any = StateGraph(State)
+    return graph.add_node("x", action).add_edge(START, "x").compile(checkpointer=False)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("kind", [StateGraph, Workflow])
+@pytest.mark.parametrize("way", ["node", "function", "coroutine"])
+def test_a_graph_in_it_may_keep_no_checkpoints(db: Path, kind: Any, asynchronous: bool, way: str) -> None:
+    inner = keeping_nothing(lambda state: {"path": ["x"]})
+
+    def run(state: State) -> Any:
+        return inner.invoke(state)
+
+    async def arun(state: State) -> Any:
+        return await inner.ainvoke(state)
+
+    graph = (
+        kind(State) if kind is StateGraph else kind("outer", State).waive("T111", "n", "it ends by itself")
+    )
+    graph.add_node("n", {"node": inner, "function": run, "coroutine": arun}[way])
+    graph.add_edge(START, "n").add_edge("n", END)
+    with Runner(graph, db=db) as runner:
+        result = asyncio.run(runner.arun({"topic": "a"})) if asynchronous else runner.run({"topic": "a"})
+        assert (result.output or {}).get("path") == ["x"], result.error
+
+
+@pytest.mark.parametrize("kind", [StateGraph, Workflow])
+def test_one_that_keeps_no_checkpoints_cannot_ask(db: Path, kind: Any) -> None:
+    graph = kind(State) if kind is StateGraph else kind("outer", State)
+    graph.add_node("n", keeping_nothing(lambda state: {"path": [interrupt("how?")]}))
+    graph.add_edge(START, "n").add_edge("n", END)
+    with Runner(graph, db=db) as runner:
+        result = runner.run({"topic": "a"})
+    assert (result.status, result.error["type"]) == ("failed", "KernelError")  # type: ignore[index]
+    assert "`n` waits for a human ('how?') and is compiled with `checkpointer=False`" in str(result.error)
+
+
+def test_supersteps_of_a_later_turn_are_its_own(world: Any, db: Path) -> None:
+    graph = chain(world, "a", "b", "c", "d")
+    with Runner(graph, db=db) as runner:
+        runner.run({"topic": "x"}, thread="t")
+        world.broken.add("c")
+        failed = runner.run({"topic": "y"}, thread="t")
+        world.broken.clear()
+        at = runner.pending("t").checkpoint_id
+        assert at is not None
+        runner.fork("t", at, into="fork")
+        forked = runner.resume("fork", budget=Budget(supersteps=4))
+        assert (forked.status, forked.supersteps) == ("completed", 4)
+        runner.checkpointer.prune(["t"])  # the input's checkpoint goes, too
+        done = runner.resume("t", budget=Budget(supersteps=4))
+        assert (done.status, done.supersteps) == ("completed", 4)
+        assert journal(runner, failed.run_id)[-2:] == [("c", 3, None, "done"), ("d", 4, None, "done")]
+        assert journal(runner, forked.run_id) == [("c", 3, None, "done"), ("d", 4, None, "done")]
