@@ -14,6 +14,7 @@ from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
 
 if TYPE_CHECKING:
+    from dalsegno.runtime.pending import Pending
     from dalsegno.runtime.runner import Runner
 
 
@@ -60,6 +61,8 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
     if latest is not None and latest.status not in ("running", "completed", "cancelled"):
         if not abandon and (waiting or pending.run_id != latest.run_id):
             raise _unfinished(thread, latest.status, waiting)
+    elif latest is not None and pending.tasks and pending.run_id is None and not abandon:
+        raise _set_by_hand(thread, latest.status, pending)
     elif latest is None and waiting and not abandon:
         raise ThreadUnfinished(
             f"Thread {thread!r} has {_named(waiting)} pending; new input would drop that work. "
@@ -111,6 +114,17 @@ def _unfinished(thread: str, status: str, waiting: Sequence[str]) -> ThreadUnfin
     return ThreadUnfinished(
         f"Thread {thread!r} has a run that is {status}, with {_named(waiting)} pending; new input would drop that "
         f"work. Go on with it (`dalsegno resume {as_typed(thread)}`, `Runner.resume({thread!r})`), or give it up with "
+        "`abandon=True`.",
+        thread=thread,
+    )
+
+
+def _set_by_hand(thread: str, status: str, pending: Pending) -> ThreadUnfinished:
+    at = pending.checkpoint_id
+    return ThreadUnfinished(
+        f"The last run on thread {thread!r} is {status}, and its state was set by hand since, with "
+        f"{_named(pending.tasks)} pending; new input would drop that work. Go on from there in a new thread "
+        f"(`dalsegno fork {as_typed(thread, f'--at {at}')}`, `Runner.fork({thread!r}, {at!r})`), or give it up with "
         "`abandon=True`.",
         thread=thread,
     )

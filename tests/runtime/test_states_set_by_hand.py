@@ -12,6 +12,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 
 from dalsegno import END, START, Loop, Runner, Workflow
+from dalsegno.errors import ThreadUnfinished
 
 PLACE: Any = {"configurable": {"thread_id": "t"}}
 
@@ -110,3 +111,21 @@ def test_loops_of_a_fork_at_such_a_state_go_on_counting(tmp_path: Path) -> None:
             assert runner.resume(thread, "2").status == "interrupted"
             done = runner.resume(thread, "3")
             assert (done.status, done.output["rounds"]) == ("completed", 3)
+
+
+def test_new_input_does_not_drop_what_is_pending_behind_a_run_that_is_over(runner: Runner) -> None:
+    runner.resume("t", "so")
+    runner.graph.update_state(PLACE, {"log": ["noted"]})  # nothing follows it
+    assert runner.run({"log": ["next"]}, thread="t").status == "interrupted"
+    assert runner.resume("t", "so").status == "completed"
+    before = next(state for state in runner.graph.get_state_history(PLACE) if state.next == ("send",))
+    runner.graph.update_state(before.config, {"log": ["by hand"]})
+    with pytest.raises(
+        ThreadUnfinished, match=r"set by hand since, with `send` pending.*dalsegno fork t --at"
+    ):
+        runner.run({"log": ["later"]}, thread="t")
+    at = runner.pending("t").checkpoint_id
+    assert at is not None
+    runner.fork("t", at, into="u")
+    assert runner.resume("u").output["log"][-2:] == ["by hand", "sent"]
+    assert runner.run({"log": ["later"]}, thread="t", abandon=True).status == "interrupted"
