@@ -23,7 +23,7 @@ from benchmarks import durability_page
 from dalsegno import END, START, Each, Loop, Runner, SqliteCheckpointer, Workflow
 from dalsegno.checkpoints import maintenance
 from dalsegno.testing import crash_test
-from dalsegno.testing.upkeep import interrupted
+from dalsegno.testing.crash_kit.upkeep import interrupted
 
 LINGER = 0.002
 INPUT = {"topic": "rain", "notes": []}

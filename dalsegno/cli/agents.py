@@ -19,7 +19,7 @@ from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
 
 if TYPE_CHECKING:
     from dalsegno.cli.screen import Screen
-    from dalsegno.testing.agents import LocalAgents
+    from dalsegno.testing.agents.local import LocalAgents
 
 _SLICE = 0.1
 
@@ -80,7 +80,7 @@ def up(
     if port_base is not None and free_ports:
         raise UsageError("--port-base and --free-ports: it is one of them.")
     from dalsegno.cli.screen import Screen, print_json
-    from dalsegno.testing.agents import LocalAgents
+    from dalsegno.testing.agents.local import LocalAgents
 
     told = Screen(sys.stderr)
     stopping = _Stopping()

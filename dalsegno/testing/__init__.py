@@ -6,14 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dalsegno.testing.agents import LocalAgents
-    from dalsegno.testing.crash import crash_test
-    from dalsegno.testing.kills import Kill
-    from dalsegno.testing.report import CrashPoint, CrashReport
-    from dalsegno.testing.scripted import ScriptedChatModel
-    from dalsegno.testing.scripted_calls import Call
-    from dalsegno.testing.scripted_entries import Cut, HttpError, Malformed, Reply
-    from dalsegno.testing.scripted_server import Request, ScriptedServer
+    from dalsegno.testing.agents.local import LocalAgents
+    from dalsegno.testing.crash_kit.crash import crash_test
+    from dalsegno.testing.crash_kit.kills import Kill
+    from dalsegno.testing.crash_kit.report import CrashPoint, CrashReport
+    from dalsegno.testing.scripted.calls import Call
+    from dalsegno.testing.scripted.entries import Cut, HttpError, Malformed, Reply
+    from dalsegno.testing.scripted.model import ScriptedChatModel
+    from dalsegno.testing.scripted.server import Request, ScriptedServer
 
 __all__ = [
     "Call",
@@ -32,19 +32,19 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Call": "scripted_calls",
-    "CrashPoint": "report",
-    "CrashReport": "report",
-    "Cut": "scripted_entries",
-    "HttpError": "scripted_entries",
-    "Kill": "kills",
-    "LocalAgents": "agents",
-    "Malformed": "scripted_entries",
-    "Reply": "scripted_entries",
-    "Request": "scripted_server",
-    "ScriptedChatModel": "scripted",
-    "ScriptedServer": "scripted_server",
-    "crash_test": "crash",
+    "Call": "scripted.calls",
+    "CrashPoint": "crash_kit.report",
+    "CrashReport": "crash_kit.report",
+    "Cut": "scripted.entries",
+    "HttpError": "scripted.entries",
+    "Kill": "crash_kit.kills",
+    "LocalAgents": "agents.local",
+    "Malformed": "scripted.entries",
+    "Reply": "scripted.entries",
+    "Request": "scripted.server",
+    "ScriptedChatModel": "scripted.model",
+    "ScriptedServer": "scripted.server",
+    "crash_test": "crash_kit.crash",
 }
 
 if not TYPE_CHECKING:

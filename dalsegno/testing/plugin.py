@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 if TYPE_CHECKING:
-    from dalsegno.testing.report import CrashReport
+    from dalsegno.testing.crash_kit.report import CrashReport
 
 _REPORT = "crash test"
 """Under this name a report's line goes with its test: over xdist, and into JUnit's file."""
@@ -152,7 +152,7 @@ class _Named(pytest.Item):
 def _tested(item: pytest.Item, target: Any, input: Any, options: dict[str, Any]) -> CrashReport:
     __tracebackhide__ = True
     from dalsegno.errors import CrashTestFailed
-    from dalsegno.testing.crash import crash_test
+    from dalsegno.testing.crash_kit.crash import crash_test
 
     asked = {name: item.config.getoption(f"--crash-{name}") for name in _OVERRIDES}
     given = options | {name: value for name, value in asked.items() if value is not None}
@@ -170,7 +170,7 @@ _OVERRIDES = ("at", "kills", "seed", "again", "linger", "profile")
 def _again(item: pytest.Item, report: CrashReport) -> str:
     if not report.failures:
         return ""
-    from dalsegno.testing.kills import in_turn
+    from dalsegno.testing.crash_kit.kills import in_turn
 
     what = item.command if isinstance(item, _Named) else shlex.quote(item.nodeid)
     return f'\nOr: pytest {what} --crash-at "{in_turn(report.failures[0].kills)}"'

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dalsegno.testing.tracing import why_not
+from dalsegno.testing.crash_kit.tracing import why_not
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "durability.md"

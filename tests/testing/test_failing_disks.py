@@ -11,7 +11,7 @@ from langgraph.graph import StateGraph
 
 from dalsegno import END, START, Workflow
 from dalsegno.testing import crash_test
-from dalsegno.testing.tracing import why_not
+from dalsegno.testing.crash_kit.tracing import why_not
 
 INPUT = {"topic": "rain", "notes": []}
 NO_TRACING = why_not()

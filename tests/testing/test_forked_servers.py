@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dalsegno.testing.forking import Server, in_fork
+from dalsegno.testing.crash_kit.forking import Server, in_fork
 
 
 class Foreign:

@@ -13,9 +13,9 @@ from dalsegno.checkpoints import Database, maintenance
 from dalsegno.checkpoints.file import migrations
 from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CrashTestFailed
-from dalsegno.testing.kills import Mode
-from dalsegno.testing.tracing import why_not
-from dalsegno.testing.upkeep import interrupted
+from dalsegno.testing.crash_kit.kills import Mode
+from dalsegno.testing.crash_kit.tracing import why_not
+from dalsegno.testing.crash_kit.upkeep import interrupted
 
 NO_TRACING = why_not()
 

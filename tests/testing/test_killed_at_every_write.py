@@ -14,9 +14,10 @@ import pytest
 
 from dalsegno import END, START, Workflow
 from dalsegno.errors import DalsegnoError, DefinitionError
-from dalsegno.testing import Kill, campaign, crash_test
-from dalsegno.testing.planning import Plan, planned
-from dalsegno.testing.tracing import why_not
+from dalsegno.testing import Kill, crash_test
+from dalsegno.testing.crash_kit import campaign
+from dalsegno.testing.crash_kit.planning import Plan, planned
+from dalsegno.testing.crash_kit.tracing import why_not
 
 INPUT = {"topic": "rain", "notes": []}
 ANSWERS = {"first": "yes", "second": "no"}

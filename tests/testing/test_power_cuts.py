@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from dalsegno import END, START, Loop, SqliteCheckpointer, Workflow
 from dalsegno.checkpoints.file import database as databases
 from dalsegno.testing import CrashReport, crash_test
-from dalsegno.testing.disk import Deed, Disk
-from dalsegno.testing.tracing import why_not
+from dalsegno.testing.crash_kit.disk import Deed, Disk
+from dalsegno.testing.crash_kit.tracing import why_not
 
 INPUT = {"topic": "rain", "notes": []}
 ANSWERS = {"first": "yes", "second": "no"}

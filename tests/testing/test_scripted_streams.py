@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 
 from dalsegno.errors import DefinitionError
 from dalsegno.testing import Cut, Reply, ScriptedChatModel
-from dalsegno.testing.scripted_chunks import text_pieces
+from dalsegno.testing.scripted.chunks import text_pieces
 
 
 def add(a: int, b: int) -> int:

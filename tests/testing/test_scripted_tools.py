@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from dalsegno.errors import DefinitionError, ScriptNotFollowed
 from dalsegno.testing import Reply, ScriptedChatModel
-from dalsegno.testing.scripted_schemas import misfit
+from dalsegno.testing.scripted.schemas import misfit
 
 
 @tool

@@ -10,7 +10,7 @@ ASKED = """
 import subprocess, sys
 server = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
-from dalsegno.testing.tracing import why_not
+from dalsegno.testing.crash_kit.tracing import why_not
 reason = why_not()
 assert server.poll() is None, "the caller's other child was ended"
 assert ended.wait() == 3, "the exit code of the caller's other child was taken"

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dalsegno.testing.guarding import told
-from dalsegno.testing.listening import Listener, Output
+from dalsegno.testing.agents.guarding import told
+from dalsegno.testing.agents.listening import Listener, Output
 
 SLICE = 0.02
 """Seconds between two looks."""

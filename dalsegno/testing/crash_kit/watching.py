@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dalsegno.errors import CrashTestFailed
-from dalsegno.testing.disk import Deed, path_on
-from dalsegno.testing.forking import BEGUN, DONE
-from dalsegno.testing.kills import Kill
-from dalsegno.testing.syscalls import LAYOUTS
-from dalsegno.testing.tracing import GO_ON, Call, Verdict
+from dalsegno.testing.crash_kit.disk import Deed, path_on
+from dalsegno.testing.crash_kit.forking import BEGUN, DONE
+from dalsegno.testing.crash_kit.kills import Kill
+from dalsegno.testing.crash_kit.syscalls import LAYOUTS
+from dalsegno.testing.crash_kit.tracing import GO_ON, Call, Verdict
 
 _KILLED = Verdict(kill=True)
 _LOOK = Verdict(back=True)

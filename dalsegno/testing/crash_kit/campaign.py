@@ -12,18 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from dalsegno.errors import CrashTestFailed, DalsegnoError
-from dalsegno.testing.disk import Deed, Image
-from dalsegno.testing.forking import BEGUN, DONE, End, Server
-from dalsegno.testing.judging import Same, Story, differences, judged
-from dalsegno.testing.kills import Kill, Kills, words
-from dalsegno.testing.observing import records
-from dalsegno.testing.place import Place
-from dalsegno.testing.planning import Plan, planned
-from dalsegno.testing.playing import Play, Stage
-from dalsegno.testing.report import CrashPoint, CrashReport
-from dalsegno.testing.tracing import why_not
-from dalsegno.testing.warming import warm
-from dalsegno.testing.watching import Watch
+from dalsegno.testing.crash_kit.disk import Deed, Image
+from dalsegno.testing.crash_kit.forking import BEGUN, DONE, End, Server
+from dalsegno.testing.crash_kit.judging import Same, Story, differences, judged
+from dalsegno.testing.crash_kit.kills import Kill, Kills, words
+from dalsegno.testing.crash_kit.observing import records
+from dalsegno.testing.crash_kit.place import Place
+from dalsegno.testing.crash_kit.planning import Plan, planned
+from dalsegno.testing.crash_kit.playing import Play, Stage
+from dalsegno.testing.crash_kit.report import CrashPoint, CrashReport
+from dalsegno.testing.crash_kit.tracing import why_not
+from dalsegno.testing.crash_kit.warming import warm
+from dalsegno.testing.crash_kit.watching import Watch
 
 _CHANCES = 10
 """How often another moment is tried where a run ended before it was killed."""

@@ -15,10 +15,10 @@ from typing import Any, Self
 
 from langchain_core.messages import BaseMessage, convert_to_messages
 
-from dalsegno.testing.scripted_answers import Played, played, words
-from dalsegno.testing.scripted_calls import Call, Script
-from dalsegno.testing.scripted_entries import Cut, HttpError, Malformed, is_function
-from dalsegno.testing.scripted_wire import completion, conversation, events, failure, server_sent
+from dalsegno.testing.scripted.answers import Played, played, words
+from dalsegno.testing.scripted.calls import Call, Script
+from dalsegno.testing.scripted.entries import Cut, HttpError, Malformed, is_function
+from dalsegno.testing.scripted.wire import completion, conversation, events, failure, server_sent
 
 _PART = 64
 """Bytes of a slow plain body that are sent at once."""

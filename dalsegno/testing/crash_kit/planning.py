@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from dalsegno.errors import DefinitionError
-from dalsegno.testing.kills import Kill, Kills, Points, Side
+from dalsegno.testing.crash_kit.kills import Kill, Kills, Points, Side
 
 _DRAWN = 100
 """How many random moments or power cuts, where nobody says."""

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dalsegno.errors import DalsegnoError
-from dalsegno.testing.syscalls import Machine, halt_at_writes, this_machine
-from dalsegno.testing.tracing import Tracer
+from dalsegno.testing.crash_kit.syscalls import Machine, halt_at_writes, this_machine
+from dalsegno.testing.crash_kit.tracing import Tracer
 
 if TYPE_CHECKING:
-    from dalsegno.testing.watching import Watch
+    from dalsegno.testing.crash_kit.watching import Watch
 
 T = TypeVar("T")
 

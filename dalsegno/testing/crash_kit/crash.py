@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import SqliteCheckpointer
 from dalsegno.errors import DefinitionError
-from dalsegno.testing.campaign import campaign
-from dalsegno.testing.forking import in_fork
-from dalsegno.testing.kills import At, points
-from dalsegno.testing.planning import Plan
-from dalsegno.testing.playing import Answers, Play
-from dalsegno.testing.report import CrashReport
+from dalsegno.testing.crash_kit.campaign import campaign
+from dalsegno.testing.crash_kit.forking import in_fork
+from dalsegno.testing.crash_kit.kills import At, points
+from dalsegno.testing.crash_kit.planning import Plan
+from dalsegno.testing.crash_kit.playing import Answers, Play
+from dalsegno.testing.crash_kit.report import CrashReport
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.file.database import Profile
@@ -113,7 +113,7 @@ def crash_test(
     play = Play(target, input, answers, context, profile, checkpointer, linger, resumers)
     plan = Plan(points(at), kills, again, seed, timeout)
     if isinstance(target, str):
-        from dalsegno.testing.server import in_subprocess
+        from dalsegno.testing.crash_kit.server import in_subprocess
 
         report: CrashReport = in_subprocess(play, plan, folder, same)
         return report

@@ -22,10 +22,10 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import Field
 
 from dalsegno.errors import DefinitionError, did_you_mean
-from dalsegno.testing.scripted_answers import Played, message_tokens, played, words
-from dalsegno.testing.scripted_calls import Call, Script
-from dalsegno.testing.scripted_chunks import chunks
-from dalsegno.testing.scripted_entries import Cut, Reply, is_function
+from dalsegno.testing.scripted.answers import Played, message_tokens, played, words
+from dalsegno.testing.scripted.calls import Call, Script
+from dalsegno.testing.scripted.chunks import chunks
+from dalsegno.testing.scripted.entries import Cut, Reply, is_function
 
 
 class ScriptedChatModel(BaseChatModel):

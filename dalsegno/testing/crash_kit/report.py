@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dalsegno.errors import CrashTestFailed
-from dalsegno.testing.kills import Kill, in_turn
+from dalsegno.testing.crash_kit.kills import Kill, in_turn
 
 _SHOWN = 10
 

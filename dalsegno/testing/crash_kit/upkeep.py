@@ -17,13 +17,13 @@ from random import Random
 from typing import Any
 
 from dalsegno.errors import CrashTestFailed
-from dalsegno.testing.disk import Image
-from dalsegno.testing.forking import BEGUN, DONE, Server, in_fork
-from dalsegno.testing.kills import Mode
-from dalsegno.testing.place import Place
-from dalsegno.testing.planning import Plan, planned
-from dalsegno.testing.tracing import why_not
-from dalsegno.testing.watching import Watch
+from dalsegno.testing.crash_kit.disk import Image
+from dalsegno.testing.crash_kit.forking import BEGUN, DONE, Server, in_fork
+from dalsegno.testing.crash_kit.kills import Mode
+from dalsegno.testing.crash_kit.place import Place
+from dalsegno.testing.crash_kit.planning import Plan, planned
+from dalsegno.testing.crash_kit.tracing import why_not
+from dalsegno.testing.crash_kit.watching import Watch
 
 _TIMEOUT = 60.0
 

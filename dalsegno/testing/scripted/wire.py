@@ -9,8 +9,8 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata
 
-from dalsegno.testing.scripted_chunks import call_pieces, text_pieces
-from dalsegno.testing.scripted_entries import HttpError
+from dalsegno.testing.scripted.chunks import call_pieces, text_pieces
+from dalsegno.testing.scripted.entries import HttpError
 
 
 def completion(message: AIMessage, number: int, model: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from langchain_core.messages import BaseMessage
 
 from dalsegno.errors import DefinitionError, ScriptNotFollowed
-from dalsegno.testing.scripted_entries import Expectation, Reply, replies, reply_of, shown
+from dalsegno.testing.scripted.entries import Expectation, Reply, replies, reply_of, shown
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
-from dalsegno.testing.syscalls import AT_FDCWD, LAYOUTS, Kind, Machine, halt_at_writes, this_machine
+from dalsegno.testing.crash_kit.syscalls import AT_FDCWD, LAYOUTS, Kind, Machine, halt_at_writes, this_machine
 
 # sys/ptrace.h
 _POKEUSER, _CONTINUE, _TO_EXIT = 6, 7, 24

@@ -29,7 +29,7 @@ from langgraph.runtime import get_runtime
 from dalsegno.checkpoints import Database, SqliteCheckpointer
 from dalsegno.nodes.execution import current_execution
 from dalsegno.runtime.events import Event, NodeFinished, NodeStarted
-from dalsegno.testing.kills import Kill
+from dalsegno.testing.crash_kit.kills import Kill
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.file.database import Profile

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DatabaseInvalid
-from dalsegno.testing.kills import Kill
-from dalsegno.testing.observing import Record
-from dalsegno.testing.playing import output_of
-from dalsegno.testing.report import CrashPoint
+from dalsegno.testing.crash_kit.kills import Kill
+from dalsegno.testing.crash_kit.observing import Record
+from dalsegno.testing.crash_kit.playing import output_of
+from dalsegno.testing.crash_kit.report import CrashPoint
 
 Same = Callable[[Any, Any], bool]
 

@@ -13,8 +13,8 @@ from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel
 
 from dalsegno.errors import did_you_mean
-from dalsegno.testing.scripted_calls import Call, Script, tool_name
-from dalsegno.testing.scripted_entries import (
+from dalsegno.testing.scripted.calls import Call, Script, tool_name
+from dalsegno.testing.scripted.entries import (
     Cut,
     HttpError,
     Malformed,
@@ -24,7 +24,7 @@ from dalsegno.testing.scripted_entries import (
     shown,
     whole,
 )
-from dalsegno.testing.scripted_schemas import misfit
+from dalsegno.testing.scripted.schemas import misfit
 
 _HINT = "Correct the script, or write Reply(..., check=False) to play what only a bad model answers."
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from dalsegno.checkpoints import SqliteCheckpointer
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
-from dalsegno.testing.playing import Play, Stage
+from dalsegno.testing.crash_kit.playing import Play, Stage
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.file.database import Profile

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
 from dalsegno.errors import InputInvalid, NothingToResume, ThreadBusy, ThreadUnfinished
 from dalsegno.runtime import Runner
-from dalsegno.testing.observing import Witness, witnessed
+from dalsegno.testing.crash_kit.observing import Witness, witnessed
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.file.database import Profile

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import DefinitionError
-from dalsegno.testing.campaign import campaign
-from dalsegno.testing.forking import Server, check_system, given, serve
-from dalsegno.testing.judging import Same
-from dalsegno.testing.planning import Plan
-from dalsegno.testing.playing import Play
+from dalsegno.testing.crash_kit.campaign import campaign
+from dalsegno.testing.crash_kit.forking import Server, check_system, given, serve
+from dalsegno.testing.crash_kit.judging import Same
+from dalsegno.testing.crash_kit.planning import Plan
+from dalsegno.testing.crash_kit.playing import Play
 
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from dalsegno.testing.server import main; main()"
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from dalsegno.testing.crash_kit.server import main; main()"
 
 
 def in_subprocess(play: Play, plan: Plan, folder: Path, same: Same) -> Any:

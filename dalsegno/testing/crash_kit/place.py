@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from dalsegno.testing.disk import Deed, Disk, Image
-from dalsegno.testing.kills import Kill
-from dalsegno.testing.watching import Watch
+from dalsegno.testing.crash_kit.disk import Deed, Disk, Image
+from dalsegno.testing.crash_kit.kills import Kill
+from dalsegno.testing.crash_kit.watching import Watch
 
 
 class Place:

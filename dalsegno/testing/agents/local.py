@@ -14,9 +14,9 @@ from typing import Literal, Self
 
 from dalsegno.errors import AgentNotStarted, DefinitionError, did_you_mean
 from dalsegno.nodes.remote.local import Local
-from dalsegno.testing.processes import SLICE, Process, Processes
-from dalsegno.testing.reaching import LOOK, taken, unwell
-from dalsegno.testing.registries import agents_of, moved, registries, written
+from dalsegno.testing.agents.processes import SLICE, Process, Processes
+from dalsegno.testing.agents.reaching import LOOK, taken, unwell
+from dalsegno.testing.agents.registries import agents_of, moved, registries, written
 
 Ports = Literal["registry", "free"] | int
 

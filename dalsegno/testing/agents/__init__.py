@@ -1,0 +1,1 @@
+"""The agents of a registry as processes of this machine."""
