@@ -266,8 +266,9 @@ def test_a_page_that_is_watched_is_told_what_is_new(
     assert "'strict-dynamic'" in page
     assert _data(folder / "live.html")["live"] == "live.live.js"
     (folder / "go").touch()
-    assert run.wait(60) == 0
+    # Before the run's process is waited for: a page that is open has but seconds to read it.
     _until(lambda: '"done":true' in told(), "the page is told of the end")
+    assert run.wait(60) == 0
     out, _ = watching.communicate(timeout=60)
     assert watching.returncode == 0, out
     assert not beside.exists()
