@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def shell(line: str, given: bytes = b"") -> tuple[int, str, str]:
     """Run a line of shell in which `$D` is the command; its exit code, stdout and stderr."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "D": f"{sys.executable} -m dalsegno"}
-    done = subprocess.run(["sh", "-c", line], input=given, capture_output=True, env=environment, timeout=60)
+    done = subprocess.run(["sh", "-c", line], input=given, capture_output=True, env=environment, timeout=240)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
