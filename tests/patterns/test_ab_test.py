@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from dalsegno.errors import DefinitionError, PatternError, WrongAnswer
-from dalsegno.graphs.patterns import ab_test
+from dalsegno.graphs.patterns import Node, ab_test, sequential
 from dalsegno.graphs.patterns.comparing import compared, exact_interval, mean_interval
 from dalsegno.testing import ScriptedChatModel
 
@@ -78,6 +78,19 @@ def test_a_variant_that_fails_loses_that_case() -> None:
     output = flow.compile().invoke({"cases": list(range(8))})
     assert output["failures"] == [{"name": "shy, case 3", "error": "OSError", "message": "no voice"}]
     assert (output["comparison"]["duels"][0]["wins"], output["comparison"]["duels"][0]["losses"]) == (7, 1)
+
+
+def test_a_workflow_that_fails_loses_that_case_too() -> None:
+    def shy(state: Any) -> float:
+        if state["value"] == 3:
+            raise ConnectionError("no answer")
+        return 0.9
+
+    inner = Node(sequential([shy]), name="shy", inputs={"value": "case"}, outputs={"outputs": "value"})
+    flow = ab_test([low, inner], score, on_error="lose")
+    output = flow.compile().invoke({"cases": list(range(5))})
+    assert output["failures"] == [{"name": "shy, case 3", "error": "ConnectionError", "message": "no answer"}]
+    assert (output["comparison"]["duels"][0]["wins"], output["comparison"]["duels"][0]["losses"]) == (4, 1)
 
 
 def test_variants_that_all_lose_every_case_are_not_told_apart() -> None:

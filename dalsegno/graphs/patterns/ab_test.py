@@ -187,8 +187,9 @@ def ab_test(
     cast.own("begin", begin, reads=("cases",), writes=("outputs", "scored", "failures"))
     for variant, node in played.items():
         role = Role(name=variant, key="outputs", prompt=_VARIANT)
-        caught = _lost(variant) if on_error == "lose" else None
-        cast.add(role, node, on_failure=caught, around=filed("outputs", _made(variant), actor=node))
+        caught = _caught(variant) if on_error == "lose" else None
+        around = filed("outputs", _made(variant), fell=_lost, actor=node)
+        cast.add(role, node, on_failure=caught, around=around)
         flow.add_edge(variant, "gather")
     typed: Any = TypedDict  # made here, for it knows the criteria
     scores = typed("Scores", dict.fromkeys(weights, Score))
@@ -221,11 +222,12 @@ def _named(output: Output) -> str:
     return f"{output['variant']}, case {output['case']}"
 
 
-def _lost(variant: str) -> Any:
-    def lost(sent: Any, error: Exception) -> dict[str, Any]:
-        return {"failures": [failure(f"{variant}, case {sent['number']}", error)]}
+def _caught(variant: str) -> Any:
+    return lambda _, error: {"outputs": failure(variant, error)}
 
-    return lost
+
+def _lost(sent: Any, failed: Failure) -> dict[str, Any]:
+    return {"failures": [{**failed, "name": f"{failed['name']}, case {sent['number']}"}]}
 
 
 def _weights(criteria: Any) -> dict[str, float]:
