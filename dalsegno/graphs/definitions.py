@@ -67,10 +67,16 @@ def node_definition(
         targets: dict[Hashable, Target] = {name: name for name in declared.command_targets(action)}
     else:
         items = (
-            destinations.items()
+            list(destinations.items())
             if isinstance(destinations, Mapping)
             else [(d, None) for d in _listed(destinations, where)]
         )
+        for target, label in items:
+            if isinstance(label, Loop | Each):
+                raise DefinitionError(
+                    f"{where}: the destinations {{{target!r}: {label!r}}} are the wrong way round: first the target, "
+                    f"then its label, {{{label!r}: {target!r}}}."
+                )
         said = [(_answer_of(target, where), target, label) for target, label in items]
         targets = _each_once(((answer, target) for answer, target, _ in said), where)
         _count_once(targets.values(), where)

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 import pytest
 from langgraph.types import Command
 
-from dalsegno import END, START, Workflow
+from dalsegno import END, START, Loop, Workflow
 from dalsegno.errors import DefinitionError
 
 
@@ -108,6 +108,10 @@ def test_the_fingerprint_is_of_structure_and_schema_not_of_code() -> None:
         ({"writes": [3]}, "a state key, or several, is needed"),
         ({"destinations": 3}, "3 is no target, and no list of targets"),
         ({"destinations": [3]}, "3 is no target"),
+        (
+            {"destinations": {"again": Loop("n", max=1, on_exhausted=END)}},
+            r"are the wrong way round: first the target, then its label, \{Loop\(target='n', .*\): 'again'\}",
+        ),
     ],
 )
 def test_what_is_given_for_a_node_in_another_kind_is_refused(given: dict[str, Any], said: str) -> None:

@@ -31,7 +31,7 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
 
     ## Use instead
         class State(TypedDict):
-            notes: Annotated[list[str], operator.add]
+            notes: Annotated[dict[str, str], operator.or_]     # each writes its own entry
     """
     single = {k.name for k in facts.spec.state.values() if k.reducer is None}
     if not single or not facts.parallel:
@@ -44,12 +44,18 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
         for key in sorted(writes[a] & writes[b]):
             if a == b:
                 message = f"`{a}` is sent to several times and writes `{key}`"
+                advice = "Give it one, such as `operator.add` of lists."
             else:
                 at_once = "once all else is done" if facts.nodes[a].defer else f"in superstep {step}"
                 message = f"`{a}` and `{b}` both write `{key}` {at_once}"
+                # One that goes by order would be found by D304.
+                advice = (
+                    "Give it one that takes them in any order, such as `operator.or_` of sets or mappings, or "
+                    "write different keys."
+                )
             yield finding(
                 "D301",
-                f"{message}, and `{key}` has no reducer. Give it one, or write different keys.",
+                f"{message}, and `{key}` has no reducer. {advice}",
                 path=(a,) if a == b else pair,
                 where=facts.nodes[a].where,
                 fix="reducer",

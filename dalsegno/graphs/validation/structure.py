@@ -44,7 +44,11 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
             else:
                 end = "target" if name == edge.target else "source"
                 known = did_you_mean(name, nodes) or f". Add it, or rename the {end}."
-                message, fix = f"edge {ends}: no node `{name}`{known}", "rename"
+                fix = "rename"
+                if edge.kind == "command" and name == edge.target and edge.label in (*nodes, END):
+                    fix = f'{{"{edge.label}": "{name}"}}' if edge.label != END else f'{{END: "{name}"}}'
+                    known = f". Destinations are {{node: label}}; did you mean {fix}?"
+                message = f"edge {ends}: no node `{name}`{known}"
             path = (edge.source, edge.target) if edge.target else (edge.source,)
             yield finding("G001", message, path=path, where=edge.where, fix=fix)
     for node in nodes.values():

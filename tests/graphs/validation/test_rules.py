@@ -327,7 +327,8 @@ def never_taken(bad):
 
 @case(
     "D301",
-    "`a` and `b` both write `x` in superstep 1, and `x` has no reducer. Give it one, or write different keys.",
+    "`a` and `b` both write `x` in superstep 1, and `x` has no reducer. Give it one that takes them in any order, such "
+    "as `operator.or_` of sets or mappings, or write different keys.",
     "a",
     "b",
 )
@@ -519,7 +520,7 @@ def test_deferred_nodes_that_write_the_same_key_run_together_when_all_else_is_do
     (found,) = check(made.spec(state=state("k"))).findings
     assert found.message == (
         "`x` and `y` both write `k` once all else is done, and `k` has no reducer. "
-        "Give it one, or write different keys."
+        "Give it one that takes them in any order, such as `operator.or_` of sets or mappings, or write different keys."
     )
 
 

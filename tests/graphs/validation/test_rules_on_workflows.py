@@ -1025,3 +1025,27 @@ def test_an_edge_to_no_node_is_one_finding_and_names_all_that_a_join_waits_for()
     misspelt = nodes("plan", "search").add_edge("plan", "serch").add_edge("search", END)
     codes = [f.code for f in validate(misspelt).findings]
     assert "G004" not in codes, "`plan` does go on"
+
+
+def test_destinations_the_wrong_way_round_are_told_the_right_one() -> None:
+    flow = nodes("plan").add_node("act", noop, destinations={"again": "plan", "done": END})
+    found = [f for f in validate(flow.add_edge("plan", "act")).findings if f.code == "G001"]
+    assert [f.message for f in found] == [
+        'edge act → again: no node `again`. Destinations are {node: label}; did you mean {"plan": "again"}?',
+        'edge act → done: no node `done`. Destinations are {node: label}; did you mean {END: "done"}?',
+    ]
+
+
+def test_what_is_advised_for_two_writers_is_not_blamed_itself() -> None:
+    class Notes(TypedDict):
+        notes: Annotated[dict[str, str], operator.or_]
+
+    def write(state: Any) -> dict[str, Any]:
+        return {"notes": {"one": "it rains"}}
+
+    flow = Workflow("advised", Notes).add_node("x", write, writes=["notes"])
+    flow.add_node("y", write, writes=["notes"])
+    for node in ("x", "y"):
+        flow.add_edge(START, node).add_edge(node, END)
+    assert validate(flow).findings == ()
+    assert flow.compile().invoke({"notes": {}})["notes"] == {"one": "it rains"}
