@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from langgraph.types import interrupt
 
 from dalsegno import END, START, RetryPolicy, Runner, Workflow, agent, human, tool
 from dalsegno.errors import WrongAnswer
@@ -16,6 +17,7 @@ from dalsegno.graphs.patterns import (
     Saga,
     SagaStep,
     Sequential,
+    Step,
     ensemble,
     fallback_chain,
     function_calls,
@@ -187,6 +189,96 @@ def test_a_human_plays_a_role_whose_failure_others_react_to(name: str, tmp_path:
             result = runner.resume("t", {i["id"]: i["value"]["question"] for i in result.interrupts})
     assert result.raise_for_status().output[key] == expected
     assert asked == (2 if name in ("planner_executor", "saga") else 1)
+
+
+def pay(state: Any) -> str:
+    """Asks, and fails with the answer."""
+    raise PermissionError(f"refused: {interrupt('Which card?')}")
+
+
+ASKING = Node(pay, name="pay", interrupts=1)
+REFUSED = {"name": "pay", "error": "PermissionError", "message": "refused: mine"}
+ASKED_AND_FAILED: dict[str, tuple[Any, dict[str, Any], str, Any]] = {
+    "sequential": (
+        lambda: sequential([Step(pay, interrupts=1, on_error="skip")]),
+        {"value": "x"},
+        "failures",
+        [REFUSED],
+    ),
+    "parallel": (
+        lambda: parallel({"pay": ASKING, "local": local}, on_error="collect"),
+        {"value": "x"},
+        "failures",
+        [REFUSED],
+    ),
+    "race": (
+        lambda: parallel({"pay": ASKING, "local": ASKING}, on_error="collect", join="any"),
+        {"value": "x"},
+        "",
+        "TooFewAnswers",
+    ),
+    "map_reduce": (
+        lambda: map_reduce(ASKING, on_error="collect"),
+        {"items": ["x"]},
+        "failures",
+        [{**REFUSED, "name": "item 1"}],
+    ),
+    "fallback_chain": (
+        lambda: fallback_chain({"pay": ASKING, "local": local}),
+        {"request": "x"},
+        "answered_by",
+        "local",
+    ),
+    "supervisor": (
+        lambda: supervisor(
+            lambda s: {"tasks": [] if s["results"] else [{"to": "pay", "task": "x"}]},
+            {"pay": ASKING, "local": local},
+        ),
+        {"request": ""},
+        "results",
+        [{"number": 1, "to": "pay", "task": "x", "error": "PermissionError: refused: mine"}],
+    ),
+    "saga": (
+        lambda: saga(
+            [SagaStep(local, compensate=lambda state: None), SagaStep(pay, interrupts=1, effect=False)]
+        ),
+        {"request": "x"},
+        "undone",
+        ["local"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED_AND_FAILED)
+def test_what_fails_after_a_humans_answer_is_dealt_with_as_any_failure(name: str, tmp_path: Path) -> None:
+    make, given, key, expected = ASKED_AND_FAILED[name]
+    with Runner(make(), db=tmp_path / "r.db") as runner:
+        result = runner.run(given, thread="t")
+        assert result.status == "interrupted"
+        result = runner.resume("t", {i["id"]: "mine" for i in result.interrupts})
+    if result.error is not None:
+        assert (name, result.error["type"]) == ("race", expected)
+    else:
+        assert result.output[key] == expected
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_what_asks_a_human_is_retried_before_its_failure_is_one(failures: int, tmp_path: Path) -> None:
+    called: list[str] = []
+
+    def tries(state: Any) -> str:
+        called.append(interrupt("Which card?"))
+        if len(called) <= failures:
+            raise ConnectionError("not now")
+        return "paid"
+
+    retry = RetryPolicy(max_attempts=3, initial_interval=0.001, jitter=False, retry_on=ConnectionError)
+    flow = sequential([Step(tries, interrupts=1, retry=retry, on_error="skip")])
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        assert runner.run({"value": "x"}, thread="t").status == "interrupted"
+        output = runner.resume("t", "mine").raise_for_status().output
+    assert called == ["mine"] * 3
+    assert (output["value"], len(output["failures"])) == (("paid", 0) if failures == 2 else ("x", 1))
 
 
 @pytest.mark.parametrize("in_a_pattern", [False, True])

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from langgraph.runtime import get_runtime
+from langgraph.types import RetryPolicy
+
 from dalsegno.graphs.calling import Caller, Config
 from dalsegno.graphs.wrapping import Inner
+from dalsegno.nodes.execution import CURRENT, note_caught
+from dalsegno.nodes.policies.case import is_fault, matches
+from dalsegno.nodes.policies.words import words_of
 
 
 class Fell(dict[str, Any]):
@@ -50,3 +56,47 @@ class Answered(Around):
         if type(output) is Inner:
             return Inner(self._given(output.output), output.walk)
         return self._answer(output) if type(output) is dict else output
+
+
+class Caught(Around):
+    """Turns what failed for good into an update, where no fallback may stand: at a node that waits for a human.
+
+    `retry` is LangGraph's own, which stands outside of this: what it tries again has not failed for good.
+    """
+
+    def __init__(self, inner: Caller, make: Callable[[Any, Exception], dict[str, Any]], retry: Any) -> None:
+        super().__init__(inner)
+        self._make = make
+        self._retries = [] if retry is None else [retry] if isinstance(retry, RetryPolicy) else list(retry)
+
+    def _call(self, argument: Any, config: Config) -> Any:
+        try:
+            return self.inner.call(argument, config)
+        except Exception as error:
+            if not self._has_failed(error):
+                raise
+            return self._update(argument, error)
+
+    async def _acall(self, argument: Any, config: Config) -> Any:
+        try:
+            return await self.inner.acall(argument, config)
+        except Exception as error:
+            if not self._has_failed(error):
+                raise
+            return self._update(argument, error)
+
+    def _has_failed(self, error: Exception) -> bool:
+        if not is_fault(error):
+            return False
+        retry = next((each for each in self._retries if matches(each.retry_on, error)), None)
+        info = get_runtime().execution_info
+        return retry is None or info is None or info.node_attempt >= retry.max_attempts
+
+    def _update(self, argument: Any, error: Exception) -> Fell:
+        update = Fell(self._make(argument, error))
+        note_caught(error)
+        execution = CURRENT.get()
+        if execution is not None and execution.context is not None:
+            detail = {"by": None, "error": type(error).__name__, "message": words_of(error)}
+            execution.context.acted(execution, "fallback", "answered", detail)
+        return update

@@ -20,7 +20,7 @@ from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.definitions import name_of
 from dalsegno.graphs.model import START
-from dalsegno.graphs.patterns.around import Answered, Fell
+from dalsegno.graphs.patterns.around import Answered, Caught, Fell
 from dalsegno.graphs.patterns.casting import Answer, cast, is_workflow, stand_in
 from dalsegno.graphs.patterns.states import Failure, failure, reducer_of
 from dalsegno.graphs.workflow import Workflow
@@ -144,7 +144,7 @@ class Cast:
             An actor, or a `Node`.
         on_failure
             ``(argument, error) -> update``: what an error becomes when retries and fallbacks are spent. None:
-            it fails the run, as does that of one who waits for a human.
+            it fails the run.
         around
             What makes another `Caller` of the node's, outside of its policies.
         standing
@@ -164,15 +164,21 @@ class Cast:
         if standing is not None:
             options["fallback"] = _standing(options.get("fallback"), standing)
         own = action.declares() if isinstance(action, Player) else {}
-        if on_failure is not None and not options.get("interrupts", own.get("interrupts")):
+        waits = bool(options.get("interrupts", own.get("interrupts")))
+        if on_failure is not None and not waits:
             options["fallback"] = _caught(options.get("fallback"), on_failure)
         options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
         self.flow.add_node(role.name, action, **options)
+        definition = self.flow.nodes[role.name]
         if is_workflow(node.actor) and role.key is not None:
             outer, around = around, lambda caller: Answered(caller, answer.of_workflow)
             if outer is not None:
                 around = _both(outer, around)
-        self.flow.nodes[role.name].around = around
+        if on_failure is not None and waits:
+            outer, around = around, partial(Caught, make=on_failure, retry=definition.options["retry_policy"])
+            if outer is not None:
+                around = _both(outer, around)
+        definition.around = around
         return role.name
 
     def own(self, name: str, function: Any, **said: Any) -> str:
