@@ -147,7 +147,9 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
     if node.child is not None:
         if reads is None and node.inputs is not None:  # a key of the same name is passed on if it is there
             reads = frozenset(node.inputs.values())
-        writes = writes or frozenset(node.outputs or node.child.outputs & set(keys))
+        if writes is None:
+            keep = node.outputs if node.outputs is not None else node.child.outputs & set(keys)
+            writes = frozenset(keep)
     else:
         if reads is None:
             reads = declared.narrower_keys(node.input_schema, keys, *schemas)

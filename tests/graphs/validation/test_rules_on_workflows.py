@@ -742,6 +742,20 @@ def a_key_is_written_before_and_after_a_join() -> Workflow:
     return made.add_edge("z", END)
 
 
+@healthy("D301")
+def subworkflows_side_by_side_that_hand_nothing_back() -> Workflow:
+    made = nodes("go")
+    for name in ("x", "y"):
+        made.add_node(name, row("a", name="inner"), outputs={}).add_edge("go", name).add_edge(name, END)
+    return made
+
+
+@sick("D302")
+def a_subworkflow_that_hands_nothing_back_before_a_reader() -> Workflow:
+    made = new(input_schema=B).add_node("sub", row("a", name="inner"), outputs={}).add_node("use", read_a)
+    return made.add_edge(START, "sub").add_edge("sub", "use").add_edge("use", END)
+
+
 @sick("D302")
 def a_decision_that_passes_the_writer_by() -> Workflow:
     made = (
