@@ -67,6 +67,18 @@ def test_one_failure_does_not_stop_the_others() -> None:
     assert output["failures"] == [{"name": "broken", "error": "ValueError", "message": "no"}]
 
 
+def test_what_a_subscriber_calls_failed_is_an_event_and_no_failure_of_its_own() -> None:
+    flow = choreography(
+        {
+            "pay": Subscriber(lambda state: {"type": "failed", "data": {"order": 7}}, on="go"),
+            "tell": Subscriber(said("told"), on="failed"),
+        }
+    )
+    output = flow.compile().invoke({"events": [{"type": "go"}]})
+    assert types(output) == ["go", "failed", "told"]
+    assert output["failures"] == []
+
+
 def test_a_workflow_and_a_model_subscribe() -> None:
     def answer(state: Any) -> list[dict[str, Any]]:
         return [{"type": "told", "data": state["value"]["data"]}]

@@ -185,8 +185,10 @@ def choreography(
     def respond(state: Any) -> dict[str, Any]:
         left = len(heard(state))
         outcome = "quiet" if not left else "too many events" if left > max_events else "out of rounds"
-        failed = [e["data"] for e in read(state, "published") if e["type"] == FAILED and e["by"]]
-        return {"outcome": outcome, "failures": failed}
+        return {
+            "outcome": outcome,
+            "failures": [e["data"] for e in read(state, "published") if _is_failure(e)],
+        }
 
     cast.own("begin", begin, reads=("events",))
     cast.own("deliver", lambda state: None, reads=("round", "published"), writes=())
@@ -232,6 +234,17 @@ def _published(place: list[int], by: str | None, event: Event) -> Published:
 
 def _event(event: Published) -> Event:
     return {"type": event["type"], "data": event["data"]}
+
+
+def _is_failure(event: Published) -> bool:
+    """Whether it is a subscriber's failure; one may also publish, or be given, an event of that type."""
+    data = event["data"]
+    told = (
+        isinstance(data, dict)
+        and data.keys() == Failure.__annotations__.keys()
+        and data["name"] == event["by"]
+    )
+    return told and event["type"] == FAILED
 
 
 def _failed(subscriber: str) -> Any:
