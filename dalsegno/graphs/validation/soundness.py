@@ -222,7 +222,8 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
         flow.add_edge(["a", "b"], "c")
 
     ## Use instead
-        flow.add_edge("a", "a_done")                # the loop ends before the join
+        # the loop ends before the join
+        flow.add_conditional_edges("a", again, {"more": Loop("a", max=2, on_exhausted="a_done"), "ok": "a_done"})
         flow.add_edge(["a_done", "b"], "c")
     """
     import networkx as nx

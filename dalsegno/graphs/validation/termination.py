@@ -106,7 +106,7 @@ def loop_from_sent_node(facts: Facts) -> Iterator[Finding]:
 
     ## Example
         flow.add_conditional_edges("split", send, [Each("worker", max=9)])
-        flow.add_conditional_edges("worker", check, {"again": Loop("worker", max=2), "ok": END})
+        flow.add_conditional_edges("worker", check, {"again": Loop("worker", max=2, on_exhausted=END), "ok": END})
 
     ## Use instead
         flow.add_node("worker", worker_with_its_loop)     # a subworkflow: its counters are its own
@@ -275,7 +275,7 @@ def runs_itself(facts: Facts) -> Iterator[Finding]:
         solve.add_node("solve", solve)
 
     ## Use instead
-        a pattern with a bound on its depth, such as `recursive_decomposition(max_depth=3)`
+        a pattern with a bound on its depth, such as `recursive_decomposition(..., depth=3)`
     """
     for node in facts.order:
         if node.name in facts.recursive:

@@ -683,6 +683,13 @@ def a_join_after_two_loops() -> Workflow:
     return made.add_edge(["a2", "b2"], "c").add_edge("c", END)
 
 
+@healthy("S205")
+def a_loop_that_ends_before_the_join() -> Workflow:
+    made = nodes("a", "a_done", "c").add_node("b", noop).add_edge(START, "b").add_edge("c", END)
+    targets = {"more": Loop("a", max=2, on_exhausted="a_done"), "ok": "a_done"}
+    return made.add_conditional_edges("a", route, targets).add_edge(["a_done", "b"], "c")
+
+
 @sick("S206")
 def a_fan_out_to_nobody() -> Workflow:
     made = nodes("split", "work", "x").add_edge("work", END).add_edge("x", "work")
