@@ -233,11 +233,17 @@ def _lost(sent: Any, failed: Failure) -> dict[str, Any]:
 def _weights(criteria: Any) -> dict[str, float]:
     """The weights of the criteria, which add up to 1."""
     given = dict(criteria) if isinstance(criteria, Mapping) else dict.fromkeys(criteria, 1.0)
-    total = sum(given.values())
-    if isinstance(criteria, str) or not given or min(given.values()) < 0 or not 0 < total < float("inf"):
+    are_meant = (
+        not isinstance(criteria, str)
+        and all(isinstance(criterion, str) for criterion in given)
+        and all(isinstance(weight, int | float) and weight >= 0 for weight in given.values())
+        and 0 < sum(given.values()) < float("inf")
+    )
+    if not are_meant:
         raise DefinitionError(
             f"ab_test(criteria={criteria!r}): names, or a mapping of names to weights of 0 or more, not all of them 0."
         )
+    total = sum(given.values())
     return {criterion: weight / total for criterion, weight in given.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired
 
 from langgraph.types import Overwrite, Send
@@ -85,7 +85,10 @@ class Subscriber(Node):
         self, actor: Any, /, *, on: str | Sequence[str] = (), name: str | None = None, **options: Any
     ) -> None:
         super().__init__(actor, name=name, **options)
-        self.on = frozenset([on] if isinstance(on, str) else on)
+        heard = [on] if isinstance(on, str) else on
+        if not isinstance(heard, Iterable) or not all(isinstance(kind, str) for kind in heard):
+            raise DefinitionError(f"Subscriber(on={on!r}): the type of an event, or several.")
+        self.on = frozenset(heard)
 
     def hears(self, event: Published) -> bool:
         """Whether an event is delivered to it; a failure only where it asks for those."""

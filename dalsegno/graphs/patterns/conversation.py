@@ -201,7 +201,12 @@ def conversation(
 
 
 def _check(phases: Any, final: Any, session_timeout: Any, keep: Any) -> None:
-    if isinstance(phases, str) or not phases or len(set(phases)) < len(phases):
+    if (
+        isinstance(phases, str)
+        or not isinstance(phases, Sequence)
+        or not phases
+        or len(set(phases)) < len(phases)
+    ):
         raise DefinitionError(
             f"conversation(phases={phases!r}): names of phases, each once, the first one first."
         )
@@ -209,7 +214,7 @@ def _check(phases: Any, final: Any, session_timeout: Any, keep: Any) -> None:
         raise DefinitionError(
             f"conversation(final={final!r}): one of the phases {', '.join(phases)}, or None."
         )
-    if session_timeout is not None and not session_timeout > 0:
+    if session_timeout is not None and not (isinstance(session_timeout, int | float) and session_timeout > 0):
         raise DefinitionError(
             f"conversation(session_timeout={session_timeout!r}): seconds, more than 0, or None."
         )

@@ -47,7 +47,7 @@ def map_reduce(
     max_items: int = 1000,
     batch: int | None = None,
     max_concurrency: int | None = None,
-    also: Sequence[str] = (),
+    also: str | Sequence[str] = (),
     state: Any = MapReduce,
     name: str = "map_reduce",
     version: str = "1",
@@ -85,7 +85,7 @@ def map_reduce(
         Calls at once, over all runs of this workflow in the process. Default: coroutines all; of sync functions as
         many as LangGraph has threads.
     also
-        Keys of the state that the mapper is sent with each item.
+        Keys of the state that the mapper is sent with each item, one or several.
     state
         `MapReduce` or a schema with its keys.
     options
@@ -122,7 +122,8 @@ def map_reduce(
     if on_error not in ("fail", "skip", "collect"):
         raise DefinitionError(f'map_reduce(on_error={on_error!r}): it is "fail", "skip" or "collect".')
     flow = Workflow(name, state, version=version)
-    for key in also:
+    shared_keys = (also,) if isinstance(also, str) else tuple(also)
+    for key in shared_keys:
         if key not in flow.annotations:
             raise DefinitionError(
                 f"map_reduce(also={key!r}): no key of the state{did_you_mean(key, flow.annotations) or '.'}"
@@ -149,7 +150,7 @@ def map_reduce(
 
     def tasks(state: Any) -> Any:
         items = _items(state, max_items)
-        shared = {key: read(state, key) for key in also}
+        shared = {key: read(state, key) for key in shared_keys}
         if batch is None:
             sent = [Send("map", {**shared, "item": item, "place": place}) for place, item in enumerate(items)]
         else:

@@ -124,7 +124,7 @@ class Cast:
     ) -> None:
         self.pattern = pattern
         self.flow = flow
-        self._options = options or {}
+        self._options = _checked_options(pattern, options)
 
     def add(
         self,
@@ -168,6 +168,7 @@ class Cast:
         if on_failure is not None and not waits:
             options["fallback"] = _caught(options.get("fallback"), on_failure)
         options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
+        self._check_name(role.name)
         self.flow.add_node(role.name, action, **options)
         definition = self.flow.nodes[role.name]
         if is_workflow(node.actor) and role.key is not None:
@@ -185,6 +186,7 @@ class Cast:
         """Add a node of the pattern's own, which calls no model, and give its name."""
         options = {"calls": 0, **said, **self._options.get(name, {})}
         options["metadata"] = {"pattern": self.pattern, **(options.get("metadata") or {})}
+        self._check_name(name)
         self.flow.add_node(name, function, **options)
         return name
 
@@ -205,9 +207,34 @@ class Cast:
         self.flow.add_edge(START, "begin")
         return "begin"
 
+    def _check_name(self, name: str) -> None:
+        if name in self.flow.nodes:
+            raise DefinitionError(
+                f"{self.pattern}: two of its nodes would be called `{name}`. Give yours a name that nobody else has, "
+                f'also none of the pattern\'s own: {{"another": ...}}, or Node(..., name="another").'
+            )
+
     def _answer(self, role: Role, *, is_watched: bool) -> Answer:
         keys, state = frozenset(self.flow.annotations), self.flow.state_schema
         return Answer(self.pattern, role.name, role.key, role.type, keys, state, role.item, is_watched)
+
+
+def _checked_options(pattern: str, options: Any) -> Mapping[str, Mapping[str, Any]]:
+    """What a pattern was given as `options=`."""
+    given = {} if options is None else options
+    if not isinstance(given, Mapping) or not all(isinstance(said, Mapping) for said in given.values()):
+        raise DefinitionError(
+            f"{pattern}(options={options!r}): keywords of `add_node` by node are needed: "
+            '{"name": {"timeout": 60}}.'
+        )
+    for node, said in given.items():
+        for key in said:
+            if key not in _KEYWORDS:
+                raise DefinitionError(
+                    f"{pattern}(options={{{node!r}: {{{key!r}: ...}}}}): `add_node` has no such keyword"
+                    f"{did_you_mean(key, _KEYWORDS) or '.'}"
+                )
+    return given
 
 
 def _both(outer: Any, inner: Any) -> Any:
