@@ -19,6 +19,7 @@ from dalsegno.errors import (
     CheckpointError,
     DatabaseUnavailable,
     DefinitionError,
+    Fenced,
     NothingToResume,
 )
 from dalsegno.graphs.kernel import CONTEXT
@@ -342,7 +343,7 @@ def _release(runner: Runner, session: Session, error: CheckpointError) -> None:
     try:
         with _recording(session):
             runner.ledger.finish(session.lease, "failed", error=described)
-    except CheckpointError:
+    except (CheckpointError, Fenced):  # of a database that was replaced, nobody holds the thread
         error.add_note("The ledger could not be written either; the run shows as stopped and can be resumed.")
     raise error
 
