@@ -11,6 +11,8 @@ from typing import Any
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
+from dalsegno.checkpoints.fencing import FENCE
+from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.cancelling import CancelledAgain
 
@@ -126,10 +128,13 @@ class Drive:
             raise
 
 
+_OURS = frozenset((KERNEL, CONTEXT, FENCE))
+
+
 def without_kernel(chunk: Any) -> Any:
-    """A streamed chunk without the kernel's key, however deep."""
+    """A streamed chunk without what is ours in the state and in the config of a checkpoint, however deep."""
     if isinstance(chunk, dict):
-        return {key: without_kernel(value) for key, value in chunk.items() if key != KERNEL}
+        return {key: without_kernel(value) for key, value in chunk.items() if key not in _OURS}
     if isinstance(chunk, tuple) and type(chunk) is tuple:
         return tuple(without_kernel(part) for part in chunk)
     if type(chunk) is list:

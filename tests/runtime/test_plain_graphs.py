@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import operator
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from worlds import State
 
 from dalsegno import END, START, Budget, Runner, Workflow, effect
 from dalsegno.checkpoints import open_checkpointer
-from dalsegno.errors import ThreadUnfinished, UnknownThread, WorkflowInvalid
+from dalsegno.errors import DatabaseUnavailable, ThreadUnfinished, UnknownThread, WorkflowInvalid
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
 
@@ -230,3 +231,28 @@ def test_supersteps_of_a_later_turn_are_its_own(world: Any, db: Path) -> None:
         assert (done.status, done.supersteps) == ("completed", 4)
         assert journal(runner, failed.run_id)[-2:] == [("c", 3, None, "done"), ("d", 4, None, "done")]
         assert journal(runner, forked.run_id) == [("c", 3, None, "done"), ("d", 4, None, "done")]
+
+
+@pytest.mark.parametrize("kind", [StateGraph, Workflow])
+@pytest.mark.parametrize("mode", ["checkpoints", "debug"])
+def test_streamed_checkpoints_are_plain_data(db: Path, kind: Any, mode: str) -> None:
+    graph = kind(State) if kind is StateGraph else kind("w", State)
+    graph.add_node("a", lambda state: {"path": ["a"]}).add_edge(START, "a").add_edge("a", END)
+    with Runner(graph, db=db) as runner:
+        chunks = list(runner.stream({"topic": "x"}, thread="t", stream_mode=mode))
+    last = json.loads(json.dumps(chunks))[-1]
+    place = (last if mode == "checkpoints" else last["payload"])["config"]["configurable"]
+    assert sorted(place) == ["checkpoint_id", "checkpoint_ns", "run_id", "thread_id"]
+
+
+def test_a_database_that_was_moved_away_is_said_to_be(tmp_path: Path) -> None:
+    def move(state: State) -> dict[str, Any]:
+        for file in sorted(tmp_path.glob("runs.db*")):
+            file.rename(tmp_path / f"moved-{file.name}")
+        return {"path": ["a"]}
+
+    graph: Any = StateGraph(State)
+    graph.add_node("a", move).add_node("b", lambda state: {}).add_edge(START, "a").add_edge("a", "b")
+    runner = Runner(graph, db=tmp_path / "runs.db")
+    with pytest.raises(DatabaseUnavailable, match="was moved, deleted or replaced while it was in use"):
+        runner.run({"topic": "x"}, thread="t")
