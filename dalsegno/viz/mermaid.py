@@ -23,10 +23,12 @@ _BRACKETS = {
     "handler": ("[/", "/]"),
     "unknown": ("((", "))"),
 }
-# What Markdown, which Mermaid applies to labels, would take for a list, emphasis or a link.
+# What Markdown, which Mermaid applies to labels, would take for a list, emphasis or a link, and Mermaid for an icon.
 _MARKDOWN = re.compile(
-    r"^-|(?<=^\d)\.|(?<=^\d\d)\.|(?<![^\W_])_|_(?![^\W_])|:(?=/)|(?<=www)\.", re.IGNORECASE
+    r"^-|(?<=^\d)\.|(?<=^\d\d)\.|(?<![^\W_])_|_(?![^\W_])|:(?=/|fa-)|(?<=www)\.", re.IGNORECASE
 )
+# A title knows no entity codes: Mermaid cleans it as HTML, and writes what comes of that as text.
+_TITLE = str.maketrans({"&": "\uff06", "<": "\u2039", ">": "\u203a", "\\": "\\\\", '"': '\\"'})
 _PLAIN = frozenset(" .,-_·:×≤/✓✕▶‖○↻→…")
 
 
@@ -50,7 +52,7 @@ def to_mermaid(diagram: Diagram) -> str:
 
 def _title(diagram: Diagram) -> str:
     text = " · ".join(plain(s) for s in (diagram.title, *diagram.caption))
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+    return text.translate(_TITLE)
 
 
 def _escaped(text: str) -> str:

@@ -91,11 +91,17 @@ def test_hostile_names_stay_text_in_mermaid(hostile_names: Mapping[str, str]) ->
         ("https://example.org", "https#58;//example.org"),
         ("www.example.org", "www#46;example.org"),
         ("4.2 s", "4#46;2 s"),
+        ("fa:fa-car", "fa#58;fa-car"),
         ("**loud** `code`", "#42;#42;loud#42;#42; #96;code#96;"),
     ],
 )
 def test_a_name_is_no_markdown_in_mermaid(name: str, label: str) -> None:
     assert f'n1("{label}")' in viz.to_mermaid(WorkflowSpec("w", nodes={name: NodeSpec(name)}))
+
+
+def test_a_title_has_no_markup_in_mermaid() -> None:
+    title = viz.to_mermaid(WorkflowSpec('R&D <b>\\ "x"', nodes={}, edges=())).splitlines()[1]
+    assert title == 'title: "R\uff06D \u2039b\u203a\\\\ \\"x\\""'
 
 
 def test_the_mermaid_text_of_a_run_has_its_counts(article: WorkflowSpec, interrupted: RunView) -> None:
