@@ -456,6 +456,12 @@ def test_a_url_that_cannot_be_meant_is_refused(url: str) -> None:
         open_database(url)
 
 
+@pytest.mark.parametrize("schema", ["information_schema", "pg_catalog", "pg_mine"])
+def test_a_schema_of_the_servers_own_is_refused_for_a_dump_leaves_it_out(schema: str) -> None:
+    with pytest.raises(CheckpointError, match="server's own"):
+        open_database(f"postgresql://h/db?schema={schema}")
+
+
 def test_another_kind_of_database_is_named() -> None:
     with pytest.raises(CheckpointError, match=r"did you mean `postgresql`\?"):
         open_database("postgressql://h/db")

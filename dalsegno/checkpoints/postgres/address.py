@@ -38,7 +38,7 @@ class Address:
         Raises
         ------
         CheckpointError
-            It cannot be taken apart, or its schema is no plain name.
+            It cannot be taken apart, or its schema is no plain name, or the server's own.
         """
         base, _, query = url.partition("?")
         scheme, colon, place = base.partition(":")
@@ -50,6 +50,12 @@ class Address:
         if not _NAME.fullmatch(schema):
             raise CheckpointError(
                 f"schema={schema!r} is no name of a schema: small letters, digits and _, as in schema=dalsegno.",
+                path=without_password(url),
+            )
+        if schema == "information_schema" or schema.startswith("pg_"):
+            raise CheckpointError(
+                f"schema={schema!r} is the server's own: a dump of the database leaves out what is in it. Choose "
+                "another name, as in schema=dalsegno.",
                 path=without_password(url),
             )
         for_libpq = "&".join(one for one in parts if not one.startswith(_PARAMETER))
