@@ -117,6 +117,8 @@ def command(
     logging.getLogger("asyncio").setLevel(
         logging.ERROR
     )  # else each event to a client that has gone is a line
+    # Else each attempt to reach a server that is away is two; /ready says so, and what cannot wait is logged by us.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     metrics = Metrics()
     with listen(host, port) as at:
         try:

@@ -192,6 +192,9 @@ class _Patient(H11Protocol):
         seconds = self.patience if self.cycle is None else max(self.patience, self.timeout_keep_alive + 1)
         self._late = self.loop.call_later(seconds, self._give_up, self.cycle)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: a client that would rather speak HTTP/2, as Java's does, is answered in HTTP/1.1."""
+
     def _give_up(self, before: Any) -> None:
         if self.cycle is before:  # no whole head of a request has come since
             self.transport.close()
