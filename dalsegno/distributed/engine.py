@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +23,9 @@ T = TypeVar("T")
 
 DEFAULT = "127.0.0.1:7233"
 """Where `dalsegno engine dev` listens."""
+
+_LAST_WORDS = 0.1
+"""Seconds at the end of a process for Temporal's own threads."""
 
 
 def address(given: str | None) -> str:
@@ -54,6 +59,8 @@ async def connect(engine: str, namespace: str | None = None) -> Client:
     client = wanted("temporalio.client", by="the engine", extra="distributed")
     from temporalio.envconfig import ClientConfig
 
+    atexit.unregister(_let_go)  # the last to be registered, and once
+    atexit.register(_let_go)
     config: dict[str, Any] = {**ClientConfig.load_client_connect_config(), "target_host": engine}
     if namespace is not None:
         config["namespace"] = namespace
@@ -61,6 +68,12 @@ async def connect(engine: str, namespace: str | None = None) -> Client:
         return await client.Client.connect(**config)  # type: ignore[no-any-return]  # imported by name
     except RuntimeError as error:
         raise unavailable(engine, error) from error
+
+
+def _let_go() -> None:
+    """Give Temporal's threads the interpreter before it ends: one that has an answer to put away, as after a connection
+    that failed, and comes by it later takes the process down with it (SIGABRT, seen in one of seven)."""
+    time.sleep(_LAST_WORDS)
 
 
 def unavailable(engine: str, error: BaseException) -> EngineUnavailable:
