@@ -66,13 +66,16 @@ def command(
         target=loaded.target,
     )
     screen = Screen(sys.stderr)
-    if not quiet:
-        screen.line(
-            f"worker {os.getpid()} takes runs of {worker.runner.spec.name} from queue {queue} at {worker.engine}, "
-            f"{concurrency} at once"
-        )
+
+    def ready() -> None:
+        if not quiet:
+            screen.line(
+                f"worker {os.getpid()} takes runs of {worker.runner.spec.name} from queue {queue} at {worker.engine}, "
+                f"{concurrency} at once"
+            )
+
     stop_by_signals(worker)
-    worker.run()
+    worker.run(ready)
     if not quiet:
         screen.line("stopped; what was under way goes on elsewhere")
     return COMPLETED

@@ -96,8 +96,10 @@ class Worker:
         self._wake = threading.Event()
         self._beats = Beats()
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], object] = lambda: None) -> None:
         """Take runs until `drain` is called and what is under way has stopped after its superstep.
+
+        `ready` is called once the database and the engine are reached.
 
         Raises
         ------
@@ -113,6 +115,7 @@ class Worker:
             temporal = loop.call(self._made(threads))
             working = loop.submit(temporal.run())
             self.ready.set()
+            ready()
             while not self._draining.is_set() and not working.done():
                 self._wake.wait(SLICE)
             ending = loop.submit(temporal.shutdown())

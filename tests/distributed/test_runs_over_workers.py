@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -238,6 +239,32 @@ def test_a_worker_refuses_a_file_first_of_all_and_says_why(capsys: pytest.Captur
     assert "postgresql://" in said
     with pytest.raises(DefinitionError, match="another machine"):
         Client(db="sqlite:///runs.db")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_worker_says_that_it_takes_runs_once_it_does(
+    tmp_path: Path, postgres_url: str, there: bool
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "from typing import TypedDict\n"
+        "from dalsegno import END, START, Workflow\n"
+        "flow = Workflow('echo', TypedDict('S', {'n': int})).add_node('say', lambda _: {})\n"
+        "flow.add_edge(START, 'say').add_edge('say', END)\n"
+    )
+    db = postgres_url if there else "postgresql://postgres@127.0.0.1:1/nowhere"
+    asked = ["worker", "--target", "app.py:flow", "--engine", "127.0.0.1:1", "--db", db]
+    ended = subprocess.run(
+        [sys.executable, "-m", "dalsegno", *asked],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert ("engine at 127.0.0.1:1 does not answer" if there else "cannot be reached") in ended.stderr
+    assert "takes runs" not in ended.stderr
 
 
 @pytest.mark.parametrize("port", ["0", "99999", "9" * 5000, "٣"])
