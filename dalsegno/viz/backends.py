@@ -70,6 +70,7 @@ def _with_dot(source: str, format: str, placed: bool) -> bytes:
 
 
 _CHATTER = (b"Fontconfig warning", b"Warning: ", b"in label of ")  # the last is a warning's second line
+_SCALED = b"is too large for cairo-renderer bitmaps"  # a PNG has no more than 32,767 points a side
 
 
 @contextlib.contextmanager
@@ -96,5 +97,5 @@ def _quiet() -> Iterator[None]:
             os.close(kept)
             aside.seek(0)
             for line in aside:
-                if not line.startswith(_CHATTER):
+                if not line.startswith(_CHATTER) and _SCALED not in line:
                     os.write(_STDERR, line)

@@ -145,6 +145,17 @@ def test_drawing_says_nothing_on_the_terminal(
     assert capfd.readouterr().err == ""
 
 
+def test_a_picture_that_is_wider_than_a_png_can_be_is_drawn_smaller_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    names = [f"the step number {i}" for i in range(300)]
+    edges = tuple(EdgeSpec(START, name) for name in names)
+    wide = WorkflowSpec("wide", nodes={name: NodeSpec(name) for name in names}, edges=edges)
+    png = render(diagram(wide), "png")
+    assert int.from_bytes(png[16:20], "big") == 32767
+    assert capfd.readouterr().err == ""
+
+
 def _without_pygraphviz(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pygraphviz", None)  # how Python spells "not installed"
 
