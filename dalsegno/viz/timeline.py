@@ -180,10 +180,14 @@ def timeline(
     wide = left + column * count + 2
     rows = {row: TOP + ROW * i for i, row in enumerate(placed.rows)}
     parts = [
-        *_staff(placed, labels, rows, left, column, wide),
+        *_staff(placed, rows, left, column, wide),
+        *(_names(labels, rows) if numbers is None else ()),
         *_breaks(whole, placed, run, left, column, tall),
         *(_note(note, rows[note.node], left, column, numbers) for note in placed.notes),
     ]
+    if numbers is not None:  # over the notes, and beside them also where a reader has scrolled
+        ground = f'<path class="paper" d="M0 0h{left - 4:g}v{tall:g}H0z"/>'
+        parts.append(f'<g class="names">{ground}{"".join(_names(labels, rows))}</g>')
     if told := left_out(whole, placed):
         parts.append(f'<text class="caption" x="{left:g}" y="{tall + 6:g}">{told}</text>')
         tall += 14
@@ -192,7 +196,6 @@ def timeline(
 
 def _staff(
     placed: Score,
-    labels: Mapping[str, str],
     rows: Mapping[str, float],
     left: float,
     column: float,
@@ -205,6 +208,9 @@ def _staff(
             yield f'<text class="caption middle" x="{x:.1f}" y="12">{escape(label)}</text>'
     lines = "".join(f"M{left:g} {y + ROW / 2:g}H{wide:g}" for y in rows.values())
     yield f'<path class="rule" d="{lines}"/>'
+
+
+def _names(labels: Mapping[str, str], rows: Mapping[str, float]) -> Iterator[str]:
     for row, y in rows.items():
         full = escape(plain(shown(row)))
         yield f'<text class="quiet" x="0" y="{y + ROW / 2 + 3.4:g}"><title>{full}</title>{escape(labels[row])}</text>'

@@ -250,6 +250,17 @@ def test_hovering_links_the_graph_and_the_timeline(seen: Any, article: WorkflowS
     assert page.run("document.querySelectorAll('.edge.near').length") == 4
 
 
+def test_the_names_of_a_long_timeline_stay_in_sight(seen: Any, article: WorkflowSpec, run: RunView) -> None:
+    executions = tuple(Execution(("write", "review")[i % 2], i + 1) for i in range(400))
+    page = seen(article, replace(run, executions=executions))
+    at = "document.querySelector('%s').getBoundingClientRect().x"
+    left = f"{at % '#score .names text'} - {at % '#score'}"
+    assert page.run("document.getElementById('score').scrollLeft") > 1000
+    assert page.run(left) == pytest.approx(0, abs=3)
+    page.run("document.getElementById('score').scrollLeft = 700")
+    page.wait(f"Math.abs({left}) < 4")  # a letter begins a little beside its place
+
+
 def test_a_note_of_the_timeline_goes_to_its_time(seen: Any, article: WorkflowSpec, run: RunView) -> None:
     page = seen(article, run)
     page.click('#score [data-col="1"] .card')

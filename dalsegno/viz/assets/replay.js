@@ -104,6 +104,12 @@ function entered(box) {
   return !box.in || Boolean(looks.get(box.in)?.[0]);
 }
 
+/** The names of the rows stay where they are, however far the timeline is scrolled. */
+function pin() {
+  const score = byId("score");
+  score.querySelector(".names")?.setAttribute("transform", `translate(${score.scrollLeft} 0)`);
+}
+
 function paintScore() {
   const score = byId("score");
   for (const note of score.querySelectorAll("[data-col]")) {
@@ -118,6 +124,7 @@ function paintScore() {
   if (x > score.scrollLeft + score.clientWidth || x < score.scrollLeft + left) {
     score.scrollLeft = Math.max(0, x - score.clientWidth / 2);
   }
+  pin();
 }
 
 // --- the state
@@ -232,6 +239,7 @@ if (RUN) {
   byId("next").addEventListener("click", () => step(1));
   byId("play").addEventListener("click", () => play(!playing));
   byId("whole").addEventListener("change", paintState);
+  byId("score").addEventListener("scroll", pin);
   byId("score").addEventListener("click", (event) => {
     const note = event.target.closest("[data-col]");
     if (!note) return;
