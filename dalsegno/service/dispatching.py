@@ -27,6 +27,9 @@ log = logging.getLogger("dalsegno.service")
 
 _SLICE = 0.2
 """Seconds between two times that runs are asked to stop: one may have begun in between."""
+_SUSPECT = 2
+"""Deaths in a row after which a run may be what its process dies of: such runs go on one at a time, so that the one
+that is does not take the others with it until all are given up."""
 
 
 class Dispatcher:
@@ -62,6 +65,7 @@ class Dispatcher:
         self._settings = settings
         self._clock = clock
         self._active: set[str] = set()
+        self._suspects: set[str] = set()
         self._changed = threading.Condition()
         self._poked = threading.Event()
         self._beaten = 0.0
@@ -139,6 +143,7 @@ class Dispatcher:
             return
         runner = self._runners[request.workflow]
         turn: Turn | None = None
+        is_suspect = False
         try:
             with self._ledger.database.transaction():
                 self._ledger.database.lock(request.thread)
@@ -146,7 +151,12 @@ class Dispatcher:
                 if fresh is None or fresh.due is None or fresh.due > now:
                     return
                 request = fresh
-                turn = self._done(runner, request, self._step(runner, request, now), later)
+                step = self._step(runner, request, now)
+                is_suspect = isinstance(step, Go) and request.deaths + step.died >= _SUSPECT
+                if is_suspect and self._suspects:
+                    self._requests.look_again(request.run_id, later)
+                    return
+                turn = self._done(runner, request, step, later)
         except ThreadBusy:
             self._requests.look_again(request.run_id, later)
             return
@@ -157,6 +167,8 @@ class Dispatcher:
             return
         if turn is not None:  # and that is committed
             self._active.add(request.run_id)
+            if is_suspect:
+                self._suspects.add(request.run_id)
             threading.Thread(
                 target=self._drive,
                 args=(runner, turn, request),
@@ -220,6 +232,7 @@ class Dispatcher:
         finally:
             with self._changed:
                 self._active.discard(request.run_id)
+                self._suspects.discard(request.run_id)
                 self._changed.notify_all()
             self._poked.set()
 
