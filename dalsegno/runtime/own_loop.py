@@ -7,10 +7,13 @@ import contextlib
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_ROUND = 0.5
+"""Seconds: Ctrl-C that comes in the moment before a thread begins to wait is heard when it stops waiting."""
 
 
 def on_own_loop(work: Coroutine[Any, Any, None]) -> None:
@@ -20,7 +23,7 @@ def on_own_loop(work: Coroutine[Any, Any, None]) -> None:
         return
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
     with _elsewhere(work, ended.put):
-        if (error := ended.get()) is not None:
+        if (error := _got(ended)) is not None:
             raise error
 
 
@@ -37,11 +40,17 @@ def from_own_loop(chunks: AsyncGenerator[T, None]) -> Iterator[T]:
                 asked.clear()
 
     with _elsewhere(hand_over(), handed.put) as loop:
-        while isinstance(given := handed.get(), tuple):
+        while isinstance(given := _got(handed), tuple):
             yield given[0]
             loop.call_soon_threadsafe(asked.set)
         if given is not None:
             raise given
+
+
+def _got(queue: SimpleQueue[T]) -> T:
+    while True:
+        with contextlib.suppress(Empty):
+            return queue.get(timeout=_ROUND)
 
 
 @contextlib.contextmanager

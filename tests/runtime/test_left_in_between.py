@@ -62,8 +62,12 @@ def test_ctrl_c_behind_any_commit_leaves_the_thread_free(world: World, tmp_path:
     assert at > 2, "a run that begins and ends has two commits"
 
 
-def test_ctrl_c_in_a_notebook_gives_up_the_coroutines_that_are_in_flight(tmp_path: Path) -> None:
-    """There the loop of the main thread is running, and the run has one elsewhere."""
+@pytest.mark.parametrize("interrupts_the_wait", [True, False])
+def test_ctrl_c_in_a_notebook_gives_up_the_coroutines_that_are_in_flight(
+    tmp_path: Path, interrupts_the_wait: bool
+) -> None:
+    """There the loop of the main thread is running, and the run has one elsewhere. A signal that another thread gets,
+    or the main one just before it waits, wakes nobody."""
     main = threading.main_thread().ident
     assert main is not None
     given_up = threading.Event()
@@ -72,7 +76,7 @@ def test_ctrl_c_in_a_notebook_gives_up_the_coroutines_that_are_in_flight(tmp_pat
     async def wait(state: State) -> dict[str, Any]:
         if waits:
             try:
-                signal.pthread_kill(main, signal.SIGINT)
+                signal.pthread_kill(main if interrupts_the_wait else threading.get_ident(), signal.SIGINT)
                 await asyncio.Event().wait()
             finally:
                 given_up.set()
