@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 
@@ -49,6 +50,11 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
         return CheckpointError(
             f"What was to be kept in `{path}` is larger than SQLite's limit for one value, a gigabyte. Keep it in a "
             "file and its name in the state. The last checkpoint stands.",
+            path=path,
+        )
+    if code == _CANTOPEN and os.path.isdir(path):
+        return DatabaseUnavailable(
+            f"`{path}` is a folder, and could not be opened. Name a file in it: `{os.path.join(path, 'runs.db')}`.",
             path=path,
         )
     if code in _UNAVAILABLE:

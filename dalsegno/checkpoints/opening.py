@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 from dalsegno.errors import CheckpointError, did_you_mean
@@ -51,7 +51,8 @@ def file_of(db: Named) -> str:
     CheckpointError
         It is the URL of something else.
     """
-    named, scheme = os.fspath(db), _scheme(db)
+    scheme = _scheme(db)
+    named = os.fspath(db)
     if scheme is None:
         return named
     if scheme in _SERVERS:
@@ -130,7 +131,7 @@ def open_database(
         It is on PostgreSQL, and what speaks to that is not installed.
     """
     if not isinstance(db, (str, os.PathLike)):
-        return db
+        return _a_database(db)
     if is_server(db):
         from dalsegno.checkpoints.postgres import PostgresDatabase
 
@@ -169,5 +170,20 @@ def open_checkpointer(
 
 def _scheme(db: Named) -> str | None:
     """What stands before ``://``; None where it is a path."""
+    if not isinstance(db, (str, os.PathLike)) or not os.fspath(db):
+        raise _no_name(db)
     scheme, found, _ = os.fspath(db).partition("://")
     return scheme.lower() if found and _SCHEME.fullmatch(scheme) else None
+
+
+def _a_database(db: Any) -> AnyDatabase:
+    if hasattr(db, "transaction"):
+        return cast("AnyDatabase", db)
+    raise _no_name(db)
+
+
+def _no_name(db: Any) -> CheckpointError:
+    return CheckpointError(
+        f"db={db!r} names no database. A path, sqlite:///path or postgresql://user@host/database is needed, or a "
+        "SqliteCheckpointer."
+    )

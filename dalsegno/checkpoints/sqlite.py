@@ -29,6 +29,7 @@ from dalsegno.checkpoints.file.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.file.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
+from dalsegno.errors import DefinitionError
 
 
 class SqliteCheckpointer(Checkpointer):
@@ -82,6 +83,11 @@ class SqliteCheckpointer(Checkpointer):
         allow: Iterable[Allowed] = (),
         serde: SerializerProtocol | None = None,
     ) -> None:
+        if serde is not None and not hasattr(serde, "dumps_typed"):
+            raise DefinitionError(
+                f"SqliteCheckpointer(serde={serde!r}): a serializer of LangGraph's kind is needed, with dumps_typed "
+                "and loads_typed."
+            )
         super().__init__(serde=serde if serde is not None else StrictSerializer(allow))
         self.database: Database = (
             path if isinstance(path, Database) else Database(path, profile=profile, linger=linger)

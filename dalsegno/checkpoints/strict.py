@@ -26,7 +26,7 @@ from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from pydantic import TypeAdapter
 
 from dalsegno.checkpoints.shortcuts import stored_fields, taken_apart
-from dalsegno.errors import NotSerializable, TypeNotAllowed
+from dalsegno.errors import DefinitionError, NotSerializable, TypeNotAllowed
 
 Allowed = type | tuple[str, ...]
 """A type, or its (module, name)."""
@@ -70,6 +70,9 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
 
     def allow_types(self, types: Iterable[Allowed]) -> None:
         """Let these types be written and read from now on."""
+        types = [types] if isinstance(types, type) else list(types)
+        if wrong := [t for t in types if not isinstance(t, (type, tuple))]:
+            raise DefinitionError(f"allow={wrong!r}: types, or (module, name) pairs of them, are needed.")
         keys = {(t.__module__, t.__name__) if isinstance(t, type) else tuple(t) for t in types}
         # A new set, not a change to the old one: other threads may be reading it.
         self._allowed = self._allowed | keys

@@ -19,8 +19,9 @@ from dalsegno.graphs.definitions import (
     targets_of,
 )
 from dalsegno.graphs.model import END, START, EdgeSpec, Loop, Place, Target, WorkflowSpec
-from dalsegno.graphs.options import read_options
+from dalsegno.graphs.options import check_workflow, read_options
 from dalsegno.graphs.specifying import describe, target_edges
+from dalsegno.nodes.kinds import FLAG, FUNCTION, check_kinds
 from dalsegno.nodes.policies import Budget
 
 _RESERVED = (":", "|")
@@ -40,15 +41,12 @@ class Builder:
         version: str = "0",
         budget: Budget | None = None,
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise DefinitionError(
-                f'Workflow({name!r}, ...): the first argument is a name, like Workflow("article", State).'
-            )
-        if declared.schema_keys(state_schema) is None:
-            raise DefinitionError(
-                f"Workflow {name!r}: the state is a TypedDict, a dataclass or a pydantic class with named keys, "
-                f"not {state_schema!r}."
-            )
+        given = {
+            "context_schema": context_schema,
+            "input_schema": input_schema,
+            "output_schema": output_schema,
+        }
+        check_workflow(name, state_schema, {**given, "version": version, "budget": budget})
         self.name = name
         self.version = str(version)
         self.budget = budget
@@ -207,7 +205,8 @@ class Builder:
     def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
         """Add an edge that is always taken; from a list of nodes, one that waits for all of them."""
         where = caller()
-        sources = (start_key,) if isinstance(start_key, str) else tuple(start_key)
+        alone = isinstance(start_key, str) or not isinstance(start_key, Iterable)
+        sources: tuple[Any, ...] = (start_key,) if alone else tuple(start_key)
         if not sources or not all(isinstance(n, str) for n in (*sources, end_key)):
             raise DefinitionError(
                 f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes."
@@ -252,6 +251,7 @@ class Builder:
         """
         where = caller()
         check_source(source, where)
+        check_kinds(f"add_conditional_edges({source!r}, ...) at {where}", {"many": many}, {"many": FLAG})
         name = self._router_name(source, path)
         literal = declared.literal_targets(path)
         targets = (
@@ -283,8 +283,8 @@ class Builder:
 
     def add_sequence(self, nodes: Sequence[Any]) -> Self:
         """Add nodes one after the other, with an edge from each to the next."""
-        if not nodes:
-            raise DefinitionError(f"add_sequence at {caller()}: there is no node in it.")
+        if not isinstance(nodes, Iterable) or isinstance(nodes, str) or not (nodes := list(nodes)):
+            raise DefinitionError(f"add_sequence({nodes!r}) at {caller()}: a list of nodes is needed.")
         previous: str | None = None
         for node in nodes:
             name, action = node if isinstance(node, tuple) and len(node) == 2 else (name_of(node), node)
@@ -330,8 +330,10 @@ class Builder:
 
     def waive(self, code: str, place: str, reason: str) -> Self:
         """Waive one finding: one code at one place (``"node"`` or ``"a->b"``), for a reason."""
-        if not reason.strip():
-            raise DefinitionError(f"waive({code!r}, {place!r}) at {caller()}: a waiver says why.")
+        if not all(isinstance(said, str) and said.strip() for said in (code, place, reason)):
+            raise DefinitionError(
+                f"waive({code!r}, {place!r}, {reason!r}) at {caller()}: a waiver says what, where and why."
+            )
         self.waivers.append((code, place, reason))
         return self
 
@@ -356,6 +358,9 @@ class Builder:
         if version == self.version or any(version == known for known, _ in self.migrations):
             why = "the workflow's own version" if version == self.version else "migrated from already"
             raise DefinitionError(f"add_migration({version!r}) at {caller()}: that is {why}.")
+        check_kinds(
+            f"add_migration({version!r}, ...) at {caller()}", {"function": function}, {"function": FUNCTION}
+        )
         self.migrations.append((version, function))
         return self
 

@@ -46,6 +46,10 @@ class Loop:
     def __post_init__(self) -> None:
         _check_count("Loop", self.target, self.max)
         spent = self.on_exhausted
+        if spent is not None and not isinstance(spent, str | Loop):
+            raise DefinitionError(
+                f'Loop("{self.target}", on_exhausted={spent!r}): the name of a node, END or another Loop is needed.'
+            )
         while isinstance(spent, Loop):
             if spent.target == self.target:
                 raise DefinitionError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, get_origin
 
 from dalsegno.errors import DefinitionError
+from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.definitions import NodeDefinition, name_of, native_retry, node_definition
+from dalsegno.nodes.kinds import FLAG, MAPPING, NAMES, Kind, check_kinds
 from dalsegno.nodes.models import takes_messages
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies import Budget, Fallback, Policies
@@ -43,6 +45,8 @@ def read_options(
         raise DefinitionError(
             f"`{node}` at {where}: `inputs` and `outputs` map the keys of a subworkflow, and this is none."
         )
+    maps = {"inputs": definition.inputs, "outputs": definition.outputs}
+    check_kinds(f"`{node}` at {where}", maps, dict.fromkeys(maps, NAMES))
     handler = _first(given["error_handler"], defaults.get("error_handler"))
     if handler is not None:
         definition.handler = node_definition(name_of(handler), handler, where, given["input_schema"])
@@ -79,13 +83,45 @@ def read_options(
     definition.said["policies"] = {name: value for name, value in shown.items() if value is not None}
 
 
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "error_handler": (lambda given: callable(given) or hasattr(given, "invoke"), "a function"),
-    "compensate": (lambda given: isinstance(given, str), "the name of a node"),
-    "metadata": (lambda given: isinstance(given, Mapping), "a mapping"),
-    "budget": (lambda given: isinstance(given, Budget), "a Budget(...)"),
+_SCHEMA = Kind(
+    lambda given: declared.schema_keys(given) is not None,
+    "a TypedDict, a dataclass or a pydantic class with named keys",
+)
+_CLASS = Kind(lambda given: isinstance(given, type) or get_origin(given) is not None, "a class")
+_BUDGET = Kind(lambda given: isinstance(given, Budget), "a Budget(...)")
+
+_OF_A_WORKFLOW = {
+    "context_schema": _CLASS,
+    "input_schema": _SCHEMA,
+    "output_schema": _SCHEMA,
+    "version": Kind(
+        lambda given: isinstance(given, str | int | float) and not isinstance(given, bool), "a text"
+    ),
+    "budget": _BUDGET,
+}
+
+_OF_A_NODE = {
+    "input_schema": _CLASS,
+    "error_handler": Kind(lambda given: callable(given) or hasattr(given, "invoke"), "a function"),
+    "compensate": Kind(lambda given: isinstance(given, str), "the name of a node"),
+    "metadata": MAPPING,
+    "budget": _BUDGET,
+    "defer": FLAG,
+    "effect": FLAG,
+    "idempotent": FLAG,
 }
 """What is given for a node and read by nobody else before it is used."""
+
+
+def check_workflow(name: Any, state_schema: Any, given: Mapping[str, Any]) -> None:
+    """Raise where a workflow is not given what it needs; `given` are keywords of `Workflow`."""
+    if not isinstance(name, str) or not name:
+        raise DefinitionError(
+            f'Workflow({name!r}, ...): the first argument is a name, like Workflow("article", State).'
+        )
+    if not _SCHEMA.has(state_schema):
+        raise DefinitionError(f"Workflow {name!r}: the state is {_SCHEMA.words}, not {state_schema!r}.")
+    check_kinds(f"Workflow {name!r}", given, _OF_A_WORKFLOW)
 
 
 def _of_right_kinds(definition: NodeDefinition, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +132,7 @@ def _of_right_kinds(definition: NodeDefinition, given: Mapping[str, Any]) -> dic
             f"`{definition.name}` at {definition.where}: `{name}={given[name]!r}`: {what} is needed."
         )
 
-    for name, (is_right, what) in _KINDS.items():
-        if given[name] is not None and not is_right(given[name]):
-            raise refused(name, what)
+    check_kinds(f"`{definition.name}` at {definition.where}", given, _OF_A_NODE)
     keys: dict[str, Any] = {}
     for name in ("reads", "writes"):
         if given[name] is not None:

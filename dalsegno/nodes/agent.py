@@ -12,6 +12,7 @@ from langchain_core.runnables.config import ensure_config
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.nodes.conducting import Conductor
 from dalsegno.nodes.conversation import Answer, Offer, Rules, Talk, conversation
+from dalsegno.nodes.kinds import KEYS, TEXT, Kind, check_kinds
 from dalsegno.nodes.models import calls_of, check_model, resolved
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.prompts import Prompt, Told
@@ -19,6 +20,12 @@ from dalsegno.nodes.structured import Output
 from dalsegno.nodes.toolbox import Toolbox
 
 MESSAGES = "messages"
+
+_KINDS = {
+    "name": TEXT,
+    "writes": KEYS,
+    "messages": Kind(lambda given: isinstance(given, str), "the name of a state key"),
+}
 
 
 def agent(
@@ -99,6 +106,7 @@ class Agent(Player):
 
     def __init__(self, model: Any, prompt: Prompt, **options: Any) -> None:
         self._given: dict[str, Any] = {"model": model, "prompt": prompt, **options}
+        check_kinds("agent", options, _KINDS)
         self.name = options["name"] or "agent"
         self.output = Output(options["output"]) if options["output"] is not None else None
         self.writes: str | Mapping[str, str] | None = options["writes"]

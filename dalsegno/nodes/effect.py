@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dalsegno.errors import AttemptAbandoned, KernelError
 from dalsegno.nodes.execution import Execution, current_execution
+from dalsegno.nodes.kinds import shortly
 
 T = TypeVar("T")
 
@@ -34,18 +36,21 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
     Raises
     ------
     KernelError
-        The name was used before in the same execution, or is no text.
+        The name was used before in the same execution, or is no text; or there is no function, or one to be awaited.
     AttemptAbandoned
         The attempt took too long and was given up: nothing is done, or what was done is not recorded.
     """
+    _check_function(name, function, "effect")
+    if inspect.iscoroutinefunction(function):
+        raise _to_be_awaited(name)
     execution = _claim(name)
     if execution is None or execution.context is None:
-        return function(*args, **kwargs)
+        return _done(name, function(*args, **kwargs))
     context, key = execution.context, execution.idempotency_key
     found, value = context.effects.effect_get(key, name)
     if found:
         return value  # type: ignore[no-any-return]  # what the function returned when it was called
-    value = function(*args, **kwargs)
+    value = _done(name, function(*args, **kwargs))
     _check_wanted(execution, name, "is not recorded")
     context.effects.effect_put(context.run_id, context.thread, key, name, value)
     return value
@@ -53,17 +58,45 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
 
 async def aeffect(name: str, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
     """`effect` for a coroutine function."""
+    _check_function(name, function, "aeffect")
     execution = _claim(name)
     if execution is None or execution.context is None:
-        return await function(*args, **kwargs)
+        return cast("T", await _awaited(function(*args, **kwargs)))
     context, key = execution.context, execution.idempotency_key
-    found, value = await asyncio.to_thread(context.effects.effect_get, key, name)
+    found, recorded = await asyncio.to_thread(context.effects.effect_get, key, name)
     if found:
-        return value  # type: ignore[no-any-return]  # what the function returned when it was called
-    value = await function(*args, **kwargs)
+        return cast("T", recorded)  # what the function returned when it was called
+    value: T = await _awaited(function(*args, **kwargs))
     _check_wanted(execution, name, "is not recorded")
     await asyncio.to_thread(context.effects.effect_put, context.run_id, context.thread, key, name, value)
     return value
+
+
+def _check_function(name: str, function: Any, called: str) -> None:
+    if not callable(function):
+        raise KernelError(
+            f"{called}({shortly(name)}, {shortly(function)}): the second argument is the function to call, and not "
+            f'what it gave. Its own arguments follow it: {called}("charge", charge_card, amount=5).'
+        )
+
+
+def _done(name: str, value: T) -> T:
+    """What a function gave; not a coroutine, of which nothing is done yet."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise _to_be_awaited(name)
+    return value
+
+
+def _to_be_awaited(name: str) -> KernelError:
+    return KernelError(
+        f"effect({shortly(name)}, ...) is given a coroutine function: write `await aeffect({shortly(name)}, ...)`."
+    )
+
+
+async def _awaited(given: Any) -> Any:
+    """What was given, awaited where it can be: what a plain function gave is done, and has to be recorded."""
+    return await given if inspect.isawaitable(given) else given
 
 
 def _claim(name: str) -> Execution | None:

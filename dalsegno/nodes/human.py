@@ -12,10 +12,12 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt, interrupt
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
+from pydantic_core import SchemaError
 
 from dalsegno.errors import DefinitionError, PlayerError
 from dalsegno.nodes.effect import aeffect, effect
 from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.kinds import TEXT, check_kinds
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.prompts import Told
@@ -95,16 +97,17 @@ class Human(Player):
         name: str | None,
         clock: Clock,
     ) -> None:
+        check_kinds("human", {"name": name}, {"name": TEXT})
         self.name = name or "human"
         self.told = Told(question)
         self.writes = writes
         self.deadline = deadline
         self.clock = clock
-        self.type = modern(answer)
         try:
+            self.type = modern(answer)
             self._adapter: TypeAdapter[Any] = TypeAdapter(self.type)
             self.schema: dict[str, Any] = self._adapter.json_schema()
-        except PydanticUserError as error:
+        except (PydanticUserError, SchemaError, NameError, TypeError, LookupError, SyntaxError) as error:
             raise DefinitionError(
                 f"human(answer={answer!r}): pydantic has no JSON schema for it: {error}"
             ) from error

@@ -56,7 +56,7 @@ class Output:
             self._adapter: TypeAdapter[Any] = TypeAdapter(modern(type))
             schema = _whole(self._adapter.json_schema())
             own_names = _whole(self._adapter.json_schema(by_alias=False)).get("properties", ())
-        except (PydanticUserError, SchemaError, NameError, TypeError) as error:
+        except (PydanticUserError, SchemaError, NameError, TypeError, LookupError, SyntaxError) as error:
             raise DefinitionError(
                 f"output={type!r}: pydantic cannot tell its JSON schema: {error}. Use a pydantic model, a TypedDict, a "
                 "dataclass or a Literal."

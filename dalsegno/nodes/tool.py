@@ -17,12 +17,23 @@ from dalsegno.errors import DefinitionError, FieldMissing, ToolFailed, did_you_m
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
 from dalsegno.nodes.injecting import injected, injected_by
+from dalsegno.nodes.kinds import COUNT, FLAG, KEYS, TEXT, Kind, check_kinds, is_of_texts
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.toolbox import PASSED_ON, Toolbox, unread
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of, required_of
 
 Errors = Literal["raise", "result"]
+
+_KINDS = {
+    "name": TEXT,
+    "description": TEXT,
+    "args": Kind(is_of_texts, "{parameter: state key}"),
+    "writes": KEYS,
+    "calls": COUNT,
+    "effect": FLAG,
+    "idempotent": FLAG,
+}
 
 
 def tool(
@@ -101,6 +112,8 @@ class Tool(Player):
         effect: bool,
         idempotent: bool,
     ) -> None:
+        given = {"name": name, "description": description, "args": args, "writes": writes, "calls": calls}
+        check_kinds("tool", {**given, "effect": effect, "idempotent": idempotent}, _KINDS)
         self.tool = as_tool(action, name=name, description=description)
         self.name = name or self.tool.name
         self.writes = writes

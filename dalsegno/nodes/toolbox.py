@@ -7,7 +7,7 @@ import hashlib
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution
 from dalsegno.nodes.injecting import What, injected, injected_by
+from dalsegno.nodes.kinds import shortly
 from dalsegno.nodes.recalling import has_asked, is_answered, is_in_run, keep, note_asked, recalled
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of
@@ -47,6 +48,8 @@ class Toolbox:
         self._servers: list[Any] = []
         self._injected: dict[str, dict[str, What]] = {}
         self._lock = threading.Lock()
+        if not isinstance(tools, Iterable) or isinstance(tools, str | Mapping):
+            raise DefinitionError(f"tools={shortly(tools)}: a list of tools is needed.")
         for tool in tools:
             if hasattr(tool, "list_tools"):
                 self._servers.append(tool)

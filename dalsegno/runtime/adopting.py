@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dalsegno.checkpoints import Checkpointer
+from dalsegno.errors import DefinitionError
+from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.validation import Report
 from dalsegno.runtime.plain import watched
 
@@ -14,9 +16,13 @@ def adopted(graph: Any, checkpointer: Checkpointer, store: Any, report: Report) 
 
     Raises
     ------
+    DefinitionError
+        It is the specification of a graph, and none.
     WorkflowInvalid
         LangGraph does not compile it; `report` has every reason.
     """
+    if isinstance(graph, WorkflowSpec):
+        raise DefinitionError(f"{graph.name!r} is a description, and runs nothing: give the Workflow itself.")
     checkpointer.allow_schema(*getattr(graph, "builder", graph).schemas)
     if hasattr(graph, "compile"):
         try:

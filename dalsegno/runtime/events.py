@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from dalsegno.errors import DefinitionError
 from dalsegno.nodes.execution import Taken
 from dalsegno.runtime.difference import Change
 
@@ -148,4 +150,28 @@ class CallFinished(CallStarted):
     error: str | None = None
 
 
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], object]
+
+
+def listeners_of(given: Any) -> tuple[Listener, ...]:
+    """One listener, or several of them.
+
+    Raises
+    ------
+    DefinitionError
+        One cannot be called, or is a coroutine function, which nobody would await.
+    """
+    several = isinstance(given, Iterable) and not callable(given)
+    listeners = tuple(given) if several else (given,)
+    for listener in listeners:
+        if not callable(listener):
+            raise DefinitionError(
+                f"Runner: `on_event={listener!r}`: a function of one event, or several, is needed."
+            )
+        if inspect.iscoroutinefunction(listener) or inspect.iscoroutinefunction(listener.__call__):
+            raise DefinitionError(
+                f"Runner: `on_event={listener!r}` is a coroutine function, and listeners are called where something "
+                "happens, in any thread: nobody would await it. Hand the event to the loop: "
+                "loop.call_soon_threadsafe(queue.put_nowait, event)."
+            )
+    return listeners

@@ -13,7 +13,8 @@ from langgraph.checkpoint.base.id import uuid6
 from dalsegno.checkpoints import RunRecord, maintenance
 from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, as_typed, did_you_mean
 from dalsegno.graphs.views import KERNEL
-from dalsegno.runtime.inputs import fitting
+from dalsegno.nodes.kinds import MAPPING, TEXT, check_kinds
+from dalsegno.runtime.inputs import check_thread, fitting
 from dalsegno.runtime.marks import level_of
 from dalsegno.runtime.migrating import version_at
 from dalsegno.runtime.result import RunResult
@@ -27,6 +28,10 @@ def fork(
 ) -> RunResult:
     """Make the new thread and its run, in one commit; see `Runner.fork`."""
     saver, ledger = runner.checkpointer, runner.ledger
+    check_thread(thread)
+    check_kinds(
+        "fork", {"at": at, "into": into, "values": values}, {"at": TEXT, "into": TEXT, "values": MAPPING}
+    )
     if into == "":
         raise InputInvalid(
             "The new thread's name is empty. Give it one, or none.", key="into", expected="a name"

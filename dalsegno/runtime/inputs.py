@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUserError
 
 from dalsegno.errors import InputInvalid, did_you_mean
 from dalsegno.graphs.declarations import schema_keys
+from dalsegno.nodes.kinds import shortly
 
 _SAME_TYPE = (operator.add, operator.or_)
 """Reducers whose update has the type of the key; another reducer may take anything."""
@@ -53,6 +54,16 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
             expected = _words(keys[key])
             raise InputInvalid(f"The input lacks the key `{key}` ({expected}).", key=key, expected=expected)
     return {key: _coerced(key, item, keys[key]) for key, item in value.items()}
+
+
+def check_thread(thread: Any) -> None:
+    """Raise where that is no name of a thread."""
+    if not isinstance(thread, str):
+        raise InputInvalid(
+            f"The thread's name is {shortly(thread)}, and a text is needed.",
+            key="thread",
+            expected="a name",
+        )
 
 
 def _resuming(value: Any) -> str:

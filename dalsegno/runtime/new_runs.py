@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.graphs.model import END, START
-from dalsegno.runtime.inputs import fitting
+from dalsegno.runtime.inputs import check_thread, fitting
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
 
@@ -46,10 +46,11 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
         The thread's last run has pending work, which is not to be given up.
     """
     known = thread is not None
-    if thread == "" or not (thread is None or isinstance(thread, str)):
-        what = "empty" if thread == "" else f"{type(thread).__name__}, and is a text"
+    if known:
+        check_thread(thread)
+    if thread == "":
         raise InputInvalid(
-            f"The thread's name is {what}. Give it one, or none.", key="thread", expected="a name"
+            "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
         )
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
+
+from langgraph.store.base import BaseStore
+from langgraph.types import StreamMode
 
 from dalsegno.checkpoints import AnyDatabase, Checkpointer, Claim, Ledger, open_checkpointer
 from dalsegno.checkpoints.interventions import cancel
@@ -15,16 +18,23 @@ from dalsegno.checkpoints.maintenance import delete_thread
 from dalsegno.graphs.checking import spec_of, validate
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.kinds import NAMES, TEXT, Kind, check_kinds
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import carrying, forking, turns
 from dalsegno.runtime.adopting import adopted
 from dalsegno.runtime.difference import Difference
-from dalsegno.runtime.events import Listener
+from dalsegno.runtime.events import Listener, listeners_of
+from dalsegno.runtime.inputs import check_thread
 from dalsegno.runtime.own_loop import on_own_loop
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
-from dalsegno.runtime.stream import RunStream
+from dalsegno.runtime.stream import RunStream, check_modes
+
+_KINDS = {
+    "store": Kind(lambda given: isinstance(given, BaseStore), "a LangGraph store (BaseStore)"),
+    "target": TEXT,
+}
 
 
 class Runner:
@@ -62,9 +72,10 @@ class Runner:
         db: str | os.PathLike[str] | AnyDatabase | Checkpointer = "runs.db",
         store: Any = None,
         *,
-        on_event: Listener | tuple[Listener, ...] = (),
+        on_event: Listener | Iterable[Listener] = (),
         target: str | None = None,
     ) -> None:
+        check_kinds("Runner", {"store": store, "target": target}, _KINDS)
         self.source = graph
         self.spec = spec_of(graph)
         self.report = validate(graph)
@@ -80,7 +91,7 @@ class Runner:
             graph.state_types() if isinstance(graph, Workflow) else self.graph.builder.schemas
         )
         self.migrations = tuple(getattr(graph, "migrations", ()))
-        self.listeners = on_event if isinstance(on_event, tuple) else (on_event,)
+        self.listeners = listeners_of(on_event)
         self.sessions: list[Session] = []
         self._needs_loop = any(node.is_async for node in self.spec.nodes.values())
 
@@ -204,7 +215,7 @@ class Runner:
         input: Any,
         thread: str | None = None,
         *,
-        stream_mode: Any = "updates",
+        stream_mode: StreamMode | Sequence[StreamMode] = "updates",
         subgraphs: bool = False,
         context: Any = None,
         budget: Budget | None = None,
@@ -212,6 +223,7 @@ class Runner:
     ) -> RunStream:
         """Run, giving LangGraph's chunks as they come, to ``for`` or to ``async for``; `.result` afterwards is the
         `RunResult`."""
+        check_modes(stream_mode)
         turn = turns.begin(self, input, thread, context, abandon, budget)
         return RunStream(self, turn, stream_mode, subgraphs)
 
@@ -223,7 +235,7 @@ class Runner:
         thread: str,
         value: Any = None,
         *,
-        stream_mode: Any = "updates",
+        stream_mode: StreamMode | Sequence[StreamMode] = "updates",
         subgraphs: bool = False,
         rename: Mapping[str, str] | None = None,
         accept_changes: bool = False,
@@ -232,6 +244,7 @@ class Runner:
     ) -> RunStream:
         """`resume`, giving LangGraph's chunks as they come, to ``for`` or to ``async for``; `.result` afterwards is the
         `RunResult`."""
+        check_modes(stream_mode)
         turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
         return RunStream(self, turn, stream_mode, subgraphs)
 
@@ -258,6 +271,7 @@ class Runner:
         NothingToResume
             Its last run is completed, or cancelled already.
         """
+        check_thread(thread)
         me = this_process()
         return cancel(self.ledger, thread, by=f"process {me.pid} on {me.host}")
 
@@ -317,12 +331,14 @@ class Runner:
         ThreadBusy
             A living process holds it.
         """
+        check_thread(thread)
         delete_thread(self.ledger.database, thread)
 
     # -- looking ------------------------------------------------------------------------------------
 
     def pending(self, thread: str) -> Pending:
         """What is pending on a thread."""
+        check_thread(thread)
         return Pending.on(self.graph, thread)
 
     def difference(self, thread: str, *, rename: Mapping[str, str] | None = None) -> Difference:
@@ -333,6 +349,8 @@ class Runner:
         UnknownThread
             Nothing was run on it.
         """
+        check_thread(thread)
+        check_kinds("difference", {"rename": rename}, {"rename": NAMES})
         run = self.ledger.last(thread, plain=True)
         return carrying.difference_of(self, run, rename)[0]
 

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Self, get_args
 
+from langgraph.types import StreamMode
+
+from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.runtime import turns
 from dalsegno.runtime.own_loop import from_own_loop
 from dalsegno.runtime.result import RunResult
 
 if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
+
+
+_MODES = get_args(StreamMode)
+
+
+def check_modes(given: Any) -> None:
+    """Raise where that is no mode, and no list of them: LangGraph gives no chunks then, and says nothing."""
+    several = isinstance(given, Sequence) and not isinstance(given, str)
+    for mode in given if several else [given]:
+        if mode not in _MODES:
+            near = did_you_mean(mode, _MODES) if isinstance(mode, str) else ""
+            known = ", ".join(f'"{known}"' for known in _MODES)
+            raise DefinitionError(
+                f"stream_mode={given!r}: {mode!r} is no mode{near or '.'} There are {known}."
+            )
 
 
 class RunStream:

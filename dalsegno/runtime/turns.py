@@ -24,6 +24,7 @@ from dalsegno.errors import (
 )
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.kinds import FLAG, NAMES, Kind, check_kinds
 from dalsegno.nodes.paths import shown
 from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.policies.metering import THE_METER
@@ -34,6 +35,7 @@ from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, place
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
+from dalsegno.runtime.inputs import check_thread
 from dalsegno.runtime.marks import first_step, is_of_run
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
@@ -42,6 +44,13 @@ from dalsegno.runtime.session import Session
 
 if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
+
+
+_OF_A_RESUME = {
+    "rename": NAMES,
+    "accept_changes": FLAG,
+    "claim": Kind(lambda given: isinstance(given, Claim), "a Claim(...)"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,7 @@ def begin(
     budget: Budget | None = None,
 ) -> Turn:
     """Take a thread for a new run."""
+    check_kinds("run", {"abandon": abandon}, {"abandon": FLAG})
     budget = budget_of(runner, budget)
     database = runner.ledger.database
     new = new_run(runner, input, thread, abandon)
@@ -97,6 +107,9 @@ def go_on(
     claim: Claim | None = None,
 ) -> Turn:
     """Take a thread to go on with its last run."""
+    check_thread(thread)
+    given = {"rename": rename, "accept_changes": accept_changes, "claim": claim}
+    check_kinds("resume", given, _OF_A_RESUME)
     with _or_given_back(runner) as taken:
         run = _acquired(runner, thread, claim, taken)
         if not taken:

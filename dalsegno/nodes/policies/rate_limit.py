@@ -13,6 +13,7 @@ from typing import Any
 
 from dalsegno.errors import DefinitionError, RateLimited
 from dalsegno.nodes.execution import CURRENT, SharedTurns
+from dalsegno.nodes.kinds import TEXT, check_kinds
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock, Elapsed
 from dalsegno.nodes.policies.turns import next_turn
@@ -57,6 +58,7 @@ class RateLimit:
             )
         if self.max_wait is not None:
             number("RateLimit(max_wait)", self.max_wait, least=0)
+        check_kinds("RateLimit", {"name": self.name}, {"name": TEXT})
         with _naming:
             turns = Turns() if self.name is None else _named.setdefault(self.name, Turns())
         object.__setattr__(self, "turns", turns)

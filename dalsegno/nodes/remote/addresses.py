@@ -86,6 +86,10 @@ def guard_of(allow_private: bool | str | Iterable[str] | Guard) -> Guard:
         return allow_private
     if isinstance(allow_private, bool):
         return Guard(private=allow_private)
+    if not isinstance(allow_private, Iterable):
+        raise DefinitionError(
+            f"allow_private={allow_private!r}: True, False, or hosts and networks are needed."
+        )
     entries = [allow_private] if isinstance(allow_private, str) else list(allow_private)
     hosts, networks = set(), []
     for entry in entries:

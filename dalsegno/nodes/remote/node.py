@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.runnables import RunnableConfig
 
 from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.nodes.kinds import FLAG, MAPPING, TEXT, check_kinds
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.prompts import Prompt
@@ -23,6 +24,8 @@ from dalsegno.nodes.remote.rotation import PROTOCOLS, Agent, Protocol
 
 if TYPE_CHECKING:
     from dalsegno.nodes.remote.a2a import A2A
+
+_KINDS = {"method": TEXT, "name": TEXT, "effect": FLAG, "idempotent": FLAG}
 
 
 def remote(
@@ -96,6 +99,11 @@ def remote(
     AddressRefused
         The URL itself names a private address, and that is not allowed.
     """
+    check_kinds(
+        "remote", {"method": method, "name": name, "effect": effect, "idempotent": idempotent}, _KINDS
+    )
+    if headers is not None and not callable(headers):
+        check_kinds("remote", {"headers": headers}, {"headers": MAPPING})
     skill = url.removeprefix("skill:") if isinstance(url, str) and url.startswith("skill:") else None
     number("remote(timeout)", timeout, above=0)
     number("remote(max_bytes)", max_bytes, least=1, whole=True)
