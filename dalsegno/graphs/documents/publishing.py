@@ -7,7 +7,14 @@ from typing import Any
 from dalsegno.graphs.definition import WorkflowDefinition
 
 _NEEDS = {"loop": ["max"], "map_reduce": ["max", "agent_calls"], "subworkflow": ["workflow"]}
-_WHO = [{"required": [way]} for way in ("skill", "agent_url", "function")]
+
+
+def _given(*keys: str) -> dict[str, Any]:
+    """Of an object that says these keys; null says nothing."""
+    return {"required": list(keys), "properties": {key: {"not": {"type": "null"}} for key in keys}}
+
+
+_WHO = [_given(way) for way in ("skill", "agent_url", "function")]
 
 
 def json_schema() -> dict[str, Any]:
@@ -18,7 +25,7 @@ def json_schema() -> dict[str, Any]:
     defs["Step"]["allOf"] = [
         {
             "if": {"properties": {"strategy": {"const": name}}, "required": ["strategy"]},
-            "then": {"required": keys},
+            "then": _given(*keys),
         }
         for name, keys in _NEEDS.items()
     ]
@@ -32,7 +39,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _plainer(schema: Any) -> None:
-    """Without the titles that repeat the names of fields, and the nulls that nobody writes."""
+    """Without the titles that repeat the names of fields, and the defaults that say nothing."""
     if isinstance(schema, list):
         for each in schema:
             _plainer(each)
@@ -43,14 +50,6 @@ def _plainer(schema: Any) -> None:
         del schema["title"]
     if schema.get("default", 0) is None:
         del schema["default"]
-    options = schema.get("anyOf")
-    if isinstance(options, list) and {"type": "null"} in options:
-        left = [option for option in options if option != {"type": "null"}]
-        if len(left) == 1:
-            del schema["anyOf"]
-            schema.update({key: value for key, value in left[0].items() if key not in schema})
-        else:
-            schema["anyOf"] = left
     for key, value in schema.items():
         if key == "properties" or key == "$defs":
             for each in value.values():

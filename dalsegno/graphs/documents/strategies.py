@@ -42,7 +42,7 @@ def _of_list(steps: Sequence[Step], at: FieldPath, *, nested: bool) -> Iterator[
 def _of_step(step: Step, at: FieldPath) -> Iterator[Problem]:
     strategy = step.strategy
     for name, owners in _OWN.items():
-        if name in step.model_fields_set and strategy not in owners:
+        if name in step.model_fields_set and getattr(step, name) is not None and strategy not in owners:
             yield Problem(
                 f"`{name}` is a field of {' and '.join(f'`{o}`' for o in owners)}, and this step is `{strategy}`.",
                 (*at, name),

@@ -9,8 +9,11 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from dalsegno.cli import main
+from dalsegno.errors import DocumentInvalid
+from dalsegno.graphs.definition import WorkflowDefinition
 from dalsegno.graphs.documents.publishing import json_schema
 
 ROOT = Path(__file__).parents[3]
@@ -90,3 +93,67 @@ def test_every_field_says_what_it_is() -> None:
     ]
     assert silent == []
     assert '"title"' not in json.dumps(schema["$defs"])
+
+
+def is_read(document: Any) -> bool:
+    """Whether the loader takes it."""
+    try:
+        WorkflowDefinition.model_validate(document).workflow()
+    except (DocumentInvalid, ValidationError):
+        return False
+    return True
+
+
+_ABS = {"function": "builtins:abs"}
+_CALL: dict[str, Any] = {**_ABS, "name": "c", "params": {"a": 1}, "compensation": _ABS}
+_NULLED: dict[str, tuple[dict[str, Any], tuple[str | int, ...]]] = {
+    "": ({"name": "a", "steps": [{"name": "a", "agent_calls": [_ABS]}]}, ()),
+    "Step": ({"name": "a", "steps": [{"name": "a", "agent_calls": [_ABS]}]}, ("steps", 0)),
+    "AgentCall": (
+        {"name": "a", "steps": [{"name": "a", "strategy": "saga", "agent_calls": [_CALL]}]},
+        ("steps", 0, "agent_calls", 0),
+    ),
+    "Compensation": (
+        {"name": "a", "steps": [{"name": "a", "strategy": "saga", "agent_calls": [_CALL]}]},
+        ("steps", 0, "agent_calls", 0, "compensation"),
+    ),
+    "Defaults": (
+        {"name": "a", "defaults": {}, "steps": [{"name": "a", "agent_calls": [_ABS]}]},
+        ("defaults",),
+    ),
+    "InputKey": (
+        {"name": "a", "input": {"k": {}}, "steps": [{"name": "a", "agent_calls": [_ABS]}]},
+        ("input", "k"),
+    ),
+}
+
+
+@pytest.mark.parametrize("part", _NULLED)
+def test_null_is_taken_where_a_document_may_say_nothing_and_nowhere_else(
+    part: str, schema: jsonschema.protocols.Validator
+) -> None:
+    said: Any = schema.schema
+    fields = (said if part == "" else said["$defs"][part])["properties"]
+    document, place = _NULLED[part]
+    assert is_read(document)
+    for field in fields:
+        tried = json.loads(json.dumps(document))
+        at = tried
+        for key in place:
+            at = at[key]
+        at[field] = None
+        assert schema.is_valid(tried) == is_read(tried), f"{part}.{field}: null"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"strategy": "loop", "max": None, "steps": [{"name": "b", "agent_calls": [_ABS]}]},
+        {"strategy": "subworkflow", "workflow": None},
+        {"agent_calls": [{"function": None}]},
+    ],
+)
+def test_what_is_needed_is_not_null(step: dict[str, Any], schema: jsonschema.protocols.Validator) -> None:
+    document = {"name": "a", "steps": [{"name": "a", **step}]}
+    assert not schema.is_valid(document)
+    assert not is_read(document)
