@@ -57,9 +57,20 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
             f"`{path}` is a folder, and could not be opened. Name a file in it: `{os.path.join(path, 'runs.db')}`.",
             path=path,
         )
+    if code in (_CANTOPEN, _READONLY) and os.path.exists(path) and not _may_write_beside(path):
+        return DatabaseUnavailable(
+            f"`{path}` is in a folder without permission to write for this user, and SQLite writes beside a database "
+            f"even to read it. Give it, or copy the database, and `{path}-wal` where there is one, to another folder, "
+            "and name the copy with `--db`.",
+            path=path,
+        )
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"`{path}` {_UNAVAILABLE[code]} (SQLite: {error})", path=path)
     return None
+
+
+def _may_write_beside(path: str) -> bool:
+    return os.access(os.path.dirname(path) or ".", os.W_OK)
 
 
 def no_text(error: UnicodeEncodeError, path: str) -> CheckpointError:

@@ -179,6 +179,12 @@ def test_a_read_only_database_is_unavailable(child: Any) -> None:
         process.wait()
         assert told.startswith("DatabaseUnavailable")
         assert "permission" in told or "may write" in told
+        process = child(as_nobody(lambda: Ledger(Database(folder / "runs.db")).latest("t1")))
+        told = process.line()
+        process.wait()
+        assert told.startswith("DatabaseUnavailable")
+        assert "is in a folder without permission to write for this user" in told
+        assert "copy the database" in told
         process = child(as_nobody(lambda: put(SqliteCheckpointer(folder / "new" / "runs.db"), 2)))
         told = process.line()
         process.wait()
@@ -190,7 +196,9 @@ def test_a_read_only_database_is_unavailable(child: Any) -> None:
 
 
 def test_a_folder_in_the_place_of_the_file_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnavailable, match="could not be opened"):
+    with pytest.raises(
+        DatabaseUnavailable, match=r"is a folder, and could not be opened\. Name a file in it"
+    ):
         put(SqliteCheckpointer(tmp_path), 1)
 
 
