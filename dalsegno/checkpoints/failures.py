@@ -54,7 +54,7 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
         )
     if code == _CANTOPEN and os.path.isdir(path):
         return DatabaseUnavailable(
-            f"`{path}` is a folder, and could not be opened. Name a file in it: `{os.path.join(path, 'runs.db')}`.",
+            f"`{path}` could not be opened: it is a folder. Name a file in it: `{os.path.join(path, 'runs.db')}`.",
             path=path,
         )
     if code in (_CANTOPEN, _READONLY) and os.path.exists(path) and not _may_write_beside(path):

@@ -11,6 +11,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import RunRecord, maintenance
+from dalsegno.checkpoints.records import Status
 from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, as_typed, did_you_mean
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.kinds import MAPPING, TEXT, check_kinds
@@ -65,10 +66,10 @@ def fork(
         maintenance.fork(ledger.database, thread, at, target)
         _stand(runner, mark, target, run_id, state)
         level = level_of(mark)
-        status = "stopped" if level.pending else "completed"
+        status: Status = "stopped" if level.pending else "completed"
         record = _counters(mark)
         used = int(record["walk"]) if record else 0
-        ledger.finish(lease, status, supersteps=used)  # type: ignore[arg-type]  # one of the ledger's
+        ledger.finish(lease, status, supersteps=used)
     return RunResult(
         run_id=run_id,
         thread=target,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dalsegno.checkpoints.records import Status
 from dalsegno.errors import RunFailed, as_typed
 
 
@@ -42,7 +43,7 @@ class RunResult:
     run_id: str
     thread: str
     workflow: str
-    status: str
+    status: Status
     output: Any = None
     error: Mapping[str, Any] | None = None
     interrupts: tuple[Mapping[str, Any], ...] = ()

@@ -14,6 +14,7 @@ from dalsegno.checkpoints import Claim, RunRecord
 from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
+from dalsegno.checkpoints.records import Status
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import (
     CheckpointError,
@@ -262,6 +263,7 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
     pending = turn.pending()
     session.secrets.learn(pending.values)
     error = told(drive.error, session, pending)
+    status: Status
     if drive.error is not None:
         status = "failed"
     elif drive.drained or drive.left is not None:
@@ -280,7 +282,7 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
         waiting = tuple(map(session.secrets.shown, pending.interrupts)) if status == "interrupted" else ()
         runner.ledger.finish(
             session.lease,
-            status,  # type: ignore[arg-type]  # one of the ledger's
+            status,
             error=error,
             interrupts=waiting,
             supersteps=supersteps,

@@ -65,3 +65,17 @@ def the_answers_of_a_router_are_of_any_type(
     flow.add_conditional_edges("write", grade, [END, again])
     flow.add_conditional_edges("write", grade, again)
     flow.add_conditional_edges("write", grade, {1: 2})  # type: ignore[dict-item]
+
+
+def how_a_run_ended_is_one_of_seven_words(result: RunResult) -> bool:
+    return result.status == "complete"  # type: ignore[comparison-overlap]
+
+
+def modes_of_streams_are_known(runner: Runner) -> None:
+    runner.stream({}, stream_mode=["updates", "messages"])
+    runner.stream({}, stream_mode="update")  # type: ignore[arg-type]
+
+
+def listeners_may_be_several(flow: Workflow, heard: list[object]) -> None:
+    Runner(flow, on_event=[heard.append, print])
+    Runner(flow, on_event=heard.append)
