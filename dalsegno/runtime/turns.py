@@ -25,7 +25,7 @@ from dalsegno.errors import (
 )
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.views import KERNEL
-from dalsegno.nodes.kinds import FLAG, NAMES, Kind, check_kinds
+from dalsegno.nodes.kinds import FLAG, Kind, check_kinds
 from dalsegno.nodes.paths import shown
 from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.policies.metering import THE_METER
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 
 _OF_A_RESUME = {
-    "rename": NAMES,
     "accept_changes": FLAG,
     "claim": Kind(lambda given: isinstance(given, Claim), "a Claim(...)"),
 }
@@ -109,8 +108,7 @@ def go_on(
 ) -> Turn:
     """Take a thread to go on with its last run."""
     check_thread(thread)
-    given = {"rename": rename, "accept_changes": accept_changes, "claim": claim}
-    check_kinds("resume", given, _OF_A_RESUME)
+    check_kinds("resume", {"accept_changes": accept_changes, "claim": claim}, _OF_A_RESUME)
     with _or_given_back(runner) as taken:
         run = _acquired(runner, thread, claim, taken)
         if not taken:
