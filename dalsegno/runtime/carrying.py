@@ -50,7 +50,7 @@ def difference_of(
     InputInvalid
         A rename names a node that the run does not know, or that today's graph does not have.
     """
-    names = renames(run, runner.spec, rename or {})
+    names = renames(run, runner.spec, {} if rename is None else rename)
     code = code_of(runner.spec)
     unchanged = run.fingerprint == runner.spec.fingerprint() and run.version == runner.spec.version
     if unchanged and not names:

@@ -63,7 +63,6 @@ def test_a_thread_goes_by_a_text(runner: Runner, method: str, thread: Any) -> No
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"rename": []}, r"`rename=\[\]`: a mapping of names to names"),
         ({"accept_changes": "no"}, "`accept_changes='no'`: True or False"),
         ({"claim": "mine"}, r"a Claim\(...\) is needed"),
     ],
@@ -71,6 +70,12 @@ def test_a_thread_goes_by_a_text(runner: Runner, method: str, thread: Any) -> No
 def test_what_a_resume_is_given(runner: Runner, given: dict[str, Any], words: str) -> None:
     with pytest.raises(DefinitionError, match=f"resume: .*{words}"):
         runner.resume("5", "yes", **given)
+    assert runner.resume("5", "yes").status == "completed"
+
+
+def test_names_of_a_rename_are_a_mapping_however_few(runner: Runner) -> None:
+    with pytest.raises(InputInvalid, match=r"rename=\[\]: it is {old name: new name}"):
+        runner.resume("5", "yes", rename=[])  # type: ignore[arg-type]
     assert runner.resume("5", "yes").status == "completed"
 
 
