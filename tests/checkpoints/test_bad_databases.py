@@ -196,9 +196,7 @@ def test_a_read_only_database_is_unavailable(child: Any) -> None:
 
 
 def test_a_folder_in_the_place_of_the_file_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(
-        DatabaseUnavailable, match=r"could not be opened: it is a folder\. Name a file in it"
-    ):
+    with pytest.raises(DatabaseUnavailable, match=r"could not be opened: it is a folder\. Name a file in it"):
         put(SqliteCheckpointer(tmp_path), 1)
 
 
