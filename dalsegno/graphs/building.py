@@ -283,8 +283,11 @@ class Builder:
 
     def add_sequence(self, nodes: Sequence[Any]) -> Self:
         """Add nodes one after the other, with an edge from each to the next."""
-        if not isinstance(nodes, Iterable) or isinstance(nodes, str) or not (nodes := list(nodes)):
+        if not isinstance(nodes, Iterable) or isinstance(nodes, str):
             raise DefinitionError(f"add_sequence({nodes!r}) at {caller()}: a list of nodes is needed.")
+        nodes = list(nodes)
+        if not nodes:
+            raise DefinitionError(f"add_sequence at {caller()}: there is no node in it.")
         previous: str | None = None
         for node in nodes:
             name, action = node if isinstance(node, tuple) and len(node) == 2 else (name_of(node), node)
@@ -332,7 +335,8 @@ class Builder:
         """Waive one finding: one code at one place (``"node"`` or ``"a->b"``), for a reason."""
         if not all(isinstance(said, str) and said.strip() for said in (code, place, reason)):
             raise DefinitionError(
-                f"waive({code!r}, {place!r}, {reason!r}) at {caller()}: a waiver says what, where and why."
+                f"waive({code!r}, {place!r}, {reason!r}) at {caller()}: a waiver says why, of which code and where: "
+                "three texts are needed."
             )
         self.waivers.append((code, place, reason))
         return self

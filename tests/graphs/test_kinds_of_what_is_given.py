@@ -70,7 +70,7 @@ def test_edges_go_between_names(flow: Workflow, start: Any) -> None:
         flow.add_edge(start, END)
 
 
-@pytest.mark.parametrize("nodes", [None, 3, write, "write", []])
+@pytest.mark.parametrize("nodes", [None, 3, write, "write"])
 def test_a_sequence_is_of_nodes(flow: Workflow, nodes: Any) -> None:
     with pytest.raises(DefinitionError, match="a list of nodes is needed"):
         flow.add_sequence(nodes)
@@ -85,7 +85,7 @@ def test_a_sequence_may_be_read_once(flow: Workflow) -> None:
     "said", [(None, "write", "so"), ("T101", write, "so"), ("T101", "write", None), ("T101", "write", " ")]
 )
 def test_a_waiver_says_what_where_and_why(flow: Workflow, said: Any) -> None:
-    with pytest.raises(DefinitionError, match="a waiver says what, where and why"):
+    with pytest.raises(DefinitionError, match="a waiver says why, of which code and where"):
         flow.waive(*said)
 
 
