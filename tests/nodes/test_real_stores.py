@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -275,6 +276,13 @@ def test_the_same_value_has_the_same_digest_in_every_process() -> None:
     assert process("2") == first
 
 
+@dataclass
+class Held:
+    """Something in an object."""
+
+    what: Any
+
+
 def test_equal_values_have_equal_digests_and_others_others() -> None:
     text, same = "hello world", "".join(["hello ", "world"])
     day = date(2026, 11, 21)
@@ -283,6 +291,14 @@ def test_equal_values_have_equal_digests_and_others_others() -> None:
         {1, 2},
         {1: {2}},
         {(1, 2): 3},
+        {1: 2},
+        {"1": 2},
+        {True: 2},
+        {None: 2},
+        [{1.5: 2}],
+        [{"1.5": 2}],
+        Held({1: 2}),
+        Held({"1": 2}),
         {1: 2, "1": 2},
         {1: 2, "1": 3},
         AIMessage("a"),

@@ -17,9 +17,8 @@ def digest(value: Any) -> str:
     pydantic object holds one, of the names of its fields that were given.
     """
     try:
-        body = (str(value) if type(value) is int else _JSON.encode(value)).encode(errors="surrogatepass")
-    except TypeError:  # keys that are no texts, or cannot be sorted
-        body = _pieces(value).encode()
+        plain = _keys_are_texts(value)
+        body = (_JSON.encode(value) if plain else _pieces(value)).encode(errors="surrogatepass")
     except (ValueError, RecursionError):  # it holds itself
         body = _pickled(value)
     return hashlib.sha256(body).hexdigest()
@@ -33,15 +32,23 @@ def _parts(value: Any) -> Any:
     names = getattr(type(value), "model_fields", None)
     if isinstance(names, dict):
         given = {name: value.__dict__[name] for name in names if name in value.__dict__}
-        return [kind, given, *(getattr(value, f"__pydantic_{more}__", None) for more in ("extra", "private"))]
+        more = (getattr(value, f"__pydantic_{what}__", None) for what in ("extra", "private"))
+        return [kind, *map(digest, (given, *more))]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = dataclasses.fields(value)
-        return [kind, {field.name: getattr(value, field.name, None) for field in fields}]
+        return [kind, digest({field.name: getattr(value, field.name, None) for field in fields})]
     return ["pickle", base64.b64encode(_pickled(value)).decode()]
 
 
+def _keys_are_texts(value: Any) -> bool:
+    """Whether JSON tells every key in it from every other: a number in one it writes as a text."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _keys_are_texts(held) for key, held in value.items())
+    return not isinstance(value, list | tuple) or all(map(_keys_are_texts, value))
+
+
 def _pieces(value: Any) -> str:
-    """What JSON cannot encode, as the digests of its pieces."""
+    """What has other keys, as the digests of its pieces."""
     if isinstance(value, dict):
         return "{" + ",".join(sorted(f"{digest(key)}:{digest(held)}" for key, held in value.items())) + "}"
     if isinstance(value, list | tuple):
