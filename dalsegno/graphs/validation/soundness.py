@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
 
 from dalsegno.graphs.model import END, EdgeSpec
 from dalsegno.graphs.validation.facts import Facts
@@ -210,8 +211,9 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
     """A join keeps a half-filled token: its sources run unequally often.
 
     ## What it does
-    Looks for joins of which a loop repeats one source and not another. With `--exact`, and up to
-    50,000 states, it looks at every end of every run instead.
+    Looks for joins of which a loop repeats one source and not another; what follows a node of a loop by
+    edges that are always taken is repeated with it. With `--exact`, and up to 50,000 states, it looks at
+    every end of every run instead.
 
     ## Why is this bad
     What arrives once more than the rest waits for company that never comes; in the next round the
@@ -229,13 +231,14 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
     import networkx as nx
 
     joins = [e for e in facts.edges if e.kind == "join" and all(o in facts.reachable for o in e.origins)]
+    members = _repeated(facts) if joins else {}
     for edge in joins:
-        homes = {o: facts.component_of.get(o) for o in edge.origins}
+        homes = {o: facts.component_of[members[o]] if o in members else None for o in edge.origins}
         repeated = [o for o, home in homes.items() if home is not None]
         once = [o for o, home in homes.items() if repeated and home != homes[repeated[0]]]
         why = None
         # Arrivals before the other source runs at all count as one.
-        if once and not nx.has_path(facts.free, repeated[0], once[0]):
+        if once and not nx.has_path(facts.free, members[repeated[0]], once[0]):
             why = f"a loop repeats `{repeated[0]}` and not `{once[0]}`. Align the branches: join after the loop."
         if facts.states is not None:
             left = edge in facts.states.half_filled
@@ -254,6 +257,19 @@ def half_filled_join(facts: Facts) -> Iterator[Finding]:
                 fix="align the branches",
                 places=(edge.target, *edge.origins),
             )
+
+
+def _repeated(facts: Facts) -> Mapping[str, str]:
+    """The nodes that a loop repeats, each with the node of the loop that it is, or follows by static edges."""
+    found = {name: name for name in facts.component_of}
+    due = deque(found)
+    while due:
+        name = due.popleft()
+        for arc in facts.out.get(name, ()):
+            if arc.edge.kind == "static" and arc.target != END and arc.target not in found:
+                found[arc.target] = found[name]
+                due.append(arc.target)
+    return found
 
 
 @rule("S206", "warning")

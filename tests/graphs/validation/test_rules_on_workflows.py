@@ -668,6 +668,21 @@ def a_join_with_a_node_inside_a_longer_loop() -> Workflow:
     return made.add_edge(["check", "other"], "c").add_edge("c", END)
 
 
+@sick("S205")
+def a_join_with_what_follows_every_round_of_a_loop() -> Workflow:
+    made = nodes("go", "poll", "note", "other", "c").add_edge("go", "poll").add_edge("go", "other")
+    made.add_conditional_edges("poll", route, {"again": Loop("poll", max=3, on_exhausted=END), "ok": END})
+    return made.add_edge("poll", "note").add_edge(["note", "other"], "c").add_edge("c", END)
+
+
+@healthy("S205")
+def a_join_of_two_that_follow_every_round_of_a_loop() -> Workflow:
+    made = nodes("go", "a", "note", "check", "tell", "c", "d").add_edge("go", "a").add_edge("a", "check")
+    made.add_conditional_edges("check", route, {"again": Loop("a", max=3, on_exhausted="d"), "ok": "d"})
+    made.add_edge("a", "note").add_edge("note", "tell")
+    return made.add_edge(["tell", "check"], "c").add_edge("c", END).add_edge("d", END)
+
+
 @healthy("S205")
 def a_join_inside_a_loop() -> Workflow:
     made = nodes("go", "a", "b", "c").add_edge("go", "a").add_edge("go", "b").add_edge(["a", "b"], "c")
