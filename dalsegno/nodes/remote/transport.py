@@ -49,7 +49,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         raise asked.invalid("redirect", f"answered with more than {REDIRECTS} redirects")
 
     async def _send(self, request: httpx.Request, url: httpx.URL, asked: Asked) -> Received:
-        origin = (url.scheme, url.host, url.port or _PORTS[url.scheme])
+        # As it is sent: `url.host` has `xn--` read out, which is no name to look up, nor the one that was given.
+        origin = (url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
         headers = {**asked.headers, **asked.private} if origin == asked.origin else asked.headers
         for name, value in headers.items():
             request.headers[name] = value

@@ -162,6 +162,18 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
     assert server.requests[0].headers["host"] == f"agents.example.org:{server.port}"
 
 
+def test_a_name_in_another_script_is_asked_as_it_is_written_in_ascii(
+    agent: Any, ask: Any, monkeypatch: Any
+) -> None:
+    server = agent()
+    asked = resolving(monkeypatch, ["127.0.0.1"])
+    url = f"http://xn--bcher-kva.example:{server.port}/rpc"
+    assert ask(url, headers={"Authorization": "Bearer of books"}) == {"answer": "an answer"}
+    assert asked == ["xn--bcher-kva.example"]
+    assert server.requests[0].headers["host"] == f"xn--bcher-kva.example:{server.port}"
+    assert server.requests[0].headers["authorization"] == "Bearer of books"
+
+
 def test_a_name_that_changes_between_two_connections_is_checked_again(
     agent: Any, say: Any, monkeypatch: Any
 ) -> None:
