@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import os
 import threading
 import weakref
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, SecretStr
+from pydantic import ConfigDict, SecretStr, ValidationError
 
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
@@ -20,8 +19,9 @@ from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.mcp_session import Session
 from dalsegno.nodes.remote.addresses import shown
-from dalsegno.nodes.remote.request import scrubbed, secrets_in
-from dalsegno.nodes.tooling import Known, knowing
+from dalsegno.nodes.remote.asking import idempotency_key
+from dalsegno.nodes.remote.request import scrubbed, secrets_in, secrets_in_url
+from dalsegno.nodes.tooling import Known, is_composed, knowing
 
 T = TypeVar("T")
 
@@ -115,7 +115,8 @@ class McpServer:
         self.name = name or " ".join(map(str, words))
         self.timeout = timeout
         self._server, self._headers, self._env = server, _revealed(headers), _revealed(env)
-        self._secrets = secrets_in([*(self._headers or {}).values(), *(self._env or {}).values()])
+        given = [*(self._headers or {}).values(), *(self._env or {}).values()]
+        self._secrets = secrets_in([*given, *(secrets_in_url(server) if isinstance(server, str) else ())])
         self._only, self._prefix = None if only is None else tuple(only), prefix
         self._session: Session | None = None
         self._lock = threading.Lock()
@@ -132,7 +133,7 @@ class McpServer:
         DefinitionError
             `only` names a tool that it does not have.
         """
-        described = self._do(_described).result()
+        described = self._do(_described)
         known = [tool.name for tool in described]
         for wanted in self._only or ():
             if wanted not in known:
@@ -158,7 +159,7 @@ class McpServer:
         tool = McpTool(
             name=tool_name(self._prefix + described.name),
             description=described.description or described.title or described.name,
-            args_schema=described.input_schema,
+            args_schema=_schema(described.input_schema),
             server=self,
             own_name=described.name,
         )
@@ -175,68 +176,119 @@ class McpServer:
         ToolFailed
             The server says that it failed, does not know the tool, is gone, or does not answer in time.
         """
-        return _read(name, self._do(_calling(name, arguments)).result(), self)
+        return _read(name, self._do(_calling(name, arguments)), self)
 
     async def acall(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
         """`call` in any event loop."""
-        return _read(name, await asyncio.wrap_future(self._do(_calling(name, arguments))), self)
+        done = asyncio.run_coroutine_threadsafe(self._done(_calling(name, arguments)), BACKGROUND.loop)
+        return _read(name, await asyncio.wrap_future(done), self)
 
-    def _do(self, work: Callable[[Any], Awaitable[T]]) -> concurrent.futures.Future[T]:
-        return asyncio.run_coroutine_threadsafe(self._done(work), BACKGROUND.loop)
+    def _do(self, work: Callable[[Any], Awaitable[T]]) -> T:
+        return BACKGROUND.run(self._done(work))
 
     async def _done(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Do something with a session that is open; one that breaks is left, and the next call opens another."""
-        from mcp import MCPError
+        """Do something with a session that is open; one that breaks is left, and the next call opens another.
 
+        Where the server did not do it, for it knows the session no more, it is done in the next one at once.
+        """
+        for is_last in (False, True):
+            session = await self._living()
+            session.calls += 1
+            try:
+                client = await session.client()
+                async with asyncio.timeout(self.timeout):
+                    done = await work(client)
+                session.is_doubted = False
+                return done
+            except Exception as error:
+                if is_last or not _is_over(error):
+                    raise self._told(error, session) from error
+                self._leave(session)
+            finally:
+                session.calls -= 1
+                await self._end_left(session)
+        raise AssertionError("the last time it is told")
+
+    async def _living(self) -> Session:
+        """The session, or another one where a child process gave no answer to a call, and gives none now."""
+        session = self._opened()
+        if session.is_doubted and not session.calls:
+            session.calls += 1
+            try:
+                async with asyncio.timeout(self.timeout):
+                    await (await session.client()).list_tools()
+                session.is_doubted = False
+            except Exception as error:
+                if not _is_answer(error):
+                    self._leave(session)
+            finally:
+                session.calls -= 1
+                await self._end_left(session)
+            session = self._opened()
+        return session
+
+    def _opened(self) -> Session:
         with self._lock:
             if self._session is None or self._session.is_over:
                 self._session = Session(
                     self._server, timeout=self.timeout, headers=self._headers, env=self._env
                 )
                 _OPEN.add(self)
-            session = self._session
-        try:
-            client = await session.client()
-            async with asyncio.timeout(self.timeout):
-                return await work(client)
-        except MCPError as error:
-            if error.code not in _GONE:
-                raise self._failed(f"it answered with the error {error.code}: {error.message}") from error
-            await self._leave(session)
-            raise self._failed(f"it is gone ({error.message}){session.last_words()}") from error
-        except TimeoutError as error:
+            return self._session
+
+    def _told(self, error: Exception, session: Session) -> ToolFailed:
+        """What became of a call, for whoever made it; the session is left where it is of no more use."""
+        from mcp import MCPError
+
+        if isinstance(error, TimeoutError):
             if not session.is_open:  # it hangs before anything was asked: the next call begins another
-                await self._leave(session)
-            raise self._failed(
-                f"it gave no answer within {self.timeout:g} seconds{session.last_words()}"
-            ) from error
-        except ToolFailed:
-            raise
-        except Exception as error:
-            await self._leave(session)
-            raise self._failed(f"{type(error).__name__}: {error}{session.last_words()}") from error
+                self._leave(session)
+            session.is_doubted = session.is_child
+            return self._failed(f"it gave no answer within {self.timeout:g} seconds{session.last_words()}")
+        if isinstance(error, MCPError):
+            http = _http(error)
+            if _is_over(error):
+                self._leave(session)
+            if http is not None:
+                return self._failed(f"it answered with {error.message}", retry_after=http.get("retry_after"))
+            if error.code not in _GONE:
+                return self._failed(f"it answered with the error {error.code}: {error.message}")
+            self._leave(session)
+            return self._failed(f"it is gone ({error.message}){session.last_words()}")
+        if session.is_open and _is_answer(error):  # one bad answer: calls beside it go on
+            return self._failed(f"its answer is not as the protocol says: {_first(error)}")
+        self._leave(session)
+        return self._failed(f"{type(error).__name__}: {error}{session.last_words()}")
 
     def without_secrets(self, text: str) -> str:
         """A text without what the server was given in `headers` and `env`."""
         return str(scrubbed(text, self._secrets))
 
-    def _failed(self, problem: str) -> ToolFailed:
+    def _failed(self, problem: str, **data: Any) -> ToolFailed:
         problem = self.without_secrets(problem)
         execution = current_execution()
         return ToolFailed(
-            f"The MCP server `{self.name}` failed: {problem}.",
+            f"The MCP server `{self.name}` failed: {problem.rstrip('.')}.",
             node=execution.whole.node if execution is not None else "",
             tool=self.name,
-            problem=f"The server failed: {problem}.",
+            problem=f"The server failed: {problem.rstrip('.')}.",
+            **data,
         )
 
     # -- its end ------------------------------------------------------------------------------------
 
-    async def _leave(self, session: Session) -> None:
+    def _leave(self, session: Session) -> None:
+        """Have the next call open another one; this one is closed when the last call in it has ended."""
         with self._lock:
-            if self._session is session:
+            if self._is_current(session):
                 self._session = None
-        await session.end()
+
+    def _is_current(self, session: Session) -> bool:
+        return self._session is session
+
+    async def _end_left(self, session: Session) -> None:
+        if not session.calls and not self._is_current(session):
+            await session.end()
 
     def close(self) -> None:
         """End the session, and with it the child process. The next use opens another."""
@@ -308,6 +360,43 @@ def _revealed(given: Mapping[str, str | SecretStr] | None) -> dict[str, str] | N
     return {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in given.items()}
 
 
+def _http(error: BaseException) -> Mapping[str, Any] | None:
+    """What HTTP said of an error, where that is all that was said."""
+    data = getattr(error, "data", None)
+    told = data.get("dalsegno/http") if isinstance(data, Mapping) else None
+    return told if isinstance(told, Mapping) else None
+
+
+def _is_over(error: BaseException) -> bool:
+    """Whether the server did nothing, for it does not know the session any more."""
+    return bool((_http(error) or {}).get("over"))
+
+
+def _is_answer(error: BaseException) -> bool:
+    """Whether something was answered, however wrong."""
+    from mcp import MCPError
+
+    if isinstance(error, MCPError):
+        return error.code not in _GONE and not _is_over(error)
+    return isinstance(
+        error, ValueError | RuntimeError
+    )  # of the SDK: it does not fit the protocol, or the schema
+
+
+def _first(error: Exception) -> str:
+    """What is wrong first."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _schema(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A tool's input as models' providers take it: some servers leave out what is empty, or say null."""
+    known = {key: value for key, value in given.items() if value is not None}
+    return known if "properties" in known or is_composed(known) else known | {"properties": {}}
+
+
 async def _described(client: Any) -> list[Any]:
     found: list[Any] = []
     cursor: str | None = None
@@ -320,10 +409,8 @@ async def _described(client: Any) -> list[Any]:
 
 
 def _calling(name: str, arguments: Mapping[str, Any]) -> Callable[[Any], Awaitable[Any]]:
-    execution = current_execution()
-    meta = (
-        {IDEMPOTENCY_KEY: execution.idempotency_key} if execution is not None and execution.context else None
-    )
+    key = idempotency_key(current_execution())
+    meta = None if key is None else {IDEMPOTENCY_KEY: key}
 
     async def call(client: Any) -> Any:
         return await client.call_tool(name, dict(arguments), meta=meta)

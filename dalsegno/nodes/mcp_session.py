@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
@@ -30,12 +31,18 @@ class Session:
     ) -> None:
         self._server, self._timeout = server, timeout
         self._headers, self._env = dict(headers or {}), None if env is None else dict(env)
+        self.is_child = isinstance(server, Sequence) and not isinstance(server, str)
+        self.is_doubted = False
+        """Whether it left a call unanswered, and nothing has come from it since."""
+        self.calls = 0
+        """How many are going on."""
         self._errors: IO[str] | None = None
         self._words = ""
         self._ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())
         self._over = asyncio.Event()
-        self._task = asyncio.ensure_future(self._live())
+        # In no caller's context: it would keep the first one's run for as long as the session lives.
+        self._task = asyncio.get_running_loop().create_task(self._live(), context=contextvars.Context())
 
     @property
     def is_over(self) -> bool:
@@ -45,7 +52,8 @@ class Session:
     @property
     def is_open(self) -> bool:
         """Whether the connection was made."""
-        return self._ready.done()
+        ready = self._ready
+        return ready.done() and not ready.cancelled() and ready.exception() is None
 
     async def client(self) -> Any:
         """The client, when the connection stands."""
@@ -82,10 +90,10 @@ class Session:
             import httpx2
             from mcp.client.streamable_http import streamable_http_client
 
+            from dalsegno.nodes.mcp_http import StatusClient
+
             limit = httpx2.Timeout(self._timeout, read=None)
-            client = await opened.enter_async_context(
-                httpx2.AsyncClient(headers=self._headers, timeout=limit)
-            )
+            client = await opened.enter_async_context(StatusClient(headers=self._headers, timeout=limit))
             return streamable_http_client(server, http_client=client)
         if isinstance(server, Sequence):
             from mcp import StdioServerParameters, stdio_client
@@ -96,7 +104,13 @@ class Session:
             self._errors = opened.enter_context(errors)
             opened.callback(self.last_words)
             return stdio_client(
-                StdioServerParameters(command=command, args=arguments, env=self._env), errlog=self._errors
+                StdioServerParameters(
+                    command=command,
+                    args=arguments,
+                    env=self._env,
+                    encoding_error_handler="replace",  # what is no text is no answer either, and harms no other
+                ),
+                errlog=self._errors,
             )
         return server
 

@@ -83,6 +83,14 @@ _THE_TEXT = ("__arg1",)
 """What LangChain tells models of the one text that its simplest tools take."""
 
 
+def is_composed(schema: Mapping[str, Any]) -> bool:
+    """Whether a JSON schema has arguments in other places than its own `properties`."""
+    parts = [part for key in ("allOf", "anyOf", "oneOf") for part in schema.get(key) or ()]
+    return any(key in schema for key in ("$ref", "if", "dependentSchemas")) or any(
+        isinstance(part, Mapping) and set(part) - {"required"} for part in parts
+    )
+
+
 def _takes_a_text(tool: BaseTool) -> bool:
     return isinstance(tool, SimpleTool) and tool.args_schema is None
 
@@ -99,9 +107,10 @@ def arguments_of(tool: BaseTool) -> tuple[str, ...] | None:
         not isinstance(schema, Mapping)
         or schema.get("additionalProperties")
         or schema.get("patternProperties")
+        or is_composed(schema)
     ):
         return None
-    return tuple(schema.get("properties", ()))
+    return tuple(schema.get("properties") or ())
 
 
 def required_of(tool: BaseTool) -> tuple[str, ...]:
@@ -111,7 +120,7 @@ def required_of(tool: BaseTool) -> tuple[str, ...]:
     schema: Any = tool.tool_call_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return tuple(key for key, field in schema.model_fields.items() if field.is_required())
-    return tuple(schema.get("required", ())) if isinstance(schema, Mapping) else ()
+    return tuple(schema.get("required") or ()) if isinstance(schema, Mapping) else ()
 
 
 def function_of(tool: BaseTool) -> Any:

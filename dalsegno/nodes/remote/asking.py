@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.execution import Execution, current_execution
 from dalsegno.nodes.remote.addresses import parsed, shown
-from dalsegno.nodes.remote.request import ASKED, Access, Asked
+from dalsegno.nodes.remote.request import ASKED, Access, Asked, secrets_in_url
 
 T = TypeVar("T")
 
@@ -52,6 +52,7 @@ def asked_of(
             parts.port or (443 if parts.scheme == "https" else 80),
         ),
         private=headers,
+        hidden=tuple(secrets_in_url(url)),
         headers=sent,
         name=name,
     )

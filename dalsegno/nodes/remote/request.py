@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dalsegno.errors import (
     AddressRefused,
@@ -41,14 +42,15 @@ class Access:
 
 @dataclass(slots=True, eq=False)
 class Asked:
-    """A call that is going on. `private` headers go to `origin` only, `headers` with every request; `what` says
-    in messages whose name `agent` is."""
+    """A call that is going on. `private` headers go to `origin` only, `headers` with every request; `hidden` is what
+    may be a credential in its address; `what` says in messages whose name `agent` is."""
 
     agent: str
     node: str
     access: Access
     origin: tuple[str, str, int] = ("", "", 0)
     private: dict[str, str] = field(default_factory=dict, repr=False)
+    hidden: tuple[str, ...] = field(default=(), repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     received: int = 0
     name: str = ""
@@ -147,7 +149,7 @@ class Asked:
 
     def scrub(self, value: Any) -> Any:
         """What the agent said, without the credentials it was given: some repeat what they were sent."""
-        return scrubbed(value, secrets_in(self.private.values()))
+        return scrubbed(value, secrets_in([*self.private.values(), *self.hidden]))
 
 
 def secrets_in(credentials: Iterable[str]) -> list[str]:
@@ -155,6 +157,13 @@ def secrets_in(credentials: Iterable[str]) -> list[str]:
     whole = [value for value in credentials if len(value) >= 4]
     parts = [part for value in whole for part in value.split() if len(part) >= 8]
     return sorted({spelt for each in (*whole, *parts) for spelt in spellings(each)}, key=len, reverse=True)
+
+
+def secrets_in_url(url: str) -> list[str]:
+    """What may be a credential in an address: its password, its query, and the longer values in that."""
+    parts = urlsplit(url)
+    values = [value for _, value in parse_qsl(parts.query) if len(value) >= 12]
+    return [unquote(parts.password or ""), parts.query, *values]
 
 
 def scrubbed(value: Any, secrets: Sequence[str]) -> Any:

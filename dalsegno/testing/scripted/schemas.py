@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.errors import did_you_mean
+from dalsegno.nodes.tooling import is_composed
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
@@ -103,7 +104,7 @@ def _in_object(
     for name in schema.get("required", ()):
         if name not in value:
             yield Misfit(f"{prefix}{name}", _described(properties.get(name, {}), root), "missing")
-    more = schema.get("additionalProperties", "properties" not in schema or "allOf" in schema)
+    more = schema.get("additionalProperties", "properties" not in schema or is_composed(schema))
     for name, inner in value.items():
         if name in properties:
             yield from _misfits(inner, properties[name], f"{prefix}{name}", root)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dalsegno.errors import RemoteAnswerInvalid, RemoteError, RemoteTimeout, RemoteUnreachable
+from dalsegno.errors import RemoteAnswerInvalid, RemoteError, RemoteStatus, RemoteTimeout, RemoteUnreachable
+from dalsegno.nodes.remote import remote
 
 
 def failure(ask: Any, server: Any, kind: type[RemoteError], **options: Any) -> Any:
@@ -253,6 +254,17 @@ def test_credentials_that_an_agent_repeats_are_in_no_error(agent: Any, ask: Any,
     error = failure(ask, server, RemoteAnswerInvalid, headers={"Authorization": "Bearer sesame-sesame"})
     assert error.reason == "redirect"
     assert "sesame" not in str(error) + repr(error.data)
+
+
+def test_a_credential_in_an_address_that_an_agent_repeats_is_in_no_error(
+    agent: Any, ask: Any, say: Any
+) -> None:
+    """As many web servers say what they do not have."""
+    server = agent(lambda request, _: say.http(f"Cannot POST {request.path}", status="404 Not Found"))
+    player = remote(f"{server.url}?key=open-sesame-open", "answer", writes="answer", allow_private=True)
+    with pytest.raises(RemoteStatus, match="Cannot POST /rpc") as caught:
+        player.invoke({})
+    assert "sesame" not in str(caught.value) + repr(caught.value.data)
 
 
 def test_an_error_object_that_nests_too_deeply_is_told(agent: Any, ask: Any, say: Any) -> None:
