@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from pydantic import SecretBytes, SecretStr, TypeAdapter, ValidationError
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_python
 
 from dalsegno.errors import DefinitionError, PlayerError, did_you_mean
 from dalsegno.nodes.fields import MISSING, field_of, left_out, names_of, needed, tops
 from dalsegno.nodes.prompts import Prompt, Told
 from dalsegno.nodes.remote.request import Asked
+from dalsegno.nodes.structured import modern
 
 Params = Mapping[str, str] | Callable[[Any], Any]
 
@@ -57,6 +58,13 @@ class Exchange:
         self._told = None if prompt is None else Told(prompt)
         self._writes = writes
         self._output = output
+        try:
+            self._adapter: TypeAdapter[Any] | None = None if output is None else TypeAdapter(modern(output))
+        except (PydanticUserError, SchemaError, NameError, TypeError, LookupError, SyntaxError) as error:
+            raise DefinitionError(
+                f"remote(output={output!r}): pydantic cannot hold an answer to it: {error}. Use a pydantic model, a "
+                "TypedDict or a dataclass."
+            ) from error
 
     @property
     def reads(self) -> tuple[str, ...] | None:
@@ -152,10 +160,6 @@ class Exchange:
                 _dumped(answer),
             )
         return {name: getattr(answer, name) for name in fields}
-
-    @cached_property
-    def _adapter(self) -> TypeAdapter[Any] | None:
-        return None if self._output is None else TypeAdapter(self._output)
 
 
 def _check_names(option: str, given: Mapping[Any, Any]) -> None:

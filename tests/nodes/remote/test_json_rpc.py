@@ -34,6 +34,11 @@ class Verdict:
     why: str = ""
 
 
+class Rating(TypedDict):
+    answer: str
+    score: int
+
+
 class Review(BaseModel):
     answer: str
     score: int
@@ -97,7 +102,11 @@ def test_an_answer_goes_to_one_key_or_is_spread_by_its_fields(agent: Any, ask: A
 
 @pytest.mark.parametrize(
     ("output", "expected"),
-    [(Review, {"answer": "yes", "score": 3}), (dict[str, Any], {"answer": "yes", "score": "3"})],
+    [
+        (Review, {"answer": "yes", "score": 3}),
+        (Rating, {"answer": "yes", "score": 3}),
+        (dict[str, Any], {"answer": "yes", "score": "3"}),
+    ],
 )
 def test_an_answer_is_held_to_its_output(agent: Any, ask: Any, say: Any, output: Any, expected: Any) -> None:
     server = agent(lambda request, _: say.result(request, {"answer": "yes", "score": "3"}))
@@ -215,6 +224,7 @@ def test_every_error_survives_pickling(agent: Any, ask: Any, say: Any) -> None:
         (("https://a.example.org", "m"), {"params": {"q": 3}}, "both are names"),
         (("https://a.example.org", "m"), {"params": 3}, "parameters and state keys"),
         (("https://a.example.org", "m"), {"writes": 3}, "a state key"),
+        (("https://a.example.org", "m"), {"output": 3}, "pydantic cannot hold an answer to it"),
         (("https://a.example.org", "m"), {"headers": {"x": "a\r\nb: c"}}, "one line"),
         (("https://a.example.org", "m"), {"headers": {"Idempotency-Key": "x"}}, "sent by the call itself"),
         (("https://a.example.org", "m"), {"allow_private": ["10.0.0/8"]}, "a network"),
