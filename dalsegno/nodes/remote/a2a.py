@@ -104,7 +104,13 @@ class A2A:
             raise
         if progress.answer is None:
             raise ended_otherwise(progress, asked)
+        if progress.task_id is not None:
+            Remembered(asked).give(progress.task_id)
         return answer_of(progress.answer)
+
+    async def refused(self, asked: Asked) -> None:
+        """What was answered is no answer to the question: a task that said it is not gone on with."""
+        await Remembered(asked).forget()
 
     async def _follow(self, client: Any, message: Any, progress: Progress, asked: Asked) -> None:
         remembered = Remembered(asked)
@@ -128,7 +134,7 @@ class A2A:
         before = Progress()
         before.task_id = task_id
         before.take_task(task)
-        if before.over and (before.answer is None or not remembered.is_first_attempt):
+        if before.over and (before.answer is None or remembered.was_given(task_id)):
             return False
         progress.take_task(task)
         progress.looked = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables import RunnableConfig
 
-from dalsegno.errors import DefinitionError, did_you_mean
+from dalsegno.errors import DefinitionError, RemoteError, did_you_mean
 from dalsegno.nodes.kinds import FLAG, MAPPING, TEXT, check_kinds
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.case import number
@@ -241,6 +241,11 @@ class Remote(Player):
 
             speaker = self._a2a = self._a2a or A2A(self._poll)
             answer = await in_time(asked, lambda: speaker.call(agent.url, question, asked))
+            try:
+                return self._exchange.update(answer, asked)
+            except RemoteError:
+                await speaker.refused(asked)
+                raise
         else:
             from dalsegno.nodes.remote import jsonrpc
 

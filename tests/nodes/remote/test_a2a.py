@@ -509,6 +509,95 @@ def test_a_further_attempt_goes_on_with_the_task_of_a_connection_that_broke(
     assert [r.rpc["method"] for r in server.requests if r.body].count("SendMessage") == 1
 
 
+class Tasks:
+    """An agent whose every message makes a task, which is over when it is looked at the second time.
+
+    `breaks` are the looks at which the connection is cut, `says` what each task answers.
+    """
+
+    def __init__(self, say: Any, server: Any, *, says: list[str], breaks: tuple[int, ...] = ()) -> None:
+        self.sent, self.looks = 0, 0
+        self._say, self._says, self._breaks = say, says, breaks
+        server.answer = carded(say, server, self._answer, streaming=False)
+
+    def _answer(self, request: Any, connection: socket.socket) -> Any:
+        task: dict[str, Any] = {
+            "id": f"t{self.sent}",
+            "contextId": "c",
+            "status": {"state": "TASK_STATE_WORKING"},
+        }
+        if request.rpc["method"] == "SendMessage":
+            self.sent += 1
+            return self._say.result(request, {"task": task | {"id": f"t{self.sent}"}})
+        self.looks += 1
+        if self.looks in self._breaks:
+            return None
+        part = {"artifactId": "a", "parts": [{"data": {"n": self._says[self.sent - 1]}}]}
+        done = {"status": {"state": "TASK_STATE_COMPLETED"}, "artifacts": [part]}
+        return self._say.result(request, task | done)
+
+
+class Counted(TypedDict):
+    n: int
+
+
+def test_a_task_that_was_completed_while_the_connection_was_cut_is_not_begun_again(
+    agent: Any, say: Any, tmp_path: Path
+) -> None:
+    server = agent()
+    tasks = Tasks(say, server, says=["3", "4"], breaks=(1,))
+    node = remote(server.url, protocol="a2a", prompt="hello", writes="answer", allow_private=True, poll=0.01)
+    flow = one_node(node, retry=RetryPolicy(clock=ManualClock()))
+    with Runner(flow, db=str(tmp_path / "runs.db")) as runner:
+        assert runner.run({}).output["answer"] == {"n": "3"}
+    assert tasks.sent == 1
+
+
+def test_an_attempt_after_an_answer_that_was_no_good_asks_again(agent: Any, say: Any, tmp_path: Path) -> None:
+    server = agent()
+    tasks = Tasks(say, server, says=["none", "4"])
+    ask = remote(server.url, protocol="a2a", prompt="hello", writes="answer", allow_private=True, poll=0.01)
+
+    async def particular(state: State) -> State:
+        answer = (await ask.ainvoke(state))["answer"]
+        return {"answer": int(answer["n"])}
+
+    flow = one_node(particular, retry=RetryPolicy(retry_on=ValueError, clock=ManualClock()))
+    with Runner(flow, db=str(tmp_path / "runs.db")) as runner:
+        assert runner.run({}).output["answer"] == 4
+    assert tasks.sent == 2
+
+
+def test_a_resume_after_an_answer_that_did_not_fit_asks_again(agent: Any, say: Any, tmp_path: Path) -> None:
+    server = agent()
+    tasks = Tasks(say, server, says=["none", "4"])
+    options: Any = {"output": Counted, "allow_private": True, "poll": 0.01}
+    ask = remote(server.url, protocol="a2a", prompt="hello", writes="answer", **options)
+    with Runner(one_node(ask), db=str(tmp_path / "runs.db")) as runner:
+        assert runner.run({}, thread="one").error["type"] == "RemoteAnswerInvalid"
+        assert runner.resume("one").output["answer"] == {"n": 4}
+    assert tasks.sent == 2
+
+
+def test_the_task_of_another_agent_is_not_taken_for_ones_own(agent: Any, say: Any, tmp_path: Path) -> None:
+    """Agents may name their tasks by numbers: of a skill that two have, a retry asks the other one."""
+    first, second = agent(), agent()
+    others = Tasks(say, second, says=["of somebody else", "mine"])
+    others.sent = 1
+    one, listed = Tasks(say, first, says=["late"], breaks=(1,)), tmp_path / "agents.json"
+    entries = [
+        {"name": name, "url": server.url, "protocol": "a2a", "skills": ["count"]}
+        for name, server in (("one", first), ("two", second))
+    ]
+    listed.write_text(json.dumps(entries))
+    options: Any = {"prompt": "hello", "writes": "answer", "allow_private": True, "poll": 0.01}
+    node = remote("skill:count", registry=listed, **options)
+    flow = one_node(node, retry=RetryPolicy(clock=ManualClock()))
+    with Runner(flow, db=str(tmp_path / "runs.db")) as runner:
+        assert runner.run({}).output["answer"] == {"n": "mine"}
+    assert (one.sent, others.sent) == (1, 2)
+
+
 def test_a_task_that_failed_is_not_gone_on_with_by_the_next_attempt(serve: Any, tmp_path: Path) -> None:
     worker = serve()
     flow = one_node(
