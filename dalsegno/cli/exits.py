@@ -79,9 +79,23 @@ def reporting(command: Command) -> Command:
         except DalsegnoError as error:
             tell(error, as_json=bool(options.get("as_json")), full=bool(options.get("traceback")))
             code = code_of_error(error)
+        except FileNotFoundError:
+            if not _started_nowhere():
+                raise
+            message = "The folder that the command was started in is gone: it was deleted or moved. Go to another one."
+            tell(UsageError(message), as_json=bool(options.get("as_json")))
+            code = USAGE
         raise typer.Exit(code or COMPLETED)
 
     return run  # type: ignore[return-value]  # typer reads the wrapped signature
+
+
+def _started_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def tell(error: DalsegnoError, *, as_json: bool = False, full: bool = False) -> None:

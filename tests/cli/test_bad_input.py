@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +214,34 @@ def test_a_full_disk_fails_the_run_and_keeps_what_was_committed(
     assert len(got["output"]["draft"]) == 2_000_000
     shown = json.loads(dalsegno("show", "t1", "--json").out)
     assert next(n["times"] for n in shown["nodes"] if n["node"] == "write") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "workflows:flow"),
+        ("run", "workflows:flow"),
+        ("new", "app", "--pattern", "saga"),
+        ("check", "workflows:flow", "--json"),
+    ],
+    ids=lambda arguments: " ".join(arguments),
+)
+def test_a_folder_that_was_deleted_under_the_command_is_told(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    here = tmp_path / "gone"
+    here.mkdir()
+    command = [sys.executable, "-m", "dalsegno", *arguments]
+    code = f"import os, sys; os.rmdir({str(here)!r}); os.execv({command[0]!r}, {command!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "The folder that the command was started in is gone" in done.stderr
+    assert "Traceback" not in done.stderr

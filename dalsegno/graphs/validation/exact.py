@@ -93,7 +93,7 @@ def _scipy() -> tuple[Any, Any, Any, Any]:
         from scipy.sparse import coo_matrix
     except ImportError as missing:
         raise MissingExtra(
-            "the exact bound needs scipy. Use `pip install dalsegno[exact]`, or leave `exact` out.",
+            "the exact bound needs scipy. Use `pip install 'dalsegno[exact]'`, or leave `exact` out.",
             extra="exact",
         ) from missing
     return milp, Bounds, LinearConstraint, coo_matrix
