@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,6 +76,7 @@ def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, 
     from dalsegno.checkpoints.strict import PlainReader
 
     saver = open_checkpointer(ledger.database, serde=PlainReader())
+    nodes = cache(partial(_nodes, ledger))
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     for kept in saver.list(config, limit=limit):
         values = kept.checkpoint["channel_values"]
@@ -88,8 +90,20 @@ def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, 
             "source": metadata.get("source"),
             "run_id": metadata.get("run_id"),
             "created_at": kept.checkpoint.get("ts"),
-            "next": list(dict.fromkeys(coming)),
+            "next": [name for name in dict.fromkeys(coming) if _is_of(nodes(metadata.get("run_id")), name)],
         }
+
+
+def _nodes(ledger: Ledger, run_id: str | None) -> frozenset[str] | None:
+    """The nodes that are a run's; what was pending of one that was given up stays beside them in its thread."""
+    run = ledger.one(run_id, plain=True) if run_id else None
+    if run is None or run.shape is None:
+        return None
+    return frozenset((*run.shape["nodes"], *(done.node for done in ledger.executions(run.run_id))))
+
+
+def _is_of(nodes: frozenset[str] | None, name: str) -> bool:
+    return nodes is None or name in nodes or name.startswith("__")
 
 
 def _in_words(stamps: Sequence[Any]) -> list[str]:

@@ -54,10 +54,12 @@ def difference_of(
     code = code_of(runner.spec)
     unchanged = run.fingerprint == runner.spec.fingerprint() and run.version == runner.spec.version
     if unchanged and not names:
-        before = Before(None, run.code or {}, levels_of(runner.checkpointer, run.thread, nested=False))
+        before = Before(
+            None, run.code or {}, levels_of(runner.checkpointer, run.thread, run.shape, nested=False)
+        )
     else:
         done = (e.place for e in runner.ledger.executions(run.run_id) if e.status == "done")
-        levels = levels_of(runner.checkpointer, run.thread)
+        levels = levels_of(runner.checkpointer, run.thread, run.shape)
         before = Before(run.shape, run.code or {}, levels, frozenset(done), run.version)
     certificate = runner.report.certificate
     # What a run that was carried over has used was not used of what is proved for today's graph.

@@ -65,7 +65,7 @@ def fork(
         )
         maintenance.fork(ledger.database, thread, at, target)
         _stand(runner, mark, target, run_id, state)
-        level = level_of(mark)
+        level = level_of(mark).in_graph(run.shape)
         status: Status = "stopped" if level.pending else "completed"
         record = _counters(mark)
         used = int(record["walk"]) if record else 0

@@ -22,13 +22,18 @@ _ASIDE = ("__error__", "__interrupt__", "__resume__", "__scheduled__", "__error_
 """Channels of writes by which a task is not finished."""
 
 
-def levels_of(checkpointer: Checkpointer, thread: str, *, nested: bool = True) -> tuple[Level, ...]:
-    """The outermost level of a thread's latest checkpoint, and with `nested` those of subworkflows in flight."""
+def levels_of(
+    checkpointer: Checkpointer, thread: str, shape: Mapping[str, Any] | None = None, *, nested: bool = True
+) -> tuple[Level, ...]:
+    """The outermost level of a thread's latest checkpoint, and with `nested` those of subworkflows in flight.
+
+    `shape` is that of the run which the checkpoint is of, if any: what nodes of other graphs left is none of it.
+    """
     config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
     outermost = checkpointer.get_tuple(config)
     if outermost is None:
         return ()
-    levels = [level_of(outermost)]
+    levels = [level_of(outermost).in_graph(shape)]
     if not nested:
         return tuple(levels)
     mark = outermost.checkpoint["id"]
@@ -40,7 +45,7 @@ def levels_of(checkpointer: Checkpointer, thread: str, *, nested: bool = True) -
             break
         if namespace not in seen:
             seen.add(namespace)
-            level = level_of(kept)
+            level = level_of(kept).in_graph(shape)
             if level.pending or level.coming:
                 levels.append(level)
     return tuple(levels)

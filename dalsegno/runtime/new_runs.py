@@ -14,6 +14,7 @@ from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
 
 if TYPE_CHECKING:
+    from dalsegno.checkpoints import RunRecord
     from dalsegno.runtime.pending import Pending
     from dalsegno.runtime.runner import Runner
 
@@ -55,7 +56,7 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
     latest = runner.ledger.latest(thread, plain=True) if known else None
-    waiting = pending.tasks or (_gone(runner, thread) if known else ())
+    waiting = pending.tasks or (_gone(runner, thread, latest) if known else ())
     steps = steps_from(latest.version, runner.migrations) if latest else ()
     present = _migrated_keys(runner, thread, steps) if steps else pending.values
     value = fitting(input, runner.input_schema, present=present)
@@ -101,11 +102,12 @@ def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]
     return migrated(kept, steps, runner.graph) if kept is not None else {}
 
 
-def _gone(runner: Runner, thread: str) -> tuple[str, ...]:
+def _gone(runner: Runner, thread: str, latest: RunRecord | None) -> tuple[str, ...]:
     """The pending nodes that this graph does not have: it was changed, or the thread is another workflow's."""
+    shape = latest.shape if latest is not None else None
     names = {
         name
-        for level in levels_of(runner.checkpointer, thread, nested=False)
+        for level in levels_of(runner.checkpointer, thread, shape, nested=False)
         for name in level.pending | level.coming
     }
     return tuple(sorted(names - runner.graph.nodes.keys() - {START, END}))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dalsegno.graphs.model import counter_parts
+from dalsegno.graphs.model import START, counter_parts
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, name_of, names_of
 
@@ -30,6 +30,27 @@ class Level:
     used: int = 0
     keys: frozenset[str] = frozenset()
     written: frozenset[str] = frozenset()
+
+    def in_graph(self, shape: Mapping[str, Any] | None) -> Level:
+        """Where a run stands that began in the graph of that outermost shape.
+
+        A thread keeps what was pending of a run that was given up, where its nodes are none of the graph that came
+        after it: LangGraph never looks at them again.
+        """
+        here = shape_at(shape, self.path) if shape else None
+        if here is None:
+            return self
+        nodes = {START, *here["nodes"]}
+        ways = {(frozenset(origins), to) for kind, origins, to, *_ in here["edges"] if kind == "join"}
+        joins = {
+            name: (frozenset(sources), to) for name in self.joins for sources, to in [join_of(name, here)]
+        }
+        return replace(
+            self,
+            pending=self.pending & nodes,
+            coming=self.coming & nodes,
+            joins={name: seen for name, seen in self.joins.items() if joins[name] in ways},
+        )
 
 
 @dataclass(frozen=True)

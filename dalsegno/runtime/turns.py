@@ -391,6 +391,6 @@ def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
     record = pending.values.get(KERNEL)
     if record:
         return int(record["walk"]) if record["run"] == session.run_id else 0
-    if pending.run_id not in (None, session.run_id):  # None: the state was set by hand since
+    if runner.is_ours or pending.run_id not in (None, session.run_id):  # None: it was set by hand since
         return 0
     return max(pending.step - session.first_step, 0)

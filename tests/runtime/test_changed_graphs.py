@@ -737,3 +737,58 @@ def test_a_loop_behind_a_spent_one_keeps_its_count_under_a_rename(db: Path) -> N
             result = runner.resume("t", "yes", rename=rename)
             resumes, rename = resumes + 1, None
         assert (result.status, resumes) == ("completed", 1)
+
+
+# -- what was given up ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["abandoned", "cancelled"])
+def test_what_was_pending_of_a_run_that_was_given_up_is_none_of_the_next_one(
+    world: Any, db: Path, how: str
+) -> None:
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    world.broken.add("beta")
+    changed = world.chain("a", "beta", "c")
+    with Runner(changed, db=db) as runner:
+        if how == "cancelled":
+            runner.cancel("t1")
+        assert runner.run({"topic": "y"}, thread="t1", abandon=how == "abandoned").status == "failed"
+        assert runner.difference("t1").verdict == "same"
+        with pytest.raises(ThreadUnfinished, match="failed, with `beta` pending"):
+            runner.run({"topic": "z"}, thread="t1")
+        world.broken.clear()
+        result = runner.resume("t1")
+        assert (result.status, world.seen[-2:]) == ("completed", ["beta", "c"])
+        at = runner.checkpointer.get_tuple({"configurable": {"thread_id": "t1"}}).checkpoint["id"]
+        assert runner.fork("t1", at, into="t2").status == "completed"
+
+
+def test_nor_is_a_join_that_it_left_half_filled(world: Any, db: Path) -> None:
+    class State(TypedDict, total=False):
+        topic: str
+        path: Annotated[list[str], operator.add]
+
+    def flow(joined: str) -> Workflow:
+        made = Workflow("joining", State)
+        for name in ("a", "x", "b", joined):
+            made.add_node(name, world.node(name))
+        made.add_edge(START, "a").add_edge(START, "x").add_edge("x", "b").add_edge(["a", "b"], joined)
+        return made.add_edge(joined, END)
+
+    begun(flow("c"), db, world, "b")
+    world.broken.add("d")
+    with Runner(flow("d"), db=db) as runner:
+        assert runner.run({"topic": "y"}, thread="t1", abandon=True).status == "failed"
+        assert runner.difference("t1").verdict == "same"
+        world.broken.clear()
+        assert runner.resume("t1").status == "completed"
+
+
+def test_its_supersteps_are_not_counted_for_the_next_one(world: Any, db: Path) -> None:
+    begun(world.chain("a"), db, world, "a")
+    world.broken.add("z")
+    with Runner(world.chain("z"), db=db) as runner:
+        for _ in range(2):
+            assert runner.run({"topic": "y"}, thread="t1", abandon=True).supersteps == 0
+        failed = runner.resume("t1")
+    assert (failed.status, failed.supersteps) == ("failed", 0)
