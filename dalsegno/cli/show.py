@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,7 +36,7 @@ def command(
     """
     from dalsegno.cli.screen import Screen, print_json
     from dalsegno.graphs import model
-    from dalsegno.runtime.view import history_of, run_view
+    from dalsegno.runtime.view import history_of, run_view, used_of
     from dalsegno.viz.remembered import spec_of_shape
 
     ledger = options.existing_ledger(db)
@@ -44,6 +45,7 @@ def command(
     try:
         record = find(ledger, run)
         history = history_of(ledger.executions(record.run_id), model.WorkflowSpec(record.workflow))
+        record = replace(record, supersteps=used_of(record, history))
         latest = ledger.latest(record.thread, plain=True)
         holder = ledger.holder(record.thread) if record.status == "running" else None
         spec = spec_of_shape(record.shape) if record.shape else None
@@ -97,7 +99,6 @@ def _print(
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
     from dalsegno.cli.screen import SIGN_STYLES, Copied, ago, clock, duration, one_line, readable, sign
-    from dalsegno.runtime.view import used_of
     from dalsegno.viz.palette import WORDS
 
     mark = sign(run.status)
@@ -106,7 +107,7 @@ def _print(
         f"{screen.paint(one_line(run.workflow), 'bold')} {run.status}"
     )
     proved = (run.certificate or {}).get("supersteps")
-    used = used_of(run, history)
+    used = run.supersteps
     facts = [
         ("run", run.run_id),
         ("thread", run.thread + (f"  (run {superseded[:8]} came after this one)" if superseded else "")),

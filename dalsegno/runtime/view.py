@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from dalsegno.graphs.model import START
+from dalsegno.graphs.model import START, WorkflowSpec
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import around, coded, name_of, prefix_of, shown
 from dalsegno.runtime.executions import (
@@ -22,7 +22,6 @@ from dalsegno.viz.overlay import NodeRun, RunView, StateAt, Used
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import ExecutionRecord, Ledger, RunRecord
-    from dalsegno.graphs.model import WorkflowSpec
     from dalsegno.runtime.pending import Pending
 
 Edge = tuple[str, str, str | None]
@@ -88,6 +87,14 @@ def run_view(
 def used_of(run: RunRecord, history: History) -> int:
     """The supersteps that a run has used: those that were committed, and while it goes on what its journal tells."""
     return max(run.supersteps, history.supersteps if run.status in ("running", "stopped") else 0)
+
+
+def as_it_stands(ledger: Ledger, run: RunRecord) -> RunRecord:
+    """A run with the supersteps that it has used: the ledger is told of them when its turn ends."""
+    if run.status not in ("running", "stopped"):
+        return run
+    history = history_of(ledger.executions(run.run_id), WorkflowSpec(run.workflow))
+    return replace(run, supersteps=used_of(run, history))
 
 
 def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[str, NodeRun]:

@@ -104,7 +104,7 @@ async def list_runs(request: Request) -> Response:
     asked = query_of(request, m.WhichRuns)
     given = asked.model_dump(exclude={"limit"})
     found = await asyncio.to_thread(_service(request).ledger.runs, **given, limit=asked.limit + 1)
-    shown = [showing.summary(run) for run in found[: asked.limit]]
+    shown = await asyncio.to_thread(showing.summaries, _service(request), found[: asked.limit])
     return _json(m.Runs(runs=shown, next=shown[-1].run_id if len(found) > asked.limit else None))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from dalsegno.graphs.reading import ROOT
 from dalsegno.nodes.secrets import Secrets, input_shown
 from dalsegno.nodes.structured import modern
 from dalsegno.observe.plain import plain
+from dalsegno.runtime.view import as_it_stands
 from dalsegno.service.models import (
     Question,
     Run,
@@ -29,9 +31,9 @@ if TYPE_CHECKING:
     from dalsegno.service.service import Service
 
 
-def summary(run: RunRecord) -> RunSummary:
-    """A run, in a list."""
-    return RunSummary(**_common(run))
+def summaries(service: Service, runs: Sequence[RunRecord]) -> list[RunSummary]:
+    """Runs, in a list."""
+    return [RunSummary(**_common(as_it_stands(service.ledger, run))) for run in runs]
 
 
 def whole(service: Service, run: RunRecord) -> Run:
@@ -40,7 +42,7 @@ def whole(service: Service, run: RunRecord) -> Run:
     request = service.request(run.run_id)
     error = run.error or {}
     return Run(
-        **_common(run),
+        **_common(as_it_stands(service.ledger, run)),
         input=plain(input_shown(run.input, run.shape)),
         output=plain(output(service.kept, runner, run))
         if runner is not None and run.status == "completed"

@@ -107,6 +107,24 @@ def test_sigterm_lets_the_superstep_end_and_the_run_goes_on_after_it(
     assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
 
 
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "killed"])
+def test_what_a_run_has_used_is_told_while_it_goes_on_and_after_a_kill(
+    slow: Path, start: Any, dalsegno: Any, ends: bool
+) -> None:
+    process = start("run", "slow.py:sync", "--thread", "t1")
+    until(process, process.stdout, "waiting")
+    if ends:
+        process.kill()
+        process.wait()
+    status = "stopped" if ends else "running"
+    (listed,) = json.loads(dalsegno("runs", "--json").out)
+    shown = json.loads(dalsegno("show", "t1", "--json").out)
+    for run in (listed, shown):
+        assert (run["status"], run["supersteps"], run["proved"]) == (status, 1, 3)
+    assert "1/3" in dalsegno("runs").out
+    assert "proved 3 · used 1\n" in dalsegno("show", "t1").out
+
+
 def test_a_second_sigterm_ends_the_process_and_until_then_nobody_else_has_the_thread(
     slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
