@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams.complete()
     streams.outlive_readers()
     try:
-        if "--json" in given:
+        if _is_for_programs(given):
             return _for_programs(given)
         app(given)(given, prog_name="dalsegno")
     except SystemExit as end:
@@ -43,6 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         streams.give_up(error)
         return 1
     return 0
+
+
+def _is_for_programs(given: Sequence[str]) -> bool:
+    """Whether JSON is asked for; what stands behind ``--`` is no option."""
+    own = given[: given.index("--")] if "--" in given else given
+    return "--json" in own or "--format=json" in own or ("--format", "json") in pairwise(own)
 
 
 def _for_programs(given: list[str]) -> int:

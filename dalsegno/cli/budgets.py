@@ -44,14 +44,14 @@ def budget(given: list[str] | None) -> Budget | None:
             value = options.json_value(text, "--budget")
             if not isinstance(value, dict):
                 raise UsageError(f'--budget {text}: an object is needed, such as {{"tokens": 50000}}.')
-            taken.update(value)
+            _add(taken, value)
             continue
         what, equals, limit = text.partition("=")
         if not equals:
             raise UsageError(
                 f"--budget {text}: it is WHAT=LIMIT, such as tokens=50000. WHAT is one of {', '.join(WAYS)}."
             )
-        taken[what.strip()] = _number(text, limit)
+        _add(taken, {what.strip(): _number(text, limit)})
     for what in taken:
         if what not in (*KINDS, "tokens_per_call", "prices"):
             meant = did_you_mean(what, KINDS) or "."
@@ -64,6 +64,13 @@ def budget(given: list[str] | None) -> Budget | None:
         return Budget(**taken)
     except DefinitionError as error:
         raise UsageError(f"--budget: {error.message}") from None
+
+
+def _add(taken: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for what, limit in more.items():
+        if what in taken:
+            raise UsageError(f"--budget {what}={limit}: `{what}` is said twice. Say it once.")
+        taken[what] = limit
 
 
 def _number(text: str, limit: str) -> int | float:

@@ -34,13 +34,14 @@ def command(
     from dalsegno.cli.resume import renames
     from dalsegno.cli.screen import print_json, stdout_kept_for_json
 
+    names = renames(rename)
     with stdout_kept_for_json(as_json) as out:
         from dalsegno.graphs.loading import load_target
         from dalsegno.runtime import Runner
 
         _known(thread, db)
         with Runner(load_target(target).graph, db=options.database(db)) as runner:
-            difference = runner.difference(thread, rename=renames(rename))
+            difference = runner.difference(thread, rename=names)
             run = runner.ledger.latest(thread, plain=True)
         assert run is not None
         refused = difference.refused()

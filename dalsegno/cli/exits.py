@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -77,7 +77,7 @@ def reporting(command: Command) -> Command:
         try:
             code = command(*args, **options)
         except DalsegnoError as error:
-            tell(error, as_json=bool(options.get("as_json")), full=bool(options.get("traceback")))
+            tell(error, as_json=wants_json(options), full=bool(options.get("traceback")))
             code = code_of_error(error)
         except FileNotFoundError:
             if not _started_nowhere():
@@ -100,8 +100,9 @@ def _started_nowhere() -> bool:
 
 def tell(error: DalsegnoError, *, as_json: bool = False, full: bool = False) -> None:
     """Print an error to stderr; for code of the user's that failed, with the user's own frames."""
+    message = " ".join([str(error), *getattr(error, "__notes__", ())])
     if as_json:
-        told: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+        told: dict[str, Any] = {"type": type(error).__name__, "message": message}
         if isinstance(error, DocumentInvalid):
             told["problems"] = [_problem(each) for each in error.problems]
         print(json.dumps({"error": told}), file=sys.stderr, flush=True)
@@ -116,8 +117,7 @@ def tell(error: DalsegnoError, *, as_json: bool = False, full: bool = False) -> 
         text = readable(users_part(cause, full=full or wants_traceback())).rstrip()
         if text:
             screen.line(f"{text}\n")
-    notes = "".join(f" {note}" for note in getattr(error, "__notes__", ()))
-    screen.line(screen.paint("error:", "bold red") + f" {readable(str(error) + notes)}")
+    screen.line(screen.paint("error:", "bold red") + f" {readable(message)}")
 
 
 def _problem(problem: Any) -> dict[str, Any]:
@@ -130,6 +130,11 @@ def _problem(problem: Any) -> dict[str, Any]:
         "field": problem.field,
         "message": problem.message,
     }
+
+
+def wants_json(options: Mapping[str, Any]) -> bool:
+    """Whether a command's options ask for JSON: `--json`, or `--format json`, which is the same."""
+    return bool(options.get("as_json")) or options.get("format") == "json"
 
 
 def wants_traceback() -> bool:

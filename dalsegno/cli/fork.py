@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from dalsegno.cli import options
-from dalsegno.cli.exits import COMPLETED, UsageError, reporting
+from dalsegno.cli.exits import COMPLETED, reporting
 
 
 @reporting
@@ -70,13 +69,5 @@ def command(
 
 
 def _values(given: list[str] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for pair in given or ():
-        key, equals, text = pair.partition("=")
-        if not (key and equals):
-            raise UsageError(f"--set {pair}: it is KEY=VALUE, a state key and what it holds then.")
-        try:
-            found[key] = json.loads(text)
-        except (ValueError, RecursionError):  # no JSON, or a number of too many digits
-            found[key] = text
-    return found
+    written = options.pairs(given, "--set", "KEY=VALUE, a state key and what it holds then")
+    return {key: options.json_or_text(text, f"--set {key}") for key, text in written}

@@ -33,7 +33,14 @@ def command(
     from dalsegno.cli.patterns import pattern_of
     from dalsegno.cli.screen import Screen, print_json
 
-    files = project(folder.resolve().name, pattern_of(pattern))
+    try:
+        name = folder.resolve().name
+        name.encode()
+    except UnicodeError:
+        raise UsageError(
+            f"`{folder}`: a project is named after its folder, and this is no UTF-8 text."
+        ) from None
+    files = project(name, pattern_of(pattern))
     _write(folder, files)
     if as_json:
         print_json({"folder": str(folder), "pattern": pattern, "files": sorted(files)})
@@ -41,7 +48,8 @@ def command(
     screen = Screen(sys.stdout)
     screen.line(f"{folder}: {', '.join(files)}")
     screen.line()
-    for line in (f"cd {shlex.quote(str(folder))}", *_COMMANDS):
+    there = f"./{folder}" if str(folder).startswith("-") else str(folder)
+    for line in (f"cd {shlex.quote(there)}", *_COMMANDS):
         screen.line(f"  {line}")
     return COMPLETED
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dalsegno.cli.exits import UsageError
+from dalsegno.observe.exact import Inexact, exact
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger
@@ -105,7 +107,7 @@ def json_value(text: str, option: str) -> Any:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"{option}: {place or 'what is given'} cannot be read: {why}.") from None
     try:
-        return json.loads(text)
+        return _whole(exact(text), source)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{source} is no JSON: {error.msg}, line {error.lineno} column {error.colno}. "
@@ -113,8 +115,52 @@ def json_value(text: str, option: str) -> Any:
         ) from None
     except RecursionError:
         raise UsageError(f"{source} is JSON that is nested too deeply.") from None
+    except Inexact as error:
+        raise UsageError(f"{source} is no JSON: {error}") from None
     except ValueError:  # a number of more digits than Python reads
         raise UsageError(f"{source} is JSON with a number of too many digits.") from None
+
+
+def json_or_text(text: str, option: str) -> Any:
+    """A value as it was meant: JSON where it is JSON, else the text itself."""
+    try:
+        text.encode()
+    except UnicodeError:
+        raise UsageError(f"{option}: what is given cannot be read: it is not UTF-8 text.") from None
+    try:
+        return _whole(exact(text), option)
+    except Inexact as error:
+        if not text.lstrip().startswith(("{", "[")):
+            return text  # a word, such as NaN
+        raise UsageError(f"{option} is no JSON: {error}") from None
+    except (ValueError, RecursionError):  # no JSON, or a number of too many digits
+        return text
+
+
+def _whole(value: Any, source: str) -> Any:
+    """A value all of whose texts can be stored: none has half of a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise UsageError(f"{source} holds half of a surrogate pair, which is no text.") from None
+    return value
+
+
+def pairs(given: list[str] | None, option: str, meant: str) -> Iterator[tuple[str, str]]:
+    """What several ``KEY=VALUE`` say, each of another key; `meant` is how they are written.
+
+    >>> dict(pairs(["topic=rain", "note=a=b"], "--set", "KEY=VALUE"))
+    {'topic': 'rain', 'note': 'a=b'}
+    """
+    seen: set[str] = set()
+    for pair in given or ():
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise UsageError(f"{option} {pair}: it is {meant}.")
+        if key in seen:
+            raise UsageError(f"{option} {pair}: `{key}` is said twice. Say it once.")
+        seen.add(key)
+        yield key, value
 
 
 def _read(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -68,6 +67,7 @@ def command(
     given = options.json_value(context, "--context") if context is not None else None
     names = renames(rename)
     limits = budget(budgeted)
+    answer = _answer(value)
     with stdout_kept_for_json(as_json) as out:
         letter = _letter(thread, db)
         if letter is not None:
@@ -82,7 +82,7 @@ def command(
                 thread,
                 letter,
                 handing.Manner(db_option=db, as_json=as_json, quiet=quiet, full_traceback=traceback, out=out),
-                value=_answer(value),
+                value=answer,
                 rename=names,
                 accept_changes=accept_changes,
                 context=given,
@@ -94,7 +94,6 @@ def command(
         def start(runner: Runner) -> RunResult:
             if not as_json and not quiet:
                 runner.listeners = (*runner.listeners, _tell_changes)
-            answer = _answer(value)
             return runner.resume(
                 thread,
                 _null(runner, thread) if answer is None and value is not None else answer,
@@ -123,12 +122,10 @@ def _letter(thread: str, db: str | None) -> Letter | None:
 
 def renames(given: list[str] | None) -> dict[str, str]:
     """`OLD=NEW` options as a mapping."""
-    found: dict[str, str] = {}
-    for pair in given or ():
-        old, equals, new = pair.partition("=")
-        if not (old and equals and new):
-            raise UsageError(f"--rename {pair}: it is OLD=NEW, the node's old name and its new one.")
-        found[old] = new
+    found = dict(options.pairs(given, "--rename", "OLD=NEW, the node's old name and its new one"))
+    for old, new in found.items():
+        if not new:
+            raise UsageError(f"--rename {old}=: it is OLD=NEW, the node's old name and its new one.")
     return found
 
 
@@ -191,10 +188,4 @@ def _null(runner: Runner, thread: str) -> dict[str, None]:
 
 
 def _answer(text: str | None) -> Any:
-    """An answer as it was meant: JSON where it is JSON, else the text itself."""
-    if text is None:
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, or a number of too many digits
-        return text
+    return None if text is None else options.json_or_text(text, "--value")

@@ -164,7 +164,7 @@ def import_error(target: str, place: str, error: BaseException) -> TargetNotLoad
     hint = ""
     if isinstance(error, ImportError) and "relative import" in str(error):
         hint = " The file is a part of a package: name it package.module:name, from the package's folder."
-    if isinstance(error, SystemExit):
+    if isinstance(error, SystemExit) and not place.endswith("()"):
         hint = ' It ends the program when it is imported: put that under `if __name__ == "__main__":`.'
     where = f" at {at}" if at else ""
     return refuse(target, "import error", f"`{place}` failed{where}: {said}.{hint}")

@@ -190,7 +190,7 @@ def _graph(target: str, name: str, found: Any) -> Any:
     if inspect.iscoroutine(made):
         made.close()
         raise _not_a_workflow(target, name, "is an async function; make it a plain one")
-    raise _not_a_workflow(target, name, f"gave {_words(made)}")
+    raise _not_a_workflow(target, name, f"gave {'a value ' if made is not None else ''}{_words(made)}")
 
 
 def _not_a_workflow(target: str, name: str, what: str) -> TargetNotLoaded:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
+from dalsegno.observe.exact import exact
 from dalsegno.service.problems import refused
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,9 +50,7 @@ def parsed(raw: bytes) -> Any:
         It is not; the message says where.
     """
     try:
-        value = json.loads(
-            raw.decode("utf-8"), parse_constant=_constant, object_pairs_hook=_object, parse_float=_float
-        )
+        value = exact(raw.decode("utf-8"))
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
@@ -61,7 +59,7 @@ def parsed(raw: bytes) -> Any:
         raise refused(
             400, "not-json", "The body is no UTF-8, or holds half of a surrogate pair.", field="body"
         ) from None
-    except (_Unfit, ValueError) as error:
+    except ValueError as error:
         raise refused(400, "not-json", f"The body is no JSON: {error}", field="body") from None
     except RecursionError:
         raise refused(400, "not-json", "The body is nested too deeply.", field="body") from None
@@ -111,30 +109,6 @@ async def _read(request: Request, most: int, patience: float) -> bytes:
 
 def _too_large(most: int) -> Exception:
     return refused(413, "too-large", f"The body has more than {most} bytes.", field="body")
-
-
-class _Unfit(Exception):
-    pass
-
-
-def _constant(word: str) -> Any:
-    raise _Unfit(f"{word} is no number of it.")
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise _Unfit(f"{text[:40]} is too large for a number.")
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _Unfit(f"`{name[:80]}` is there twice.")
-        found[name] = value
-    return found
 
 
 def _depth(value: Any) -> int:

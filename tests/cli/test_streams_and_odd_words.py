@@ -107,6 +107,92 @@ def test_no_run_of_a_workflow_without_a_name_is_not_no_run_at_all(folder: Path, 
     assert dalsegno("runs", "--workflow", "").out == "No such runs.\n"
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('{"topic": "a", "topic": "b"}', "is no JSON: `topic` is there twice."),
+        ('{"tries": NaN}', "is no JSON: NaN is no number of it."),
+        ('{"tries": 1e999}', "is no JSON: 1e999 is too large for a number."),
+        ('{"topic": "\\ud83d"}', "holds half of a surrogate pair, which is no text."),
+    ],
+)
+def test_what_readers_of_json_differ_about_is_refused(dalsegno: Any, given: str, said: str) -> None:
+    for words in (["run", "app.py:flow", "--input", given], ["run", "app.py:flow", "--context", given]):
+        got = dalsegno(*words)
+        assert (got.code, got.out, got.err) == (2, "", f"error: {words[2]} {said}\n")
+    assert dalsegno("run", "app.py:asking", "--thread", "t").code == 3
+    assert dalsegno("resume", "t", "--value", given).err == f"error: --value {said}\n"
+
+
+@pytest.mark.parametrize("word", ["NaN", "-Infinity", "1e999", "{not json"])
+def test_an_answer_that_is_no_json_is_text(dalsegno: Any, word: str) -> None:
+    assert dalsegno("run", "app.py:asking", "--thread", "t").code == 3
+    assert json.loads(dalsegno("resume", "t", "--json", "--value", word).out)["output"]["approved"] == word
+
+
+def test_words_that_are_no_text_are_refused_and_nothing_is_lost(folder: Path) -> None:
+    assert shell("$D run app.py:asking -q --thread t")[0] == 3
+    code, _, err = shell(r"$D resume t --value $(printf '\377')")
+    assert (code, err) == (2, "error: --value: what is given cannot be read: it is not UTF-8 text.\n")
+    code, _, err = shell(r"$D new $(printf '\377')")
+    assert (code, "Traceback" in err, "is no UTF-8 text" in err) == (2, False, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fork", "t", "--at", "1", "--set", "topic=a", "--set", "topic=b"],
+        ["resume", "t", "--rename", "write=a", "--rename", "write=b"],
+        ["diff", "app.py:flow", "t", "--rename", "write=a", "--rename", "write=b"],
+        ["run", "app.py:flow", "--budget", "tokens=1", "--budget", '{"tokens": 2}'],
+    ],
+    ids=lambda words: words[0],
+)
+def test_what_is_said_twice_is_refused(dalsegno: Any, words: list[str]) -> None:
+    got = dalsegno(*words)
+    assert (got.code, got.out) == (2, "")
+    assert "is said twice. Say it once." in got.err
+
+
+@pytest.mark.parametrize("said", [["--format", "json"], ["--format=json"], ["--json"]])
+@pytest.mark.parametrize("words", [["nope.py:flow"], ["app.py:flow", "--bogus"], []], ids=str)
+def test_each_way_to_ask_for_json_gives_errors_as_json(
+    dalsegno: Any, said: list[str], words: list[str]
+) -> None:
+    got = dalsegno("check", *words, *said)
+    assert (got.code, got.out) == (2, "")
+    assert json.loads(got.err)["error"]["message"]
+
+
+def test_json_behind_two_dashes_is_no_option(dalsegno: Any) -> None:
+    assert dalsegno("agents", "up", "--", "none.yaml", "--json").err.startswith("error: ")
+
+
+def test_an_error_says_the_same_in_json(dalsegno: Any, folder: Path) -> None:
+    assert dalsegno("run", "app.py:asking", "--thread", "t").code == 3
+    again = ["run", "app.py:asking", "--thread", "t"]
+    assert json.loads(dalsegno(*again, "--json").err)["error"]["message"].endswith(
+        "Here that is `--abandon`."
+    )
+    (folder / "app.py").rename(folder / "moved.py")
+    sys.modules.pop("app")
+    for flags in ([], ["--json"]):
+        assert "say where it is now with --target." in dalsegno("resume", "t", "--value", "1", *flags).err
+
+
+def test_what_a_factory_does_is_told_in_its_own_words(dalsegno: Any, folder: Path) -> None:
+    (folder / "factories.py").write_text(
+        "import sys\n\ndef seven():\n    return 7\n\ndef leaves():\n    sys.exit(3)\n"
+    )
+    assert (
+        "`seven` in `factories.py:seven` gave a value of type int."
+        in dalsegno("check", "factories.py:seven").err
+    )
+    left = dalsegno("check", "factories.py:leaves").err
+    assert "SystemExit: 3." in left
+    assert "when it is imported" not in left
+
+
 TALKING = """
 from typing import TypedDict
 from dalsegno import END, START, Workflow

@@ -82,3 +82,7 @@ def test_a_suggested_command_stands_in_one_line_however_long_it_is(dalsegno: Any
     for text in (got.out, shown.out):
         (line,) = [line for line in text.splitlines() if line.startswith("  go on")]
         assert line.endswith(f"dalsegno resume --db '{db}' t")
+
+
+def test_a_project_whose_name_begins_with_a_dash_can_be_gone_into(dalsegno: Any, folder: Path) -> None:
+    assert "\n  cd ./-app\n" in dalsegno("new", "--", "-app").out
