@@ -46,6 +46,8 @@ def file_of(db: Named) -> str:
     >>> file_of("sqlite:///runs.db"), file_of("sqlite:////var/runs.db"), file_of("runs.db")
     ('runs.db', '/var/runs.db', 'runs.db')
 
+    ``~/`` at its beginning is the home folder.
+
     Raises
     ------
     CheckpointError
@@ -54,7 +56,9 @@ def file_of(db: Named) -> str:
     scheme = _scheme(db)
     named = os.fspath(db)
     if scheme is None:
-        return named
+        if named.startswith("file:"):  # SQLite's own way, of which it would be the name of a file
+            raise _no_file(named)
+        return _at_home(named)
     if scheme in _SERVERS:
         raise CheckpointError(
             f"`{without_password(db)}` is no file of SQLite. Use open_checkpointer(…) of dalsegno.checkpoints "
@@ -70,12 +74,21 @@ def file_of(db: Named) -> str:
     parts = urlsplit(named)
     path = unquote(parts.path).removeprefix("/")
     if parts.netloc or not path or parts.query:
-        raise CheckpointError(
-            f"`{named}` is not how a SQLite file is named: sqlite:///runs.db is one in this folder, "
-            "sqlite:////var/lib/runs.db one by its full path.",
-            path=named,
-        )
-    return path
+        raise _no_file(named)
+    return _at_home(path)
+
+
+def _no_file(named: str) -> CheckpointError:
+    return CheckpointError(
+        f"`{named}` is not how a SQLite file is named: sqlite:///runs.db is one in this folder, "
+        "sqlite:////var/lib/runs.db one by its full path.",
+        path=named,
+    )
+
+
+def _at_home(path: str) -> str:
+    """A path in which ``~/`` is the home folder: a shell leaves it there behind ``--db=`` and in a ``.env`` file."""
+    return os.path.expanduser(path) if path.startswith("~/") else path
 
 
 def without_password(db: Named) -> str:

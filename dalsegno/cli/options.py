@@ -57,7 +57,12 @@ Context = Annotated[
 
 def database(given: str | None) -> str:
     """The database that is meant, a path or a URL; its folder is made when it is the one we choose."""
-    return given or os.environ.get("DALSEGNO_DB") or str(own_database())
+    named = given or os.environ.get("DALSEGNO_DB") or str(own_database())
+    if named in (":memory:", "sqlite:///:memory:"):
+        raise UsageError(
+            f"`{named}` is gone when this command ends, and nothing could be resumed or shown. Name a file with --db."
+        )
+    return named
 
 
 def own_database() -> Path:

@@ -180,6 +180,29 @@ def test_an_error_says_the_same_in_json(dalsegno: Any, folder: Path) -> None:
         assert "say where it is now with --target." in dalsegno("resume", "t", "--value", "1", *flags).err
 
 
+def test_a_database_at_home_is_there(dalsegno: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("DALSEGNO_DB", "~/runs.db")  # as a .env file has it
+    assert dalsegno("run", "app.py:asking", "-q", "--thread", "t").code == 3
+    assert (folder / "home" / "runs.db").exists()
+    assert not (folder / "~").exists()
+    assert dalsegno("runs", "--json").out == dalsegno("runs", "--json", "--db=sqlite:///~/runs.db").out
+
+
+@pytest.mark.parametrize(
+    ("db", "said"),
+    [
+        (":memory:", "is gone when this command ends"),
+        ("file:runs.db?mode=ro", "is not how a SQLite file is named"),
+    ],
+)
+def test_a_name_that_would_keep_no_run_is_refused(dalsegno: Any, folder: Path, db: str, said: str) -> None:
+    got = dalsegno("run", "app.py:asking", "-q", "--db", db)
+    assert (got.code, got.out) == (2, "")
+    assert said in got.err
+    assert not list(folder.glob("*file*"))
+
+
 def test_what_a_factory_does_is_told_in_its_own_words(dalsegno: Any, folder: Path) -> None:
     (folder / "factories.py").write_text(
         "import sys\n\ndef seven():\n    return 7\n\ndef leaves():\n    sys.exit(3)\n"
