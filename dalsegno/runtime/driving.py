@@ -13,6 +13,7 @@ from langgraph.runtime import RunControl
 
 from dalsegno.checkpoints.fencing import FENCE
 from dalsegno.graphs.kernel import CONTEXT
+from dalsegno.graphs.routing import unstamped
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.cancelling import CancelledAgain
 
@@ -132,8 +133,12 @@ _OURS = frozenset((KERNEL, CONTEXT, FENCE))
 
 
 def without_kernel(chunk: Any) -> Any:
-    """A streamed chunk without what is ours in the state and in the config of a checkpoint, however deep."""
+    """A streamed chunk without what is ours in the state, in what was sent, and in the config of a checkpoint, however
+    deep."""
     if isinstance(chunk, dict):
+        sent, stamp = unstamped(chunk)
+        if stamp is not None:
+            return without_kernel(sent)
         return {key: without_kernel(value) for key, value in chunk.items() if key not in _OURS}
     if isinstance(chunk, tuple) and type(chunk) is tuple:
         return tuple(without_kernel(part) for part in chunk)
