@@ -123,6 +123,10 @@ class _Routed(Runnable[Any, Any]):
                 context.finished(*ended, ())
         return input
 
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        # Here and at once: while it waited for a thread, a sibling that fails would cancel what is done.
+        return self.invoke(input, config, **kwargs)
+
 
 def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
     context = config["configurable"].get(CONTEXT) if config else None

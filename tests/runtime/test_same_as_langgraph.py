@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -34,3 +35,26 @@ def test_what_was_sent_is_shown_as_it_was_sent(db: Path, mode: str) -> None:
     alone = sent(fan_out(StateGraph(State), "work").compile().stream({}, stream_mode=mode))
     with Runner(fan_out(Workflow("w", State), Each("work", max=2)), db=db) as runner:
         assert sent(runner.stream({}, stream_mode=mode)) == alone == [{"topic": "rain"}, {"topic": "sun"}]
+
+
+def test_a_sibling_that_is_done_is_not_lost_to_one_that_fails_in_the_same_moment(db: Path) -> None:
+    done = asyncio.Event()
+
+    async def first(state: State) -> dict[str, Any]:
+        done.set()
+        return {"log": ["first"]}
+
+    async def second(state: State) -> dict[str, Any]:
+        await done.wait()
+        raise ValueError("second")
+
+    graph: Any = StateGraph(State)
+    graph.add_node("first", first).add_node("second", second)
+    graph.add_edge(START, "first").add_edge(START, "second")
+    with Runner(graph, db=db) as runner:
+        failed = asyncio.run(runner.arun({}, thread="t"))
+        assert sorted((e.node, e.status) for e in runner.ledger.executions(failed.run_id)) == [
+            ("first", "done"),
+            ("second", "failed"),
+        ]
+        assert runner.graph.get_state({"configurable": {"thread_id": "t"}}).values["log"] == ["first"]
