@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from langgraph.checkpoint.base import CheckpointTuple
+
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.graphs.model import END, START
+from dalsegno.runtime.belonging import refuse_led_away
 from dalsegno.runtime.inputs import check_thread, fitting
-from dalsegno.runtime.marks import code_of, levels_of
+from dalsegno.runtime.marks import code_of, is_of_run, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
 
 if TYPE_CHECKING:
@@ -62,6 +65,10 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
     value = fitting(input, runner.input_schema, present=present)
     if latest is not None and latest.status not in ("running", "completed", "cancelled"):
         if not abandon and (waiting or pending.run_id != latest.run_id):
+            if (kept := _latest_checkpoint(runner, latest.thread)) is not None and not is_of_run(
+                runner.checkpointer, kept, latest.run_id
+            ):
+                refuse_led_away(runner, latest, kept)
             raise _unfinished(thread, latest.status, waiting)
     elif latest is not None and pending.tasks and pending.run_id is None and not abandon:
         raise _set_by_hand(thread, latest.status, pending)
@@ -97,9 +104,13 @@ def _last(runner: Runner, thread: str) -> tuple[str, str] | None:
 
 
 def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
-    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
-    kept = runner.checkpointer.get_tuple(config)
+    kept = _latest_checkpoint(runner, thread)
     return migrated(kept, steps, runner.graph) if kept is not None else {}
+
+
+def _latest_checkpoint(runner: Runner, thread: str) -> CheckpointTuple | None:
+    config: Any = {"configurable": {"thread_id": thread, "checkpoint_ns": ""}}
+    return runner.checkpointer.get_tuple(config)
 
 
 def _gone(runner: Runner, thread: str, latest: RunRecord | None) -> tuple[str, ...]:

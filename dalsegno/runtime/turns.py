@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Command
 
 from dalsegno.checkpoints import Claim, RunRecord
@@ -31,13 +30,14 @@ from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.policies.metering import THE_METER
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.answering import answers
+from dalsegno.runtime.belonging import has_begun
 from dalsegno.runtime.calls import CallWatch, kinds_of
 from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, places_of
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
 from dalsegno.runtime.inputs import check_thread
-from dalsegno.runtime.marks import first_step, is_of_run
+from dalsegno.runtime.marks import first_step
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
@@ -151,7 +151,7 @@ def _mark(
     """The graph to go on in, what to give to it, the checkpoint it goes on from, and the step it began with."""
     config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
-    if kept is None or not _has_begun(runner, run, kept):
+    if kept is None or not has_begun(runner, run, kept):
         # Killed before its first checkpoint: its input is in the ledger.
         if value is not None:
             answers((), value)
@@ -163,14 +163,6 @@ def _mark(
     if value is None:
         return carried, None, pending.checkpoint_id, first
     return carried, Command(resume=answers(pending.interrupts, value)), pending.checkpoint_id, first
-
-
-def _has_begun(runner: Runner, run: RunRecord, kept: CheckpointTuple) -> bool:
-    """Whether a thread's latest checkpoint is the run's, and not that of what was there before it."""
-    known = is_of_run(runner.checkpointer, kept, run.run_id)
-    if known is None:  # pruned: then the ledger knows
-        return run.status == "interrupted" or runner.ledger.executed(run.run_id) > 0
-    return known
 
 
 def _turn(
