@@ -170,17 +170,8 @@ class SqliteCheckpointer(Checkpointer):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Checkpoints, newest first. They are read in groups, and nothing is locked in between."""
-        for found, reader in self._found(config, filter, before, limit):
-            yield reader.build(found)
-
-    def _found(
-        self,
-        config: RunnableConfig | None,
-        filter: dict[str, Any] | None,
-        before: RunnableConfig | None,
-        limit: int | None,
-    ) -> Iterator[tuple[rows.Found, Reader]]:
+        """Checkpoints, newest first. They are read in groups, smaller ones where they are large, and nothing is locked
+        in between."""
         check_limit(limit)
         place = (config or {}).get("configurable", {})
         search = rows.Search(
@@ -194,16 +185,19 @@ class SqliteCheckpointer(Checkpointer):
         with self.database.read() as connection:
             identities = rows.search(connection, search)
         wanted = len(identities) if limit is None else limit
-        for start in range(0, len(identities), rows.GROUP):
-            if wanted <= 0:
-                return
+        start, size = 0, 1
+        while wanted > 0 and start < len(identities):
             with self.database.read() as connection:
-                found = rows.fetch(connection, identities[start : start + rows.GROUP])
+                found = rows.fetch(connection, identities[start : start + size])
                 found = [row for row in found if search.matches(row, self.serde)][:wanted]
                 reader = Reader(connection, found, self.serde)
+            start += size
+            fits = len(found) * rows.GROUP_BYTES // reader.beside if reader.beside else rows.GROUP
+            size = max(1, min(2 * size, rows.GROUP, fits))
             wanted -= len(found)
             for one in found:
-                yield one, reader
+                yield reader.build(one)
+            del reader  # before the next group is read
 
     def get_delta_channel_history(
         self, *, config: RunnableConfig, channels: Sequence[str]

@@ -42,6 +42,7 @@ def fork(
     at = mark.checkpoint["id"]
     run = _run_of(runner, thread, mark)
     state = fitting(values, runner.state_schema, present=mark.checkpoint["channel_values"]) if values else {}
+    version = version_at(saver, mark, run.version)  # of a long thread that takes a while: nobody waits for it
     run_id = uuid.uuid4().hex
     with ledger.database.transaction():
         ledger.database.lock(target)
@@ -56,7 +57,7 @@ def fork(
             thread=target,
             workflow=run.workflow,
             input=run.input,
-            version=version_at(saver, mark, run.version),
+            version=version,
             fingerprint=run.fingerprint,
             target=runner.target or run.target,
             certificate=run.certificate,

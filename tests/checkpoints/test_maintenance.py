@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import operator
+import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage
+from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import add_messages
 
@@ -160,6 +163,33 @@ def test_a_fork_is_a_thread_of_its_own(saver: Checkpointer) -> None:
     assert history(saver, "v") == []
 
 
+def test_a_fork_copies_what_its_checkpoint_came_from_and_no_more(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        run(saver, "t", rounds=100)
+        oldest = history(saver, "t")[-3]
+        with saver.database.read() as connection:
+            before = connection.total_changes
+        maintenance.fork(saver.database, "t", oldest.checkpoint["id"], "u")
+        with saver.database.read() as connection:
+            assert 0 < connection.total_changes - before < 20
+        assert len(history(saver, "u")) == 3
+
+
+def test_checkpoints_are_listed_without_all_of_them_in_memory(saver: Checkpointer) -> None:
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    for number in range(1, 31):
+        checkpoint: Any = {**empty_checkpoint(), "channel_versions": {"photo": number}}
+        checkpoint["channel_values"] = {"photo": random.randbytes(3_000_000)}
+        config = saver.put(config, checkpoint, {"step": number}, {"photo": number})
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in saver.list(None)) == 30
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 80_000_000, peak
+
+
 def test_damage_is_named(saver: Checkpointer) -> None:
     run(saver, "t")
     assert maintenance.check(saver.database) == []
@@ -208,6 +238,26 @@ def test_room_is_given_back(saver: Checkpointer) -> None:
     assert maintenance.vacuum(saver.database) > 100_000
     assert maintenance.statistics(saver.database).free == 0
     assert values(saver, "t") == kept
+
+
+def test_room_is_given_back_with_as_many_looks_at_the_table_for_many_threads_as_for_one(path: Path) -> None:
+    def scans(saver: SqliteCheckpointer) -> int:
+        statements: list[str] = []
+        with saver.database.read() as connection:
+            connection.set_trace_callback(statements.append)
+        maintenance.vacuum(saver.database)
+        with saver.database.read() as connection:
+            connection.set_trace_callback(None)
+            looks = [one for one in statements if one.startswith(("SELECT", "WITH", "DELETE"))]
+            plans = [connection.execute(f"EXPLAIN QUERY PLAN {one}").fetchall() for one in looks]
+        return sum(row[3].startswith("SCAN segments") for plan in plans for row in plan)
+
+    with SqliteCheckpointer(path) as saver:
+        run(saver, "t", rounds=3)
+        few = scans(saver)
+        for number in range(5):
+            saver.copy_thread("t", f"copy {number}")
+        assert scans(saver) == few
 
 
 def test_a_thread_is_deleted_everywhere_or_not_at_all(saver: Checkpointer) -> None:

@@ -53,6 +53,8 @@ class Reader:
         self._lists: dict[int, tuple[list[Any], int]] = {}
         self._writes: dict[int, list[tuple[Any, list[list[Any]]]]] = {}
         self._indexes: dict[int, Index] = {}
+        self.beside = 0
+        """Bytes of values that the first checkpoint does without."""
         self._load(connection, found)
 
     def _load(self, connection: sqlite3.Connection, found: Sequence[Found]) -> None:
@@ -64,12 +66,12 @@ class Reader:
                 (str([one.id for one in found]),),
             )
         threads = {one.id: one.thread for one in found}
-        wanted: set[int] = set()
+        wanted: dict[int, set[int]] = {one.id: set() for one in found}
         for identity, task, body in rows:
             entries = pending.unpack(body, threads[identity])
             if self._only is not None:
                 entries = [entry for entry in entries if entry[2] in self._only]
-            wanted |= pending.roots(entries)
+            wanted[identity] |= pending.roots(entries)
             self._writes.setdefault(identity, []).append((task, entries))
         if self._known_index is None:
             self._segments.load(connection, {one.index[0] for one in found if isinstance(one.index, list)})
@@ -79,8 +81,14 @@ class Reader:
             if self._only is not None:
                 index = {"=" + name: entry for name, entry in bodies.channels(index) if name in self._only}
             self._indexes[one.id] = index
-            wanted |= bodies.roots({key: e for key, e in index.items() if key[1:] not in self._packed})
-        self._segments.load(connection, wanted)
+            wanted[one.id] |= bodies.roots(
+                {key: e for key, e in index.items() if key[1:] not in self._packed}
+            )
+        for one in found[:1]:
+            self._segments.load(connection, wanted[one.id])
+        alone = self._segments.bytes
+        self._segments.load(connection, set().union(*wanted.values()))
+        self.beside = self._segments.bytes - alone
 
     def build(self, found: Found) -> CheckpointTuple:
         """A checkpoint with its values and the writes of its tasks."""

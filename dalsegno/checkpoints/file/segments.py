@@ -47,6 +47,9 @@ _HEAD, _OVERFLOW = 440, 4092
 CHUNK = _HEAD + 8 * _OVERFLOW
 """Bytes up to which a row of several pages is appended to."""
 
+REMEMBERED = 32_000_000
+"""Bytes of streams that are kept for those that begin as they do."""
+
 _CHAIN = (
     "WITH RECURSIVE chain (id) AS (SELECT value FROM json_each(?) UNION "
     "SELECT base FROM chain JOIN segments USING (id) WHERE base IS NOT NULL) "
@@ -178,7 +181,10 @@ class Segments:
 
     def __init__(self) -> None:
         self.rows: dict[int, Segment] = {}
+        self.bytes = 0
+        """How many of data are in the rows."""
         self._streams: dict[int, tuple[bytes, int, int]] = {}
+        self._remembered = 0
 
     def load(self, connection: sqlite3.Connection, wanted: Iterable[int]) -> None:
         """Read these rows and all that they are based on."""
@@ -193,6 +199,7 @@ class Segments:
             if not _is_row(base, base_length, splices, data, count, used):
                 continue  # who looks for it finds it missing
             part = data if used is None else memoryview(data)[:used]
+            self.bytes += len(data)
             self.rows[identity] = Segment(base, base_length, splices, part, count)
 
     def pieces(self, segment: int, length: int) -> list[tuple[int, bytes | memoryview]] | None:
@@ -221,6 +228,10 @@ class Segments:
             return head + stream[skipped : skipped + length]
         stream = b"".join((head, *self._parts(segment)))
         whole = len(stream) - len(head)
+        self._remembered += whole
+        if self._remembered > REMEMBERED:
+            self._streams.clear()
+            self._remembered = whole
         for each, most in self.appended(segment, whole):
             if each in self._streams and self._streams[each][2] >= most:
                 break

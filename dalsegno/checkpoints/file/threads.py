@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import ormsgpack
 
@@ -18,6 +20,8 @@ from dalsegno.checkpoints.file.storing import place_of, store_index
 from dalsegno.checkpoints.identities import Stored as Identity
 from dalsegno.checkpoints.identities import lengthen
 from dalsegno.errors import CheckpointError
+
+_CHOSEN = " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,24 +125,31 @@ def copy_thread(connection: sqlite3.Connection, source: str, target: str) -> Non
         return
     for place, _, namespace in places_of(connection, source):
         into = place_of(connection, (target, namespace), {})
-        moved = _copy_segments(connection, place, into)
-        _copy_checkpoints(connection, place, into, moved, source)
         # A checkpoint that the target has already is the source's now, writes and all.
         connection.execute(
             "DELETE FROM writes WHERE place = ? AND checkpoint_id IN "
             "(SELECT checkpoint_id FROM checkpoints WHERE place = ?)",
             (into, place),
         )
-        for checkpoint_id, task, body in connection.execute(
-            "SELECT checkpoint_id, task_id, body FROM writes WHERE place = ?", (place,)
-        ).fetchall():
-            entries = pending.unpack(body, source)
-            for entry in entries:
-                entry[5:6] = [moved[segment] for segment in entry[5:6]]
-            connection.execute(
-                "INSERT OR REPLACE INTO writes (place, checkpoint_id, task_id, body) VALUES (?, ?, ?, ?)",
-                (into, checkpoint_id, task, ormsgpack.packb(entries)),
-            )
+        _copy_place(connection, place, into, source)
+
+
+def _copy_place(
+    connection: sqlite3.Connection, place: int, into: int, thread: str, only: Sequence[int] | None = None
+) -> None:
+    """Copy the checkpoints of a place, or those in `only` these rows, with their values and writes."""
+    chosen = None if only is None else json.dumps(only)
+    writes = _writes(connection, place, chosen)
+    moved = _copy_segments(connection, place, into, chosen, _roots_of(writes))
+    _copy_checkpoints(connection, place, into, moved, thread, chosen)
+    for checkpoint_id, task, body in writes:
+        entries = pending.unpack(body, thread)
+        for entry in entries:
+            entry[5:6] = [moved[segment] for segment in entry[5:6]]
+        connection.execute(
+            "INSERT OR REPLACE INTO writes (place, checkpoint_id, task_id, body) VALUES (?, ?, ?, ?)",
+            (into, checkpoint_id, task, ormsgpack.packb(entries)),
+        )
 
 
 def fork(connection: sqlite3.Connection, thread: str, checkpoint_id: Identity, into: str) -> None:
@@ -146,34 +157,56 @@ def fork(connection: sqlite3.Connection, thread: str, checkpoint_id: Identity, i
 
     Subgraphs' checkpoints stay behind that are younger: they belong to a future that has not happened.
     """
-    copy_thread(connection, thread, into)
-    for place, _, namespace in places_of(connection, into):
-        every = summaries(connection, place)
-        if not namespace:
-            if checkpoint_id not in every:
-                raise CheckpointError(
-                    f"Thread {thread!r} has no checkpoint {lengthen(checkpoint_id)}.", thread=thread
-                )
-            kept = {checkpoint_id}
-            one: Summary | None = every[checkpoint_id]
-            while one is not None and one.parent is not None and one.parent not in kept:
-                kept.add(one.parent)
-                one = every.get(one.parent)
-        else:
-            kept = {each for each in every if lengthen(each) <= lengthen(checkpoint_id)}
-        _delete(connection, place, every, every.keys() - kept)
+    for place, _, namespace in places_of(connection, thread):
+        kept = (
+            _up_to(connection, place, checkpoint_id) if namespace else _line(connection, place, checkpoint_id)
+        )
+        if not namespace and not kept:
+            raise CheckpointError(
+                f"Thread {thread!r} has no checkpoint {lengthen(checkpoint_id)}.", thread=thread
+            )
+        if kept:
+            _copy_place(connection, place, place_of(connection, (into, namespace), {}), thread, kept)
 
 
-def drop_unused(connection: sqlite3.Connection, place: int) -> None:
-    """Delete the segments of a place that nothing leads to."""
-    roots = {root for one in summaries(connection, place).values() for root in one.roots}
-    used = reachable(connection, roots | _write_roots(connection, place))
-    rows = connection.execute("SELECT id FROM segments WHERE place = ?", (place,))
-    _delete_segments(connection, {identity for (identity,) in rows} - used)
+def _line(connection: sqlite3.Connection, place: int, checkpoint_id: Identity) -> list[int]:
+    """The rows of a checkpoint and of what it came from; no other one is looked at."""
+    found = connection.execute(
+        "WITH RECURSIVE line (id, parent_id) AS ("
+        "SELECT id, parent_id FROM checkpoints WHERE place = ?1 AND checkpoint_id = ?2 UNION "
+        "SELECT c.id, c.parent_id FROM line l CROSS JOIN checkpoints c "
+        "ON c.place = ?1 AND c.checkpoint_id = l.parent_id) SELECT id FROM line",
+        (place, checkpoint_id),
+    )
+    return [row for (row,) in found]
 
 
-def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summary]:
-    """Every checkpoint of a place, by its id.
+def _up_to(connection: sqlite3.Connection, place: int, checkpoint_id: Identity) -> list[int]:
+    """The rows of the checkpoints that are not younger than one."""
+    latest = lengthen(checkpoint_id)
+    rows = connection.execute("SELECT id, checkpoint_id FROM checkpoints WHERE place = ?", (place,))
+    return [row for row, each in rows if lengthen(each) <= latest]
+
+
+def drop_unused(connection: sqlite3.Connection) -> None:
+    """Delete the segments that nothing leads to, all in one look at the table: it has no index by place."""
+    threads = {place: thread for place, thread, _ in places_of(connection)}
+    rows = connection.execute("SELECT place, id FROM segments ORDER BY place")
+    gone: set[int] = set()
+    for place, of_it in groupby(rows, itemgetter(0)):
+        unused = {identity for _, identity in of_it}
+        if place in threads:
+            with damage_named(threads[place], "checkpoints"):
+                roots = {root for one in summaries(connection, place).values() for root in one.roots}
+                unused -= reachable(connection, roots | _write_roots(connection, place))
+        gone |= unused
+    _delete_segments(connection, gone)
+
+
+def summaries(
+    connection: sqlite3.Connection, place: int, chosen: str | None = None
+) -> dict[Identity, Summary]:
+    """Every checkpoint of a place, or those `chosen` by a JSON list of rows, by its id.
 
     LangGraph counts, in the metadata, the supersteps of each delta channel since its last snapshot, also of one that
     was never written, and stops where it has become another channel: a place has those that any checkpoint counts.
@@ -181,7 +214,8 @@ def summaries(connection: sqlite3.Connection, place: int) -> dict[Identity, Summ
     loaded = Segments()
     found: dict[Identity, Summary] = {}
     rows = connection.execute(
-        "SELECT id, checkpoint_id, parent_id, body, metadata FROM checkpoints WHERE place = ?", (place,)
+        "SELECT id, checkpoint_id, parent_id, body, metadata FROM checkpoints WHERE place = ?1" + _CHOSEN,
+        (place, chosen),
     ).fetchall()
     unpacked = [(row, bodies.unpack(row[3], "")[2]) for row in rows]
     loaded.load(connection, {index[0] for _, index in unpacked if isinstance(index, list)})
@@ -236,8 +270,22 @@ def _delete(
 
 
 def _write_roots(connection: sqlite3.Connection, place: int) -> set[int]:
-    rows = connection.execute("SELECT body FROM writes WHERE place = ?", (place,))
-    return {root for (body,) in rows for root in pending.roots(pending.unpack(body, ""))}
+    return _roots_of(_writes(connection, place))
+
+
+def _writes(
+    connection: sqlite3.Connection, place: int, chosen: str | None = None
+) -> list[tuple[Identity, Identity, bytes]]:
+    """Checkpoint, task and body of what the tasks of a place wrote."""
+    sql = "SELECT checkpoint_id, task_id, body FROM writes WHERE place = ?1"
+    if chosen is None:
+        return connection.execute(sql, (place,)).fetchall()
+    sql += " AND checkpoint_id IN (SELECT checkpoint_id FROM checkpoints WHERE place = ?1" + _CHOSEN + ")"
+    return connection.execute(sql, (place, chosen)).fetchall()
+
+
+def _roots_of(writes: Iterable[tuple[Identity, Identity, bytes]]) -> set[int]:
+    return {root for *_, body in writes for root in pending.roots(pending.unpack(body, ""))}
 
 
 def _delete_segments(connection: sqlite3.Connection, gone: Iterable[int]) -> None:
@@ -246,10 +294,12 @@ def _delete_segments(connection: sqlite3.Connection, gone: Iterable[int]) -> Non
     )
 
 
-def _copy_segments(connection: sqlite3.Connection, place: int, into: int) -> dict[int, int]:
-    roots = {root for one in summaries(connection, place).values() for root in one.roots}
+def _copy_segments(
+    connection: sqlite3.Connection, place: int, into: int, chosen: str | None, of_writes: set[int]
+) -> dict[int, int]:
+    roots = {root for one in summaries(connection, place, chosen).values() for root in one.roots}
     loaded = Segments()
-    loaded.load(connection, roots | _write_roots(connection, place))
+    loaded.load(connection, roots | of_writes)
     moved: dict[int, int] = {}
     for identity in sorted(loaded.rows):
         row = loaded.rows[identity]
@@ -260,13 +310,18 @@ def _copy_segments(connection: sqlite3.Connection, place: int, into: int) -> dic
 
 
 def _copy_checkpoints(
-    connection: sqlite3.Connection, place: int, into: int, moved: Mapping[int, int], thread: str
+    connection: sqlite3.Connection,
+    place: int,
+    into: int,
+    moved: Mapping[int, int],
+    thread: str,
+    chosen: str | None,
 ) -> None:
     loaded = Segments()
     rows = connection.execute(
         "SELECT checkpoint_id, parent_id, body, metadata, metadata_type, metadata_blob "
-        "FROM checkpoints WHERE place = ? ORDER BY checkpoint_id",
-        (place,),
+        "FROM checkpoints WHERE place = ?1" + _CHOSEN + " ORDER BY checkpoint_id",
+        (place, chosen),
     ).fetchall()
     kept = None
     for checkpoint_id, parent, body, *metadata in rows:

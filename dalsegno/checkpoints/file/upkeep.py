@@ -122,11 +122,8 @@ class SqliteUpkeep:
         database = self._database
         before = self.statistics().file
         with database.transaction() as connection:
-            for place, thread, _ in threads.places_of(connection):
-                with damage_named(thread, "checkpoints"):
-                    threads.drop_unused(connection, place)
-            for table in ("segments", "writes"):
-                connection.execute(f"DELETE FROM {table} WHERE place NOT IN (SELECT id FROM places)")
+            threads.drop_unused(connection)
+            connection.execute("DELETE FROM writes WHERE place NOT IN (SELECT id FROM places)")
         database.outside("VACUUM")
         database.outside("PRAGMA wal_checkpoint(TRUNCATE)")
         return max(before - self.statistics().file, 0)

@@ -164,6 +164,12 @@ def whole(session: Session, row: Row) -> Row:
     return (*row, session.send(_SENDS, (row[0], parent, TASKS), binary=True).fetchall())
 
 
+def weight(row: Row) -> int:
+    """The bytes of the values in a whole row."""
+    *_, blobs, writes, _ = row
+    return sum(len(one[2] or b"") for one in blobs or ()) + sum(len(one[3] or b"") for one in writes or ())
+
+
 def built(serde: SerializerProtocol, row: Row) -> CheckpointTuple:
     """The checkpoint of a whole row.
 

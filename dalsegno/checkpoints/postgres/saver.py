@@ -33,7 +33,8 @@ from dalsegno.errors import ThreadBusy
 
 _GUARD = "SELECT guard($1, $2, $3)"
 _TRIES = 20  # to write to a thread of dead processes, where another one takes it meanwhile
-_GROUP = 50  # checkpoints that a listing reads at once
+_GROUP = 50  # checkpoints that a listing reads at once, at most
+_GROUP_BYTES = 32_000_000  # of their values
 
 Places = list[tuple[str, str, str]]
 """Thread, namespace and id of checkpoints."""
@@ -203,17 +204,22 @@ class PostgresCheckpointer(Checkpointer):
         before: RunnableConfig | None = None,
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
-        """Checkpoints, newest first. They are read in groups, and no connection is held in between."""
+        """Checkpoints, newest first. They are read in groups, smaller ones where they are large, and no connection is
+        held in between."""
         check_limit(limit)
         sql, parameters, rest = rows.search(config, filter or {}, before, limit)
         with self.database.read() as session:
             places: Places = session.send(sql, parameters).fetchall()
         wanted = len(places) if limit is None else limit
-        for start in range(0, len(places), _GROUP):
-            group = places[start : start + _GROUP]
+        start, size = 0, 1
+        while start < len(places):
+            group = places[start : start + size]
             with self.database.read() as session:
                 each = session.send(rows.MANY, rows.columns_of(group), binary=True).fetchall()
                 each = [rows.whole(session, row) for row in each]
+            start += size
+            fits = len(each) * _GROUP_BYTES // max(sum(map(rows.weight, each)), 1)
+            size = max(1, min(2 * size, _GROUP, fits))
             for row in each:
                 found = rows.built(self.serde, row)
                 if all(found.metadata.get(key) == value for key, value in rest.items()):
