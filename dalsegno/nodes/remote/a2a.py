@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,9 @@ CANCELLING = 5.0
 """Seconds that the cancelling of a task may take."""
 GRACE = 1.0
 """Seconds that a call which is given up waits to be told of its task, so that it can be cancelled."""
+
+
+_OWN_CODE = re.compile(r"JSON-RPC Error (-?[0-9]+): (.*)", re.DOTALL)
 
 
 class A2A:
@@ -145,10 +149,11 @@ class A2A:
     ) -> None:
         from a2a.types import SendMessageRequest
 
-        tell, kept = teller(asked.name), False
+        tell, kept, heard = teller(asked.name), False, False
         try:
             async with _closing(client.send_message(SendMessageRequest(message=message))) as events:
                 async for event in events:
+                    heard = True
                     progress.take(event)
                     tell(progress.state, asked.scrub(text_of(event)))
                     if progress.over:
@@ -159,6 +164,8 @@ class A2A:
         except RemoteUnreachable:
             if progress.task_id is None:
                 raise  # else only the stream broke: the task goes on, and can be looked at
+        if not heard:
+            raise asked.unreachable("cut", "ended its answer before it said anything. A `retry` may help.")
 
     async def _look(self, client: Any, progress: Progress, asked: Asked) -> None:
         from a2a.types import GetTaskRequest
@@ -205,21 +212,24 @@ def _told(asked: Asked) -> Any:
         answer = getattr(error.__cause__, "response", None)
         if isinstance(answer, httpx.Response):
             raise asked.status(answer) from error
-        code = JSON_RPC_ERROR_CODE_MAP.get(type(error))
+        code, said = JSON_RPC_ERROR_CODE_MAP.get(type(error)), str(error)
+        own = _OWN_CODE.fullmatch(said) if code is None else None
+        if own is not None:  # one that A2A has no name for, which the SDK has in its text only
+            code, said = int(own[1]), own[2]
         if code is None:
             what = (
                 "has a card that is not one of A2A"
                 if isinstance(error, AgentCardResolutionError)
                 else "answered with what is not A2A"
             )
-            raise asked.invalid("not A2A", f"{what}: {asked.excerpt(str(error))}") from error
-        meaning = type(error).__name__.removesuffix("Error")
+            raise asked.invalid("not A2A", f"{what}: {asked.excerpt(said).rstrip('.')}") from error
+        meaning = type(error).__name__.removesuffix("Error") if own is None else None
         raise asked.fail(
             RemoteFault,
-            f"answered with error {code} ({meaning}): {asked.excerpt(str(error))}.",
+            f"answered with error {code}{f' ({meaning})' if meaning else ''}: {asked.excerpt(said).rstrip('.')}.",
             code=code,
             meaning=meaning,
-            said=asked.scrub(str(error)),
+            said=asked.scrub(said),
             details=asked.scrub(error.data),
             retryable=code == -32603,
         ) from error
@@ -234,7 +244,7 @@ def _told(asked: Asked) -> Any:
         DefinitionError,
     ) as error:
         raise asked.invalid(
-            "not A2A", f"answered with what is not A2A: {asked.excerpt(str(error))}"
+            "not A2A", f"answered with what is not A2A: {asked.excerpt(str(error)).rstrip('.')}"
         ) from error
 
 

@@ -94,13 +94,20 @@ def for_sync(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     It runs in the caller's own thread: handing a call to another and back would cost more than all else of it. Only
     where that has a running loop of its own does it go to another thread.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _has_loop():
         return _run(work)
     job = WORKERS.start(Job(lambda: _run(work)))
     job.done.wait()
     return job.answer()  # type: ignore[no-any-return]  # what `work` gave
+
+
+def _has_loop() -> bool:
+    """Whether the thread runs a loop. By itself: in an `except` every failure of the call would name this one first."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

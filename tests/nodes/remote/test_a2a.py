@@ -701,6 +701,37 @@ def test_what_is_no_answer_of_a2a_is_told(agent: Any, say: Any, ask: Any, body: 
     assert caught.value.reason == "not A2A"
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+def test_an_error_of_a_code_of_the_agents_own_is_a_fault_as_any(
+    agent: Any, say: Any, ask: Any, streaming: bool
+) -> None:
+    server = agent()
+    error = {"code": -32099, "message": "too late."}
+    told = lambda request, _: say.http(  # noqa: E731 - it is short
+        json.dumps({"jsonrpc": "2.0", "id": request.rpc["id"], "error": error})
+    )
+    server.answer = carded(say, server, told, streaming=streaming)
+    with pytest.raises(RemoteFault, match=r"answered with error -32099: too late\.$") as caught:
+        ask(server, method=None, protocol="a2a", prompt="hello")
+    assert (caught.value.code, caught.value.said, caught.value.retryable) == (-32099, "too late.", False)
+
+
+def test_a_stream_that_ends_before_it_said_anything_may_be_tried_again(
+    agent: Any, say: Any, ask: Any
+) -> None:
+    """Where only the end of the connection tells the end of the answer, nothing else says that it was cut."""
+
+    def answer(request: Any, connection: socket.socket) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        connection.sendall(head + b'data: {"jsonrpc": "2.0", "id"')
+
+    server = agent()
+    server.answer = carded(say, server, answer, streaming=True)
+    with pytest.raises(RemoteUnreachable, match="before it said anything") as caught:
+        ask(server, method=None, protocol="a2a", prompt="hello")
+    assert (caught.value.reason, caught.value.retryable) == ("cut", True)
+
+
 def test_the_end_of_another_task_is_no_answer(agent: Any, say: Any, ask: Any) -> None:
     def answer(request: Any, _: Any) -> bytes:
         if request.rpc["method"] == "GetTask":

@@ -267,3 +267,13 @@ def test_a_remote_is_a_node_that_is_drawn_checked_and_run(agent: Any, say: Any, 
         assert runner.run({"question": "why?"}).output["answer"] == "WHY?"
     handled = Workflow("asking", State).add_node("ask", player, retry=RetryPolicy())
     assert handled.add_edge(START, "ask").add_edge("ask", END).validate().findings == ()
+
+
+def test_the_traceback_of_a_failure_begins_with_the_failure(agent: Any, say: Any, tmp_path: Any) -> None:
+    server = agent(lambda request, _: say.fault(request, 7, "no"))
+    node = remote(server.url, "answer", writes="answer", allow_private=True)
+    flow = Workflow("one", State).add_node("ask", node).add_edge(START, "ask").add_edge("ask", END)
+    with Runner(flow, db=str(tmp_path / "runs.db")) as runner:
+        error = runner.run({}).error
+    assert "RemoteFault" in error["traceback"]
+    assert "no running event loop" not in error["traceback"]
