@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -44,9 +45,10 @@ def test_a_workflow_killed_at_every_commit_ends_as_if_undisturbed(workflow: Work
 def test_only_what_was_in_flight_is_begun_again(linear_workflow: Workflow) -> None:
     report = crash_test(linear_workflow, INPUT)
     assert_killed_at_every_commit(report)
-    again = {str(point.kills[0]): point.repeated for point in report.points if point.repeated}
-    assert sorted(again.values()) == [(f"step{number}#1",) for number in range(6)]
-    assert all(kill.startswith("before") for kill in again)
+    again = [(point.kills[0], *point.repeated) for point in report.points if point.repeated]
+    # LangGraph does not wait for the input's checkpoint, so the first step may be in flight at its commit, too.
+    assert [step for step, _ in groupby(step for _, step in again)] == [f"step{n}#1" for n in range(6)]
+    assert {kill.side for kill in {step: kill for kill, step in again}.values()} == {"before"}
 
 
 def test_the_processes_that_resume_can_be_killed_as_well(fanned_workflow: Workflow) -> None:
