@@ -90,7 +90,7 @@ class Session:
             import httpx2
             from mcp.client.streamable_http import streamable_http_client
 
-            from dalsegno.nodes.mcp_http import StatusClient
+            from dalsegno.nodes.mcp.http import StatusClient
 
             limit = httpx2.Timeout(self._timeout, read=None)
             client = await opened.enter_async_context(StatusClient(headers=self._headers, timeout=limit))

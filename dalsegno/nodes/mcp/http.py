@@ -10,11 +10,9 @@ from typing import Any
 
 import httpx2
 
+from dalsegno.nodes.mcp.answers import TOLD
 from dalsegno.nodes.policies.retry_after import retry_after
 from dalsegno.nodes.remote.addresses import shown
-
-TOLD = "dalsegno/http"
-"""Under which name an error of the session holds what HTTP said: `status`, `retry_after` in seconds, `over`."""
 
 _MOST = 16 * 1024
 """Bytes that are read of an HTTP error."""

@@ -1,4 +1,4 @@
-"""Tools of servers that speak the Model Context Protocol, over stdio or HTTP."""
+"""A server of tools, one session with it for the whole process, and its tools as LangChain's."""
 
 from __future__ import annotations
 
@@ -11,17 +11,27 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, SecretStr, ValidationError
+from pydantic import ConfigDict, SecretStr
 
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.labels import tool_name
-from dalsegno.nodes.mcp_session import Session
+from dalsegno.nodes.mcp.answers import (
+    CLOSED,
+    described_tools,
+    first_problem,
+    http_error,
+    input_schema,
+    is_answer,
+    is_over,
+    read_result,
+)
+from dalsegno.nodes.mcp.session import Session
 from dalsegno.nodes.remote.addresses import shown
 from dalsegno.nodes.remote.asking import idempotency_key
 from dalsegno.nodes.remote.request import scrubbed, secrets_in, secrets_in_url
-from dalsegno.nodes.tooling import Known, is_composed, knowing
+from dalsegno.nodes.tooling import Known, knowing
 
 T = TypeVar("T")
 
@@ -133,7 +143,7 @@ class McpServer:
         DefinitionError
             `only` names a tool that it does not have.
         """
-        described = self._do(_described)
+        described = self._do(described_tools)
         known = [tool.name for tool in described]
         for wanted in self._only or ():
             if wanted not in known:
@@ -159,7 +169,7 @@ class McpServer:
         tool = McpTool(
             name=tool_name(self._prefix + described.name),
             description=described.description or described.title or described.name,
-            args_schema=_schema(described.input_schema),
+            args_schema=input_schema(described.input_schema),
             server=self,
             own_name=described.name,
         )
@@ -176,12 +186,12 @@ class McpServer:
         ToolFailed
             The server says that it failed, does not know the tool, is gone, or does not answer in time.
         """
-        return _read(name, self._do(_calling(name, arguments)), self)
+        return read_result(name, self._do(_calling(name, arguments)), self)
 
     async def acall(self, name: str, arguments: Mapping[str, Any]) -> tuple[Any, Any]:
         """`call` in any event loop."""
         done = asyncio.run_coroutine_threadsafe(self._done(_calling(name, arguments)), BACKGROUND.loop)
-        return _read(name, await asyncio.wrap_future(done), self)
+        return read_result(name, await asyncio.wrap_future(done), self)
 
     def _do(self, work: Callable[[Any], Awaitable[T]]) -> T:
         return BACKGROUND.run(self._done(work))
@@ -201,7 +211,7 @@ class McpServer:
                 session.is_doubted = False
                 return done
             except Exception as error:
-                if is_last or not _is_over(error):
+                if is_last or not is_over(error):
                     raise self._told(error, session) from error
                 self._leave(session)
             finally:
@@ -219,7 +229,7 @@ class McpServer:
                     await (await session.client()).list_tools()
                 session.is_doubted = False
             except Exception as error:
-                if not _is_answer(error):
+                if not is_answer(error):
                     self._leave(session)
             finally:
                 session.calls -= 1
@@ -246,17 +256,17 @@ class McpServer:
             session.is_doubted = session.is_child
             return self._failed(f"it gave no answer within {self.timeout:g} seconds{session.last_words()}")
         if isinstance(error, MCPError):
-            http = _http(error)
-            if _is_over(error):
+            http = http_error(error)
+            if is_over(error):
                 self._leave(session)
             if http is not None:
                 return self._failed(f"it answered with {error.message}", retry_after=http.get("retry_after"))
-            if error.code not in _GONE:
+            if error.code != CLOSED:
                 return self._failed(f"it answered with the error {error.code}: {error.message}")
             self._leave(session)
             return self._failed(f"it is gone ({error.message}){session.last_words()}")
-        if session.is_open and _is_answer(error):  # one bad answer: calls beside it go on
-            return self._failed(f"its answer is not as the protocol says: {_first(error)}")
+        if session.is_open and is_answer(error):  # one bad answer: calls beside it go on
+            return self._failed(f"its answer is not as the protocol says: {first_problem(error)}")
         self._leave(session)
         return self._failed(f"{type(error).__name__}: {error}{session.last_words()}")
 
@@ -330,9 +340,6 @@ class McpTool(BaseTool):
         return await self.server.acall(self.own_name, arguments)  # type: ignore[no-any-return]  # as above
 
 
-_GONE = (-32000,)
-"""The code by which the SDK says that the connection is closed."""
-
 _OPEN: weakref.WeakSet[McpServer] = weakref.WeakSet()
 
 
@@ -360,54 +367,6 @@ def _revealed(given: Mapping[str, str | SecretStr] | None) -> dict[str, str] | N
     return {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in given.items()}
 
 
-def _http(error: BaseException) -> Mapping[str, Any] | None:
-    """What HTTP said of an error, where that is all that was said."""
-    data = getattr(error, "data", None)
-    told = data.get("dalsegno/http") if isinstance(data, Mapping) else None
-    return told if isinstance(told, Mapping) else None
-
-
-def _is_over(error: BaseException) -> bool:
-    """Whether the server did nothing, for it does not know the session any more."""
-    return bool((_http(error) or {}).get("over"))
-
-
-def _is_answer(error: BaseException) -> bool:
-    """Whether something was answered, however wrong."""
-    from mcp import MCPError
-
-    if isinstance(error, MCPError):
-        return error.code not in _GONE and not _is_over(error)
-    return isinstance(
-        error, ValueError | RuntimeError
-    )  # of the SDK: it does not fit the protocol, or the schema
-
-
-def _first(error: Exception) -> str:
-    """What is wrong first."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def _schema(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool's input as models' providers take it: some servers leave out what is empty, or say null."""
-    known = {key: value for key, value in given.items() if value is not None}
-    return known if "properties" in known or is_composed(known) else known | {"properties": {}}
-
-
-async def _described(client: Any) -> list[Any]:
-    found: list[Any] = []
-    cursor: str | None = None
-    while True:
-        page = await client.list_tools(cursor=cursor)
-        found += page.tools
-        cursor = page.next_cursor
-        if not cursor:
-            return found
-
-
 def _calling(name: str, arguments: Mapping[str, Any]) -> Callable[[Any], Awaitable[Any]]:
     key = idempotency_key(current_execution())
     meta = None if key is None else {IDEMPOTENCY_KEY: key}
@@ -416,30 +375,3 @@ def _calling(name: str, arguments: Mapping[str, Any]) -> Callable[[Any], Awaitab
         return await client.call_tool(name, dict(arguments), meta=meta)
 
     return call
-
-
-def _read(name: str, result: Any, server: McpServer) -> tuple[Any, Any]:
-    """A result's content: text where it is only text, else LangChain's content blocks; and its data."""
-    texts = [block.text for block in result.content if block.type == "text"]
-    if result.is_error:
-        problem = server.without_secrets("\n".join(texts)) or "it says no more"
-        raise ToolFailed(
-            f"The tool `{name}` of the MCP server `{server.name}` failed: {problem}",
-            node="",
-            tool=name,
-            problem=problem,
-        )
-    data = result.structured_content
-    if isinstance(data, Mapping) and list(data) == ["result"]:
-        data = data["result"]  # how the SDK wraps what is no object
-    if len(texts) == len(result.content):
-        return "\n".join(texts), data
-    return [_block(block) for block in result.content], data
-
-
-def _block(block: Any) -> dict[str, Any]:
-    if block.type == "text":
-        return {"type": "text", "text": block.text}
-    if block.type in ("image", "audio"):
-        return {"type": block.type, "base64": block.data, "mime_type": block.mime_type}
-    return {"type": "text", "text": block.model_dump_json(by_alias=True, exclude_none=True)}
