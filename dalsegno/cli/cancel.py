@@ -22,9 +22,9 @@ def command(
     """Cancel the last run of a thread; it is not resumed any more.
 
     A process that runs it is asked to stop: it does so after its current superstep and exits 5. What was committed
-    stays. Of a run that was submitted, the engine is told too.
+    stays. If the run was submitted, the engine is told too.
 
-    Exit: 0 cancelled or asked, 2 where there is nothing to cancel.
+    Exit: 0 cancelled or asked, 2 if there is nothing to cancel.
     """
     from dalsegno.checkpoints.interventions import cancel
     from dalsegno.checkpoints.lease import this_process

@@ -22,8 +22,8 @@ def command(
 ) -> int:
     """Delete a thread: its checkpoints, its runs in the ledger, and the effects they recorded.
 
-    Asks first where it is started from a terminal. Refused while a process runs the thread. Of a run that was
-    submitted, the engine is told first.
+    Asks first if it is started from a terminal. Refused while a process runs the thread. If a run was submitted,
+    the engine is told first.
 
     Exit: 0 deleted, 1 not confirmed, 2 no such thread or no engine, 4 a process holds it.
     """

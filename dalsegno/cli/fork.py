@@ -27,7 +27,7 @@ def command(
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a state key: JSON, or text that is none."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a state key: JSON, or else plain text."),
     ] = None,
     target: Annotated[
         str | None,
@@ -37,9 +37,9 @@ def command(
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Go back to a checkpoint, in a new thread: the history up to there, and a new run that goes on from it.
+    """Go back to a checkpoint, in a new thread: the history up to there, and a new run that continues from it.
 
-    The old thread stays as it is. What comes after the checkpoint is done again, by a run with idempotency keys of
+    The old thread stays as it is. The new run does again what comes after the checkpoint, with idempotency keys of
     its own. `dalsegno resume` starts it.
     """
     from dalsegno.cli.screen import Copied, Screen, print_json, stdout_kept_for_json

@@ -27,7 +27,7 @@ def command(
         str | None,
         typer.Option(
             metavar="ANSWER",
-            help="The answer to the question that waits: JSON, or text that is none. Where several wait: "
+            help="The answer to the question that waits: JSON, or else plain text. If several wait: "
             "'{\"ID\": ANSWER, ...}'.",
         ),
     ] = None,
@@ -40,7 +40,7 @@ def command(
     accept_changes: Annotated[
         bool,
         typer.Option(
-            "--accept-changes", help="Go on although the graph changed in a way the run can notice."
+            "--accept-changes", help="Go on even if the graph changed in a way that the run can notice."
         ),
     ] = False,
     target: Annotated[
@@ -56,11 +56,11 @@ def command(
 ) -> int:
     """Go on from the mark: after a crash, a failure, a stop or a wait for a human.
 
-    What was committed is not done again. Where the graph changed since, what is different is told; what cannot be
-    gone on with is refused, with the --rename that would do. `dalsegno diff` shows it without going on. A run that
-    was submitted is gone on with by a worker; this waits for it, and Ctrl-C leaves it to the worker.
+    What was committed is not done again. If the graph changed since, the difference is shown. If the run cannot go
+    on in it, it is refused, with the --rename that would do. `dalsegno diff` shows the difference without going on.
+    A worker continues a run that was submitted; this command waits for it, and Ctrl-C leaves it to the worker.
 
-    Exit: as `dalsegno run`; 1 where the graph changed too much, 2 where there is nothing to go on with.
+    Exit: as `dalsegno run`; 1 if the graph changed too much, 2 if there is nothing to go on with.
     """
     from dalsegno.cli.screen import stdout_kept_for_json
 

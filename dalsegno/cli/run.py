@@ -36,8 +36,8 @@ def command(
 ) -> int:
     """Run a workflow; every superstep is committed.
 
-    It is checked first. Ctrl-C gives up what is in flight, SIGTERM waits for the current superstep; both leave
-    a run that `dalsegno resume THREAD` goes on with.
+    It is checked first. Ctrl-C gives up what is in flight, SIGTERM waits for the current superstep. Either way,
+    `dalsegno resume THREAD` continues the run.
 
     Exit: 0 completed, 1 failed or invalid, 2 usage or could not load, 3 waits for a human, 4 another process
     holds the thread, 130 and 143 stopped by a signal and resumable.

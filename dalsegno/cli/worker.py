@@ -39,12 +39,13 @@ def command(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Take runs of a workflow from a queue and go on with each from its mark.
+    """Take runs of a workflow from a queue and continue each from its mark.
 
-    SIGTERM and Ctrl-C stop it: it takes no more runs, those under way stop after their superstep and go to another
-    worker. A second one ends it at once: what is in flight is then executed again by another worker.
+    SIGTERM and Ctrl-C stop it: it takes no more runs, and those under way stop after their superstep and go to
+    another worker. A second signal ends it at once; another worker then executes again what was in flight.
 
-    Exit: 0 stopped, 1 the workflow is invalid, 2 usage, or it, the engine or the database cannot be had.
+    Exit: 0 stopped, 1 the workflow is invalid, 2 usage, or the workflow cannot be loaded, or the engine or the
+    database cannot be reached.
     """
     url = shared_database(db)
     from dalsegno.distributed.sharing import refuse_a_file
