@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Hashable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +155,9 @@ class Journal:
         return values.dump(self.serde, value, thread=thread, key=key)
 
     def _load(self, kind: str, blob: bytes, thread: str, key: str, plain: bool = False) -> Any:
+        if plain and kind == "msgpack" and self._serde is None:
+            with suppress(ValueError):  # it needs LangGraph's serializer, which takes half a second to import
+                return values.native(blob)
         if plain and hasattr(self.serde, "loads_plain"):
             return self.serde.loads_plain((kind, blob))
         return values.load(self.serde, kind, blob, thread=thread, key=key)

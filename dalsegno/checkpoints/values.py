@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import ormsgpack
 from langgraph.checkpoint.serde.types import ERROR
 
 from dalsegno.errors import DatabaseInvalid, NotSerializable, TypeNotAllowed
@@ -68,6 +69,11 @@ def load(serde: SerializerProtocol, kind: str, blob: bytes, *, thread: str, key:
         raise DatabaseInvalid(
             f"`{key}` in thread {thread!r} cannot be read. {error}", path="", thread=thread, key=key
         ) from error.__cause__
+
+
+def native(packed: bytes) -> Any:
+    """The value of bytes that hold nothing but msgpack's own kinds of data. Raises ValueError where there is more."""
+    return ormsgpack.unpackb(packed, option=ormsgpack.OPT_NON_STR_KEYS)
 
 
 def refuse_plaintext(serde: SerializerProtocol, kind: str, *, thread: str, key: str) -> None:

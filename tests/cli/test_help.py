@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,11 @@ HEAVY = {*ENGINE, "langgraph", "pydantic", "sqlite_utils", "dalsegno.graphs", "d
 def test_nothing_heavy_is_imported_before_it_is_needed(
     arguments: list[str], heavy: set[str], tmp_path: Path
 ) -> None:
+    assert imported(arguments, heavy, tmp_path) == "0 []"
+
+
+def imported(arguments: list[str], heavy: set[str], folder: Path) -> str:
+    """The exit code of a command in a new process, and which of the heavy modules it has imported."""
     code = (
         "import sys\nfrom dalsegno.cli import main\n"
         f"code = main({arguments!r})\n"
@@ -41,11 +47,17 @@ def test_nothing_heavy_is_imported_before_it_is_needed(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin"},
         check=True,
     )
-    assert got.stdout.splitlines()[-1] == "0 []"
+    return got.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", [("runs",), ("show", "t"), ("runs", "--json")], ids=" ".join)
+def test_runs_are_looked_at_without_the_engine(dalsegno: Any, folder: Path, arguments: Sequence[str]) -> None:
+    assert dalsegno("run", "app.py:asking", "-q", "--thread", "t").code == 3
+    assert imported(list(arguments), ENGINE, folder) == "0 []"
 
 
 def test_every_command_is_in_the_help_and_has_its_own(dalsegno: Any) -> None:
