@@ -30,11 +30,12 @@ raised_elsewhere(
     """A waiver waives nothing.
 
     ## What it does
-    Looks for waivers whose code is no rule, which give no reason, or which no finding matches. Those of
-    what `check` cannot see (R404) are left alone.
+    Looks for waivers that excuse nothing: no finding matches, the code is no rule, or the reason is missing. It
+    also reports a waiver of G001, G002, T102 or T103, because a graph with such an error cannot run at all.
+    Waivers of R404 are left alone: only `compile()` can see what they excuse.
 
     ## Why is this bad
-    What it once excused is gone; it would hide the next one at the same place.
+    What the waiver once excused is gone. If it stays, it will hide the next finding at the same place.
 
     ## Example
         a waiver of D303 at `tmp`, which is read by now

@@ -17,10 +17,13 @@ def two_writers(facts: Facts) -> Iterator[Finding]:
     """Two nodes write the same key in one superstep, and the key has no reducer.
 
     ## What it does
-    Looks for keys without a reducer that nodes which can run together both declare to write; a node that
-    is sent to runs beside itself, and a deferred node that waited beside such ones and what is sent only. It is
-    a warning where they only may run together: after a loop, a join that may starve, a decision that may name
-    several targets, or where a deferred node may meet what is sent.
+    Looks for two nodes that can run in the same superstep and both declare to write a key that has no reducer.
+    The target of a fan-out counts as two nodes, because its tasks run side by side. A deferred node that waited
+    can only meet another one that waited, or the target of a fan-out.
+
+    The finding is an error where some run surely brings the two together. It is a warning where that is only
+    possible: after a loop, after a join that may starve, where a deferred node may meet the target of a fan-out,
+    or where a decision may take one target or several (a `Command`, or a router of a plain LangGraph graph).
 
     ## Why is this bad
     LangGraph raises InvalidUpdateError in the middle of the run.
@@ -68,18 +71,20 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     """A node reads a key that may not be there yet.
 
     ## What it does
-    Looks for a path from START to the node on which the key is neither written nor given, nor has a default,
-    and for keys that are declared to be read and are none of the state's.
-    Nodes whose writes are not known are taken to write everything. What a branch beside the path writes counts
-    where it may be there in time, in an earlier superstep; what a loop does, behind the loop that is spent.
-    Subworkflows are left out: they are passed what is there.
+    Looks for a path from START to the node on which nothing provides the key: no node writes it, the declared
+    input does not hold it, and it has no default. It also reports a key that a node declares to read and the
+    state does not have.
 
-    Where no input schema is declared any key may be in the input. Then only keys count that another node
-    produces, without reading them itself, and that reach the node: what comes back through a loop is an
-    improvement of what was there, or of nothing.
+    A node whose writes are not known is taken to write every key. What a parallel branch writes counts if it is
+    written in an earlier superstep. What a loop writes counts on the way out of the spent loop. Subworkflows are
+    not looked at, because they are passed only the keys that are there.
+
+    Without a declared input schema, the input may hold any key. The rule then looks only at keys that are clearly
+    made for the node: other nodes write the key without reading it, and the node itself does not write it. A
+    value that reaches the node only through a loop is taken for an improvement of what was there before.
 
     ## Why is this bad
-    The node finds nothing, or fails, on the first run that takes this path.
+    The first run that takes this path fails in the node, or the node finds nothing to work on.
 
     ## Example
         flow.add_edge(START, "review")     # reads `draft`, which `write` makes later
@@ -129,20 +134,21 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
 
 @rule("D303", "warning")
 def never_read(facts: Facts) -> Iterator[Finding]:
-    """A key is written, never read, and not part of the output.
+    """A key is written, but never read and not part of the output.
 
     ## What it does
-    Where the output schema is declared and the reads of every node are known: looks for keys that nobody
-    reads. Silent where a router decides: it sees the whole state.
+    Looks for keys that some node writes and no node reads. It needs to know all readers, so it reports only
+    where the output schema is declared, the reads of every node are known, and no router decides: a router may
+    read the whole state.
 
     ## Why is this bad
-    It is carried through every checkpoint, and hides what matters.
+    Every checkpoint carries the value, and it hides the keys that matter.
 
     ## Example
         def write(state) -> Scratch: return {"tmp": ...}     # and nobody reads `tmp`
 
     ## Use instead
-        keep it a local variable of the node
+        keep the value in a local variable of the node
     """
     if not facts.spec.declared_outputs or any(a.edge.kind == "choice" for a in facts.arcs):
         return
@@ -167,14 +173,15 @@ def never_read(facts: Facts) -> Iterator[Finding]:
 
 @rule("D304", "warning")
 def order_of_writers(facts: Facts) -> Iterator[Finding]:
-    """A reducer depends on order, and its writers run together.
+    """Two nodes write a key in one superstep, and its reducer depends on their order.
 
     ## What it does
-    Looks for keys whose reducer is known to depend on the order of its arguments, and which two different
-    nodes write in the same superstep. The tasks of one fan-out come in the order they were sent.
+    Looks for keys that two different nodes write in the same superstep, and whose reducer is known to depend on
+    the order of its arguments. The tasks of one fan-out are not reported: their results come in the order in
+    which they were sent.
 
     ## Why is this bad
-    The order is that of the nodes' names: a rename changes results.
+    LangGraph applies the writes in the order of the nodes' names. Renaming a node changes the result.
 
     ## Example
         log: Annotated[list[str], operator.add]     # written by `a` and `b` at once
@@ -213,8 +220,9 @@ def unmapped_key(facts: Facts) -> Iterator[Finding]:
     """A subworkflow's key is not in the parent.
 
     ## What it does
-    Checks that the maps of a subworkflow name keys that exist on both sides; without maps, that the
-    keys of its declared input exist in the parent, and that the two share any key at all.
+    Checks that `inputs=` and `outputs=` of a subworkflow name keys that exist, on both sides. Checks that each
+    key of the subworkflow's declared input is passed to it, unless the key has a default or a reducer. Without
+    these maps, parent and subworkflow must share at least one key.
 
     ## Why is this bad
     The subworkflow starts without the value, or its result is lost.
@@ -259,10 +267,10 @@ def unknown_key(facts: Facts) -> Iterator[Finding]:
     """A node returns a key that the state does not have.
 
     ## What it does
-    Compares what a node declares or is annotated to write with the keys of the state.
+    Compares the keys that a node writes, by its declaration or its return annotation, with the keys of the state.
 
     ## Why is this bad
-    LangGraph drops the value without a word.
+    LangGraph drops the value silently.
 
     ## Example
         class Written(TypedDict):

@@ -14,11 +14,11 @@ def one_worker(facts: Facts) -> Iterator[Finding]:
     """A supervisor has one worker.
 
     ## What it does
-    Looks at each `supervisor`, and each team of a `hierarchy`, for whether there is more than one to give tasks to.
+    Looks for a `supervisor`, or a team of a `hierarchy`, that has only one worker to give tasks to.
 
     ## Why is this bad
-    Whom to ask is no question then. The lead's calls, and the supersteps to it and back, decide nothing that the worker
-    could not decide.
+    With one worker there is nobody to choose. The lead costs model calls and supersteps, and decides nothing
+    that the worker could not decide itself.
 
     ## Example
         supervisor(lead, [research])
@@ -53,15 +53,15 @@ def one_worker(facts: Facts) -> Iterator[Finding]:
 
 @rule("T112", "warning")
 def no_early_way_out(facts: Facts) -> Iterator[Finding]:
-    """Nothing can leave a loop before it is spent.
+    """A loop cannot be left before it is spent.
 
     ## What it does
-    Looks for loops from which no choice leads out: only the end of their budget does. It is silent where a router of
-    the loop may choose nothing, or does not declare where to (G002).
+    Looks for loops that no choice leads out of, so that only `max` ends them. It is silent where a router of the
+    loop may choose nothing, or declares no targets (G002).
 
     ## Why is this bad
-    Every run takes as many rounds as were meant for the worst one, and pays for them; most often the answer that ends
-    the loop was forgotten.
+    Every run takes, and pays for, as many rounds as were meant for the worst one. Most often, the answer that
+    ends the loop was forgotten.
 
     ## Example
         flow.add_conditional_edges("review", verdict, {"again": Loop("write", max=5, on_exhausted="publish")})

@@ -12,14 +12,14 @@ from dalsegno.graphs.validation.report import Finding
 
 @rule("R401", "warning")
 def effect_without_compensation(facts: Facts) -> Iterator[Finding]:
-    """A node changes the world, a later one that does too can fail, and nothing undoes the first.
+    """A node has an effect that nothing undoes when a later node with an effect fails.
 
     ## What it does
-    Looks for a node with `effect=True` and no `compensate`, after which another node with an effect may
-    run that has no error handler. An error inside the pattern `saga`.
+    Looks for a node with `effect=True` and no `compensate=` that another node with an effect may follow. The
+    later node counts where it has no error handler. Inside the pattern `saga` the finding is an error.
 
     ## Why is this bad
-    When the later one fails, half of the work is done in the world and nobody takes it back.
+    When the later node fails, the first effect stays in the world and nobody takes it back.
 
     ## Example
         flow.add_node("charge", charge, effect=True)
@@ -72,13 +72,13 @@ def _first_after(facts: Facts, name: str, wanted: set[str]) -> str | None:
 
 @rule("R402", "error")
 def effect_before_interrupt(facts: Facts) -> Iterator[Finding]:
-    """A node changes the world and waits for a human: the effect is repeated.
+    """A node with an effect waits for a human, so the effect is repeated.
 
     ## What it does
-    Looks for nodes with `effect=True` and `interrupts`, unless they are `idempotent`.
+    Looks for nodes with `effect=True` and `interrupts=`, unless they are `idempotent=True`.
 
     ## Why is this bad
-    After an interrupt the node runs again from its first line, and so does its effect.
+    When the answer comes, the node runs again from its first line, and so does its effect.
 
     ## Example
         flow.add_node("send", send_and_ask, effect=True, interrupts=1)
@@ -98,18 +98,19 @@ def effect_before_interrupt(facts: Facts) -> Iterator[Finding]:
 
 @rule("R403", "warning")
 def retried_effect(facts: Facts) -> Iterator[Finding]:
-    """A node that changes the world is retried, and is not idempotent.
+    """A node with an effect is retried, and is not idempotent.
 
     ## What it does
-    Looks for nodes with `effect=True` and more than one attempt, unless they are `idempotent`.
+    Looks for nodes with `effect=True` and more than one attempt, unless they are `idempotent=True`.
 
     ## Why is this bad
-    An attempt may fail after it acted: the next one acts again.
+    An attempt may fail after it has acted. The next attempt then acts a second time.
 
     ## Example
         flow.add_node("send_mail", send_mail, effect=True, retry=RetryPolicy(max_attempts=3))
 
     ## Use instead
+        # send_mail passes the idempotency key on, so that a second attempt changes nothing
         flow.add_node("send_mail", send_mail, effect=True, idempotent=True, retry=RetryPolicy(max_attempts=3))
     """
     for node in facts.order:
@@ -151,15 +152,17 @@ def without_checkpointer(spec: WorkflowSpec) -> Iterator[Finding]:
 raised_elsewhere(
     "R404",
     "error",
-    """A node waits for a human, and there is no checkpointer.
+    """A node waits for a human, but there is no checkpointer.
 
     ## What it does
-    Looks, when the workflow is compiled, for `interrupts` without a checkpointer, in subworkflows too.
-    A subworkflow itself needs none: it takes over its parent's. `compile_part()` does not look, for a
-    workflow that becomes a node of a LangGraph graph, or for a platform that brings its own checkpointer.
+    `compile()` looks for nodes with `interrupts=`, in subworkflows too, and raises this error where it is given
+    no checkpointer. A subworkflow needs none of its own: it uses its parent's.
+
+    `compile_part()` does not look. Use it for a workflow that becomes a node of a LangGraph graph, or that runs
+    on a platform which brings its own checkpointer.
 
     ## Why is this bad
-    An interrupt without a checkpoint has nothing to come back to.
+    Without a checkpoint, the run has nothing to come back to when the answer arrives.
 
     ## Example
         flow.compile()
@@ -172,10 +175,10 @@ raised_elsewhere(
 
 @rule("R405", "warning")
 def remote_without_handling(facts: Facts) -> Iterator[Finding]:
-    """A remote node has nothing that deals with failure.
+    """Nothing handles a failure of a remote node.
 
     ## What it does
-    Looks for nodes of kind `remote` without retry, fallback, breaker and error handler.
+    Looks for remote nodes that have no retry, no fallback, no circuit breaker and no error handler.
 
     ## Why is this bad
     Networks fail. One refused connection ends the run.

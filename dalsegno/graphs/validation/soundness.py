@@ -16,14 +16,14 @@ MOST_MERGES = 100
 
 @rule("S201", "error")
 def starving_join(facts: Facts) -> Iterator[Finding]:
-    """A join may wait for ever: some run brings one of its sources and never another.
+    """A join may wait for ever: a run can reach one of its sources but not another.
 
     ## What it does
-    Follows what every decision may choose, and looks for a run in which a join is filled in part.
-    Failures are left out: what an error handler leads to is meant to differ.
+    Looks for a run that reaches some sources of a join and never the others. Every router may choose any of its
+    targets. Failures are left out: a path that an error handler takes is meant to differ.
 
     ## Why is this bad
-    The join never fires, nothing after it runs, and LangGraph calls the run a success.
+    The join never fires and nothing after it runs, but LangGraph reports the run as a success.
 
     ## Example
         flow.add_conditional_edges("r", route, ["a", "b"])
@@ -76,12 +76,12 @@ def branches_of_unequal_length(facts: Facts) -> Iterator[Finding]:
     """A node runs twice because branches of unequal length meet in it.
 
     ## What it does
-    Looks for nodes that several branches lead to without a join, while one branch is still running.
-    Deferred nodes, targets of fan-outs and heads of loops are left out, and of several such nodes in a
-    row only the first is named.
+    Looks for nodes that several branches reach without a join, where one branch arrives while another still
+    runs. Deferred nodes, targets of fan-outs and nodes that a loop leads back to are left out. Where several
+    such nodes follow each other, only the first is named.
 
     ## Why is this bad
-    The node runs once for each arrival, the first time without what the other branches bring.
+    The node runs once for each arrival. The first time, it does not see what the longer branches bring.
 
     ## Example
         flow.add_edge("a", "c")
@@ -127,14 +127,14 @@ def branches_of_unequal_length(facts: Facts) -> Iterator[Finding]:
 
 @rule("S203", "error")
 def no_end_in_reach(facts: Facts) -> Iterator[Finding]:
-    """From a node no end can be reached.
+    """No path leads from a node to an end.
 
     ## What it does
-    Looks for nodes from which no edge leads, over any number of others, to END or to a node that
-    nothing leaves. One finding for each group of nodes that lead to each other only.
+    Looks for nodes from which no path leads to END or to a node that no edge leaves. Nodes that only lead to
+    each other are one finding.
 
     ## Why is this bad
-    A run that comes there never completes.
+    A run that comes to such a node never completes.
 
     ## Example
         flow.add_edge("ask", "wait")
@@ -164,20 +164,21 @@ def no_end_in_reach(facts: Facts) -> Iterator[Finding]:
 
 @rule("S204", "warning")
 def end_beside_others(facts: Facts) -> Iterator[Finding]:
-    """A node may go to END while another branch runs on.
+    """A node may go to END while another branch is still running.
 
     ## What it does
-    Looks for decisions that may choose END in a superstep in which another node runs that has
-    successors of its own.
+    Looks for a node that may choose END, or another target, in a superstep in which another node runs that has
+    successors.
 
     ## Why is this bad
-    END ends this branch, not the run: the others go on, and what they cost is spent.
+    END ends one branch, not the run. The other branches go on, and cost what they cost.
 
     ## Example
         flow.add_edge("start", "check")     # `check` may choose END
         flow.add_edge("start", "search")    # `search` goes on to `write`
 
     ## Use instead
+        # decide after both branches have come together
         flow.add_edge(["check", "search"], "decide")
     """
     if not facts.parallel:
@@ -208,16 +209,17 @@ def end_beside_others(facts: Facts) -> Iterator[Finding]:
 
 @rule("S205", "warning")
 def half_filled_join(facts: Facts) -> Iterator[Finding]:
-    """A join keeps a half-filled token: its sources run unequally often.
+    """A join stays half filled: one of its sources runs more often than another.
 
     ## What it does
-    Looks for joins of which a loop repeats one source and not another; what follows a node of a loop by
-    edges that are always taken is repeated with it. With `--exact`, and up to 50,000 states, it looks at
-    every end of every run instead.
+    Looks for joins where a loop repeats one source and not another. A node that always follows a node of the
+    loop is repeated with it.
+
+    With `--exact`, and in a graph of up to 50,000 states, the rule follows every run to its end instead.
 
     ## Why is this bad
-    What arrives once more than the rest waits for company that never comes; in the next round the
-    join fires too early, with what was left over.
+    The extra arrival waits for a partner that never comes. If the join is reached again, it fires too early,
+    with what was left over.
 
     ## Example
         flow.add_conditional_edges("a", again, {"more": Loop("a", max=2, on_exhausted=END), "ok": END})
@@ -277,11 +279,11 @@ def choice_never_taken(facts: Facts) -> Iterator[Finding]:
     """A choice can never be taken.
 
     ## What it does
-    Looks for loops of no rounds, fan-outs to nobody, ways out of loops that are never spent because
-    they do not lead back, and answers that a router maps twice.
+    Looks for choices that no run can take: a loop or a fan-out with `max=0`, a router's answer that is mapped
+    twice, and the `on_exhausted` of a loop that is never spent because it does not lead back.
 
     ## Why is this bad
-    What is behind it looks as if it were part of the workflow, and is not.
+    The target looks like a part of the workflow, but this way never leads there.
 
     ## Example
         flow.add_conditional_edges("r", route, {"again": Loop("z", max=0, on_exhausted=END), "ok": END})

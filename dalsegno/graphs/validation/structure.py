@@ -19,10 +19,11 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
     """An edge names a node that does not exist.
 
     ## What it does
-    Checks that both ends of every edge and every compensation are nodes.
+    Checks that both ends of every edge are nodes, and that every `compensate=` names a node. Also reports an edge
+    into START or out of END.
 
     ## Why is this bad
-    LangGraph drops a step to an unknown node: the run ends, and looks successful.
+    LangGraph drops a step to an unknown node. The run ends there, and looks successful.
 
     ## Example
         flow.add_edge("plan", "serch")
@@ -71,11 +72,11 @@ def undeclared_targets(facts: Facts) -> Iterator[Finding]:
     """A router declares no targets.
 
     ## What it does
-    Checks that every router, and every node that goes on by itself, says where it may go.
+    Checks that every router says where it may go, and so does every node that returns a `Command`.
 
     ## Why is this bad
-    Nothing can be proved of a graph whose edges are not known, and LangGraph ends the run without
-    a word when a router names a node that does not exist.
+    Nothing can be proved about a graph whose edges are not known. LangGraph itself ends the run silently
+    when a router names a node that does not exist.
 
     ## Example
         flow.add_conditional_edges("plan", route)
@@ -89,13 +90,13 @@ def undeclared_targets(facts: Facts) -> Iterator[Finding]:
         name = shown(edge.source)
         if edge.router is None and edge.label == ON_ERROR:
             message = (
-                f"the error handler of `{name}` goes on by itself and declares no targets. "
+                f"the error handler of `{name}` returns a `Command` but declares no targets. "
                 "Use `-> Command[Literal[...]]`."
             )
             fix = "`-> Command[Literal[...]]`"
         elif edge.router is None:
             message = (
-                f"`{name}` goes on by itself and declares no targets. "
+                f"`{name}` returns a `Command` but declares no targets. "
                 "Use `destinations=` or `-> Command[Literal[...]]`."
             )
             fix = "`destinations=` or `-> Command[Literal[...]]`"
@@ -119,11 +120,12 @@ def unreachable(facts: Facts) -> Iterator[Finding]:
     """A node cannot be reached from START.
 
     ## What it does
-    Follows every edge from START, loops that can be taken at least once among them. It is silent
-    while a router declares nothing (G002): that one may lead anywhere.
+    Follows every edge from START, including loops that can be taken at least once. A node that only compensates
+    another one needs no edge. The rule is silent while some router declares no targets (G002), because that
+    router may lead anywhere.
 
     ## Why is this bad
-    The node never runs, whatever the input is. Most often an edge was forgotten.
+    The node never runs, whatever the input is. Most often, an edge was forgotten.
 
     ## Example
         flow.add_node("audit", audit)     # and no edge to it
@@ -151,10 +153,10 @@ def end_without_edge(facts: Facts) -> Iterator[Finding]:
     """A node ends the run without an edge to END.
 
     ## What it does
-    Looks for nodes that nothing leaves. Error handlers are left to G006.
+    Looks for nodes that no edge leaves. Error handlers are left to G006.
 
     ## Why is this bad
-    A forgotten edge looks the same: say END where the end is meant.
+    It looks the same as a forgotten edge. An edge to END says that the end is meant.
 
     ## Example
         flow.add_edge("write", "notify")     # and nothing after `notify`
@@ -179,14 +181,14 @@ def end_without_edge(facts: Facts) -> Iterator[Finding]:
 
 @rule("G005", "warning")
 def static_edge_and_goto(facts: Facts) -> Iterator[Finding]:
-    """A node has a static edge and goes on by itself: both happen.
+    """A node has a static edge beside its own destinations: both are followed.
 
     ## What it does
-    Looks for nodes that have destinations of their own and a static edge beside them.
+    Looks for nodes that declare destinations for a `Command` and also have a static edge.
 
     ## Why is this bad
-    A `Command(goto=...)` does not replace the static edge: both targets run, and `goto=END` does
-    not stop the other.
+    A `Command(goto=...)` does not replace the static edge: both targets run. `goto=END` does not stop the
+    static one either.
 
     ## Example
         flow.add_node("route", route, destinations=("fix", END))
@@ -203,8 +205,8 @@ def static_edge_and_goto(facts: Facts) -> Iterator[Finding]:
         goto = next((a for a in arcs if a.edge.kind == "command"), None)
         if static and goto:
             message = (
-                f"`{node.name}` has a static edge to `{shown(static.target)}` and goes to "
-                f"`{shown(goto.target)}` by itself: both happen. Keep one."
+                f"`{node.name}` has a static edge to `{shown(static.target)}` and a goto to "
+                f"`{shown(goto.target)}`: both run. Keep one."
             )
             yield finding(
                 "G005",
@@ -217,14 +219,14 @@ def static_edge_and_goto(facts: Facts) -> Iterator[Finding]:
 
 @rule("G006", "error")
 def handler_leads_nowhere(facts: Facts) -> Iterator[Finding]:
-    """An error handler leads nowhere, so what comes after its node never runs.
+    """An error handler leads nowhere, so the nodes after the failed one never run.
 
     ## What it does
-    Checks that the handler of a node that has successors has targets of its own.
+    Looks at nodes that have successors and an error handler. Checks that the handler has targets of its own.
 
     ## Why is this bad
-    When the node fails, its handler runs in its place and the run ends there, as if it had
-    succeeded: nothing that follows the node is executed.
+    When the node fails, its handler runs in its place. Without targets the run ends there as if it had
+    succeeded, and none of the node's successors runs.
 
     ## Example
         def sorry(state): return {"note": "not paid"}

@@ -30,12 +30,14 @@ def endless_cycle(facts: Facts) -> Iterator[Finding]:
     """A cycle may repeat for ever.
 
     ## What it does
-    Takes the bounded edges away and looks for a cycle in what is left. If there is none, every run ends.
-    If there is one, some run need not end, unless a join on the way never fires or a loop whose way
-    out is on the way is never spent. The path is the shortest way into the cycle and around it.
+    Removes the bounded edges (`Loop`) and looks for a cycle in what is left. Without a cycle, every run ends.
+    The finding shows the shortest way from START into the cycle, and once around it.
+
+    Two kinds of cycle are reported although they end: those that run through a join that never fires, and those
+    that need the `on_exhausted` of a loop that is never spent.
 
     ## Why is this bad
-    What a router will decide is not known. A run that circles for ever spends for ever.
+    Nobody knows in advance what a router will decide. A run that circles for ever also spends for ever.
 
     ## Example
         flow.add_edge("plan", "act")
@@ -71,10 +73,10 @@ def loop_without_exit(facts: Facts) -> Iterator[Finding]:
     """A loop has no way out when it is spent.
 
     ## What it does
-    Checks that every loop says where to go when it was taken `max` times.
+    Checks that every loop says where the run goes on after the loop was taken `max` times.
 
     ## Why is this bad
-    The router may well ask for one more round; then there is nowhere to go, and the run fails.
+    The router may ask for one more round. Without `on_exhausted=` there is nowhere to go, and the run fails.
 
     ## Example
         flow.add_conditional_edges("act", route, {"more": Loop("plan", max=5), "done": END})
@@ -95,21 +97,22 @@ def loop_without_exit(facts: Facts) -> Iterator[Finding]:
 
 @rule("T103", "error", voids=True, needed=True)
 def loop_from_sent_node(facts: Facts) -> Iterator[Finding]:
-    """A loop leaves a node that is sent to.
+    """A loop starts at the target of a fan-out.
 
     ## What it does
-    Looks for loops whose edge starts at the target of a fan-out.
+    Looks for loops whose edge leaves a node that a fan-out sends to.
 
     ## Why is this bad
-    The tasks of one fan-out run side by side and would race on the loop's counter: a budget of
-    2 has been seen to become 5.
+    The tasks of one fan-out run side by side and would race on the loop's counter. In a measurement, a maximum of
+    2 became 5.
 
     ## Example
         flow.add_conditional_edges("split", send, [Each("worker", max=9)])
         flow.add_conditional_edges("worker", check, {"again": Loop("worker", max=2, on_exhausted=END), "ok": END})
 
     ## Use instead
-        flow.add_node("worker", worker_with_its_loop)     # a subworkflow: its counters are its own
+        # as a subworkflow, each task counts its own rounds
+        flow.add_node("worker", worker_with_its_loop)
     """
     for edge in facts.edges:
         if edge.loop is not None and edge.source in facts.sent_to:
@@ -134,7 +137,8 @@ def fan_out_without_maximum(facts: Facts) -> Iterator[Finding]:
     Checks that every `Each` says how many tasks one decision may send.
 
     ## Why is this bad
-    Executions and model calls have no bound then: a list that a model wrote decides what is spent.
+    Without a maximum, executions and model calls have no bound: the length of a list, which a model may have
+    written, decides what the run costs.
 
     ## Example
         flow.add_conditional_edges("split", send, [Each("worker")])
@@ -159,16 +163,17 @@ def fan_out_without_maximum(facts: Facts) -> Iterator[Finding]:
 
 @bound_rule("T105", "error")
 def over_budget(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
-    """The worst case is beyond the workflow's budget.
+    """The worst case exceeds the workflow's budget.
 
     ## What it does
-    Compares the certificate with the budget of the workflow: supersteps, model calls, seconds.
+    Compares the certificate with the workflow's budget for supersteps, model calls and seconds. Tokens and cost
+    are not known before a run.
 
     ## Why is this bad
-    Some run may be stopped in the middle for want of budget, its work paid for and lost.
+    The budget may stop a run in the middle, after its work was paid for.
 
     ## Example
-        Workflow("article", Article, budget=Budget(model_calls=200))     # and loops for 340 calls
+        Workflow("article", Article, budget=Budget(model_calls=200))     # its loops allow 340 calls
 
     ## Use instead
         Loop("draft", max=3, on_exhausted=END)     # or a larger budget
@@ -202,10 +207,10 @@ def loose_bound(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
     """The bound on supersteps is higher than the longest walk that was found.
 
     ## What it does
-    Compares the bound with its witness.
+    Compares the proved bound with the longest walk through the graph that was found.
 
     ## Why is this bad
-    The bound holds, but no run may ever come near it: a budget made from it is too large.
+    The bound holds, but perhaps no run ever comes near it. A budget that is derived from it is too large.
 
     ## Example
         three loops that share their way: bound 420, longest path found 271
@@ -227,15 +232,17 @@ def loose_bound(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
 
 @bound_rule("T107", "warning")
 def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
-    """No bound in seconds: nodes have no timeout.
+    """There is no bound in seconds, because nodes have no timeout.
 
     ## What it does
-    Where seconds are budgeted, in the workflow or in one that runs it without a timeout, looks for nodes
-    without `timeout=`, one finding for all, and for error handlers, which run in their node's superstep
-    and have none.
+    Looks for nodes without `timeout=`, and names all of them in one finding. Also looks for error handlers: a
+    handler runs in its node's superstep and can have no timeout.
+
+    The rule looks only where seconds are budgeted: in a workflow whose budget limits them, and in the
+    subworkflows that it runs without a timeout.
 
     ## Why is this bad
-    One call that never answers holds the run for ever.
+    A single call that never answers can hold up the run for ever.
 
     ## Example
         flow.add_node("fetch", fetch)
@@ -263,13 +270,13 @@ def no_timeout(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
 
 @rule("T108", "error", voids=True)
 def runs_itself(facts: Facts) -> Iterator[Finding]:
-    """A subworkflow runs its own graph.
+    """A workflow contains itself as a subworkflow.
 
     ## What it does
     Looks for a subworkflow that contains, at any depth, the workflow it is a part of.
 
     ## Why is this bad
-    Nothing says how deep that goes: no bound can be given, and memory has one.
+    Nothing limits the depth, so no bound can be given. Memory runs out before the run ends.
 
     ## Example
         solve.add_node("solve", solve)
@@ -291,17 +298,17 @@ def recursion_limit_too_low(facts: Facts, certificate: Certificate) -> Iterator[
     """`recursion_limit` is below the proven bound.
 
     ## What it does
-    Compares the `recursion_limit` that a compiled graph carries with the supersteps of its own level:
-    N supersteps need a limit of N + 1. One that is given to `invoke` cannot be seen here.
+    Compares the `recursion_limit` that a compiled graph carries with the supersteps that were proved for its own
+    level. N supersteps need a limit of N + 1. The rule cannot see a limit that is passed to `invoke`.
 
     ## Why is this bad
-    LangGraph stops the run before the bound that was proved for it.
+    LangGraph stops the run before it reaches its proven bound.
 
     ## Example
-        graph = builder.compile().with_config(recursion_limit=5)     # and runs of 9 supersteps
+        graph = builder.compile().with_config(recursion_limit=5)     # a run may take 9 supersteps
 
     ## Use instead
-        graph = builder.compile()     # a compiled Workflow carries its own
+        graph = builder.compile()     # a compiled Workflow sets its own limit
     """
     limit, needed = facts.spec.recursion_limit, certificate.level_supersteps + 1
     if limit is not None and limit < needed:
@@ -314,16 +321,17 @@ def recursion_limit_too_low(facts: Facts, certificate: Certificate) -> Iterator[
 
 @bound_rule("T110", "warning")
 def cannot_be_cancelled(facts: Facts, certificate: Certificate) -> Iterator[Finding]:
-    """No bound in seconds: synchronous nodes cannot be cancelled.
+    """There is no bound in seconds, because synchronous nodes cannot be cancelled.
 
     ## What it does
-    Where seconds are budgeted, looks for subworkflows with a timeout that hold synchronous nodes without
-    one, and for synchronous nodes with a timeout in a graph that was read from LangGraph, which refuses to
-    run them. One finding for all.
+    Looks for a subworkflow with a timeout that holds a synchronous node without one. In a plain LangGraph graph,
+    it looks for synchronous nodes with a timeout, which LangGraph refuses to run. All nodes are one finding.
+
+    The rule looks only where seconds are budgeted, as T107 does.
 
     ## Why is this bad
-    Python cannot stop a thread. A synchronous node of a Workflow is abandoned after its own timeout; that of
-    the whole subworkflow waits for the thread.
+    Python cannot stop a thread. When a synchronous node's own timeout is over, a Workflow goes on and leaves the
+    thread behind. The timeout of a whole subworkflow waits until the thread has ended.
 
     ## Example
         inner.add_node("crunch", crunch)            # def crunch(state): ...
@@ -356,15 +364,15 @@ def cannot_be_cancelled(facts: Facts, certificate: Certificate) -> Iterator[Find
 
 @rule("T111", "error")
 def unseen_graph(facts: Facts) -> Iterator[Finding]:
-    """A node runs a graph that cannot be seen.
+    """A node runs a graph that the check cannot see.
 
     ## What it does
-    Looks for nodes that run a graph whose structure is code (an `@entrypoint`), and for those that run one
-    from inside a function, a tool or a sequence: what its code names, its closure holds, and functions of
-    the same module that it calls are followed.
+    Looks for nodes whose graph is code (an `@entrypoint`), and for nodes that run a graph from inside a function,
+    a tool or a sequence. To find the latter, it follows the names in the node's code, the values in its closure,
+    and the functions of the same module that it calls.
 
     ## Why is this bad
-    That graph may circle for ever, and nothing that is proved here holds for it.
+    The hidden graph may circle for ever, and nothing that the check proves holds for it.
 
     ## Example
         def research(state):
@@ -375,7 +383,7 @@ def unseen_graph(facts: Facts) -> Iterator[Finding]:
         flow.add_node("research", inner)
     """
     for node in facts.opaque:
-        message = f"what `{node.name}` runs is not known. Add the graph itself as the node."
+        message = f"`{node.name}` runs a graph that the check cannot see. Add that graph itself as the node."
         yield finding(
             "T111", message, path=(node.name,), where=node.where, fix="add the graph itself as the node"
         )

@@ -146,7 +146,7 @@ def test_a_graph_that_a_node_of_a_workflow_runs_is_told_as_unknown(how: str) -> 
     report = validate(around(RUN[how]))
     (found,) = report.findings
     assert (found.code, found.path) == ("T111", ("n",))
-    assert found.message == "what `n` runs is not known. Add the graph itself as the node."
+    assert found.message == "`n` runs a graph that the check cannot see. Add that graph itself as the node."
     assert found.where is not None
     assert Path(found.where.rpartition(":")[0]) == Path(__file__)
     assert report.certificate is not None

@@ -86,7 +86,7 @@ def no_edge_to_end(bad):
 
 @case(
     "G005",
-    "`r` has a static edge to `b` and goes to `a` by itself: both happen. Keep one.",
+    "`r` has a static edge to `b` and a goto to `a`: both run. Keep one.",
     "r",
     "b",
     severity="warning",
@@ -214,7 +214,11 @@ def limit_below_the_bound(bad):
     return made.spec(recursion_limit=2 if bad else 3)
 
 
-@case("T111", "what `research` runs is not known. Add the graph itself as the node.", "research")
+@case(
+    "T111",
+    "`research` runs a graph that the check cannot see. Add that graph itself as the node.",
+    "research",
+)
 def unseen_graph(bad):
     child = None if bad else Builder("a").edge(START, "a").edge("a", END).spec("inner")
     research = NodeSpec("research", kind="subworkflow", child=child)
@@ -723,11 +727,11 @@ def test_a_graph_that_cannot_carry_bounds_is_told_which_can():
     [
         (
             {"label": "on error"},
-            "the error handler of `a` goes on by itself and declares no targets. Use `-> Command[Literal[...]]`.",
+            "the error handler of `a` returns a `Command` but declares no targets. Use `-> Command[Literal[...]]`.",
         ),
         (
             {},
-            "`a` goes on by itself and declares no targets. Use `destinations=` or `-> Command[Literal[...]]`.",
+            "`a` returns a `Command` but declares no targets. Use `destinations=` or `-> Command[Literal[...]]`.",
         ),
         (
             {"router": "r", "fans_out": True},
