@@ -67,7 +67,7 @@ def command(
     given = options.json_value(context, "--context") if context is not None else None
     names = renames(rename)
     limits = budget(budgeted)
-    answer = _answer(value)
+    answer = _answer(value, thread, db)
     with stdout_kept_for_json(as_json) as out:
         letter = _letter(thread, db)
         if letter is not None:
@@ -96,7 +96,7 @@ def command(
                 runner.listeners = (*runner.listeners, _tell_changes)
             return runner.resume(
                 thread,
-                _null(runner, thread) if answer is None and value is not None else answer,
+                answer,
                 rename=names,
                 accept_changes=accept_changes,
                 context=given,
@@ -180,12 +180,17 @@ def _needed(kept: str | None, thread: str) -> str:
     return kept
 
 
-def _null(runner: Runner, thread: str) -> dict[str, None]:
-    """The answer null, which by itself means none: by the id of the one question that waits."""
-    run = runner.ledger.latest(thread, plain=True)
+def _answer(text: str | None, thread: str, db: str | None) -> Any:
+    """What is answered. Null, which by itself means no answer, is given by the id of the one question that waits."""
+    answer = None if text is None else options.json_or_text(text, "--value")
+    if text is None or answer is not None:
+        return answer
+    ledger = options.existing_ledger(db)
+    if ledger is None:
+        return None
+    try:
+        run = ledger.latest(thread, plain=True)
+    finally:
+        ledger.database.close()
     waiting = run.interrupts if run is not None else ()
     return {waiting[0]["id"]: None} if len(waiting) == 1 else {}
-
-
-def _answer(text: str | None) -> Any:
-    return None if text is None else options.json_or_text(text, "--value")

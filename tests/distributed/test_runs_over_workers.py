@@ -395,6 +395,8 @@ def test_the_command_line_submits_waits_answers_and_cancels(
     with working(fleet, fleet.plays.asks, "shell"):
         assert main([*submit, '{"trail": []}', "--thread", "shell2", "--wait", "--json"]) == 3
         assert json.loads(capsys.readouterr().out)["interrupts"][0]["node"] == "ask"
+        assert main(["resume", "shell2", *there, "--value", "null"]) == 2
+        assert "does not fit: expected string" in capsys.readouterr().err  # null is an answer as any
         assert main(["resume", "shell2", *there, "--value", "yes", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["output"]["verdict"] == "yes"
         assert fleet.client.handle("shell").result(60).status == "interrupted"
