@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.orchestra import Orchestra, until
 
 HEADER = (
-    "| what was done | runs | of them completed | most nodes that one repeated | gone on with elsewhere after, s | "
+    "| what was done | runs | of them completed | most nodes that one repeated | continued elsewhere after, s | "
     "gate |\n|---|--:|--:|--:|--:|--:|"
 )
 HEARTBEAT = 10.0
