@@ -7,6 +7,7 @@ A test does the same and compares, so that no page can drift.
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -17,42 +18,42 @@ HERE = Path(__file__).parent
 CHOOSING = {
     "I know the steps": {
         "they always come in the same order": "sequential",
-        "most do, and a check decides about one of them": "hybrid",
+        "most do, and a check selects one of them": "hybrid",
         "they do not need each other": "parallel",
         "there is one for every item of a collection": "map_reduce",
-        "the input decides which one it is": "router",
+        "the input decides which one is needed": "router",
         "they change the world and must be taken back together": "saga",
-        "they react to events, and nobody conducts": "choreography",
+        "they react to events, without a conductor": "choreography",
         "one may fail, and another can stand in": "fallback_chain",
-        "a human has a say": "approval",
+        "a human must agree": "approval",
     },
-    "A model finds out the steps": {
+    "A model decides on the steps": {
         "turn by turn, with tools": "react",
         "all of them before the first": "plan_and_execute",
         "some need others, some can go side by side": "planner_executor",
         "which tools, and what to make of their results": "tool_selection",
         "calls that refer to the results of other calls": "function_calls",
-        "it thinks aloud, and answers then": "chain_of_thought",
+        "it writes down its reasoning, then answers": "chain_of_thought",
         "the task falls into smaller ones of its kind": "recursive_decomposition",
     },
     "Several agents work on it": {
         "one of them conducts": "supervisor",
         "so many that conductors need a conductor": "hierarchy",
         "they hand over to each other": "peer_to_peer",
-        "experts are asked, and their answers brought together": "specialists",
-        "several answer the same, and the best counts": "ensemble",
+        "experts are asked, and their answers combined": "specialists",
+        "several answer the same question, and they are compared": "ensemble",
     },
     "The answer must be good": {
         "a critic says what to do better": "generate_critique_revise",
-        "it must have a format, and say the right thing": "output_validation",
-        "it must be borne out by a source": "grounded_answer",
+        "it must have the right format and content": "output_validation",
+        "a source must support it": "grounded_answer",
         "two ways are to be compared": "ab_test",
     },
     "It is about the prompt, or the conversation": {
         "a conversation of many turns": "conversation",
         "it grows longer than the model's window": "summarizing_memory",
         "a model writes the next model's prompt": "prompt_generation",
-        "a prompt is to become better": "prompt_optimization",
+        "a prompt must be improved": "prompt_optimization",
         "intents lead to workflows of their own": "intent_workflows",
     },
 }
@@ -95,14 +96,14 @@ def page(entry: Pattern) -> str:
         f"{entry.purpose}",
         entry.about,
         f"```mermaid\n{flow.to_mermaid().strip()}\n```",
-        f"*Every run of this one ends within {certificate.supersteps} supersteps.*",
+        f"*Every run of this example ends within {certificate.supersteps} supersteps.*",
         f"## When\n\n{sections['When']}",
-        f"## When not\n\n{sections['When not']}",
+        f"## When not\n\n{_linked(sections['When not'])}",
         f"## The code\n\n```python\n{example.setup}{shown}```",
         f"```text\n{entry.signature}\n```",
         _parameters(sections["Parameters"]),
-        f"The state is `{state.__name__}`: {_prose(state.__doc__ or '')}",
-        f"## The bound\n\n`{entry.formula}` supersteps. {sections['Bound']}",
+        f"The state is `{state.__name__}`: {_keys(state)}",
+        f"## The bound\n\n`{entry.formula}` supersteps.\n\n{sections['Bound']}",
         f"## When something fails\n\n{sections['Failure']}",
         f"## More\n\n[`examples/patterns/{entry.name}.py`](../../examples/patterns/{entry.name}.py) does it on real "
         f"input; `dalsegno new app --pattern {entry.name}` starts a project with it. All patterns: "
@@ -116,11 +117,12 @@ def overview(known: dict[str, Pattern]) -> str:
     """The page that helps to choose."""
     parts = [
         "# Patterns: which one?",
-        "Each pattern is a function in `dalsegno.graphs.patterns` that returns a `Workflow`: certified without "
-        "waivers, resumed from every commit, and a node of any other. Take the simplest that will do: a pattern with "
-        "fewer decisions ends sooner, costs less, and is easier to follow. `dalsegno patterns` prints the list, "
-        "`dalsegno patterns saga` one of them with its diagram, both also as `--json`; `dalsegno new` starts a project "
-        "that runs, passes its own test and draws itself:",
+        "Each pattern is a function in `dalsegno.graphs.patterns` that returns a `Workflow`. The workflow has a "
+        "certificate without waivers, resumes from every commit, and can be a node of any other workflow.",
+        "Take the simplest pattern that will do. One with fewer decisions ends sooner, costs less, and is easier to "
+        "follow.",
+        "`dalsegno patterns` prints the list, and `dalsegno patterns saga` one of them with its diagram; both take "
+        "`--json`. `dalsegno new` starts a project that runs, passes its own test and draws itself:",
         _SESSION,
     ]
     for question, answers in CHOOSING.items():
@@ -136,17 +138,17 @@ def overview(known: dict[str, Pattern]) -> str:
         + "\n".join(rows)
     )
     parts.append(
-        "A bound is that of the pattern where each actor is one node; a workflow that plays a role weighs one more "
-        "than its own. `flow.validate().certificate` has the figure for yours, with its witness."
+        "The bound assumes that each actor is one node. A workflow in a role adds its own bound and one superstep. "
+        "`flow.validate().certificate` has the figure for your workflow, with its witness."
     )
     parts.append(
-        "A pattern's state is extended by a class of it, `class Mine(Memory): ...`, and passed as `state=`. To join "
-        "it with another class, that one is a `typing_extensions.TypedDict` too, as LangGraph's own states are: "
-        "Python does not join those of `typing` with them."
+        "To extend a pattern's state, derive a class from it, `class Mine(Memory): ...`, and pass it as `state=`. If "
+        "you also derive from another `TypedDict`, take that one from `typing_extensions`, as LangGraph's own states "
+        "do: Python does not join those of `typing` with it."
     )
     parts.append(
-        "Each role may be played by another model: [two_models.py](../../examples/two_models.py) has one that writes "
-        "and one that judges, from two servers, with a typed review between them."
+        "Each role can have its own model. In [two_models.py](../../examples/two_models.py), one model writes and "
+        "another one judges, on two servers, with a typed review between them."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -156,15 +158,21 @@ def _parameters(text: str) -> str:
     lines: list[str] = []
     for line in text.splitlines():
         if line and not line.startswith(" "):
-            lines.append(f"- **`{line.strip()}`**")
+            lines.append(f"- **`{line.strip()}`**:")
         elif line.strip():
             lines[-1] += f" {line.strip()}"
     return "\n".join(lines)
 
 
-def _prose(text: str) -> str:
-    _, _, rest = text.partition(":")
-    return " ".join(rest.split())
+def _linked(text: str) -> str:
+    """A text in which the name of a pattern leads to its page."""
+    names = "|".join(catalog())
+    return re.sub(rf"(?<!`)`({names})`(?!`)", r"[`\1`](\1.md)", text)
+
+
+def _keys(state: type) -> str:
+    """What the state's docstring says after "The state:", with its list of keys."""
+    return inspect.cleandoc(state.__doc__ or "").partition(":")[2].strip()
 
 
 def _plain(text: str) -> str:

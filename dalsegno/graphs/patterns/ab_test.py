@@ -47,9 +47,13 @@ class Scored(TypedDict):
 class ABTest(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `cases` are what every variant is given, one after the other as ``state["case"]``; `outputs` what they made of it
-    and `scored` what the evaluator gave for that, by variant and case; `comparison` is what comes of all.
-    `failures` are those of variants that lose a case by failing.
+    - `cases`: what every variant is given
+    - `case`: the case that a variant or the evaluator is sent
+    - `output`: the output that the evaluator is sent
+    - `outputs`: the outputs, by variant and case
+    - `scored`: what the evaluator gave for them, by variant and case
+    - `comparison`: the result over all cases
+    - `failures`: the failures of variants that lose a case by failing
     """
 
     cases: list[Any]
@@ -77,33 +81,33 @@ def ab_test(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Run variants over cases, score what they make of each, and say which is better and how sure that is.
+    """Run variants over cases, score their outputs, and say which variant is better and how sure that is.
 
     When
     ----
-    Two prompts, models or ways are to be chosen from, and there are cases like those to come. The variants run side by
-    side, over all cases at once.
+    You have to choose between two or more prompts, models or ways, and have cases like those to come. The variants
+    run side by side, over all cases at once.
 
     When not
     --------
-    There is one case, and the best answer to it counts (`ensemble`); or there is one prompt, to be made better
-    (`prompt_optimization`).
+    - There is one case, and the best answer to it counts: `ensemble`.
+    - There is one prompt, to be made better: `prompt_optimization`.
 
     Parameters
     ----------
     variants
-        ``state -> output``, of ``state["case"]``, two or more: a sequence, or a mapping by name.
+        ``state -> output``, two or more. Each reads ``state["case"]``. A sequence, or a mapping by name.
     evaluator
-        ``state -> {criterion: score}``, from 0 to 1, of ``state["case"]`` and ``state["output"]``. It is not told whose
-        output it is.
+        ``state -> {criterion: score}``, with scores from 0 to 1. Reads ``state["case"]`` and ``state["output"]``. It
+        is not told whose output it is.
     criteria
         What is scored: names, or a mapping of names to weights.
     level
         How sure a recommendation must be. With more than two variants each comparison must be surer (Bonferroni).
     margin
-        Differences of the scores up to this are ties.
+        Differences of scores up to this count as ties.
     seed
-        Of the resampling: the same outputs give the same intervals.
+        For the resampling: the same outputs give the same intervals.
     max_cases
         The most cases.
     on_error
@@ -119,9 +123,10 @@ def ab_test(
 
     Failure
     -------
-    Where the cases do not show that one is better, ``comparison["recommended"]`` is None and ``comparison["why"]`` says
-    so. A score that is none, as NaN, is `WrongAnswer`. No cases or too many fail the run in `begin`. A variant that
-    fails, fails the run, which is resumed there with what the others made; with ``"lose"`` it is in ``failures``.
+    If the cases do not show that one variant is better, ``comparison["recommended"]`` is None, and
+    ``comparison["why"]`` says so. A score that is no number from 0 to 1, such as NaN, is a `WrongAnswer`. No cases,
+    or too many, fail the run in `begin`. A variant that fails, fails the run, which is resumed there with the outputs
+    of the others. With ``"lose"``, the failure is in ``failures``.
 
     Source
     ------

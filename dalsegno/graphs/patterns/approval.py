@@ -36,8 +36,11 @@ class HumanDecision(TypedDict):
 class Approval(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is what is asked for, `proposal` what the human is shown, `decision` the answer, `result` what came of
-    doing it. `outcome` is ``"approved"`` or ``"rejected"``.
+    - `request`: what is asked for
+    - `proposal`: what the human is shown
+    - `decision`: the human's answer
+    - `result`: the result of the action
+    - `outcome`: ``"approved"`` or ``"rejected"``
     """
 
     request: Any
@@ -65,33 +68,34 @@ def approval(
 ) -> Workflow:
     """Propose something, wait for a human's word, and do it only if that is yes.
 
-    While it waits no process runs: `Runner.resume(thread, {"approved": True})` goes on, today or next week.
+    While it waits no process runs. `Runner.resume(thread, {"approved": True})` continues the run, today or next week.
 
     When
     ----
-    What is done cannot be taken back, costs money, or is said in somebody's name.
+    The action cannot be taken back, costs money, or speaks in somebody's name.
 
     When not
     --------
-    A program can tell whether it is good (`output_validation`), or it can be undone (`saga`): then nobody need wait.
+    - A program can tell whether the proposal is good: `output_validation`.
+    - The action can be undone: `saga`. Then nobody needs to wait.
 
     Parameters
     ----------
     proposer
-        ``state -> proposal``, of ``state["request"]``.
+        ``state -> proposal``. Reads ``state["request"]``.
     act
-        ``state -> result``, of ``state["proposal"]``; only after a yes.
+        ``state -> result``, called only after a yes. Reads ``state["proposal"]``.
     reviser
-        ``state -> proposal``, of ``state["proposal"]`` and ``state["decision"]["comment"]``: after a no the human is
-        asked again. None: a no is the end.
+        ``state -> proposal``, called after a no; then the human is asked again. Reads ``state["proposal"]`` and
+        ``state["decision"]["comment"]``. None: a no is the end.
     revisions
-        The most of them.
+        The most revisions.
     question
         What the human is asked: a text with ``{fields}`` of the state, or ``state -> text``.
     deadline
-        Seconds from the question until the default stands. None: it waits for ever.
+        Seconds from the question until the default is taken. None: it waits for ever.
     default
-        The decision after the deadline, which the next resume applies: ``{"approved": False}``. Needed with one.
+        The decision after the deadline, which the next resume applies: ``{"approved": False}``. A deadline needs one.
     clock
         Its `time()` in unix seconds, for tests.
     state
@@ -101,13 +105,13 @@ def approval(
 
     Bound
     -----
-    The proposer, `ask`, what is done, `finish`; and a revision with its question for each of `revisions`.
+    The proposer, `ask`, the action, `finish`; and a revision with its question for each of `revisions`.
 
     Failure
     -------
-    A no after the last revision, or with no reviser, ends with the outcome ``"rejected"``, and nothing is done. An
-    answer of another shape is refused, and the question still waits. A role that fails, fails the run, which is resumed
-    there: nobody is asked the same again.
+    A no after the last revision, or without a reviser, ends with the outcome ``"rejected"``, and nothing is done. An
+    answer of another shape is refused, and the question still waits. A role that fails, fails the run, which is
+    resumed there; nobody is asked the same again.
 
     Source
     ------

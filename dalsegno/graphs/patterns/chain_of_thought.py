@@ -38,9 +38,11 @@ class Thought(TypedDict):
 class Thoughts(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is what is asked, `steps` the reasoning until now, `thought` what was added last; `answer` stands apart
-    from them. `outcome` is set at the end: ``"thought through"``, ``"stuck"`` where no new step came, or ``"out of
-    rounds"``.
+    - `request`: what is asked
+    - `steps`: the reasoning so far
+    - `thought`: what was added last
+    - `answer`: the answer, apart from the steps
+    - `outcome`: set at the end: ``"thought through"``, ``"stuck"`` if no new step came, or ``"out of rounds"``
     """
 
     request: Any
@@ -65,21 +67,23 @@ def chain_of_thought(
 
     When
     ----
-    The answer needs several steps of thought, and one wants to see them: sums, puzzles, rules that apply one after the
-    other. Thinking and answering may have different models.
+    The answer needs several steps of thought, and you want to see them: sums, puzzles, rules that apply one after the
+    other. Thinking and answering may use different models.
 
     When not
     --------
-    Something has to be found out (`react`), or the model reasons by itself before it answers.
+    - Something has to be found out: `react`.
+    - The model reasons by itself before it answers.
 
     Parameters
     ----------
     think
-        ``state -> {"steps": [...], "enough": bool}``: the next steps, of ``state["request"]`` and ``state["steps"]``.
+        ``state -> {"steps": [...], "enough": bool}``: the next steps. Reads ``state["request"]`` and
+        ``state["steps"]``.
     answer
-        ``state -> answer``, of ``state["steps"]``.
+        ``state -> answer``. Reads ``state["steps"]``.
     rounds
-        Times that it thinks.
+        How often it thinks.
     state
         `Thoughts` or a schema with its keys.
     options
@@ -87,12 +91,12 @@ def chain_of_thought(
 
     Bound
     -----
-    `begin`; in each of `rounds` the thinking, and `note`, which adds its steps to the others; and the answer.
+    `begin`; for each of `rounds`: `think`, and `note`, which adds the new steps to the others; and the answer.
 
     Failure
     -------
-    When no new step came, `outcome` is ``"stuck"``, when the rounds are spent ``"out of rounds"``; the answer is made
-    of the steps there are. A role that fails, fails the run, which is resumed there.
+    If no new step comes, `outcome` is ``"stuck"``; if the rounds are used up, ``"out of rounds"``. In both cases the
+    answer is made from the steps so far. A role that fails, fails the run, which is resumed there.
 
     Source
     ------

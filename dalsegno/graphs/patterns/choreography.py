@@ -59,9 +59,13 @@ def in_place(old: list[Published] | None, new: list[Published] | None) -> list[P
 class Choreography(TypedDict, total=False):
     """The state: extend it for subscribers that need more.
 
-    `events` are those that it begins with, `published` all that came of them, `round` counts deliveries from 1; `event`
-    is what a subscriber is sent. `failures` and `outcome` are set at the end: ``"quiet"`` where no event is left that
-    anybody hears, ``"out of rounds"``, or ``"too many events"`` in one round.
+    - `events`: the events that it begins with
+    - `published`: all events that came of them
+    - `round`: counts deliveries, from 1
+    - `event`: what a subscriber is sent
+    - `failures`: set at the end
+    - `outcome`: set at the end: ``"quiet"`` if no event is left that anybody hears, ``"out of rounds"``, or
+      ``"too many events"`` in one round
     """
 
     events: list[Event]
@@ -106,26 +110,29 @@ def choreography(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Deliver events to those who hear them, and the events that they cause, until it is quiet.
+    """Deliver events to their subscribers, then the events that those cause, until nothing is left to deliver.
 
     When
     ----
-    Parts are added and taken away without the others knowing: what happens is said, and whoever cares reacts.
+    Parts are added and removed without the others knowing. Whatever happens is published, and whoever is interested
+    reacts.
 
     When not
     --------
-    The order matters to somebody (`sequential`), or what was done must be taken back together (`saga`): nobody here
-    sees the whole.
+    Nobody here sees the whole.
+
+    - The order matters to somebody: `sequential`.
+    - What was done must be taken back together: `saga`.
 
     Parameters
     ----------
     subscribers
-        `Subscriber` s: ``state -> events``, of ``state["event"]``: one ``{"type", "data"}``, a list of them, or None. A
-        sequence, or a mapping by name.
+        Instances of `Subscriber`: ``state -> events``. Each reads ``state["event"]`` and answers one
+        ``{"type", "data"}``, a list of them, or None. A sequence, or a mapping by name.
     rounds
-        Deliveries: the events of one round cause those of the next.
+        Deliveries. The events of one round cause those of the next.
     max_events
-        Events of one round.
+        The most events of one round.
     state
         `Choreography` or a schema with its keys.
     options
@@ -133,13 +140,13 @@ def choreography(
 
     Bound
     -----
-    `begin`; in each of `rounds` `deliver`, all who hear something at once, and `gather`; and the end.
+    `begin`; for each of `rounds`: `deliver`, all subscribers that hear something at once, and `gather`; and the end.
 
     Failure
     -------
-    A subscriber that fails does not stop the others: its failure is an event of the type ``"failed"``, which others may
-    subscribe to, and is among the `failures`. Whoever causes itself for ever ends with ``"out of rounds"``.
-    An answer that is no event fails the run, which is resumed there.
+    A subscriber that fails does not stop the others. Its failure is an event of the type ``"failed"``, to which
+    others may subscribe, and is listed in `failures`. Events that cause each other for ever end with
+    ``"out of rounds"``. An answer that is no event fails the run, which is resumed there.
 
     Source
     ------

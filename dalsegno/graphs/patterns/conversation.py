@@ -55,10 +55,14 @@ class Turn(TypedDict):
 class Conversation(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `message` is the newest one and `response` the answer to it; `known` is what the manager makes of the session,
-    `turn` the number of this one, from 1, and `turns` the ones before. `began` says how this turn stands to the ones
-    before: it goes ``"on"``, or a session begins, ``"first"`` on the thread, or after one that was ``"reset"``,
-    ``"timed out"`` or ``"finished"``; `seen` is when, in unix seconds.
+    - `message`: the newest message
+    - `response`: the answer to it
+    - `known`: what the manager knows about the session
+    - `turn`: the number of this turn in the session, from 1
+    - `turns`: the turns before
+    - `began`: how this turn follows the ones before: ``"on"`` if the session continues; else a session begins,
+      ``"first"`` on the thread, or after one that was ``"reset"``, ``"timed out"`` or ``"finished"``
+    - `seen`: when, in unix seconds
     """
 
     message: Any
@@ -94,30 +98,31 @@ def conversation(
 
     When
     ----
-    What the user wants comes out over several messages, and the next answer depends on what was said before: a form,
-    a diagnosis, advice. Between turns no process waits: the next message is a new run on the same thread.
+    What the user wants comes out over several messages, and each answer depends on what was said before: a form, a
+    diagnosis, advice. Between turns no process waits. The next message is a new run on the same thread.
 
     When not
     --------
-    One question, one answer. A history that outgrows the model's window needs `summarizing_memory`; several things
-    that a message may be about, with a workflow each, `intent_workflows`.
+    - One question gets one answer.
+    - The history outgrows the model's window: `summarizing_memory`.
+    - A message may be about several things, with a workflow for each: `intent_workflows`.
 
     Parameters
     ----------
     manager
-        ``state -> {"goal", "facts", "open", "phase"}``, of ``state["message"]``, ``state["known"]`` and
+        ``state -> {"goal", "facts", "open", "phase"}``. Reads ``state["message"]``, ``state["known"]`` and
         ``state["turns"]``.
     responder
-        ``state -> response``, of ``state["message"]`` and ``state["known"]``.
+        ``state -> response``. Reads ``state["message"]`` and ``state["known"]``.
     phases
-        The phases there are, the first one first; the manager says which it is.
+        All phases, the first one first. The manager says which one it is.
     final
-        The phase in which a session is finished: the message after it begins another one. None: none is.
+        The phase in which a session is finished: the message after it begins a new session. None: no phase is final.
     reset
-        ``message -> bool``: whether it asks to forget the session. Default: it says "reset". The manager is not asked
-        of such a message.
+        ``message -> bool``: whether the message asks to forget the session. By default it does if it says "reset".
+        The manager is not asked about such a message.
     session_timeout
-        Seconds after the last turn when a message begins a new session. None: never.
+        Seconds after the last turn from which a message begins a new session. None: never.
     keep
         How many turns are kept.
     clock
@@ -129,12 +134,12 @@ def conversation(
 
     Bound
     -----
-    A turn: `open`, the manager, the responder, `record`.
+    For a turn: `open`, the manager, the responder, `record`.
 
     Failure
     -------
-    A phase that there is none of is `WrongAnswer`, a model is told and asked again. A role that fails, fails the run
-    of this turn, which is resumed there; what earlier turns left is untouched.
+    An unknown phase is a `WrongAnswer`; a model is told so and asked again. A role that fails, fails the run of this
+    turn, which is resumed there. Earlier turns are not touched.
 
     Source
     ------

@@ -45,9 +45,13 @@ class Verdict(TypedDict):
 class Ensemble(TypedDict, total=False):
     """The state: extend it for members that need more.
 
-    `request` is what each is asked, `answers` what each said, `verdict` what was made of it. At the end `value` is the
-    answer, `confidence` how far it can be trusted, from 0 to 1, and `disputed` tells that it needs a look. `failures`
-    are those of members that were allowed to fail.
+    - `request`: what each member is asked
+    - `answers`: what each one said
+    - `verdict`: the judgement of the answers
+    - `value`: the answer, set at the end
+    - `confidence`: how far it can be trusted, from 0 to 1
+    - `disputed`: true if the answer needs a look
+    - `failures`: the failures of members that were allowed to fail
     """
 
     request: Any
@@ -74,35 +78,37 @@ def ensemble(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Ask several the same, independently; where they agree the answer is trusted, where they do not it is disputed.
+    """Ask several members the same, independently. An answer on which they agree is trusted, any other is disputed.
 
     When
     ----
     A wrong answer costs more than asking several times, and right answers look alike: a class, a number, a name, a
-    yes or no. Different models err differently, which is better than one that is asked again.
+    yes or no. Different models make different errors, so they serve better than one model asked again.
 
     When not
     --------
-    One answer will do, or answers are long texts that never look alike and nobody can judge them; a text is polished
-    by `generate_critique_revise`. Different questions to different experts: `specialists`.
+    - One answer will do.
+    - The answers are long texts that never look alike, and nobody can judge them. To polish a text, use
+      `generate_critique_revise`.
+    - Different experts answer different questions: `specialists`.
 
     Parameters
     ----------
     members
-        ``state -> answer``, of ``state["request"]``: a sequence, or a mapping by name.
+        ``state -> answer``. Each reads ``state["request"]``. A sequence, or a mapping by name.
     judge
-        ``"majority"``: the answer that most gave; its share of all is the agreement, and of two with as many the one
-        that was given first counts. Or ``state -> {"answer", "agreement", "differences"}``, of ``state["answers"]``.
+        ``"majority"``: the answer that most members gave. Its share of all answers is the agreement; of two with the
+        same share, the one given first counts. Or ``state -> {"answer", "agreement", "differences"}``, which reads
+        ``state["answers"]``.
     times
-        How often each member is asked; from twice on their nodes are called ``name 1``, ``name 2``.
+        How often each member is asked. From 2 on, the nodes are called ``name 1``, ``name 2``.
     same
-        ``answer -> key``: answers of one key are the same to the majority. Default: case and spaces at the ends of a
-        text do not count.
+        ``answer -> key``: answers with one key are the same to the majority. By default, case and spaces at the ends
+        of a text do not count.
     agreed
         The agreement below which the answer is disputed.
     arbiter
-        ``state -> answer``: is asked what stands where the answer is disputed, and may be a `human`. None: the judge's
-        answer stands.
+        ``state -> answer``: decides about a disputed answer, and may be a `human`. None: the judge's answer stands.
     on_error
         ``"fail"``: a member that fails, fails the run. ``"collect"``: its failure is kept, and counts as an answer
         that agrees with none.
@@ -117,9 +123,9 @@ def ensemble(
 
     Failure
     -------
-    A disputed answer says so: ``disputed`` is true, ``confidence`` low and ``verdict["differences"]`` tells who said
-    what. A member that fails, fails the run, which is resumed there; with ``"collect"`` it is in ``failures``, and
-    only where none answered the run fails with `TooFewAnswers`.
+    A disputed answer says so: ``disputed`` is true, ``confidence`` is low, and ``verdict["differences"]`` shows who
+    said what. A member that fails, fails the run, which is resumed there. With ``"collect"`` it is in ``failures``,
+    and the run fails only if nobody answered, with `TooFewAnswers`.
 
     Source
     ------

@@ -19,8 +19,10 @@ from dalsegno.nodes.policies.case import ErrorFilter, check_filter, matches
 class FallbackChain(TypedDict, total=False):
     """The state: extend it for actors that need more.
 
-    `request` is what each is asked, `value` the answer, `answered_by` the name of who gave it; `failures` are those
-    of the ones that were asked before.
+    - `request`: what each actor is asked
+    - `value`: the answer
+    - `answered_by`: the name of the actor that gave it
+    - `failures`: the failures of the actors that were asked before
     """
 
     request: Any
@@ -39,27 +41,28 @@ def fallback_chain(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Ask the first; where it fails ask the next, until one answers.
+    """Ask the first; if it fails ask the next, until one answers.
 
     When
     ----
-    There are several who can answer, of different price, speed or dependability, and it matters who did: a
-    model and a smaller one, an agent and a local function. Each is a node, with policies of its own, and a run that
-    is killed in the third does not ask the first again.
+    Several can answer, with different price, speed or reliability, and it matters who did: a model and a smaller one,
+    an agent and a local function. Each is a node with policies of its own. A run that is killed in the third does not
+    ask the first again.
 
     When not
     --------
-    The others are the same thing at another place, and nobody asks which it was: the policy `Fallback` on a node
-    costs no superstep. The answer is to be judged before it is taken (`output_validation`).
+    - The others are the same thing at another place, and nobody asks which one it was: the policy `Fallback` on a
+      node costs no superstep.
+    - The answer is to be judged before it is used: `output_validation`.
 
     Parameters
     ----------
     actors
-        ``state -> value``, of ``state["request"]``, in the order in which they are asked. A sequence, or a mapping by
-        name.
+        ``state -> value``, in the order in which they are asked. Each reads ``state["request"]``. A sequence, or a
+        mapping by name.
     falls_through
-        Which errors make it ask the next: exception classes, or a function of the error. None: any but those that
-        break the workflow's own declarations. Every other error fails the run.
+        Which errors lead to the next actor: exception classes, or a function of the error. None: any error, except
+        those that break the workflow's own declarations. Every other error fails the run.
     state
         `FallbackChain` or a schema with its keys.
     options
@@ -71,8 +74,8 @@ def fallback_chain(
 
     Failure
     -------
-    An actor that fails after its own retries is in ``failures``, and the next one is asked. The last one's failure
-    fails the run, which is resumed there.
+    An actor that fails after its own retries is listed in ``failures``, and the next one is asked. If the last one
+    fails, the run fails, and is resumed there.
 
     Source
     ------

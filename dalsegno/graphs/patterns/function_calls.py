@@ -58,8 +58,12 @@ class CallGraph(TypedDict):
 class FunctionCalls(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is what is asked, `plan` the calls, `results` what they gave, by id, `response` the answer. `failures`
-    and `skipped` are calls that failed, and those that needed one of them.
+    - `request`: what is asked
+    - `plan`: the calls
+    - `results`: what they gave, by id
+    - `response`: the answer
+    - `failures`: the calls that failed
+    - `skipped`: the calls that needed a failed one
     """
 
     request: Any
@@ -88,27 +92,28 @@ def function_calls(
 
     When
     ----
-    What is asked takes several calls, some of which need what others give, and the plan can be made before the first:
-    a model is asked twice, however many calls there are.
+    The request takes several calls, some of which need the results of others, and the plan can be made before the
+    first call. A model is asked twice, however many calls there are.
 
     When not
     --------
-    What is called next depends on what came back (`react`), or a failed call needs another plan (`tool_selection`).
+    - The next call depends on what came back: `react`.
+    - A failed call needs another plan: `tool_selection`.
 
     Parameters
     ----------
     planner
-        ``state -> {"calls": [{"id", "function", "arguments", "depends_on"}]}``, of ``state["request"]``. An argument
-        ``"$id"`` is the result of that call, ``"$id.key.0"`` a part of it, ``"$$id"`` the text itself.
+        ``state -> {"calls": [{"id", "function", "arguments", "depends_on"}]}``. Reads ``state["request"]``. An
+        argument ``"$id"`` is the result of that call, ``"$id.key.0"`` a part of it, ``"$$id"`` the text itself.
     functions
-        What may be called: typed functions, LangChain tools, players, workflows; a sequence, or a mapping by name.
-        A model that plans is told their names, arguments and docstrings.
+        What may be called: typed functions, LangChain tools, players, workflows; a sequence, or a mapping by name. A
+        model that plans is told their names, arguments and docstrings.
     responder
-        ``state -> response``, of ``state["results"]``, ``state["failures"]`` and ``state["skipped"]``.
+        ``state -> response``. Reads ``state["results"]``, ``state["failures"]`` and ``state["skipped"]``.
     max_calls
         The most calls of a plan.
     max_depth
-        The most calls of a plan that wait for each other.
+        The most calls of a plan that wait for each other in a row.
     on_error
         ``"fail"``: a call that fails, fails the run. ``"collect"``: its failure is kept, calls that need it are
         skipped, and the responder says what is missing.
@@ -119,13 +124,14 @@ def function_calls(
 
     Bound
     -----
-    `begin` and the planner; `dispatch`, the calls that are ready, and `collect` for each of `max_depth`; the responder.
+    `begin` and the planner; for each of `max_depth`: `dispatch`, the calls that are ready, and `collect`; the
+    responder.
 
     Failure
     -------
     A plan with a cycle, with an unknown dependency, function or argument, or with too many calls is refused: a model
-    is told why and asked again, of any other planner it is `WrongAnswer`. A call that fails, fails the run, which is
-    resumed there, what the others gave stands; with ``"collect"`` it is in ``failures``.
+    is told why and asked again; from any other planner it is a `WrongAnswer`. A call that fails, fails the run. It is
+    resumed there, and the results of the other calls stand. With ``"collect"``, the failure is in ``failures``.
 
     Source
     ------

@@ -52,9 +52,12 @@ class Validation(TypedDict):
 class Drafts(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is what is asked for, `draft` the newest one, `review` what the critic says of it; `validation` is the
-    validator's word. `outcome` is set at the end: ``"good"`` (the critic was satisfied), ``"best effort"`` (the
-    revisions were spent), ``"invalid"`` (the validator refused it).
+    - `request`: what is asked for
+    - `draft`: the newest draft
+    - `review`: what the critic says about it
+    - `validation`: the validator's word
+    - `outcome`: set at the end: ``"good"`` (the critic was satisfied), ``"best effort"`` (the revisions were used up)
+      or ``"invalid"`` (the validator refused it)
     """
 
     request: Any
@@ -82,28 +85,28 @@ def generate_critique_revise(
 
     When
     ----
-    What is good is easier to judge than to write: texts, plans, code with tests. The critic may be a program, and
+    It is easier to judge the result than to write it: texts, plans, code with tests. The critic may be a program, and
     then costs no model call.
 
     When not
     --------
-    There is a right form, and a check that says what is wrong with it (`output_validation`); or several independent
-    answers would show more than one that is polished (`ensemble`).
+    - There is a right form, and a check that says what is wrong with it: `output_validation`.
+    - Several independent answers would show more than one that is polished: `ensemble`.
 
     Parameters
     ----------
     generator
-        ``state -> draft``, of ``state["request"]``.
+        ``state -> draft``. Reads ``state["request"]``.
     critic
-        ``state -> {"score", "comments"}``, of ``state["draft"]``; the score is from 0 to 1.
+        ``state -> {"score", "comments"}``, with a score from 0 to 1. Reads ``state["draft"]``.
     reviser
-        ``state -> draft``, of ``state["draft"]`` and ``state["review"]["comments"]``.
+        ``state -> draft``. Reads ``state["draft"]`` and ``state["review"]["comments"]``.
     validator
         ``state -> {"valid", "reason"}``, asked once at the end. None: the critic's word is enough.
     good_enough
-        The score from which on a draft is not revised.
+        A draft with this score or more is not revised.
     revisions
-        The most of them.
+        The most revisions.
     state
         `Drafts` or a schema with its keys.
     options
@@ -111,13 +114,13 @@ def generate_critique_revise(
 
     Bound
     -----
-    A draft and its review, a revision and its review for each of `revisions`, the validator if there is one, and the
+    A draft and its review; a revision and its review for each of `revisions`; the validator, if there is one; and the
     end.
 
     Failure
     -------
-    Where the revisions are spent the last draft stands, and `outcome` is ``"best effort"``; what the validator refuses
-    is ``"invalid"``. A role that fails, fails the run, which is resumed there.
+    If the revisions are used up, the last draft stands, and `outcome` is ``"best effort"``. If the validator refuses
+    the draft, it is ``"invalid"``. A role that fails, fails the run, which is resumed there.
 
     Source
     ------

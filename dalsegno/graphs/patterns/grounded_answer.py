@@ -25,9 +25,12 @@ class Judgement(TypedDict):
 class GroundedAnswer(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `attempt` counts wider retrievals from 0, and is 0 again at the end, for the thread's next turn; `passages`
-    and `answer` are what the roles make of them; `quality` is the grade of the retrieval, 0 to 1; `outcome` is
-    set at the end.
+    - `question`: what is asked
+    - `attempt`: counts wider retrievals from 0; at the end it is 0 again, for the thread's next turn
+    - `passages`, `answer`: what the roles make of them
+    - `quality`: the grade of the retrieval, 0 to 1
+    - `judgement`: what the critic says about the last answer
+    - `outcome`: set at the end: ``"answered"`` or ``"cannot"``
     """
 
     question: str
@@ -58,7 +61,7 @@ def grounded_answer(
 
     When
     ----
-    Questions that must be answered from a source, with the source named.
+    Questions must be answered from a source, and the answer names the source.
 
     When not
     --------
@@ -67,7 +70,7 @@ def grounded_answer(
     Parameters
     ----------
     retrieve
-        ``state -> passages``, a list; wider with each ``state["attempt"]``, which is 0 at first.
+        ``state -> passages``, a list. It searches wider with each ``state["attempt"]``, which is 0 at first.
     grade
         ``state -> quality``, 0 to 1.
     generate
@@ -75,9 +78,9 @@ def grounded_answer(
     critic
         ``state -> judgement``, ``{"grounded": bool, "reason": str}``.
     rerank
-        ``state -> passages``, for a retrieval below `good_enough`.
+        ``state -> passages``, for a retrieval with a quality below `good_enough`.
     good_enough
-        The quality from which on a retrieval is not reranked.
+        From this quality on, a retrieval is not reranked.
     retries
         Wider retrievals after the first one.
     state
@@ -91,7 +94,8 @@ def grounded_answer(
 
     Failure
     -------
-    No answer that is borne out: ``outcome`` is ``"cannot"``, and ``judgement`` says why the last one was not.
+    If no answer is supported by the source, ``outcome`` is ``"cannot"``, and ``judgement`` says why the last answer
+    was not.
 
     Source
     ------

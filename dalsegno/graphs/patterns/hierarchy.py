@@ -75,25 +75,25 @@ def hierarchy(
     When
     ----
     There are more workers than one lead can know, or parts of the work need a lead who understands them. Each level
-    sees its own tasks and results only.
+    sees only its own tasks and results.
 
     When not
     --------
-    One lead can keep them all in mind (`supervisor`): every level more costs decisions, and what is lost on the way
-    between them.
+    One lead can keep all workers in mind: `supervisor`. Every further level costs decisions, and something is lost on
+    the way between levels.
 
     Parameters
     ----------
     lead
-        ``state -> {"tasks": [{"to": team, "task": ...}], "answer": ...}``, as of `supervisor`.
+        ``state -> {"tasks": [{"to": team, "task": ...}], "answer": ...}``, as for `supervisor`.
     teams
-        `Team` s, and workers beside them, which answer to the lead themselves. A sequence, or a mapping by name.
+        Instances of `Team`, and beside them workers that answer to the lead itself. A sequence, or a mapping by name.
     aggregate
-        ``state -> answer``, of ``state["results"]``. None: the lead's own answer, or the results where it gave none.
+        ``state -> answer``. Reads ``state["results"]``. None: the lead's own answer, or the results if it gave none.
     rounds
-        Times that the lead decides; each team has its own.
+        How often the lead decides; each team has its own rounds.
     max_tasks
-        Tasks of one decision.
+        The most tasks of one decision.
     state
         `Supervised` or a schema with its keys.
     options
@@ -101,13 +101,13 @@ def hierarchy(
 
     Bound
     -----
-    That of `supervisor`, where a team in place of a worker weighs one more than its own bound; `longest` is the
+    That of `supervisor`, but a team in place of a worker weighs one more than its own bound; `longest` is the
     heaviest of them.
 
     Failure
     -------
-    A worker's failure is told to its own lead, a team's (whose lead failed, say) to the one above. When the rounds are
-    spent, `outcome` is ``"out of rounds"``, and the answer is made of what there is.
+    A worker's failure is reported to its own lead; the failure of a team (because its lead failed, say) to the lead
+    above. If the rounds are used up, `outcome` is ``"out of rounds"``, and the answer is made from what there is.
 
     Source
     ------

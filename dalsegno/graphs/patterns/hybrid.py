@@ -24,8 +24,8 @@ _CHECK = """Which of these is it: {labels}? Answer with one of them alone.
 class Hybrid(TypedDict, total=False):
     """The state: extend it for steps that need more.
 
-    `value` is what the steps hand on, from the input to the last answer; `label` is what the check said, or the
-    default where it said nothing that is known.
+    - `value`: what the steps hand on, from the input to the last answer
+    - `label`: what the check said, or the default if that was unknown
     """
 
     value: Any
@@ -45,30 +45,31 @@ def hybrid(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Run steps one after the other, and in their middle the one that a check asks for.
+    """Run fixed steps one after the other, with one in the middle that a check selects.
 
     When
     ----
-    The way is nearly always the same, and one thing on it depends: a long text is shortened, a foreign one
+    The way is nearly always the same, and one thing depends on the input: a long text is shortened, a foreign one
     translated, a large order approved.
 
     When not
     --------
-    Nothing depends (`sequential`), or the whole way does (`router`).
+    - Nothing depends on the input: `sequential`.
+    - The whole way depends on it: `router`.
 
     Parameters
     ----------
     before
-        ``state -> value``, the steps before the check; each reads ``state["value"]``. A sequence, or a mapping by
-        name, and it may be empty.
+        ``state -> value``, the steps before the check. Each reads ``state["value"]``. A sequence, or a mapping by
+        name; it may be empty.
     check
-        ``state -> label``, of ``state["value"]``.
+        ``state -> label``. Reads ``state["value"]``.
     branches
-        ``state -> value`` by label; None where there is nothing to do.
+        ``state -> value`` by label; None for a label with nothing to do.
     after
-        The steps after the branch, like those before.
+        The steps after the branch, given like those before.
     default
-        The label that counts where the check says one that is not known. None: that fails the run.
+        The label that is used if the check returns an unknown one. None: an unknown label fails the run.
     state
         `Hybrid` or a schema with its keys.
     options
@@ -76,12 +77,12 @@ def hybrid(
 
     Bound
     -----
-    One superstep a step, one for the check, and one for the branch.
+    One superstep for each step, one for the check, and one for the branch.
 
     Failure
     -------
-    The run fails at the step, the check or the branch, and is resumed there. A label that is not known takes the
-    `default`; without one it is a `WrongAnswer`, which says the labels there are.
+    The run fails at the step, the check or the branch, and is resumed there. An unknown label takes the `default`;
+    without a default it is a `WrongAnswer`, which lists the known labels.
 
     Source
     ------

@@ -57,9 +57,13 @@ class Served(TypedDict):
 class IntentWorkflows(TypedDict, total=False):
     """The state: extend it for workflows that need more.
 
-    `message` is the newest one, `intent` what it is about, `result` what that intent's workflow gave, `check` the
-    validator's word on it, `response` the answer. `turns` are the ones before. `outcome` is ``"invalid"`` where the
-    last result would not do either, else ``"served"``.
+    - `message`: the newest message
+    - `intent`: what it is about
+    - `result`: what that intent's workflow gave
+    - `check`: the validator's word on it
+    - `response`: the answer
+    - `turns`: the turns before
+    - `outcome`: ``"invalid"`` if the last result was not accepted either, else ``"served"``
     """
 
     message: Any
@@ -90,29 +94,31 @@ def intent_workflows(
 
     When
     ----
-    An assistant does several things, each in its own way: every intent has a workflow, which may be any other pattern
-    and is proved by itself.
+    An assistant does several things, each in its own way. Every intent has a workflow, which may be any other pattern
+    and has a proof of its own.
 
     When not
     --------
-    Every message is handled alike (`conversation`), or which way to go is plain from the data (`router`). With one
-    workflow, begin with that one: intents can be added when there are some.
+    - Every message is handled alike: `conversation`.
+    - The data says plainly which way to go: `router`.
+    - There is only one workflow. Begin with that one; add intents when there are several.
 
     Parameters
     ----------
     classifier
-        ``state -> intent``, the name of a workflow, of ``state["message"]``; asked again of ``state["check"]``.
+        ``state -> intent``, the name of a workflow. Reads ``state["message"]``; when asked again, also
+        ``state["check"]``.
     workflows
-        What is run for an intent, by its name: ``state -> result``, or a workflow whose keys are mapped,
+        What is run for each intent, by its name: ``state -> result``, or a workflow whose keys are mapped,
         ``Node(flow, inputs={"request": "message"}, outputs={"result": "value"})``.
     builder
-        ``state -> response``, of ``state["result"]``, ``state["check"]`` and ``state["turns"]``.
+        ``state -> response``. Reads ``state["result"]``, ``state["check"]`` and ``state["turns"]``.
     validator
-        ``state -> {"valid", "problem"}``, of ``state["result"]``. None: every result will do.
+        ``state -> {"valid", "problem"}``. Reads ``state["result"]``. None: every result is accepted.
     default
-        The intent where the classifier names none there is. None: that is `WrongAnswer`.
+        The intent that is used if the classifier names an unknown one. None: that is a `WrongAnswer`.
     retries
-        How often a message is classified and served again after a result that will not do.
+        How often a message is classified and served again after a result that was not accepted.
     keep
         How many turns are kept.
     state
@@ -127,8 +133,9 @@ def intent_workflows(
 
     Failure
     -------
-    A result that will not do goes back to the classifier, which is told why; after `retries` the response is built from
-    the last one, and ``outcome`` is ``"invalid"``. What fails in a workflow, fails the run, which is resumed there.
+    A result that is not accepted goes back to the classifier, which is told why. After `retries`, the response is
+    built from the last result, and ``outcome`` is ``"invalid"``. If something fails in a workflow, the run fails, and
+    is resumed there.
 
     Source
     ------

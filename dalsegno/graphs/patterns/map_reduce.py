@@ -24,9 +24,12 @@ from dalsegno.nodes.policies import RateLimit
 class MapReduce(TypedDict, total=False):
     """The state: extend it for actors that need more.
 
-    `value` is what the splitter reads, and at the end what the reducer made of `results`; `items` is the collection,
-    `item` what the mapper is sent; `results` are its answers in the order of the items, `failures` those of items that
-    were allowed to fail. `mapped` holds the answers as they come, each with its place.
+    - `value`: what the splitter reads, and at the end what the reducer made of `results`
+    - `items`: the collection
+    - `item`: what the mapper is sent
+    - `results`: the mapper's answers, in the order of the items
+    - `failures`: the failures of items that were allowed to fail
+    - `mapped`: the answers as they come, each with its place
     """
 
     value: Any
@@ -53,39 +56,40 @@ def map_reduce(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Do the same for every item of a collection, all at once, and bring together what came of them.
+    """Do the same for every item of a collection, all at once, and bring the answers together.
 
     When
     ----
-    There is one thing to do for each of many: pages, rows, files, cities. What was done for an item stands, also when
-    the run is killed among the others.
+    There is one thing to do for each of many items: pages, rows, files, cities. An item that is done stays done, even
+    if the run is killed while others are under way.
 
     When not
     --------
-    Different things are done to the same (`parallel`), an item needs what came of another (`function_calls`), or the
-    items become clear only on the way (`supervisor`).
+    - Different things are done to the same input: `parallel`.
+    - An item needs the result of another one: `function_calls`.
+    - The items become known only on the way: `supervisor`.
 
     Parameters
     ----------
     mapper
-        ``state -> value``, of ``state["item"]``, which is all it is sent.
+        ``state -> value``. Reads ``state["item"]``, which is all that it is sent.
     reducer
-        ``state -> value``, of ``state["results"]``, which have the order of the items. None: `results` will do.
+        ``state -> value``. Reads ``state["results"]``, in the order of the items. None: `results` is the result.
     splitter
-        ``state -> items``, a list, of ``state["value"]``. None: the items are given as ``items``.
+        ``state -> items``, a list. Reads ``state["value"]``. None: the items are given as ``items``.
     on_error
         ``"fail"``: an item that fails, fails the run. ``"skip"``: it is left out of `results`. ``"collect"``: its
-        failure stands in `results` in its place. Of both, `failures` says which, and why.
+        failure stands in its place in `results`. With both of these, `failures` says which items failed, and why.
     max_items
-        Items of one run; more than these fail the run before the first.
+        The most items of one run. More than these fail the run before the first is processed.
     batch
-        Items of one call of the mapper: ``state["item"]`` is a list of so many then (the last may be shorter), and it
-        answers with a list as long. None: one by one.
+        Items for one call of the mapper. ``state["item"]`` is then a list of that length (the last one may be
+        shorter), and the mapper answers with a list of the same length. None: one item a call.
     max_concurrency
-        Calls at once, over all runs of this workflow in the process. Default: coroutines all; of sync functions as
+        Calls at once, over all runs of this workflow in the process. Default: all coroutines; of sync functions as
         many as LangGraph has threads.
     also
-        Keys of the state that the mapper is sent with each item, one or several.
+        Keys of the state, one or several, that the mapper is sent with each item.
     state
         `MapReduce` or a schema with its keys.
     options
@@ -93,13 +97,13 @@ def map_reduce(
 
     Bound
     -----
-    `begin`, the splitter, if there is one; all items in one superstep, `gather`, and the reducer, if there is one. A
-    collection without items goes from its beginning to `gather`.
+    `begin`, the splitter if there is one, all items in one superstep, `gather`, and the reducer if there is one. A
+    collection without items goes from the beginning straight to `gather`.
 
     Failure
     -------
-    The run fails at the item, and is resumed there: what came of the others stands. With ``"skip"`` and ``"collect"``
-    the failures are in ``failures``, as ``item 3``; a batch fails as a whole.
+    The run fails at the item and is resumed there; the answers for the other items stand. With ``"skip"`` and
+    ``"collect"``, the failures are in ``failures``, named ``item 3``. A batch fails as a whole.
 
     Source
     ------

@@ -41,8 +41,10 @@ class Check(TypedDict):
 class Checked(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is what was asked for, `output` what is checked, `check` what the last check found; `outcome` is set at
-    the end.
+    - `request`: what was asked for
+    - `output`: what is checked
+    - `check`: what the last check found
+    - `outcome`: set at the end: ``"valid"`` or ``"escalated"``
     """
 
     request: Any
@@ -69,29 +71,29 @@ def output_validation(
 
     When
     ----
-    What comes out is handed to a program, or to somebody who must be able to rely on it: JSON, a query, a letter.
-    The cheap check comes first, and the dear one is not asked about what has not even the form.
+    The output goes to a program, or to somebody who must be able to rely on it: JSON, a query, a letter. The cheap
+    check comes first. The expensive one is asked only about outputs of the right form.
 
     When not
     --------
-    The answer of one model only needs a schema: `agent(..., output=...)` sends what does not fit back by itself.
-    There is no valid and invalid, only better and worse (`generate_critique_revise`).
+    - The answer of one model only needs a schema: `agent(..., output=...)` sends back by itself what does not fit.
+    - An output is not valid or invalid, only better or worse: `generate_critique_revise`.
 
     Parameters
     ----------
     form
-        ``state -> {"problems"}``, of ``state["output"]``; or a type, which the output must fit, a text as JSON or
-        as it is.
+        ``state -> {"problems"}``, which reads ``state["output"]``; or a type that the output must fit, given as JSON
+        text or as a value.
     content
-        ``state -> {"problems"}``, asked only where the form is right.
+        ``state -> {"problems"}``, asked only if the form is right.
     repair
-        ``state -> output``, of ``state["output"]`` and ``state["check"]["problems"]``.
+        ``state -> output``. Reads ``state["output"]`` and ``state["check"]["problems"]``.
     producer
-        ``state -> output``, of ``state["request"]``. None: the output is given.
+        ``state -> output``. Reads ``state["request"]``. None: the output is given.
     escalate
-        ``state -> update``: what is done with an output that is still invalid. None: the outcome says so.
+        ``state -> update``: handles an output that is still invalid. None: only the outcome says so.
     repairs
-        The most of them, of both kinds together.
+        The most repairs, of both kinds together.
     state
         `Checked` or a schema with its keys.
     options
@@ -104,8 +106,8 @@ def output_validation(
 
     Failure
     -------
-    What is invalid after the last repair is escalated: `outcome` is ``"escalated"``, and ``check`` has the problems.
-    A role that fails, fails the run, which is resumed there.
+    An output that is invalid after the last repair is escalated: `outcome` is ``"escalated"``, and ``check`` has the
+    problems. A role that fails, fails the run, which is resumed there.
 
     Source
     ------

@@ -22,8 +22,10 @@ from dalsegno.nodes.policies import RateLimit
 class Parallel(TypedDict, total=False):
     """The state: extend it for branches that need more.
 
-    `value` is what every branch reads, and at the end what `combine` made of `results`, the answers by branch;
-    `failures` are those of branches that were allowed to fail, `given_up` the branches that were not waited for.
+    - `value`: what every branch reads, and at the end what `combine` made of `results`
+    - `results`: the answers by branch
+    - `failures`: the failures of branches that were allowed to fail
+    - `given_up`: the branches that were not waited for
     """
 
     value: Any
@@ -45,35 +47,35 @@ def parallel(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Run branches at once, and bring together what they gave.
+    """Run branches at the same time, and bring their answers together.
 
     When
     ----
-    Several things are to be found out of the same, and none needs another's answer. Or the same is asked of
-    several, and the fastest answer will do: `join`.
+    You need several answers about the same input, and none of them needs another's. Or you ask several for the same,
+    and the fastest answer will do: `join`.
 
     When not
     --------
-    There is one for every item of a collection (`map_reduce`), or the answers are to be judged against each
-    other (`ensemble`).
+    - There is one branch for every item of a collection: `map_reduce`.
+    - The answers are to be compared with each other: `ensemble`.
 
     Parameters
     ----------
     branches
-        ``state -> value``, a sequence or a mapping by name; each reads ``state["value"]``, and its answer is
+        ``state -> value``, a sequence or a mapping by name. Each reads ``state["value"]``; its answer is
         ``results[its name]``.
     combine
-        ``state -> value``, of ``state["results"]``, which has the branches' order. None: `results` will do.
+        ``state -> value``. Reads ``state["results"]``, in the order of the branches. None: `results` is the result.
     join
-        ``"all"`` waits for every branch, ``"any"`` for the first answer, a number for the first so many. The
-        others are given up then: a coroutine is cancelled; a sync function cannot be stopped, and goes on in a
-        thread whose answer nobody takes. Which came in first is kept with a `Runner`, so that a run that was
-        killed goes on with the same.
+        ``"all"`` waits for every branch, ``"any"`` for the first answer, a number for that many answers. The other
+        branches are given up: a coroutine is cancelled; a sync function cannot be stopped, and continues in a thread
+        whose answer is ignored. A `Runner` keeps which branches came first, so a run that was killed continues with
+        the same ones.
     on_error
-        ``"fail"``: a branch that fails, fails the run. ``"collect"``: its failure is kept, and the others go on.
+        ``"fail"``: a branch that fails, fails the run. ``"collect"``: its failure is kept, and the others continue.
     max_concurrency
-        Branches at once, over all runs of this workflow in the process. Default: coroutines all; of sync
-        functions as many as LangGraph has threads.
+        Branches at once, over all runs of this workflow in the process. Default: all coroutines; of sync functions as
+        many as LangGraph has threads.
     state
         `Parallel` or a schema with its keys.
     options
@@ -81,12 +83,12 @@ def parallel(
 
     Bound
     -----
-    `begin`, all branches in one superstep, `join`; and `combine`, where there is one.
+    `begin`, all branches in one superstep, and `join`; with `combine`, one more.
 
     Failure
     -------
-    The run fails at the branch, and is resumed there: what the others answered stands. With ``"collect"`` the
-    failures are in ``failures``; where too few are left for `join`, `TooFewAnswers` says why each failed.
+    The run fails at the branch and is resumed there; the answers of the other branches stand. With ``"collect"``, the
+    failures are in ``failures``. If too few answers are left for `join`, `TooFewAnswers` says why each branch failed.
 
     Source
     ------

@@ -81,10 +81,15 @@ class Handover(TypedDict):
 class Peers(TypedDict, total=False):
     """The state: extend it for peers that need more.
 
-    `request` is what is asked for, `speaker` whose turn it is, `messages` what was said until now, by all of them,
-    `said` what was said in this turn, `handovers` who handed over to whom; `returns` counts how often it came
-    straight back, with nothing done. `answer`, `answered_by` and `outcome` are set at the end: ``"answered"``,
-    ``"ping-pong"`` where it came straight back too often, ``"out of turns"``.
+    - `request`: what is asked for
+    - `speaker`: whose turn it is
+    - `messages`: what all of them have said so far
+    - `said`: what was said in this turn
+    - `handovers`: who handed over to whom
+    - `returns`: how often it came straight back, with nothing done
+    - `answer`, `answered_by`: set at the end
+    - `outcome`: set at the end: ``"answered"``, ``"ping-pong"`` if it came straight back too often, or
+      ``"out of turns"``
     """
 
     request: Any
@@ -114,25 +119,27 @@ def peer_to_peer(
 
     When
     ----
-    Each knows best when somebody else is better at it: a help desk, a negotiation. Nobody has to see everything.
+    Each agent knows best when another one is better at something: a help desk, a negotiation. Nobody has to see
+    everything.
 
     When not
     --------
-    Somebody should keep the aim in view (`supervisor`), or the order is known (`sequential`).
+    - Somebody should keep the aim in view: `supervisor`.
+    - The order is known: `sequential`.
 
     Parameters
     ----------
     peers
-        At least two, the first one begins: a chat model, or ``agent(model, prompt)``; or ``state -> calls or
-        answer``, of ``state["request"]`` and ``state["messages"]``. A call is ``{"name": tool, "args": {...}}``; the
-        tool ``hand_over_to_<name>`` with ``{"message": ...}`` hands over. A sequence, or a mapping by name; a `Peer`
-        has tools.
+        At least two; the first one begins. A peer is a chat model, or ``agent(model, prompt)``; or
+        ``state -> calls or answer``, which reads ``state["request"]`` and ``state["messages"]``. A call is
+        ``{"name": tool, "args": {...}}``; the tool ``hand_over_to_<name>`` with ``{"message": ...}`` hands over. A
+        sequence, or a mapping by name. A `Peer` has tools of its own.
     max_turns
-        Turns of all of them together, 2 or more. In the last one a model is offered no tool, and told to answer.
+        Turns of all peers together, 2 or more. In the last turn a model is offered no tool, and is told to answer.
     max_returns
-        Times that it may come straight back to who had handed over, with no tool called between.
+        How often it may come straight back to the peer that handed over, with no tool called in between.
     max_calls
-        Calls of tools in one turn.
+        The most calls of tools in one turn.
     state
         `Peers` or a schema with its keys.
     options
@@ -140,15 +147,14 @@ def peer_to_peer(
 
     Bound
     -----
-    `begin`; for each of `max_turns` the peer and `act`, which calls its tools; `pass` to the next one between two; and
-    the end.
+    `begin`; for each of `max_turns` the peer and `act`, which calls its tools; `pass` between two turns; and the end.
 
     Failure
     -------
-    Two that pass it to and fro come to ``"ping-pong"``, and turns that are spent to ``"out of turns"``; `answer` is
-    None then, and `handovers` tells how it went. A tool that fails, and a handover to nobody, go back to the peer as
-    a message. Of several handovers at once the first counts, after all other tools were called. A peer that fails,
-    fails the run, which is resumed in that turn.
+    Two peers that hand over to and fro end with ``"ping-pong"``, and used-up turns with ``"out of turns"``. In both
+    cases `answer` is None, and `handovers` shows how it went. A failed tool, or a handover to an unknown peer, goes
+    back to the peer as a message. Of several handovers at once the first counts, after all other tools were called. A
+    peer that fails, fails the run, which is resumed in that turn.
 
     Source
     ------

@@ -53,9 +53,12 @@ class StepDone(TypedDict):
 class Planned(TypedDict, total=False):
     """The state: extend it for an executor that needs more.
 
-    `request` is what is asked for, `plan` the steps that are still to be done, `step` the first of them, which is done
-    now, `done` what came of those before. `answer` and `outcome` are set at the end: ``"done"``, or ``"out of steps"``
-    where the plan was longer than may be.
+    - `request`: what is asked for
+    - `plan`: the steps that are still to be done
+    - `step`: the first of them, which is done now
+    - `done`: what came of the steps before
+    - `answer`: set at the end
+    - `outcome`: set at the end: ``"done"``, or ``"out of steps"`` if the plan was too long
     """
 
     request: Any
@@ -79,31 +82,32 @@ def plan_and_execute(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Plan all steps before the first, do one after the other, and change the rest of the plan where that is needed.
+    """Plan all steps before the first, do them one after the other, and change the rest of the plan where needed.
 
     When
     ----
-    The steps depend on the request, and their order matters. A plan can be looked at before anything is done, and a
+    The steps depend on the request, and their order matters. You can look at the plan before anything is done, and a
     model that plans once is cheaper than one that thinks before each step.
 
     When not
     --------
-    The steps are always the same (`sequential`); some could go side by side (`planner_executor`); the next step is
-    anybody's guess until the last one is done (`react`).
+    - The steps are always the same: `sequential`.
+    - Some steps could go side by side: `planner_executor`.
+    - Nobody can tell the next step until the last one is done: `react`.
 
     Parameters
     ----------
     planner
-        ``state -> steps``, a list, of ``state["request"]``.
+        ``state -> steps``, a list. Reads ``state["request"]``.
     executor
-        ``state -> result``, of ``state["step"]`` and what is in ``state["done"]``.
+        ``state -> result``. Reads ``state["step"]`` and ``state["done"]``.
     replan
-        ``state -> steps``, after each step: what is still to be done, instead of ``state["plan"]``. A step that failed
-        is in ``state["done"]`` with its error then. None: the plan stands, and a step that fails, fails the run.
+        ``state -> steps``, after each step: what is still to be done, in place of ``state["plan"]``. A step that
+        failed is in ``state["done"]`` with its error. None: the plan stands, and a step that fails, fails the run.
     conclude
-        ``state -> answer``, of ``state["done"]``. None: the last step's result.
+        ``state -> answer``. Reads ``state["done"]``. None: the answer is the last step's result.
     max_steps
-        Steps that are done, of all plans together.
+        The most steps that are done, of all plans together.
     state
         `Planned` or a schema with its keys.
     options
@@ -111,12 +115,13 @@ def plan_and_execute(
 
     Bound
     -----
-    `begin` and the planner, each of `max_steps` steps, with `replan` between two of them, `conclude`, and the end.
+    `begin` and the planner; each of `max_steps` steps, with `replan` between two of them; `conclude`, if there is
+    one; and the end.
 
     Failure
     -------
-    When the steps are spent, `outcome` is ``"out of steps"``, and ``plan`` has those that were not done. A step that
-    fails, fails the run, which is resumed there, or is planned around: `replan`.
+    If the steps are used up, `outcome` is ``"out of steps"``, and ``plan`` has those that were not done. A step that
+    fails, fails the run, which is resumed there; with `replan`, it is planned around.
 
     Source
     ------

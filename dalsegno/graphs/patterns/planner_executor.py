@@ -74,10 +74,16 @@ class Unmet(TypedDict):
 class SubtaskPlan(TypedDict, total=False):
     """The state: extend it for a planner that needs more.
 
-    `request` is what is asked for, `plan` the subtasks, `problems` what is wrong with it, `results` what came of each
-    by its id. An executor is sent its subtask: `id`, `task`, `success`, and in `inputs` the results that it needs.
-    `answer`, `skipped` (the subtasks that needed one that failed) and `outcome` are set at the end: ``"done"``,
-    ``"in part"``, or ``"impossible"`` where the last plan could not be carried out.
+    - `request`: what is asked for
+    - `plan`: the subtasks
+    - `problems`: what is wrong with the plan
+    - `results`: what came of each subtask, by its id
+    - `id`, `task`, `success`, `inputs`: what an executor is sent: its subtask, and in `inputs` the results that it
+      needs
+    - `answer`: set at the end
+    - `skipped`: set at the end: the subtasks that needed a failed one
+    - `outcome`: set at the end: ``"done"``, ``"in part"``, or ``"impossible"`` if the last plan could not be carried
+      out
     """
 
     request: Any
@@ -120,29 +126,31 @@ def planner_executor(
 
     When not
     --------
-    Each step needs the last one (`plan_and_execute`), none needs another (`map_reduce`), or the next is decided by what
-    came of the last (`supervisor`).
+    - Each step needs the last one: `plan_and_execute`.
+    - None needs another: `map_reduce`.
+    - The result of the last step decides the next one: `supervisor`.
 
     Parameters
     ----------
     planner
-        ``state -> subtasks``, a list of ``{"id", "kind", "task", "needs", "success"}``, of ``state["request"]`` and,
-        after a plan that was impossible or failed in part, ``state["problems"]``.
+        ``state -> subtasks``, a list of ``{"id", "kind", "task", "needs", "success"}``. Reads ``state["request"]``
+        and, after a plan that was impossible or failed in part, ``state["problems"]``.
     executors
-        ``state -> result``, by kind, of ``state["task"]``, ``state["success"]`` and ``state["inputs"]``, the results
-        that it needs by their ids. A `Worker` says what it is good at, for a planner that is a model.
+        ``state -> result``, by kind. Each reads ``state["task"]``, ``state["success"]`` and ``state["inputs"]``, the
+        results that it needs by their ids. A `Worker` says what it is good at, for a planner that is a model.
     verify
-        ``state -> [{"id", "why"}]``, after what was done side by side: the subtasks in ``state["plan"]`` whose
-        ``state["results"]`` do not meet their `success`; they count as failed. None: nobody looks.
+        ``state -> [{"id", "why"}]``, called after subtasks were done side by side. It returns the subtasks in
+        ``state["plan"]`` whose ``state["results"]`` do not meet their `success`; they count as failed. None: nothing
+        is verified.
     conclude
-        ``state -> answer``, of ``state["results"]``. None: the results by id.
+        ``state -> answer``. Reads ``state["results"]``. None: the answer is the results by id.
     max_subtasks
-        Of one plan.
+        The most subtasks of one plan.
     replans
-        Times that an impossible plan goes back to the planner.
+        How often an impossible plan goes back to the planner.
     repairs
-        Times that subtasks which failed go back to it, when all else is done: what it plans then may need what was
-        done by its id, and whatever has a result is not done again.
+        How often failed subtasks go back to the planner, once all else is done. The new plan may refer to finished
+        subtasks by their ids; whatever has a result is not done again.
     state
         `SubtaskPlan` or a schema with its keys.
     options
@@ -150,18 +158,20 @@ def planner_executor(
 
     Bound
     -----
-    `begin`; the planner and `schedule`, which checks the plan, and both again for each of `replans`;
-    where each subtask needs the one before, an executor, `collect` and `schedule` for each (and `verify`); `mend`, the
-    planner and all of that again for each of `repairs`; `conclude`, and the end, for the last of them needs no further
-    `schedule`.
+    `begin`; the planner and `schedule`, which checks the plan, and both again for each of `replans`. In the longest
+    case each subtask needs the one before: an executor, `collect` (and `verify`) and `schedule` for each. `mend`, the
+    planner and all of that again for each of `repairs`; `conclude`; and the end, because the last subtask needs no
+    further `schedule`.
 
     Failure
     -------
-    A plan that cannot be carried out (a circle, a need or a kind that is not there, an id twice, too
-    many, none) goes back with what is wrong; after the last one `outcome` is ``"impossible"``, and nothing was done.
-    What needs a subtask that failed is skipped, all else is done, and `outcome` is ``"in part"``. With `repairs` the
-    planner is told before that what failed and why, and plans anew for what is left; where it has no plan for that
-    which can be carried out, what was done stands.
+    A plan cannot be carried out if it has a cycle, an unknown need or kind, an id twice, too many subtasks or none.
+    It goes back to the planner with what is wrong. After the last try `outcome` is ``"impossible"``, and nothing was
+    done.
+
+    If a subtask fails, those that need it are skipped, all others are done, and `outcome` is ``"in part"``. With
+    `repairs`, the planner is first told what failed and why, and plans anew for what is left. If it has no plan for
+    that which can be carried out, what was done stands.
 
     Source
     ------

@@ -40,8 +40,11 @@ class PromptReview(TypedDict):
 class PromptGeneration(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `task` is what the prompt is for and `input` what it is used on; `prompt` is the one that was written, `review` the
-    checker's word on it, `output` what the worker made of it.
+    - `task`: what the prompt is for
+    - `input`: what the prompt is used on
+    - `prompt`: the prompt that was written
+    - `review`: the checker's word on it
+    - `output`: what the worker made of it
     """
 
     task: Any
@@ -63,27 +66,27 @@ def prompt_generation(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Write the prompt that the next one is asked with, and ask.
+    """Write a prompt for the task, and ask the next model with it.
 
     When
     ----
-    The tasks differ, and a good prompt for each cannot be written beforehand: of every kind of question, document or
-    user another one. A large model writes, a small one works.
+    The tasks differ, and nobody can write a good prompt for each beforehand: every kind of question, document or user
+    needs another one. A large model writes, a small one works.
 
     When not
     --------
-    The task is always the same: write its prompt once, or have it improved by `prompt_optimization`.
+    The task is always the same. Write its prompt once, or have it improved by `prompt_optimization`.
 
     Parameters
     ----------
     writer
-        ``state -> prompt``, a text, of ``state["task"]``, and after a no of ``state["review"]["problem"]``.
+        ``state -> prompt``, a text. Reads ``state["task"]``, and after a refusal ``state["review"]["problem"]``.
     worker
-        ``state -> output``, of ``state["prompt"]`` and ``state["input"]``. A model is asked with just these.
+        ``state -> output``. Reads ``state["prompt"]`` and ``state["input"]``. A model is asked with just these.
     checker
-        ``state -> {"valid", "problem"}``, of ``state["prompt"]``. None: what is written is used.
+        ``state -> {"valid", "problem"}``. Reads ``state["prompt"]``. None: the prompt is used as written.
     rewrites
-        How often a prompt that the checker refused is written again.
+        How often a refused prompt is written again.
     state
         `PromptGeneration` or a schema with its keys.
     options
@@ -91,12 +94,13 @@ def prompt_generation(
 
     Bound
     -----
-    The writer and the worker; with a checker `begin`, the check, and both again for each of `rewrites`.
+    The writer and the worker. With a checker also `begin` and the check, and for each of `rewrites` the writer and
+    the check again.
 
     Failure
     -------
-    Where the rewrites are spent the last prompt is used, and ``review`` says what is the problem with it. A prompt that
-    is no text is `WrongAnswer`. A role that fails, fails the run, which is resumed there.
+    If the rewrites are used up, the last prompt is used, and ``review`` says what is wrong with it. A prompt that is
+    no text is a `WrongAnswer`. A role that fails, fails the run, which is resumed there.
 
     Source
     ------

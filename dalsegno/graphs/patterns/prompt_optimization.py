@@ -60,10 +60,16 @@ class Best(TypedDict):
 class PromptOptimization(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `goal` is what is wanted; `prompt` is the one that is tried, `output` what came of it, `evaluation` what the scorer
-    says. After each trial, and at the end, these three are those of the `best`. `trials` are all prompts with their
-    scores, `unimproved` how many in a row were no better. `outcome` is ``"good"`` (good enough), ``"stalled"`` (left,
-    for it got no better) or ``"best effort"`` (the rounds are spent).
+    - `goal`: what is wanted
+    - `prompt`: the prompt that is tried
+    - `output`: what came of it
+    - `evaluation`: what the scorer says
+    - `best`: the best prompt so far with its output and evaluation. After each trial, and at the end, the three keys
+      above have these values
+    - `trials`: all prompts with their scores
+    - `unimproved`: how many in a row were no better
+    - `outcome`: ``"good"`` (good enough), ``"stalled"`` (stopped, because it got no better) or ``"best effort"`` (the
+      rounds were used up)
     """
 
     goal: Any
@@ -94,28 +100,28 @@ def prompt_optimization(
 
     When
     ----
-    A prompt will be used many times, and what is good can be scored, best by a program over known cases.
+    A prompt will be used many times, and its output can be scored, best by a program over known cases.
 
     When not
     --------
-    It is this one output that shall be better: `generate_critique_revise` revises that. Two prompts are there, and the
-    question is which: `ab_test`.
+    - Only this one output shall be better: `generate_critique_revise` revises it.
+    - Two prompts exist, and the question is which is better: `ab_test`.
 
     Parameters
     ----------
     runner
-        ``state -> output``, of ``state["prompt"]``. A model is asked with just that.
+        ``state -> output``. Reads ``state["prompt"]``. A model is asked with just that.
     scorer
-        ``state -> {"score", "comments"}``, of ``state["output"]``; the score is from 0 to 1.
+        ``state -> {"score", "comments"}``, with a score from 0 to 1. Reads ``state["output"]``.
     improver
-        ``state -> prompt``, of ``state["prompt"]``, which is the best so far, ``state["evaluation"]`` and
+        ``state -> prompt``. Reads ``state["prompt"]``, which is the best so far, ``state["evaluation"]`` and
         ``state["trials"]``.
     good_enough
-        The score from which on nothing is improved.
+        From this score on, nothing is improved.
     rounds
         The most improvements.
     patience
-        So many in a row that are no better, and it is left.
+        After so many improvements in a row that were no better, it stops.
     state
         `PromptOptimization` or a schema with its keys.
     options
@@ -123,13 +129,13 @@ def prompt_optimization(
 
     Bound
     -----
-    `begin`; the runner, the scorer and `keep` for the given prompt, and with the improver for each of `rounds`.
+    `begin`; the runner, the scorer and `keep` for the given prompt; and these with the improver for each of `rounds`.
 
     Failure
     -------
-    A prompt that is no better is dropped, and the next improvement begins at the best again. When `rounds` are spent,
-    or `patience` is, the best stands and ``outcome`` says why it ended. A score that is none, as NaN, is `WrongAnswer`.
-    A role that fails, fails the run, which is resumed there.
+    A prompt that is no better is dropped, and the next improvement starts from the best again. If `rounds` or
+    `patience` are used up, the best prompt stands, and ``outcome`` says why it ended. A score that is no number from
+    0 to 1, such as NaN, is a `WrongAnswer`. A role that fails, fails the run, which is resumed there.
 
     Source
     ------

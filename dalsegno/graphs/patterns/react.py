@@ -30,9 +30,11 @@ they give. Where a tool fails, read why, and call it otherwise. As soon as you k
 class React(TypedDict, total=False):
     """The state: extend it for a reasoner that needs more.
 
-    `request` is what is asked for; `messages` are the turns: calls, and what came of them; `said` is what the reasoner
-    says in this one. `answer` and `outcome` are set at the end: ``"answered"``, or ``"out of turns"`` where it still
-    called tools in the last one.
+    - `request`: what is asked for
+    - `messages`: the turns: calls, and their results
+    - `said`: what the reasoner says in this turn
+    - `answer`: set at the end
+    - `outcome`: set at the end: ``"answered"``, or ``"out of turns"`` if the last turn still called tools
     """
 
     request: Any
@@ -54,30 +56,32 @@ def react(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Think, call tools, look at what they gave, and think again, until there is an answer.
+    """Think, call tools, look at the results, and think again, until there is an answer.
 
     When
     ----
-    What has to be found out next depends on what was found out before; most of what is called an agent is this. Every
-    turn is a node: it is committed, and a run that was killed goes on in the middle of the conversation.
+    The next thing to find out depends on what was found out before. Most of what is called an agent is this pattern.
+    Every turn is a node: it is committed, and a run that was killed continues in the middle of the conversation.
 
     When not
     --------
-    The steps are known (`sequential`), or can be planned before the first (`plan_and_execute`). For a few quick calls
-    whose turns nobody needs to see, ``agent(model, prompt, tools=...)`` does it in one node.
+    - The steps are known: `sequential`.
+    - The steps can be planned before the first one: `plan_and_execute`.
+    - A few quick calls are enough, and nobody needs to see their turns: ``agent(model, prompt, tools=...)`` does it
+      in one node.
 
     Parameters
     ----------
     reason
-        A chat model, or ``agent(model, prompt)``; or ``state -> calls or answer``, of ``state["request"]`` and
-        ``state["messages"]``: calls are ``{"name": tool, "args": {...}}``, one or a list of them, and anything else is
-        the answer.
+        A chat model, or ``agent(model, prompt)``; or ``state -> calls or answer``, which reads ``state["request"]``
+        and ``state["messages"]``. Calls are ``{"name": tool, "args": {...}}``, one or a list of them; anything else
+        is the answer.
     tools
         LangChain tools, plain typed functions, players and workflows.
     max_turns
-        Times that it reasons. In the last of them a model is offered no tool, and told to answer.
+        How often it reasons. In the last turn a model is offered no tool, and is told to answer.
     max_calls
-        Calls of tools in one turn, side by side.
+        The most calls of tools in one turn, side by side.
     state
         `React` or a schema with its keys.
     options
@@ -85,13 +89,13 @@ def react(
 
     Bound
     -----
-    `begin`, a superstep to reason for each of `max_turns` and one to act after all but the last, and the end.
+    `begin`; a superstep to reason for each of `max_turns`, and one to act after all but the last; and the end.
 
     Failure
     -------
-    A tool that fails, that does not exist or that is called with wrong arguments gives a message that says so, and the
-    reasoner corrects itself. When the turns are spent `outcome` is ``"out of turns"`` and `answer` None. A reasoner
-    that fails, fails the run, which is resumed in that turn.
+    If a tool fails, does not exist or is called with wrong arguments, a message says so, and the reasoner can correct
+    itself. If the turns are used up, `outcome` is ``"out of turns"`` and `answer` is None. A reasoner that fails,
+    fails the run, which is resumed in that turn.
 
     Source
     ------

@@ -60,8 +60,11 @@ def grown(old: Mapping[str, Part] | None, new: Mapping[str, Part] | None) -> dic
 class Decomposition(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is the whole problem, `tree` every part by its path (``"0"`` the whole, ``"0.1"`` its second part);
-    `problem` is what a role is sent, and in `results` those of its parts. `answer` is set at the end.
+    - `request`: the whole problem
+    - `tree`: every part by its path (``"0"`` is the whole, ``"0.1"`` its second part)
+    - `problem`: what a role is sent
+    - `results`: the results of the parts of that problem
+    - `answer`: set at the end
     """
 
     request: Any
@@ -89,27 +92,29 @@ def recursive_decomposition(
 
     When
     ----
-    A problem has parts of its own kind, and nobody knows beforehand how deep they go: a document in sections, a task in
-    tasks. All parts of one level are worked on side by side.
+    A problem has parts of its own kind, and nobody knows beforehand how deep they go: a document with sections, a
+    task with subtasks. All parts of one level are worked on side by side.
 
     When not
     --------
-    One level is enough (`map_reduce`), or the parts are of different kinds or need each other (`planner_executor`).
+    - One level is enough: `map_reduce`.
+    - The parts are of different kinds or need each other: `planner_executor`.
 
     Parameters
     ----------
     simple
-        ``state -> bool``, of ``state["problem"]``: whether it is solved at once.
+        ``state -> bool``: whether ``state["problem"]`` can be solved at once.
     solve
-        ``state -> result``, of ``state["problem"]``.
+        ``state -> result``. Reads ``state["problem"]``.
     divide
-        ``state -> problems``, a list, of ``state["problem"]``.
+        ``state -> problems``, a list. Reads ``state["problem"]``.
     combine
-        ``state -> result``, of ``state["problem"]`` and ``state["results"]``, those of its parts in their order.
+        ``state -> result``. Reads ``state["problem"]`` and ``state["results"]``, the results of its parts in their
+        order.
     depth
-        Times that a part is divided again; what is as deep as that is solved, simple or not.
+        How often a part is divided again. A part at this depth is solved, simple or not.
     breadth
-        Parts of one problem.
+        The most parts of one problem.
     state
         `Decomposition` or a schema with its keys.
     options
@@ -117,14 +122,14 @@ def recursive_decomposition(
 
     Bound
     -----
-    `begin` and the end. For each level but the deepest five: `descend`, `simple`, `sort`, `solve` or `divide`,
-    `gather`; for the deepest three, for it is solved at once; and for each level on the way up `ascend`, `combine`,
-    `combined`.
+    `begin` and the end. Five supersteps for each level but the deepest: `descend`, `simple`, `sort`, `solve` or
+    `divide`, `gather`. Three for the deepest level, where every part is solved at once. Three for each level on the
+    way up: `ascend`, `combine`, `combined`.
 
     Failure
     -------
-    A problem that is divided into nothing, or into more than `breadth`, fails the run with `WrongAnswer`, which is
-    resumed there, as is any role that fails; what was solved beside it stands.
+    A problem that is divided into nothing, or into more than `breadth` parts, fails the run with `WrongAnswer`. A
+    role that fails, fails the run too. The run is resumed there; what was solved beside it stands.
 
     Source
     ------

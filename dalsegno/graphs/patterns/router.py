@@ -30,8 +30,10 @@ _CHOOSE = """Who is this for? Choose one of these, and answer with its name alon
 class Routed(TypedDict, total=False):
     """The state: extend it for rules and routes that need more.
 
-    `value` is what is routed, and at the end the answer; `route` says who gave it. `choice` is the last one that was
-    made, None where it was none of the routes, and `wrong` the number of those.
+    - `value`: what is routed, and at the end the answer
+    - `route`: who gave the answer
+    - `choice`: the last choice; None if it was none of the routes
+    - `wrong`: how many choices were none of the routes
     """
 
     value: Any
@@ -53,31 +55,31 @@ def router(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Send the input to the one that it is for: by rules, by a choice, or by default.
+    """Send the input to the route that fits it: by rules, by a choice, or by default.
 
     When
     ----
-    Inputs are of several kinds, and each wants another prompt, model, tool or workflow. Rules are for what can be said
-    exactly, a choice is for the rest.
+    Inputs are of several kinds, and each kind needs another prompt, model, tool or workflow. Rules cover what can be
+    said exactly; a choice covers the rest.
 
     When not
     --------
-    Several are needed for one input (`parallel`, `specialists`), or the conversation goes on afterwards and is
-    validated (`intent_workflows`).
+    - One input needs several of them: `parallel`, `specialists`.
+    - The conversation continues afterwards and is validated: `intent_workflows`.
 
     Parameters
     ----------
     routes
-        ``state -> value``, of ``state["value"]``. A sequence, or a mapping by name; a `Worker` says what it is good
-        at, for a choice by a model. Default for that: the first line of a function's docstring.
+        ``state -> value``. Each reads ``state["value"]``. A sequence, or a mapping by name. A `Worker` says what it
+        is good at, for a choice by a model; by default that is the first line of a function's docstring.
     default
-        The route where no rule holds and nothing else is chosen.
+        The route that is taken if no rule holds and nothing else is chosen.
     rules
-        Pairs ``(predicate, route)``; the first whose ``predicate(state)`` is true decides.
+        Pairs ``(predicate, route)``. The first pair whose ``predicate(state)`` is true decides.
     choose
-        ``state -> route``, where no rule holds. A model is told the routes. None: the default is taken.
+        ``state -> route``, called if no rule holds. A model is told the routes. None: the default is taken.
     retries
-        How often it chooses anew after a choice that is none of the routes.
+        How often `choose` is called again after a choice that is none of the routes.
     state
         `Routed` or a schema with its keys.
     options
@@ -85,13 +87,14 @@ def router(
 
     Bound
     -----
-    `match`, which looks at the rules, and the route; between them, where there is somebody to `choose`, the choice and
-    `decide`, which looks at it, and both again for each of `retries`.
+    `match`, which checks the rules, and the route. With `choose`, two more in between for the choice and for
+    `decide`, which checks it, and both again for each of `retries`.
 
     Failure
     -------
-    A choice that is no route, or nothing at all, is made again, and then the default is taken: ``wrong`` counts them.
-    Where choosing itself fails, as where a rule or a route does, the run fails, and is resumed there.
+    After a choice that is no route, or no choice at all, `choose` is called again; in the end the default is taken.
+    ``wrong`` counts these choices. If choosing itself fails, or a rule or a route does, the run fails and is resumed
+    there.
 
     Source
     ------

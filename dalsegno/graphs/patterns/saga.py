@@ -38,9 +38,13 @@ def by_time(old: list[Completed] | None, new: list[Completed] | None) -> list[Co
 class Saga(TypedDict, total=False):
     """The state, which tells the outcome: extend it for steps that need more.
 
-    `request` is what the steps work on, `results` what they gave, by step. `completed` are the steps that are done,
-    `failures` what made the saga go back. `undone` are the steps whose compensation ran, in its order, `not_undone`
-    those whose compensation failed, and why. `outcome` is ``"done"``, ``"undone"`` or ``"partly undone"``.
+    - `request`: what the steps work on
+    - `results`: what they gave, by step
+    - `completed`: the steps that are done
+    - `failures`: what made the saga go back
+    - `undone`: the steps whose compensation was executed, in this order
+    - `not_undone`: the steps whose compensation failed, and why
+    - `outcome`: ``"done"``, ``"undone"`` or ``"partly undone"``
     """
 
     request: Any
@@ -92,21 +96,22 @@ def saga(
 
     When
     ----
-    The things are in different places, so that no transaction spans them: charge a card, reserve a room, send a letter.
-    Each is committed by itself, and each can be undone by something that makes up for it.
+    The things are in different places, so that no transaction spans them: charge a card, reserve a room, send a
+    letter. Each one is committed by itself, and each can be undone by something that makes up for it.
 
     When not
     --------
-    All of it is in one database: use its transaction. Nothing changes the world: `sequential`.
+    - Everything is in one database: use its transaction.
+    - Nothing changes the world: `sequential`.
 
     Parameters
     ----------
     steps
-        ``state -> value``, of ``state["request"]`` and ``state["results"]``, where the value is kept by the step's
-        name. Each is a `SagaStep`, or an actor with nothing to undo; a list among them is a group whose steps run at
-        once.
+        ``state -> value``. Each reads ``state["request"]`` and ``state["results"]``, which has the values of earlier
+        steps by their names. A step is a `SagaStep`, or an actor with nothing to undo. A list among them is a group
+        whose steps run at once.
     clock
-        Unix seconds, by which steps of a group are told apart: what was done last is undone first.
+        Unix seconds, which give the steps of a group an order: what was done last is undone first.
     state
         `Saga` or a schema with its keys.
     options
@@ -114,16 +119,18 @@ def saga(
 
     Bound
     -----
-    `begin`; a superstep for each of `groups`, and more where one is `joined`: where several steps run at once, one to
-    fork (but for the first group) and one to join; `rollback`, each of `compensations` and `rollback` again; `finish`.
+    `begin`; a superstep for each of `groups`; `rollback`; each of `compensations`, and `rollback` again after it;
+    `finish`. `joined` counts what groups of several steps add: one superstep to join, and one to fork, except for the
+    first group.
 
     Failure
     -------
-    When a step fails for good, those that were completed before it are undone in reverse order of their completion,
-    with the retry and the timeout of each compensation. A compensation that fails for good does not stop the others:
-    ``outcome`` is ``"partly undone"`` then, and ``not_undone`` says which and why. The run is completed in either
-    case; it fails, and can be resumed, where a node breaks what its workflow declares. A process that is killed in the
-    middle of the rollback goes on with the rollback.
+    If a step fails for good, the steps completed before it are undone in reverse order of their completion. Each
+    compensation has its own retry and timeout. A compensation that fails for good does not stop the others; then
+    ``outcome`` is ``"partly undone"``, and ``not_undone`` says which one failed, and why.
+
+    The run is completed in both cases. It fails, and can be resumed, only if a node breaks what its workflow
+    declares. If the process is killed in the middle of the rollback, the resumed run continues with the rollback.
 
     Source
     ------

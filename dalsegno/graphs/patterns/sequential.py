@@ -19,8 +19,8 @@ from dalsegno.graphs.workflow import Workflow
 class Sequential(TypedDict, total=False):
     """The state: extend it for steps that need more.
 
-    `value` is what the steps hand on, from the input to the last answer; `failures` are those of steps
-    that were skipped, or made the run go back.
+    - `value`: what the steps hand on, from the input to the last answer
+    - `failures`: the failures of steps that were skipped, or that made the run go back
     """
 
     value: Any
@@ -79,19 +79,22 @@ def sequential(
 
     When
     ----
-    The way is always the same: extract, check, transform, load. It is the cheapest pattern, and the easiest to
-    follow; begin with it.
+    The steps always come in the same order: extract, check, transform, load. This is the cheapest pattern and the
+    easiest to follow, so begin with it.
 
     When not
     --------
-    The input decides what is done (`router`), steps do not need each other (`parallel`), or steps change the
-    world in several places and must be taken back together (`saga`, which also survives a compensation that fails).
+    - The input decides what is done: `router`.
+    - The steps do not need each other: `parallel`.
+    - The steps change the world in several places and must be taken back together: `saga`, which also survives a
+      compensation that fails.
 
     Parameters
     ----------
     steps
-        ``state -> value``, or an update of the state; each reads ``state["value"]``. A sequence, or a mapping
-        by name; a `Step` says more, and a chat model needs a prompt: `agent`.
+        ``state -> value``, or a function that returns an update of the state. Each reads ``state["value"]``. A
+        sequence, or a mapping by name. A `Step` has more options. Wrap a chat model in `agent`, because it needs a
+        prompt.
     state
         `Sequential` or a schema with its keys.
     options
@@ -99,14 +102,14 @@ def sequential(
 
     Bound
     -----
-    One superstep a step; one more, `careful`, where a step may be skipped or compensated; and those
-    compensations, `undone`, that make the way back longer than the rest of the way would have been.
+    Each step takes one superstep. `careful` is 1 if a step may be skipped or compensated, else 0. `undone` counts the
+    compensations that make the way back longer than the rest of the way forward.
 
     Failure
     -------
-    As each step says: the run fails where it failed and is resumed there, the step is skipped, or the steps
-    before it are undone; ``failures`` tells which, and why. A compensation that fails, fails the run, which is
-    resumed there.
+    Each step decides for itself. Either the run fails there and is resumed there, or the step is skipped, or the
+    steps before it are undone. ``failures`` says which step failed, and why. If a compensation fails, the run fails,
+    and is resumed there.
 
     Source
     ------

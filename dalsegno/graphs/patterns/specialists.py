@@ -50,9 +50,12 @@ class Synthesis(TypedDict):
 class Consultation(TypedDict, total=False):
     """The state: extend it for specialists that need more.
 
-    `request` is what is asked for, `questions` who is asked what, `results` what they say; `task` is the question
-    that a specialist answers, `number` its place and `to` who that is. `answer` and `conflicts` are the
-    synthesizer's.
+    - `request`: what is asked for
+    - `questions`: who is asked what
+    - `results`: what the specialists say
+    - `task`: the question that a specialist answers
+    - `number`, `to`: its place, and who that specialist is
+    - `synthesis`: the synthesizer's ``answer``, and the ``conflicts`` between the specialists
     """
 
     request: Any
@@ -76,29 +79,30 @@ def specialists(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Ask those who know, each what only they know, and make one answer of theirs.
+    """Ask experts, each about what only they know, and combine their answers into one.
 
     When
     ----
-    A question has several sides, and each needs a prompt, tools or a model of its own. Side by side it is quick; one
-    after the other each sees what was said before, which gives answers that fit together.
+    A question has several sides, and each side needs a prompt, tools or a model of its own. In parallel it is quick.
+    In series each specialist sees what was said before, which gives answers that fit together.
 
     When not
     --------
-    What they say leads to further questions (`supervisor`), or all are asked the same (`ensemble`).
+    - Their answers lead to further questions: `supervisor`.
+    - All are asked the same: `ensemble`.
 
     Parameters
     ----------
     coordinator
-        ``state -> [{"to": specialist, "task": question}]``, of ``state["request"]``, in the order in which they are
-        asked. Questions to the same specialist are put together.
+        ``state -> [{"to": specialist, "task": question}]``, in the order in which they are asked. Reads
+        ``state["request"]``. Several questions to one specialist are joined.
     specialists
-        ``state -> answer``, of ``state["task"]``, and in series of ``state["results"]``. A sequence, or a mapping by
-        name; a `Worker` says what it is good at, for a coordinator that is a model.
+        ``state -> answer``. Each reads ``state["task"]``, and in series ``state["results"]``. A sequence, or a
+        mapping by name. A `Worker` says what it is good at, for a coordinator that is a model.
     synthesizer
-        ``state -> {"answer", "conflicts"}``, of ``state["results"]``.
+        ``state -> {"answer", "conflicts"}``. Reads ``state["results"]``.
     order
-        ``"parallel"``: all at once. ``"serial"``: one after the other, as the coordinator says.
+        ``"parallel"``: all at once. ``"serial"``: one after the other, in the order of the coordinator.
     state
         `Consultation` or a schema with its keys.
     options
@@ -106,13 +110,13 @@ def specialists(
 
     Bound
     -----
-    `begin`, the coordinator, all specialists at once, the synthesizer. In series each specialist once, `ask` before
-    each and after the last.
+    `begin`, the coordinator, all specialists at once, the synthesizer. In series, each specialist once, with `ask`
+    before each and after the last.
 
     Failure
     -------
-    A specialist that fails, and a question to somebody who is not there, are among the results with their error, and
-    the synthesizer makes an answer of the others. Another role that fails, fails the run, which is resumed there.
+    A specialist that fails, or a question to an unknown one, is among the results with its error, and the synthesizer
+    makes an answer from the others. If another role fails, the run fails, and is resumed there.
 
     Source
     ------

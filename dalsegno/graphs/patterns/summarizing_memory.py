@@ -68,8 +68,14 @@ class Exchange(TypedDict):
 class Memory(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `message` is the newest one, `response` the answer to it; `turns` are the last ones as they were, `older` those that
-    go into the `summary` now. `user` is whose facts are kept, `known` those from the store, `learned` the new ones.
+    - `message`: the newest message
+    - `response`: the answer to it
+    - `turns`: the last turns as they were
+    - `older`: the turns that go into the summary now
+    - `summary`: the summary of older turns
+    - `user`: whose facts are kept
+    - `known`: the facts from the store
+    - `learned`: the new facts
     """
 
     message: Any
@@ -111,35 +117,36 @@ def summarizing_memory(
 
     When
     ----
-    A conversation of many turns, one run each on one thread, in which what was said long ago still matters. With
-    a remembrancer also what was said on other threads.
+    A conversation has many turns, one run each on one thread, and what was said long ago still matters. With a
+    remembrancer, this includes what was said on other threads.
 
     When not
     --------
-    Conversations are short: `conversation` keeps every turn as it was. The exact words of long ago are needed: search
-    for them, as in `grounded_answer`.
+    - Conversations are short: `conversation` keeps every turn as it was.
+    - The exact words of long ago are needed: search for them, as in `grounded_answer`.
 
     Parameters
     ----------
     responder
-        ``state -> response``, of ``state["message"]``, ``state["turns"]``, ``state["known"]`` and, once there is one,
-        ``state["summary"]``.
+        ``state -> response``. Reads ``state["message"]``, ``state["turns"]``, ``state["known"]`` and, once there is
+        one, ``state["summary"]``.
     summarizer
-        ``state -> {"goal", "facts", "decisions", "status"}``, of ``state["older"]`` and the
-        ``state["summary"]`` before.
+        ``state -> {"goal", "facts", "decisions", "status"}``. Reads ``state["older"]`` and the ``state["summary"]``
+        before.
     remembrancer
-        ``state -> facts``, a list of texts, of ``state["message"]`` and ``state["response"]``: what shall be known on
-        every thread of ``state["user"]``. None: nothing is.
+        ``state -> facts``, a list of texts that shall be known on every thread of ``state["user"]``. Reads
+        ``state["message"]`` and ``state["response"]``. None: no facts are kept.
     every
-        So many turns are kept as they were before older ones are summarized.
+        How many turns are kept as they were, before older ones are summarized.
     keep
-        The last turns that stay as they were then; fewer where they do not fit the window.
+        How many of the last turns stay as they were then; fewer if they do not fit the window.
     window
-        The most tokens of summary, facts, turns and message together; beyond, older turns are summarized at once.
+        The most tokens of summary, facts, turns and message together. Beyond that, older turns are summarized at
+        once.
     count
         ``text -> tokens``.
     store
-        A LangGraph `Store` for the facts. None: the one that the run has, ``Runner(flow, store=...)``.
+        A LangGraph `Store` for the facts. None: the store of the run, ``Runner(flow, store=...)``.
     state
         `Memory` or a schema with its keys.
     options
@@ -147,11 +154,11 @@ def summarizing_memory(
 
     Bound
     -----
-    A turn: `listen`, the summarizer, the responder, the remembrancer if there is one, `record`.
+    For a turn: `listen`, the summarizer, the responder, the remembrancer if there is one, `record`.
 
     Failure
     -------
-    A role that fails, fails the run of this turn, which is resumed there; turns are dropped only once they are in the
+    A role that fails, fails the run of this turn, which is resumed there. Turns are dropped only once they are in the
     summary. A remembrancer without any store is an error before anything is asked.
 
     Source

@@ -51,9 +51,13 @@ class Delegation(TypedDict):
 class Supervised(TypedDict, total=False):
     """The state: extend it for a lead that needs more.
 
-    `request` is what is asked for, `decision` the lead's last one, `results` what came of all tasks until now; `task`
-    is what a worker is sent. `answer` and `outcome` are set at the end: ``"done"`` where the lead gave no more tasks,
-    ``"out of rounds"`` where it would have gone on.
+    - `request`: what is asked for
+    - `decision`: the lead's last decision
+    - `results`: what came of all tasks so far
+    - `task`: what a worker is sent
+    - `answer`: set at the end
+    - `outcome`: set at the end: ``"done"`` if the lead gave no more tasks, ``"out of rounds"`` if it would have
+      continued
     """
 
     request: Any
@@ -77,32 +81,33 @@ def supervisor(
     version: str = "1",
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Workflow:
-    """Give tasks to specialists, several at once, look at what came back, and go on until it is enough.
+    """Give tasks to specialists, several at once, look at the results, and continue until they are enough.
 
     When
     ----
-    What has to be done becomes clear on the way, and different things need different workers: other prompts, tools or
-    models.
+    It becomes clear only on the way what has to be done, and different tasks need different workers: other prompts,
+    tools or models.
 
     When not
     --------
-    There is one worker, and nothing goes side by side: let it do the work itself (`react`). Who is needed is known
-    (`parallel`), or can be said once at the beginning (`specialists`, `planner_executor`).
+    - There is one worker, and nothing goes side by side. Let it do the work itself: `react`.
+    - You know who is needed: `parallel`.
+    - It can be decided once at the beginning: `specialists`, `planner_executor`.
 
     Parameters
     ----------
     lead
-        ``state -> {"tasks": [{"to": worker, "task": ...}], "answer": ...}``, of ``state["request"]`` and
-        ``state["results"]``; no tasks, and it is done.
+        ``state -> {"tasks": [{"to": worker, "task": ...}], "answer": ...}``. Reads ``state["request"]`` and
+        ``state["results"]``. No tasks means that it is done.
     workers
-        ``state -> result``, of ``state["task"]`` and ``state["request"]``, which is all they are sent. A sequence, or
-        a mapping by name; a `Worker` says what it is good at, for a lead that is a model.
+        ``state -> result``. Each reads ``state["task"]`` and ``state["request"]``, which is all that it is sent. A
+        sequence, or a mapping by name. A `Worker` says what it is good at, for a lead that is a model.
     aggregate
-        ``state -> answer``, of ``state["results"]``. None: the lead's own answer, or the results where it gave none.
+        ``state -> answer``. Reads ``state["results"]``. None: the lead's own answer, or the results if it gave none.
     rounds
-        Times that the lead decides.
+        How often the lead decides.
     max_tasks
-        Tasks of one decision.
+        The most tasks of one decision.
     state
         `Supervised` or a schema with its keys.
     options
@@ -110,14 +115,14 @@ def supervisor(
 
     Bound
     -----
-    `begin`; in each of `rounds` the lead, all its workers at once, and `collect`; `aggregate`, if there is one; and the
-    end.
+    `begin`; for each of `rounds`: the lead, all its workers at once, and `collect`; `aggregate`, if there is one; and
+    the end.
 
     Failure
     -------
-    A worker that fails leaves its error among the results, as does a task for nobody, or one too many: the lead decides
-    what to do. When the rounds are spent, `outcome` is ``"out of rounds"``, and the answer is made of what there is. A
-    lead that fails, fails the run, which is resumed there.
+    A worker that fails leaves its error among the results, and so does a task for an unknown worker, or one task too
+    many. The lead decides what to do. If the rounds are used up, `outcome` is ``"out of rounds"``, and the answer is
+    made from what there is. A lead that fails, fails the run, which is resumed there.
 
     Source
     ------

@@ -57,9 +57,13 @@ class Selection(TypedDict):
 class ToolSelection(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
-    `request` is what is asked, `selection` the newest choice of tools and `at` how many of its steps are done,
-    `results` what they gave, by id, also those of earlier selections, and `response` the answer. `failures` are those
-    of tools; `outcome` is ``"failed"`` where a tool of the last selection did too, else ``"done"``.
+    - `request`: what is asked
+    - `selection`: the newest choice of tools
+    - `at`: how many of its steps are done
+    - `results`: what the steps gave, by id, those of earlier selections included
+    - `response`: the answer
+    - `failures`: the failures of tools
+    - `outcome`: ``"failed"`` if a tool of the last selection failed too, else ``"done"``
     """
 
     request: Any
@@ -88,24 +92,25 @@ def tool_selection(
 
     When
     ----
-    Which tools are needed depends on what is asked, and whoever chooses shall not see results before the choice is
-    made: the choice can be looked at, and what a tool returns cannot talk anybody into calling another.
+    The request decides which tools are needed, and whoever chooses shall not see any results before the choice is
+    made. So you can look at the choice, and no tool's result can talk anybody into calling another tool.
 
     When not
     --------
-    Each step depends on what the one before it gave (`react`). Calls do not need each other and should be made at
-    once (`function_calls`). There is one way and another if it fails (`fallback_chain`).
+    - Each step depends on the result of the one before it: `react`.
+    - The calls do not need each other and should be made at once: `function_calls`.
+    - There is one way, and another if it fails: `fallback_chain`.
 
     Parameters
     ----------
     selector
-        ``state -> {"steps": [{"id", "tool", "arguments", "why"}]}``, of ``state["request"]``, and when it is asked
-        again of ``state["failures"]`` and ``state["results"]``. An argument ``"$id"`` is an earlier result.
+        ``state -> {"steps": [{"id", "tool", "arguments", "why"}]}``. Reads ``state["request"]``; when asked again,
+        also ``state["failures"]`` and ``state["results"]``. An argument ``"$id"`` is an earlier result.
     tools
-        Typed functions, LangChain tools, players, workflows; a sequence, or a mapping by name. A model that selects is
-        told their names, arguments and docstrings.
+        Typed functions, LangChain tools, players, workflows; a sequence, or a mapping by name. A model that selects
+        is told their names, arguments and docstrings.
     integrator
-        ``state -> response``, of ``state["results"]`` and ``state["failures"]``.
+        ``state -> response``. Reads ``state["results"]`` and ``state["failures"]``.
     max_steps
         The most steps of a selection.
     reselections
@@ -117,14 +122,15 @@ def tool_selection(
 
     Bound
     -----
-    `begin`; a selection and `execute`, the tool and `observe` for each of its `max_steps`, once and for each of
-    `reselections`; the integrator.
+    `begin`. A selection and `execute`, then the tool and `observe` for each of its `max_steps`; this once, and again
+    for each of `reselections`. The integrator.
 
     Failure
     -------
-    A tool that fails is in ``failures``, the selection's other steps are dropped, and the selector is asked again. When
-    `reselections` are spent the integrator answers with what there is, and ``outcome`` is ``"failed"``. A selection of
-    an unknown tool or argument is refused: a model is told why and asked again, of any other it is `WrongAnswer`.
+    A tool that fails is in ``failures``, the other steps of the selection are dropped, and the selector is asked
+    again. If `reselections` are used up, the integrator answers with what there is, and ``outcome`` is ``"failed"``.
+    A selection with an unknown tool or argument is refused: a model is told why and asked again; from any other
+    selector it is a `WrongAnswer`.
 
     Source
     ------
