@@ -125,8 +125,8 @@ def ab_test(
     -------
     If the cases do not show that one variant is better, ``comparison["recommended"]`` is None, and
     ``comparison["why"]`` says so. A score that is no number from 0 to 1, such as NaN, is a `WrongAnswer`. No cases,
-    or too many, fail the run in `begin`. A variant that fails, fails the run, which is resumed there with the outputs
-    of the others. With ``"lose"``, the failure is in ``failures``.
+    or too many, fail the run in `begin`. If a variant fails, the run fails, and is resumed there with the outputs of
+    the others. With ``"lose"``, the failure is in ``failures``.
 
     Source
     ------

@@ -110,8 +110,8 @@ def approval(
     Failure
     -------
     A no after the last revision, or without a reviser, ends with the outcome ``"rejected"``, and nothing is done. An
-    answer of another shape is refused, and the question still waits. A role that fails, fails the run, which is
-    resumed there; nobody is asked the same again.
+    answer of another shape is refused, and the question still waits. If a role fails, the run fails, and is resumed
+    there; nobody is asked the same again.
 
     Source
     ------

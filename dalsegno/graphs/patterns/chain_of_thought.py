@@ -96,7 +96,7 @@ def chain_of_thought(
     Failure
     -------
     If no new step comes, `outcome` is ``"stuck"``; if the rounds are used up, ``"out of rounds"``. In both cases the
-    answer is made from the steps so far. A role that fails, fails the run, which is resumed there.
+    answer is made from the steps so far. If a role fails, the run fails, and is resumed there.
 
     Source
     ------

@@ -62,7 +62,7 @@ class Conversation(TypedDict, total=False):
     - `turns`: the turns before
     - `began`: how this turn follows the ones before: ``"on"`` if the session continues; else a session begins,
       ``"first"`` on the thread, or after one that was ``"reset"``, ``"timed out"`` or ``"finished"``
-    - `seen`: when, in unix seconds
+    - `seen`: when this turn began, in unix seconds
     """
 
     message: Any
@@ -138,8 +138,8 @@ def conversation(
 
     Failure
     -------
-    An unknown phase is a `WrongAnswer`; a model is told so and asked again. A role that fails, fails the run of this
-    turn, which is resumed there. Earlier turns are not touched.
+    An unknown phase is a `WrongAnswer`; a model is told so and asked again. If a role fails, the run of this turn
+    fails, and is resumed there. Earlier turns are not touched.
 
     Source
     ------

@@ -110,8 +110,8 @@ def ensemble(
     arbiter
         ``state -> answer``: decides about a disputed answer, and may be a `human`. None: the judge's answer stands.
     on_error
-        ``"fail"``: a member that fails, fails the run. ``"collect"``: its failure is kept, and counts as an answer
-        that agrees with none.
+        ``"fail"``: a failed member fails the run. ``"collect"``: its failure is kept, and counts as an answer that
+        agrees with none.
     state
         `Ensemble` or a schema with its keys.
     options
@@ -124,8 +124,8 @@ def ensemble(
     Failure
     -------
     A disputed answer says so: ``disputed`` is true, ``confidence`` is low, and ``verdict["differences"]`` shows who
-    said what. A member that fails, fails the run, which is resumed there. With ``"collect"`` it is in ``failures``,
-    and the run fails only if nobody answered, with `TooFewAnswers`.
+    said what. If a member fails, the run fails, and is resumed there. With ``"collect"`` it is in ``failures``, and
+    the run fails only if nobody answered, with `TooFewAnswers`.
 
     Source
     ------

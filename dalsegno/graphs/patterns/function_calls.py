@@ -115,8 +115,8 @@ def function_calls(
     max_depth
         The most calls of a plan that wait for each other in a row.
     on_error
-        ``"fail"``: a call that fails, fails the run. ``"collect"``: its failure is kept, calls that need it are
-        skipped, and the responder says what is missing.
+        ``"fail"``: a failed call fails the run. ``"collect"``: its failure is kept, calls that need it are skipped,
+        and the responder says what is missing.
     state
         `FunctionCalls` or a schema with its keys.
     options
@@ -130,7 +130,7 @@ def function_calls(
     Failure
     -------
     A plan with a cycle, with an unknown dependency, function or argument, or with too many calls is refused: a model
-    is told why and asked again; from any other planner it is a `WrongAnswer`. A call that fails, fails the run. It is
+    is told why and asked again; from any other planner it is a `WrongAnswer`. If a call fails, the run fails. It is
     resumed there, and the results of the other calls stand. With ``"collect"``, the failure is in ``failures``.
 
     Source

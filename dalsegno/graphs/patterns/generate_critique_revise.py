@@ -120,7 +120,7 @@ def generate_critique_revise(
     Failure
     -------
     If the revisions are used up, the last draft stands, and `outcome` is ``"best effort"``. If the validator refuses
-    the draft, it is ``"invalid"``. A role that fails, fails the run, which is resumed there.
+    the draft, it is ``"invalid"``. If a role fails, the run fails, and is resumed there.
 
     Source
     ------

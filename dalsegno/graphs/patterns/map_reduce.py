@@ -78,8 +78,8 @@ def map_reduce(
     splitter
         ``state -> items``, a list. Reads ``state["value"]``. None: the items are given as ``items``.
     on_error
-        ``"fail"``: an item that fails, fails the run. ``"skip"``: it is left out of `results`. ``"collect"``: its
-        failure stands in its place in `results`. With both of these, `failures` says which items failed, and why.
+        ``"fail"``: a failed item fails the run. ``"skip"``: it is left out of `results`. ``"collect"``: its failure
+        stands in its place in `results`. With both of these, `failures` says which items failed, and why.
     max_items
         The most items of one run. More than these fail the run before the first is processed.
     batch

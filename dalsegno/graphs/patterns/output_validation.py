@@ -107,7 +107,7 @@ def output_validation(
     Failure
     -------
     An output that is invalid after the last repair is escalated: `outcome` is ``"escalated"``, and ``check`` has the
-    problems. A role that fails, fails the run, which is resumed there.
+    problems. If a role fails, the run fails, and is resumed there.
 
     Source
     ------

@@ -72,7 +72,7 @@ def parallel(
         whose answer is ignored. A `Runner` keeps which branches came first, so a run that was killed continues with
         the same ones.
     on_error
-        ``"fail"``: a branch that fails, fails the run. ``"collect"``: its failure is kept, and the others continue.
+        ``"fail"``: a failed branch fails the run. ``"collect"``: its failure is kept, and the others continue.
     max_concurrency
         Branches at once, over all runs of this workflow in the process. Default: all coroutines; of sync functions as
         many as LangGraph has threads.

@@ -153,8 +153,8 @@ def peer_to_peer(
     -------
     Two peers that hand over to and fro end with ``"ping-pong"``, and used-up turns with ``"out of turns"``. In both
     cases `answer` is None, and `handovers` shows how it went. A failed tool, or a handover to an unknown peer, goes
-    back to the peer as a message. Of several handovers at once the first counts, after all other tools were called. A
-    peer that fails, fails the run, which is resumed in that turn.
+    back to the peer as a message. Of several handovers at once the first counts, after all other tools were called.
+    If a peer fails, the run fails, and is resumed in that turn.
 
     Source
     ------

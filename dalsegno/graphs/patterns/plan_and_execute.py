@@ -103,7 +103,7 @@ def plan_and_execute(
         ``state -> result``. Reads ``state["step"]`` and ``state["done"]``.
     replan
         ``state -> steps``, after each step: what is still to be done, in place of ``state["plan"]``. A step that
-        failed is in ``state["done"]`` with its error. None: the plan stands, and a step that fails, fails the run.
+        failed is in ``state["done"]`` with its error. None: the plan stands, and a failed step fails the run.
     conclude
         ``state -> answer``. Reads ``state["done"]``. None: the answer is the last step's result.
     max_steps
@@ -120,8 +120,8 @@ def plan_and_execute(
 
     Failure
     -------
-    If the steps are used up, `outcome` is ``"out of steps"``, and ``plan`` has those that were not done. A step that
-    fails, fails the run, which is resumed there; with `replan`, it is planned around.
+    If the steps are used up, `outcome` is ``"out of steps"``, and ``plan`` has those that were not done. If a step
+    fails, the run fails, and is resumed there; with `replan`, it is planned around.
 
     Source
     ------

@@ -160,8 +160,8 @@ def planner_executor(
     -----
     `begin`; the planner and `schedule`, which checks the plan, and both again for each of `replans`. In the longest
     case each subtask needs the one before: an executor, `collect` (and `verify`) and `schedule` for each. `mend`, the
-    planner and all of that again for each of `repairs`; `conclude`; and the end, because the last subtask needs no
-    further `schedule`.
+    planner and all of that again for each of `repairs`; `conclude`, if there is one; and the end. After the last
+    subtask there is no further `schedule`.
 
     Failure
     -------

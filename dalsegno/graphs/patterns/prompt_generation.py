@@ -100,7 +100,7 @@ def prompt_generation(
     Failure
     -------
     If the rewrites are used up, the last prompt is used, and ``review`` says what is wrong with it. A prompt that is
-    no text is a `WrongAnswer`. A role that fails, fails the run, which is resumed there.
+    no text is a `WrongAnswer`. If a role fails, the run fails, and is resumed there.
 
     Source
     ------

@@ -135,7 +135,7 @@ def prompt_optimization(
     -------
     A prompt that is no better is dropped, and the next improvement starts from the best again. If `rounds` or
     `patience` are used up, the best prompt stands, and ``outcome`` says why it ended. A score that is no number from
-    0 to 1, such as NaN, is a `WrongAnswer`. A role that fails, fails the run, which is resumed there.
+    0 to 1, such as NaN, is a `WrongAnswer`. If a role fails, the run fails, and is resumed there.
 
     Source
     ------

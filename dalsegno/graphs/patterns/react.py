@@ -94,8 +94,8 @@ def react(
     Failure
     -------
     If a tool fails, does not exist or is called with wrong arguments, a message says so, and the reasoner can correct
-    itself. If the turns are used up, `outcome` is ``"out of turns"`` and `answer` is None. A reasoner that fails,
-    fails the run, which is resumed in that turn.
+    itself. If the turns are used up, `outcome` is ``"out of turns"`` and `answer` is None. If a reasoner fails, the
+    run fails, and is resumed in that turn.
 
     Source
     ------

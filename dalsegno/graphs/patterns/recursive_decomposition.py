@@ -128,8 +128,8 @@ def recursive_decomposition(
 
     Failure
     -------
-    A problem that is divided into nothing, or into more than `breadth` parts, fails the run with `WrongAnswer`. A
-    role that fails, fails the run too. The run is resumed there; what was solved beside it stands.
+    A problem that is divided into nothing, or into more than `breadth` parts, fails the run with `WrongAnswer`. If a
+    role fails, the run fails too. It is resumed there; what was solved beside it stands.
 
     Source
     ------

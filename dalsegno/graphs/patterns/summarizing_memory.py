@@ -158,7 +158,7 @@ def summarizing_memory(
 
     Failure
     -------
-    A role that fails, fails the run of this turn, which is resumed there. Turns are dropped only once they are in the
+    If a role fails, the run of this turn fails, and is resumed there. Turns are dropped only once they are in the
     summary. A remembrancer without any store is an error before anything is asked.
 
     Source

@@ -122,7 +122,7 @@ def supervisor(
     -------
     A worker that fails leaves its error among the results, and so does a task for an unknown worker, or one task too
     many. The lead decides what to do. If the rounds are used up, `outcome` is ``"out of rounds"``, and the answer is
-    made from what there is. A lead that fails, fails the run, which is resumed there.
+    made from what there is. If a lead fails, the run fails, and is resumed there.
 
     Source
     ------
