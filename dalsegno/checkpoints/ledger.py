@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import values
 from dalsegno.checkpoints.claims import Claim, record
+from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.fencing import holder_of, taken_over
 from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.lease import Heartbeat, Lease, drop, hold, is_held, this_process
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.serde.base import SerializerProtocol
 
 _FINISHING = frozenset({"error", "interrupts", "supersteps", "usage", "certificate", "shape", "code"})
+_RESUMES = 1_000
+"""How many of the latest resumes of a run are kept."""
 _WAS = ("status", "resumes", "started_at", "finished_at", "supersteps")
 """What `abandon_resume` gives back to a run, beside its error and its interrupts."""
 
@@ -134,13 +138,21 @@ class Ledger(Runs):
         with self.database.transaction() as connection:
             self._take(connection, lease, now, claim)
             found = connection.execute(
-                "UPDATE runs SET status = 'running', started_at = ?, updated_at = ?, "
-                "resumes = resumes + CASE WHEN status = 'queued' THEN 0 ELSE 1 END, finished_at = NULL, "
-                "process = ? WHERE run_id = ? AND thread_id = ?",
-                (now, now, process, run_id, thread),
-            )
-            if not found.rowcount:
+                "SELECT status, resumes, resumed FROM runs WHERE run_id = ? AND thread_id = ?",
+                (run_id, thread),
+            ).fetchone()
+            if found is None:
                 raise UnknownRun(f"Thread {thread!r} has no run {run_id}.", run_id=run_id)
+            status, resumes, resumed = found
+            if status != "queued":
+                resumes += 1
+                with damage_named(thread, "resumed"):
+                    resumed = json.dumps([*(values.load_json(resumed) or ()), now][-_RESUMES:])
+            connection.execute(
+                "UPDATE runs SET status = 'running', started_at = ?, updated_at = ?, resumes = ?, resumed = ?, "
+                "finished_at = NULL, process = ? WHERE run_id = ?",
+                (now, now, resumes, resumed, process, run_id),
+            )
         return self._active(lease)
 
     def finish(self, lease: Lease, status: Status, **fields: Any) -> None:
@@ -169,7 +181,9 @@ class Ledger(Runs):
         columns: dict[str, Any] = {name: getattr(run, name) for name in _WAS}
         if run.status == "running":
             columns["status"] = "stopped"
-        self._record_end(lease, columns, {"error": run.error, "interrupts": run.interrupts})
+        self._record_end(
+            lease, columns, {"error": run.error, "interrupts": run.interrupts, "resumed": list(run.resumed)}
+        )
 
     def let_go(self, lease: Lease) -> None:
         """Live up to a lease no longer, of a run whose end could not be recorded: whoever resumes it takes it over."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ class RunRecord:
     `target` is where the workflow came from (``path.py:name``), None for one started from Python.
     `status` is ``stopped`` for a run whose process died, ``queued`` for one that has not begun. `input` is
     what the run was given; `error` has the keys type, message, node, attempt, traceback. `shape` is the
-    workflow as JSON, `code` the hash of each node's code, `process` who runs it or ran it last (pid, host).
+    workflow as JSON, `code` the hash of each node's code, `process` who runs it or ran it last (pid, host). `resumed`
+    are the times of the latest resumes, oldest first.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class RunRecord:
     shape: Mapping[str, Any] | None = None
     code: Mapping[str, str | None] | None = None
     process: Mapping[str, Any] | None = None
+    resumed: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,12 @@ class ExecutionRecord:
     def __post_init__(self) -> None:
         if not self.place:
             object.__setattr__(self, "place", self.node)
+
+
+def seconds_of(executions: Iterable[ExecutionRecord]) -> float:
+    """How long some execution was going on, in seconds; what went on side by side counts once."""
+    seconds, until = 0.0, float("-inf")
+    for began, took in sorted((e.started_at, e.seconds) for e in executions):
+        seconds += max(began + took - max(began, until), 0.0)
+        until = max(until, began + took)
+    return seconds

@@ -55,6 +55,7 @@ _RUN: Mapping[str, Callable[[Any], bool]] = {
     "usage": _is_mapping,
     **dict.fromkeys(("certificate", "shape", "code", "process"), _or_none(_is_mapping)),
     "interrupts": lambda value: isinstance(value, list),
+    "resumed": lambda value: isinstance(value, list) and all(map(_is_number, value)),
 }
 
 _EXECUTION: Mapping[str, Callable[[Any], bool]] = {

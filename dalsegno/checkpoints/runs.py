@@ -15,13 +15,13 @@ from dalsegno.checkpoints.records import RunRecord, Status
 from dalsegno.checkpoints.right_rows import right_run
 from dalsegno.errors import UnknownRun, UnknownThread, did_you_mean
 
-JSON_FIELDS = ("error", "usage", "certificate", "shape", "code", "process")
+JSON_FIELDS = ("error", "usage", "certificate", "shape", "code", "process", "resumed")
 """Those of a run that are kept as JSON."""
 
 _RUN = (
     "run_id, thread_id, workflow, version, fingerprint, target, status, created_at, started_at, updated_at, "
     "finished_at, input_type, input, interrupts_type, interrupts, error, supersteps, usage, resumes, "
-    "certificate, shape, code, process"
+    "certificate, shape, code, process, resumed"
 )
 _LEADING = (
     "run_id", "thread", "workflow", "version", "fingerprint", "target", "status", "created_at",
@@ -176,12 +176,12 @@ class Runs(Journal):
 
     def _record(self, row: Sequence[Any], plain: bool) -> RunRecord:
         thread = row[1]
-        texts = zip(JSON_FIELDS, (row[15], row[17], *row[19:23]), strict=True)
+        texts = zip(JSON_FIELDS, (row[15], row[17], *row[19:24]), strict=True)
         fields: dict[str, Any] = {}
         for name, text in texts:
             with damage_named(thread, name):
                 fields[name] = values.load_json(text)
-        fields["usage"] = fields["usage"] or {}
+        fields["usage"], fields["resumed"] = fields["usage"] or {}, fields["resumed"] or []
         fields["input"] = self._load(row[11], row[12], thread, "input", plain)
         asked = self._load(row[13], row[14], thread, "interrupts", plain) if row[13] is not None else []
         fields["interrupts"] = [asked] if plain and isinstance(asked, str) else asked  # encrypted: its kind

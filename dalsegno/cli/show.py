@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -36,7 +35,7 @@ def command(
     """
     from dalsegno.cli.screen import Screen, print_json
     from dalsegno.graphs import model
-    from dalsegno.runtime.view import history_of, run_view, used_of
+    from dalsegno.runtime.view import as_journalled, history_of, run_view
     from dalsegno.viz.remembered import spec_of_shape
 
     ledger = options.existing_ledger(db)
@@ -45,7 +44,7 @@ def command(
     try:
         record = find(ledger, run)
         history = history_of(ledger.executions(record.run_id), model.WorkflowSpec(record.workflow))
-        record = replace(record, supersteps=used_of(record, history))
+        record = as_journalled(record, history)
         latest = ledger.latest(record.thread, plain=True)
         holder = ledger.holder(record.thread) if record.status == "running" else None
         spec = spec_of_shape(record.shape) if record.shape else None
@@ -99,6 +98,8 @@ def _print(
     from dalsegno.cli.outcomes import questions, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
     from dalsegno.cli.screen import SIGN_STYLES, Copied, ago, clock, duration, one_line, readable, sign
+    from dalsegno.runtime.view import resumed_of
+    from dalsegno.viz.captions import in_supersteps
     from dalsegno.viz.palette import WORDS
 
     mark = sign(run.status)
@@ -118,7 +119,10 @@ def _print(
     if run.resumes:
         many = f", {run.resumes} times in all" if run.resumes > 1 else ""
         facts.append(
-            ("resumed", f"{clock(run.started_at)}{many}, after superstep {history.mark(run.started_at)}")
+            (
+                "resumed",
+                f"{clock(run.started_at)}{many}, after {in_supersteps(history.marks(resumed_of(run)))}",
+            )
         )
     if run.finished_at is not None:
         word = "ended" if run.status in ("completed", "failed", "cancelled") else "paused"

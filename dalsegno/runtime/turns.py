@@ -13,7 +13,7 @@ from dalsegno.checkpoints import Claim, RunRecord
 from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
-from dalsegno.checkpoints.records import Status
+from dalsegno.checkpoints.records import Status, seconds_of
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import (
     CheckpointError,
@@ -121,6 +121,11 @@ def go_on(
         try:
             budget = budget_of(runner, budget, run.usage)
             usage = {**_by_place(run), "executions": runner.ledger.executed(run.run_id)}
+            if (
+                run.status == "stopped"
+            ):  # killed, it may have noted no time: what its journal tells is the least
+                journalled = seconds_of(runner.ledger.executions(run.run_id))
+                usage["seconds"] = max(usage.get("seconds", 0.0), journalled)
             carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
         except BaseException:
             runner.ledger.abandon_resume(lease, run)

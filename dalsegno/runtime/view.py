@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from dalsegno.checkpoints.records import seconds_of
 from dalsegno.graphs.model import START, WorkflowSpec
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import around, coded, name_of, prefix_of, shown
@@ -54,6 +57,7 @@ def run_view(
         What a reader has to know about the picture.
     """
     history = history_of(in_todays_names(ledger.executions(run.run_id), run), spec)
+    run = as_journalled(run, history)
     nodes = _with_costs(history.nodes, run.usage)
     waiting = [coded(task) for task in pending.tasks] if pending and pending.run_id == run.run_id else []
     if run.status == "running":
@@ -61,7 +65,7 @@ def run_view(
             known = nodes.get(name, NodeRun(0))
             nodes[name] = NodeRun(known.count, "running", known.seconds, known.attempts)
     proved = (run.certificate or {}).get("supersteps")
-    supersteps = used_of(run, history)
+    marks = history.marks(resumed_of(run))
     error = run.error or {}
     where = f"{error['node']}: " if error.get("node") else ""
     return RunView(
@@ -72,29 +76,40 @@ def run_view(
         nodes=nodes,
         edges=history.edges,
         pending=tuple(dict.fromkeys(waiting)),
-        resumed_from=history.mark(run.started_at) if run.resumes else None,
-        supersteps=supersteps,
+        resumed_from=marks[-1] if marks else None,
+        marks=marks,
+        supersteps=run.supersteps,
         proved=proved,
         error=f"{where}{error['type']}: {error['message']}" if error else None,
         executions=executions_of(history.everything, waiting if run.status == "running" else ()),
         states=states,
-        used=tuple(_used(run, supersteps)),
+        used=tuple(_used(run)),
         resumes=run.resumes,
         note=note,
     )
 
 
-def used_of(run: RunRecord, history: History) -> int:
-    """The supersteps that a run has used: those that were committed, and while it goes on what its journal tells."""
-    return max(run.supersteps, history.supersteps if run.status in ("running", "stopped") else 0)
+def as_journalled(run: RunRecord, history: History) -> RunRecord:
+    """A run with the supersteps and the seconds that its journal tells of: where its turn has not ended, or its process
+    was killed, the ledger was not told of them."""
+    if run.status not in ("running", "stopped"):
+        return run
+    usage, seconds = run.usage, seconds_of(history.everything)
+    if seconds > usage.get("seconds", 0.0):
+        usage = {**usage, "seconds": round(seconds, 6)}
+    return replace(run, supersteps=max(run.supersteps, history.supersteps), usage=usage)
+
+
+def resumed_of(run: RunRecord) -> Sequence[float]:
+    """When a run was resumed, in unix seconds; of a run of an older version only the last time is known."""
+    return run.resumed or ((run.started_at,) if run.resumes else ())
 
 
 def as_it_stands(ledger: Ledger, run: RunRecord) -> RunRecord:
-    """A run with the supersteps that it has used: the ledger is told of them when its turn ends."""
+    """A run with what it has used by now; see `as_journalled`."""
     if run.status not in ("running", "stopped"):
         return run
-    history = history_of(ledger.executions(run.run_id), WorkflowSpec(run.workflow))
-    return replace(run, supersteps=used_of(run, history))
+    return as_journalled(run, history_of(ledger.executions(run.run_id), WorkflowSpec(run.workflow)))
 
 
 def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[str, NodeRun]:
@@ -110,10 +125,10 @@ def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[
     }
 
 
-def _used(run: RunRecord, supersteps: int) -> Iterator[Used]:
+def _used(run: RunRecord) -> Iterator[Used]:
     """What the run used, against what was proved of it."""
     proved, usage = run.certificate or {}, run.usage
-    yield Used("supersteps", supersteps, proved.get("supersteps"))
+    yield Used("supersteps", run.supersteps, proved.get("supersteps"))
     for what, name in (("model_calls", "model calls"), ("tokens", "tokens"), ("seconds", "seconds")):
         if usage.get(what) or proved.get(what) is not None:
             yield Used(name, usage.get(what) or 0, proved.get(what))
@@ -159,12 +174,14 @@ class History:
         also of those that were entered and have not ended."""
         return longest_walk(executions_of(self.everything))
 
-    def mark(self, started_at: float) -> int:
-        """The superstep after which the run went on, when it was last started at that time."""
-        outer = [r for r in self.records if not around(r.place)]
-        after = [r.superstep for r in outer if r.started_at >= started_at]
-        before = [r.superstep for r in outer if r.started_at < started_at]
-        return min(after) - 1 if after else max(before, default=0)
+    def marks(self, resumed: Sequence[float]) -> tuple[int, ...]:
+        """The supersteps after which the run went on, when it was resumed at those times, oldest first."""
+        outer = sorted((r.started_at, r.superstep) for r in self.records if not around(r.place))
+        supersteps = [superstep for _, superstep in outer]
+        first_from = [*accumulate(reversed(supersteps), min)][::-1]
+        last = max(supersteps, default=0)
+        places = [bisect_left(outer, (moment,)) for moment in resumed]
+        return tuple(dict.fromkeys(first_from[at] - 1 if at < len(outer) else last for at in places))
 
 
 def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> History:

@@ -67,6 +67,18 @@ def _supersteps(count: object) -> str:
     return f"{count} superstep{'' if count == 1 else 's'}"
 
 
+def in_supersteps(marks: Sequence[int]) -> str:
+    """The latest few marks.
+
+    >>> in_supersteps([6]), in_supersteps([3, 6]), in_supersteps([1, 2, 3, 5, 8])
+    ('superstep 6', 'supersteps 3 and 6', 'supersteps …, 2, 3, 5 and 8')
+    """
+    *earlier, last = map(str, marks[-4:])
+    if not earlier:
+        return f"superstep {last}"
+    return f"supersteps {'…, ' if len(marks) > 4 else ''}{', '.join(earlier)} and {last}"
+
+
 def caption(run: RunView | None, report: Any) -> tuple[str, ...]:
     """What stands under the name: the run, its status, proved against used, where it resumes."""
     certificate = getattr(report, "certificate", None)
@@ -84,9 +96,8 @@ def caption(run: RunView | None, report: Any) -> tuple[str, ...]:
     ]
     marks = []
     if run.resumed_from is not None:
-        number = isinstance(run.resumed_from, int)
-        where = f"superstep {run.resumed_from}" if number else short(run.resumed_from)
-        marks.append(f"resumed from {where}")
+        known = run.resumed_after
+        marks.append(f"resumed from {in_supersteps(known) if known else short(str(run.resumed_from))}")
     if run.pending and run.status in RESUMABLE:
         marks.append("resumes at " + short(", ".join(map(shown, run.pending)), 60))
     lines = [" · ".join(first), " · ".join(used), " · ".join(marks)]

@@ -79,8 +79,8 @@ class StateAt:
 class RunView:
     """What one run did, to be laid over the picture of its workflow.
 
-    `pending` are the nodes from which it resumes, `resumed_from` the mark from which it went on
-    last (a superstep, or the name of a node), `supersteps` how many it used of those `proved`.
+    `pending` are the nodes from which it resumes, `marks` the supersteps after which it was resumed, `resumed_from` the
+    last of them (or the name of a node), `supersteps` how many it used of those `proved`.
     `executions` make its timeline, `states` its replay, `used` its bars; `note` is what a reader has to
     know about the picture, such as that the graph has changed since.
     """
@@ -101,3 +101,9 @@ class RunView:
     used: tuple[Used, ...] = ()
     resumes: int = 0
     note: str | None = None
+    marks: tuple[int, ...] = ()
+
+    @property
+    def resumed_after(self) -> tuple[int, ...]:
+        """The supersteps after which it was resumed, as far as they are known."""
+        return self.marks or ((self.resumed_from,) if isinstance(self.resumed_from, int) else ())

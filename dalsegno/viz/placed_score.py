@@ -10,7 +10,7 @@ from dalsegno.viz.metrics import fitted
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import SIGNS
 from dalsegno.viz.panel import said
-from dalsegno.viz.timeline import MOST, ROW, last_columns, left_out, resumed_at, row_name, score
+from dalsegno.viz.timeline import MOST, ROW, last_columns, left_out, resume_columns, row_name, score
 
 _BAR, _LEFT = 120.0, 104.0
 _NAMES = 150.0
@@ -63,12 +63,11 @@ def _score(run: RunView, top: float, room: float, text: Text) -> Iterator[str]:
         yield _box(f"note{i}", x, rows[note.node], wide, ROW - 4, paint.fill, paint.border, label, style)
     if told := left_out(whole, placed):
         yield text("told", (_LEFT, top - ROW * (len(rows) + 1) - 2), told, 10, p.MUTED)
-    if isinstance(run.resumed_from, int):
-        at = resumed_at(whole, run.resumed_from) - (len(whole.columns) - len(placed.columns))
-        x = _LEFT + column * at
-        tall = ROW * len(rows) + 8
-        for side in (-1.5, 1.5) if at >= 0 else ():
-            yield _box(f"resume{side:+.0f}", x + side, top - tall / 2 - 6, 0.8, tall, p.ACCENT, p.ACCENT)
+    tall = ROW * len(rows) + 8
+    for at in dict(resume_columns(whole, placed, run)):
+        for side in (-1.5, 1.5):
+            x = _LEFT + column * at + side
+            yield _box(f"resume{at}{side:+.0f}", x, top - tall / 2 - 6, 0.8, tall, p.ACCENT, p.ACCENT)
 
 
 def _box(

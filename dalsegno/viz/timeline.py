@@ -132,6 +132,15 @@ def resumed_at(placed: Score, mark: int) -> int:
     return min(first or after, default=len(placed.columns))
 
 
+def resume_columns(whole: Score, placed: Score, run: RunView) -> Iterator[tuple[int, int]]:
+    """Each shown column with which the run went on, and the superstep after which it did."""
+    skipped = len(whole.columns) - len(placed.columns)
+    for mark in run.resumed_after:
+        at = resumed_at(whole, mark) - skipped
+        if at >= 0:
+            yield at, mark
+
+
 def left_out(whole: Score, shown: Score) -> str:
     """What is told where not all columns are shown; nothing where they are."""
     count, total = len(shown.columns), len(whole.columns)
@@ -220,17 +229,13 @@ def _breaks(
     whole: Score, placed: Score, run: RunView, left: float, column: float, tall: float
 ) -> Iterator[str]:
     """A double bar where the run went on from its mark, a broken one where it had been cut short."""
-    mark = run.resumed_from if isinstance(run.resumed_from, int) else None
     cut = {n.column for n in placed.notes if any(e.again for e in n.executions)}
-    resumed = set()
-    if mark is not None:
-        at = resumed_at(whole, mark) - (len(whole.columns) - len(placed.columns))
-        resumed = {at} if at >= 0 else set()
-    for at in sorted(resumed | cut):
+    resumed = dict(resume_columns(whole, placed, run))
+    for at in sorted(resumed.keys() | cut):
         x = left + column * at
         if at in resumed:
             yield (
-                f'<g class="resume"><title>resumed here, after superstep {mark}</title>'
+                f'<g class="resume"><title>resumed here, after superstep {resumed[at]}</title>'
                 f'<path class="break" d="M{x - 1.5:.1f} 15V{tall - 4:.1f}M{x + 1.5:.1f} 15V{tall - 4:.1f}"/></g>'
             )
         else:

@@ -97,11 +97,16 @@ def test_a_run_is_recorded_from_its_beginning_to_its_end(ledger: Ledger, clock: 
     lease = ledger.acquire("t", "r1")
     resumed = ledger.get("r1")
     assert (resumed.status, resumed.resumes, resumed.finished_at) == ("running", 1, None)
-    assert (resumed.created_at, resumed.started_at) == (1000, 1020)
+    assert (resumed.created_at, resumed.started_at, resumed.resumed) == (1000, 1020, [1020])
     ledger.finish(lease, "interrupted", interrupts=[{"id": "i", "value": {1, 2}}], supersteps=4)
     waiting = ledger.get("r1")
     assert (waiting.status, waiting.interrupts) == ("interrupted", [{"id": "i", "value": {1, 2}}])
     assert waiting.error is None
+    clock.now = 1030
+    lease = ledger.acquire("t", "r1")
+    assert ledger.get("r1").resumed == [1020, 1030]
+    ledger.abandon_resume(lease, waiting)
+    assert ledger.get("r1").resumed == [1020]
     ledger.finish(ledger.acquire("t", "r1"), "completed")
     assert ledger.get("r1").interrupts == []
     assert ledger.get("r1").supersteps == 4

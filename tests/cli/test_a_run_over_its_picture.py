@@ -106,8 +106,8 @@ def test_an_execution_repeated_after_a_crash_counts_once() -> None:
 
 def test_the_mark_is_the_superstep_before_the_first_that_was_done_again() -> None:
     records = [record("a", 1, started_at=1.0), record("b", 2, started_at=2.0), record("b", 2, started_at=9.0)]
-    assert history_of(records, TWO).mark(5.0) == 1
-    assert history_of(records, TWO).mark(10.0) == 2
+    assert history_of(records, TWO).marks([5.0]) == (1,)
+    assert history_of(records, TWO).marks([10.0]) == (2,)
 
 
 def test_the_ways_into_a_join_are_taken_by_those_that_are_done() -> None:

@@ -182,7 +182,7 @@ def _seen(runner: Runner, run_id: str, plainly: Plainly) -> list[Any]:
         {plainly(place): (node.count, node.status) for place, node in history.nodes.items()},
         {(plainly(a), plainly(b)): count for (a, b, _), count in history.edges.items()},
         {(plainly(at), counter.split("|")[2]): n for (at, counter), n in history.counters.items()},
-        (history.supersteps, history.mark(run.started_at), view.supersteps, view.resumed_from),
+        (history.supersteps, history.marks([run.started_at])[-1], view.supersteps, view.resumed_from),
         sorted(plainly(place) for place in view.pending),
         sorted(
             (plainly(e.node), e.superstep, e.status, plainly.entry(e.entry), [plainly(t) for t, _ in e.targets])

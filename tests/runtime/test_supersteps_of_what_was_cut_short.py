@@ -6,6 +6,7 @@ import json
 import operator
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,53 @@ def test_the_journals_walk_is_the_one_that_was_counted(tmp_path: Path, shape: st
     with Runner(flow, db=tmp_path / "r.db") as runner:
         result = runner.run({}).raise_for_status()
         assert longest_walk(executions_of(runner.ledger.executions(result.run_id))) == result.supersteps
+
+
+DYING = """
+import os, pathlib, signal
+from typing import TypedDict
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    text: str
+
+def step(state):
+    return {"text": "x"}
+
+def dies_once(name):
+    def node(state):
+        died = pathlib.Path(name)
+        if not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"text": name}
+    return node
+
+flow = Workflow("flow", State)
+flow.add_sequence([("a", step), ("b", dies_once("b")), ("c", step), ("d", dies_once("d"))])
+flow.add_edge(START, "a").add_edge("d", END)
+"""
+
+
+def test_every_resume_and_the_seconds_of_killed_processes_are_known(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(DYING)
+
+    def dalsegno(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dalsegno", *words]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    database = tmp_path / ".dalsegno" / "runs.db"
+    assert dalsegno("run", "app.py:flow", "--thread", "t").returncode == -signal.SIGKILL
+    with sqlite3.connect(database) as connection:  # as if `a` had been long
+        connection.execute("UPDATE executions SET started_at = started_at - 100, seconds = 100")
+    assert json.loads(dalsegno("show", "t", "--json").stdout)["usage"]["seconds"] >= 100
+    refused = dalsegno("resume", "t", "--budget", "seconds=99", "--json")
+    assert json.loads(refused.stdout)["error"]["type"] == "BudgetExceeded"
+    assert dalsegno("resume", "t", "--budget", "seconds=200").returncode == -signal.SIGKILL
+    done = json.loads(dalsegno("resume", "t", "--json").stdout)
+    assert (done["status"], done["supersteps"]) == ("completed", 4)
+    assert 100 <= done["usage"]["seconds"] < 200
+    assert "3 times in all, after supersteps 1 and 3\n" in dalsegno("show", "t").stdout

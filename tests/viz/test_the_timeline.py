@@ -7,6 +7,7 @@ from xml.etree import ElementTree as ET
 
 from dalsegno import viz
 from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.viz.captions import caption
 from dalsegno.viz.overlay import Execution, RunView, Used
 from dalsegno.viz.placed_score import bars_and_score
 from dalsegno.viz.timeline import last_columns, score, timeline
@@ -95,6 +96,15 @@ def test_a_resume_is_a_double_bar_where_it_went_on() -> None:
     drawn = timeline(run)
     x = drawn.left + drawn.column  # before the second column
     assert [p.get("d", "").startswith(f"M{x - 1.5:.1f} ") for p in bar.iter(f"{SVG}path")] == [True]
+
+
+def test_every_resume_is_a_bar_of_its_own() -> None:
+    run = _run(*(Execution("a", i) for i in range(1, 9)), resumed_from=6, marks=(3, 6), resumes=3)
+    said = [bar.findtext(f"{SVG}title") for bar in _groups(run, "resume")]
+    assert said == ["resumed here, after superstep 3", "resumed here, after superstep 6"]
+    lines = list(bars_and_score(run, 0.0, 700.0, lambda name, at, text, size, color: text))
+    assert sum(line.startswith('"resume') for line in lines) == 4
+    assert "resumed from supersteps 3 and 6" in caption(run, None)
 
 
 def test_a_long_run_keeps_to_its_room() -> None:

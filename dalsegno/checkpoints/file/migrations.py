@@ -146,6 +146,9 @@ _CLAIMS = (
     "ALTER TABLE leases ADD COLUMN owner TEXT",
 )
 
+# When a run was resumed, as a JSON list of unix seconds.
+_RESUMED = ("ALTER TABLE runs ADD COLUMN resumed TEXT",)
+
 _Steps = tuple[str | Callable[[sqlite3.Connection], None], ...]
 
 _STEPS: tuple[tuple[str, _Steps], ...] = (
@@ -157,6 +160,7 @@ _STEPS: tuple[tuple[str, _Steps], ...] = (
     ("0006_requests", _REQUESTS),
     ("0007_breakers", _BREAKERS),
     ("0008_claims", _CLAIMS),
+    ("0009_resumed", _RESUMED),
 )
 
 VERSION = len(_STEPS)

@@ -89,12 +89,15 @@ _BREAKERS = (
 # When the last calls under the name of a rate limit began, as JSON: what only a server's processes share.
 _TURNS = ("CREATE TABLE turns (name text NOT NULL PRIMARY KEY, begun text NOT NULL)",)
 
+_RESUMED = ("ALTER TABLE runs ADD COLUMN resumed text",)
+
 _STEPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("0001_ledger", _LEDGER),
     ("0002_guard", _GUARD),
     ("0003_requests", _REQUESTS),
     ("0004_breakers", _BREAKERS),
     ("0005_turns", _TURNS),
+    ("0006_resumed", _RESUMED),
 )
 
 VERSION = len(_STEPS)
