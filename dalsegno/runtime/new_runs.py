@@ -11,9 +11,9 @@ from langgraph.checkpoint.base import CheckpointTuple
 
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.graphs.model import END, START
-from dalsegno.runtime.belonging import refuse_led_away
+from dalsegno.runtime.belonging import has_begun
 from dalsegno.runtime.inputs import check_thread, fitting
-from dalsegno.runtime.marks import code_of, is_of_run, levels_of
+from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
 
 if TYPE_CHECKING:
@@ -65,11 +65,10 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
     value = fitting(input, runner.input_schema, present=present)
     if latest is not None and latest.status not in ("running", "completed", "cancelled"):
         if not abandon and (waiting or pending.run_id != latest.run_id):
-            if (kept := _latest_checkpoint(runner, latest.thread)) is not None and not is_of_run(
-                runner.checkpointer, kept, latest.run_id
-            ):
-                refuse_led_away(runner, latest, kept)
-            raise _unfinished(thread, latest.status, waiting)
+            kept = _latest_checkpoint(runner, latest.thread)
+            has_its_input = kept is not None and has_begun(runner, latest, kept)
+            if waiting or not has_its_input:  # a state that was set by hand may be the run's end
+                raise _unfinished(thread, latest.status, waiting)
     elif latest is not None and pending.tasks and pending.run_id is None and not abandon:
         raise _set_by_hand(thread, latest.status, pending)
     elif latest is None and waiting and not abandon:

@@ -129,3 +129,12 @@ def test_new_input_does_not_drop_what_is_pending_behind_a_run_that_is_over(runne
     runner.fork("t", at, into="u")
     assert runner.resume("u").output["log"][-2:] == ["by hand", "sent"]
     assert runner.run({"log": ["later"]}, thread="t", abandon=True).status == "interrupted"
+
+
+@pytest.mark.parametrize("last", ["send", END])
+def test_a_run_that_was_led_to_its_end_by_hand_drops_nothing_for_new_input(runner: Runner, last: str) -> None:
+    runner.graph.update_state(PLACE, None if last == END else {"log": ["by hand"]}, as_node=last)
+    assert runner.pending("t").tasks == ()
+    following = runner.run({"log": ["next"]}, thread="t")
+    assert following.status == "interrupted"
+    assert following.output["log"][-2:] == ["next", "written"]
