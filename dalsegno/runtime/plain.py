@@ -49,6 +49,10 @@ class _Watched(Runnable[Any, Any]):
     def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
         self.name = self.node = name
         self.bound = bound
+        function = getattr(bound, "func", None)
+        if hasattr(function, "__qualname__") and not hasattr(bound, "__qualname__"):
+            # LangGraph's cache tells nodes of one name by their functions.
+            self.__module__, self.__qualname__ = function.__module__, function.__qualname__
         self._keeps = not runs_one_that_keeps_nothing(bound)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:

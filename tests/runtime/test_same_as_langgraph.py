@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import operator
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
+from langgraph.cache.memory import InMemoryCache
+from langgraph.errors import NodeError
 from langgraph.graph import StateGraph
-from langgraph.types import Send
+from langgraph.types import CachePolicy, Command, Send
 
 from dalsegno import END, START, Each, Runner, Workflow
 
@@ -58,3 +60,38 @@ def test_a_sibling_that_is_done_is_not_lost_to_one_that_fails_in_the_same_moment
             ("second", "failed"),
         ]
         assert runner.graph.get_state({"configurable": {"thread_id": "t"}}).values["log"] == ["first"]
+
+
+def test_nodes_of_one_name_do_not_answer_for_each_other_in_a_cache(tmp_path: Path) -> None:
+    def one(state: State) -> dict[str, Any]:
+        return {"log": ["one"]}
+
+    def other(state: State) -> dict[str, Any]:
+        return {"log": ["other"]}
+
+    cache: Any = InMemoryCache()
+
+    def output(action: Any, name: str) -> Any:
+        graph: Any = StateGraph(State).add_node("answer", action, cache_policy=CachePolicy())
+        compiled = graph.add_edge(START, "answer").add_edge("answer", END).compile(cache=cache)
+        with Runner(compiled, db=tmp_path / name) as runner:
+            return runner.run({}).output["log"]
+
+    assert output(one, "one.db") == output(one, "again.db") == ["one"]
+    assert output(other, "other.db") == ["other"]
+
+
+def test_a_graph_with_a_default_error_handler_is_given_to_several_runners(db: Path) -> None:
+    def fail(state: State) -> None:
+        raise ValueError("broken")
+
+    def mend(state: State, error: NodeError) -> Command[Literal["last"]]:
+        return Command(update={"log": [f"{error.node} mended"]}, goto="last")
+
+    graph: Any = StateGraph(State).set_node_defaults(error_handler=mend)
+    graph.add_node("first", fail).add_node("last", lambda state: {"log": ["last"]})
+    graph.add_edge(START, "first").add_edge("last", END)
+    for thread in ("a", "b"):
+        with Runner(graph, db=db) as runner:
+            assert runner.run({}, thread).output["log"] == ["first mended", "last"]
+    assert graph.compile().invoke({})["log"] == ["first mended", "last"]
