@@ -51,6 +51,15 @@ def _keeps_nothing(value: Any) -> bool:
     return is_graph(value) and getattr(value, "checkpointer", None) is False
 
 
+def runs_one_that_lasts(action: Any) -> bool:
+    """Whether a callable refers to a LangGraph graph that is compiled with ``checkpointer=True``, and may run it."""
+    return reaches_graph(action, _lasts)
+
+
+def _lasts(value: Any) -> bool:
+    return is_graph(value) and getattr(value, "checkpointer", None) is True
+
+
 def _kinds_of_graph() -> tuple[type, ...]:
     # What was not imported, nothing refers to.
     found = (

@@ -10,8 +10,10 @@ from langgraph.types import Command
 
 from dalsegno.graphs.calling import LIMIT, Caller, Config
 from dalsegno.graphs.kernel import CONTEXT
+from dalsegno.graphs.reaching import runs_one_that_lasts
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.wrapping import Inner
+from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.subworkflow import keeping_nothing, mapped, unanswerable
 
@@ -48,10 +50,14 @@ class SubworkflowCaller(Caller):
         # One that says nothing has as many supersteps as by itself, not those that are left to the graph around it.
         self._limit = (self.graph.config or {}).get("recursion_limit", LIMIT)
         self._keeps = self.graph.checkpointer is not False
+        # The nodes of a workflow look after what is in them.
+        self._lasts = self.graph.checkpointer is True or (not own_kernel and runs_one_that_lasts(self.graph))
         self.call = self._call
         self.acall = self._acall
 
     def _call(self, argument: Any, config: Config) -> Any:
+        if self._lasts:
+            config = entered(config)
         try:
             return self._out(
                 self.graph.invoke(self._into(argument), self._own(config), output_keys=self._reads)
@@ -64,6 +70,8 @@ class SubworkflowCaller(Caller):
             raise unanswerable(question, self.name) from None
 
     async def _acall(self, argument: Any, config: Config) -> Any:
+        if self._lasts:
+            config = await aentered(config)
         try:
             return self._out(
                 await self.graph.ainvoke(self._into(argument), self._own(config), output_keys=self._reads)

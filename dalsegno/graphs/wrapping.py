@@ -12,7 +12,8 @@ from langgraph.types import Command
 
 from dalsegno.graphs.calling import ERROR, LIMIT, Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
-from dalsegno.graphs.reaching import runs_one_that_keeps_nothing
+from dalsegno.graphs.reaching import runs_one_that_keeps_nothing, runs_one_that_lasts
+from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
 from dalsegno.nodes.policies.metering import METER, THE_METER, WATCH
 from dalsegno.nodes.subworkflow import keeping_nothing
@@ -165,7 +166,7 @@ class _Both(RunnableLambda[Any, Any]):
         super().__init__(lambda state: state, name=kernel.name)
         self._kernel = kernel
         self._graph = graph
-        self._own = _own_config(kernel)
+        self._own = _OwnConfig(kernel)
 
     @property
     def deps(self) -> list[Runnable[Any, Any]]:
@@ -173,11 +174,11 @@ class _Both(RunnableLambda[Any, Any]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        return call_node(self._kernel, input, config, self._own(config))
+        return call_node(self._kernel, input, config, self._own.of(config))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        return await acall_node(self._kernel, input, config, self._own(config))
+        return await acall_node(self._kernel, input, config, await self._own.aof(config))
 
 
 def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runnable[Any, Any]:
@@ -188,33 +189,43 @@ def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runna
     """
     if kernel.caller.native:
         return _Both(kernel, getattr(kernel.caller, "graph", None))
-    own = _own_config(kernel)
+    own = _OwnConfig(kernel)
 
     if is_async:
 
         async def anode(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-            return await acall_node(kernel, state, config, own(config))
+            return await acall_node(kernel, state, config, await own.aof(config))
 
         return _named(anode, kernel)
 
     def node(state: Mapping[str, Any], config: RunnableConfig) -> Any:
-        return call_node(kernel, state, config, own(config))
+        return call_node(kernel, state, config, own.of(config))
 
     return _named(node, kernel)
 
 
-def _own_config(kernel: NodeKernel) -> Callable[[RunnableConfig], RunnableConfig]:
-    """How the config for a node's own function is made."""
-    if getattr(kernel.caller, "graph", None) is None and runs_one_that_keeps_nothing(kernel.caller.action):
-        return lambda config: _unbound(keeping_nothing(config))
-    return _unbound
+class _OwnConfig:
+    """How the config for a node's own function is made: for the graphs that the function runs."""
 
+    def __init__(self, kernel: NodeKernel) -> None:
+        action = kernel.caller.action if getattr(kernel.caller, "graph", None) is None else None
+        self._keeps = not runs_one_that_keeps_nothing(action)
+        self._lasts = runs_one_that_lasts(action)
 
-def _unbound(config: RunnableConfig) -> RunnableConfig:
-    """The config without the bound of this graph, which a graph that a node's function runs would take for its own."""
-    own: RunnableConfig = {**config, "recursion_limit": LIMIT}
-    var_child_runnable_config.set(own)  # LangGraph calls every node in a context of its own
-    return own
+    def of(self, config: RunnableConfig) -> RunnableConfig:
+        return self._bare(entered(config) if self._lasts else config)
+
+    async def aof(self, config: RunnableConfig) -> RunnableConfig:
+        return self._bare(await aentered(config) if self._lasts else config)
+
+    def _bare(self, config: RunnableConfig) -> RunnableConfig:
+        """Without the bound of this graph, which a graph that a node's function runs would take for its own."""
+        own: RunnableConfig = {
+            **(config if self._keeps else keeping_nothing(config)),
+            "recursion_limit": LIMIT,
+        }
+        var_child_runnable_config.set(own)  # LangGraph calls every node in a context of its own
+        return own
 
 
 def _named(function: Callable[..., Any], kernel: NodeKernel) -> Callable[..., Any]:

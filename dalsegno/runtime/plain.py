@@ -16,8 +16,9 @@ from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.model import START
-from dalsegno.graphs.reaching import runs_one_that_keeps_nothing
+from dalsegno.graphs.reaching import runs_one_that_keeps_nothing, runs_one_that_lasts
 from dalsegno.graphs.views import KERNEL
+from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import CURRENT, Execution, within
 from dalsegno.nodes.subworkflow import keeping_nothing, unanswerable
 from dalsegno.runtime.executions import HANDLER_OF
@@ -49,11 +50,12 @@ class _Watched(Runnable[Any, Any]):
     def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
         self.name = self.node = name
         self.bound = bound
-        function = getattr(bound, "func", None)
+        function: Any = getattr(bound, "func", None)
         if hasattr(function, "__qualname__") and not hasattr(bound, "__qualname__"):
             # LangGraph's cache tells nodes of one name by their functions.
             self.__module__, self.__qualname__ = function.__module__, function.__qualname__
         self._keeps = not runs_one_that_keeps_nothing(bound)
+        self._lasts = runs_one_that_lasts(bound)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context, execution, superstep = _entered(self.node, config)
@@ -78,11 +80,11 @@ class _Watched(Runnable[Any, Any]):
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context, execution, superstep = _entered(self.node, config)
         if execution is None:
-            return await self.bound.ainvoke(input, self._own(config), **kwargs)
+            return await self.bound.ainvoke(input, await self._aown(config), **kwargs)
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
-            return await self.bound.ainvoke(input, self._own(config), **kwargs)
+            return await self.bound.ainvoke(input, await self._aown(config), **kwargs)
         except ParentCommand:
             raise  # it is done when the node that takes the command is
         except BaseException as raised:
@@ -96,10 +98,16 @@ class _Watched(Runnable[Any, Any]):
             CURRENT.reset(token)
 
     def _own(self, config: RunnableConfig | None) -> RunnableConfig | None:
-        if self._keeps or not config:
-            return config
-        own: RunnableConfig = keeping_nothing(config)
-        var_child_runnable_config.set(own)  # LangGraph calls every node in a context of its own
+        return self._bare(config, entered(config) if self._lasts and config else config)
+
+    async def _aown(self, config: RunnableConfig | None) -> RunnableConfig | None:
+        return self._bare(config, await aentered(config) if self._lasts and config else config)
+
+    def _bare(self, given: RunnableConfig | None, own: RunnableConfig | None) -> RunnableConfig | None:
+        if not self._keeps and own:
+            own = keeping_nothing(own)
+        if own is not given:
+            var_child_runnable_config.set(own)  # LangGraph calls every node in a context of its own
         return own
 
     def _told(self, error: BaseException) -> BaseException:
