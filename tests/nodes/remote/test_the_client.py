@@ -23,6 +23,9 @@ from dalsegno.nodes.policies import ManualClock
 from dalsegno.nodes.remote import remote
 
 ROOT = Path(__file__).parents[3]
+UNTIMED = """
+import logging  # with -X dev asyncio also tells of each step that took long, as the first import does here and there
+logging.getLogger("asyncio").addFilter(lambda record: not record.msg.startswith("Executing "))"""
 
 
 class State(TypedDict, total=False):
@@ -167,7 +170,7 @@ def test_a_forked_child_has_connections_of_its_own(agent: Any) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_the_end_of_a_forked_child_leaves_its_parents_event_loop_alone(agent: Any) -> None:
     server = agent(lambda request, _: result_and_close(request))
-    program = f"""
+    program = f"""{UNTIMED}
 import os, sys
 from dalsegno.nodes.remote import remote
 url = {server.url.replace("127.0.0.1", "localhost")!r}
@@ -195,7 +198,7 @@ def result_and_close(request: Any) -> bytes:
 
 def test_a_process_ends_without_a_word_about_what_is_open(agent: Any) -> None:
     server = agent()
-    program = f"""
+    program = f"""{UNTIMED}
 import asyncio, threading
 from dalsegno.nodes.remote import remote
 player = remote({server.url!r}, "answer", writes="answer", allow_private=True)
