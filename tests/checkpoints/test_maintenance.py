@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import operator
 import random
+import re
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -210,7 +212,16 @@ def test_what_checkpoints_have_in_common_is_checked_once(path: Path) -> None:
         with saver.database.read() as connection:
             connection.set_trace_callback(statements.append)
         assert maintenance.check(saver.database) == []
-    assert 0 < sum("FROM segments" in one for one in statements) < 20
+    # How many segments there are depends on which of a superstep's threads comes first. Each is asked for once by 32
+    # checkpoints, and by the writes of 32 tasks.
+    wanted = Counter(
+        number
+        for one in statements
+        if "FROM segments" in one
+        for number in re.findall(r"\d+", one.split("'")[1])
+    )
+    assert wanted
+    assert max(wanted.values()) <= 2 * 4
 
 
 @pytest.mark.parametrize(
