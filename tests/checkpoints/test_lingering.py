@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -270,3 +272,85 @@ def test_writes_that_go_into_one_transaction_are_each_those_of_their_task(path: 
     del expected[ids[0], "a"]  # the first write of a task at a place stands
     expected |= {(ids[0], "early"): 0} | {(task, RESUME): task for task in ids[::7]}
     assert kept == expected
+
+
+class CtrlC:
+    """Comes once, in the next transaction of this thread."""
+
+    def __init__(self, database: Database, when: str) -> None:
+        self.came = False
+        if when == "before":
+            database.before_commit.append(self._come)
+        elif when == "behind":
+            database.on_commit.append(self._come)
+        else:
+            # A signal during a call of C's, and the commit waits for the disk there, is heard as that returns.
+            sys.setprofile(self._profile)
+
+    def _come(self, *_: object) -> None:
+        if not self.came:
+            self.came = True
+            raise KeyboardInterrupt
+
+    def _profile(self, frame: FrameType, event: str, function: Any) -> None:
+        of = getattr(function, "__self__", None)
+        is_sql = event == "c_return" and function.__name__ == "execute" and isinstance(of, sqlite3.Connection)
+        if is_sql and frame.f_code.co_name == "_entered" and not of.in_transaction:
+            sys.setprofile(None)
+            self._come()
+
+
+@pytest.mark.parametrize("when", ["before", "during", "behind"])
+@pytest.mark.parametrize("whose", ["a put's", "a read's", "a transaction's", "closing's"])
+def test_ctrl_c_while_what_waits_is_committed_is_heard_once_and_loses_none_of_it(
+    path: Path, when: str, whose: str
+) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        config = put(saver)
+        journal(saver, "task")
+        saver.put_writes(config, [("k", 1)], "task")
+        ctrl_c = CtrlC(saver.database, when)
+        commit: dict[str, Callable[[], object]] = {
+            "a put's": lambda: put(saver, config=config, value=2),
+            "a read's": lambda: saver.get_tuple(config),
+            "a transaction's": lambda: saver.database.transaction().__enter__(),
+            "closing's": saver.close,
+        }
+        with pytest.raises(KeyboardInterrupt):
+            commit[whose]()
+        assert ctrl_c.came
+        put(saver)
+        found = saver.get_tuple(config)
+        assert found is not None
+        assert found.pending_writes == [("task", "k", 1)]
+        assert [one.node for one in Ledger(saver.database).executions("r")] == ["task"]
+
+
+def test_ctrl_c_of_one_thread_is_not_heard_by_another_whose_put_it_commits(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver, ThreadPoolExecutor(1) as pool:
+        put(saver)
+        with saver.database._lock:
+            other = pool.submit(put, saver, "another thread's")
+            limit = time.monotonic() + 60
+            while not saver.database._group:
+                assert time.monotonic() < limit
+                time.sleep(0.001)
+            CtrlC(saver.database, "before")
+            with pytest.raises(KeyboardInterrupt):
+                put(saver, "its own")
+        other.result(60)
+        found = {one.config["configurable"]["thread_id"] for one in saver.list(None)}
+        assert found == {"t", "another thread's"}
+
+
+def test_what_waits_is_written_soon_also_where_ctrl_c_came_meanwhile(path: Path) -> None:
+    committed = threading.Event()
+    with SqliteCheckpointer(path, linger=0.01) as saver:
+        config = put(saver)
+        with saver.database._lock:  # so that it is this thread that writes it, and not the one that lingers
+            saver.put_writes(config, [("k", 1)], "task")
+            CtrlC(saver.database, "before")
+            with pytest.raises(KeyboardInterrupt):
+                saver.get_tuple(config)
+            saver.database.on_commit.append(lambda _: committed.set())
+        assert committed.wait(10)

@@ -8,13 +8,13 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from dalsegno.checkpoints import failures
-from dalsegno.checkpoints.enlisting import Enlisting, Outcome, Queue, outcomes_of, worse
+from dalsegno.checkpoints.enlisting import Due, Enlisting, Outcome, Queue, outcomes_of, worse
 from dalsegno.checkpoints.file import migrations, surroundings
 from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.checkpoints.file.group_commit import Arrived, GroupCommit, Job, write
@@ -133,6 +133,8 @@ class Database(Enlisting):
             return
         with self._translated():
             connection = self._opened()
+            due: Due | None = None
+            interrupted: BaseException | None = None
             try:
                 self._line.begin(connection, self.timeout)
                 self._depth, self._doomed, self._writer = 1, None, threading.get_ident()
@@ -150,16 +152,20 @@ class Database(Enlisting):
                 for told in self.before_commit:
                     told(self.commits + 1, outcomes.keys())
                 connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                raise
+                    raise
+                if due is None or isinstance(error, Exception):
+                    raise
+                interrupted = error  # Ctrl-C that came during the commit is heard behind it
             finally:
                 self._line.leave()
                 self._depth, self._doomed, self._writer = 0, None, None
-        if due:
-            self._queue.remove([number for number, _ in due])
+        self._queue.remove([number for number, _ in due])
         self.commits += 1
+        if interrupted is not None:
+            raise interrupted
         for listener in self.on_commit:
             listener(self.commits)
 
@@ -197,12 +203,18 @@ class Database(Enlisting):
 
     def _write_all(self, arrived: Arrived) -> None:
         outcomes: dict[str, Outcome] = {}
-        with self._entered(outcomes) as connection:
-            jobs = arrived()
+        jobs: Sequence[Job] = ()
+        commits = self.commits
+        try:
+            with self._entered(outcomes) as connection:
+                jobs = arrived()
+                for job in jobs:
+                    if job.task is not None:
+                        outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
+                write(jobs, connection)
+        finally:
             for job in jobs:
-                if job.task is not None:
-                    outcomes[job.task] = worse(job.outcome, outcomes.get(job.task))
-            write(jobs, connection)
+                job.on_disk = self.commits > commits
 
     @property
     def url(self) -> str:

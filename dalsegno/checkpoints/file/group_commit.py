@@ -9,6 +9,7 @@ Where `linger` is 0 every job has a transaction of its own.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -36,7 +37,7 @@ class Job(ABC):
     """Something to be written. `place` is whose it is, `task` whose journal rows go with it: a task's, or those of
     all tasks of the checkpoint with that id; `outcome` what it says of that task."""
 
-    __slots__ = ("done", "due", "error", "outcome", "place", "task")
+    __slots__ = ("done", "due", "error", "on_disk", "outcome", "place", "task")
     order = 0
     """Jobs of a lower number are written first, in one transaction."""
 
@@ -46,7 +47,8 @@ class Job(ABC):
         self.outcome: Outcome = outcome
         self.due = 0.0
         self.done = False
-        self.error: BaseException | None = None
+        self.on_disk = False
+        self.error: Exception | None = None
 
     @abstractmethod
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
@@ -78,7 +80,7 @@ class GroupCommit:
         self._lock = lock
         self._write_all = weakref.WeakMethod(write)  # whoever has the database keeps it open, nobody else
         self._jobs: deque[Job] = deque()
-        self._parked: dict[Hashable, BaseException] = {}
+        self._parked: dict[Hashable, Exception] = {}
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
 
@@ -99,11 +101,16 @@ class GroupCommit:
         self._raise_parked_of(job.place)
         if self.linger > 0:
             self._jobs.append(job)
-        with self._lock:
-            if self.linger <= 0:
-                self._one_by_one([job])
-            elif not job.done:
-                self.drain()
+        try:
+            with self._lock:
+                if self.linger <= 0:
+                    self._one_by_one([job])
+                elif not job.done:
+                    self.drain()
+        except BaseException:  # Ctrl-C: nobody waits for it any more
+            with contextlib.suppress(ValueError):
+                self._jobs.remove(job)
+            raise
         if job.error is not None:
             raise job.error
 
@@ -112,14 +119,7 @@ class GroupCommit:
         self._raise_parked_of(job.place)
         job.due = time.monotonic() + self.linger
         self._jobs.append(job)
-        with self._mutex:
-            if self._thread is None:
-                # It has the database as long as it runs, or what waits would be lost with it.
-                database = self._write_all()
-                self._thread = threading.Thread(
-                    target=self._flush, args=(database,), name="dalsegno-linger", daemon=True
-                )
-                self._thread.start()
+        self._start()
 
     def write_within(self, job: Job) -> None:
         """Write a job, and no other one, in the transaction that this thread has open."""
@@ -141,17 +141,35 @@ class GroupCommit:
             return jobs
 
         try:
+            self._write_together(jobs, arrived)
+        except BaseException:  # Ctrl-C: it is this thread's, and no job is to blame
+            self._wait_on(jobs)
+            raise
+
+    def _write_together(self, jobs: list[Job], arrived: Arrived) -> None:
+        try:
             self._write(arrived)
-        except BaseException as error:
+        except Exception as error:
             alone = len(jobs) < 2  # or the transaction has not begun: no job is to blame
             for job in jobs or arrived():
                 job.failed()
-            if alone or not isinstance(error, Exception):
+            if alone:
                 self._settle(sorted(jobs, key=_lingers_not), error)
             else:
                 self._one_by_one(jobs)
         else:
             self._settle(jobs, None)
+
+    def _wait_on(self, jobs: Sequence[Job]) -> None:
+        """What is not on disk waits on, before what has come meanwhile."""
+        for job in reversed(jobs):
+            if job.on_disk and not job.done:
+                self._settle([job], None)
+            elif not job.done:
+                job.failed()
+                self._jobs.appendleft(job)
+        if any(job.due for job in self._jobs):
+            self._start()
 
     def _raise_parked_of(self, place: Hashable) -> None:
         if self._parked and (parked := self._parked.pop(place, None)) is not None:
@@ -176,7 +194,7 @@ class GroupCommit:
                     job.failed()
             self._settle([job], error)
 
-    def _settle(self, jobs: Sequence[Job], error: BaseException | None) -> None:
+    def _settle(self, jobs: Sequence[Job], error: Exception | None) -> None:
         for job in jobs:
             job.error = error
             job.done = True
@@ -186,6 +204,17 @@ class GroupCommit:
                 self._parked[job.place] = error
             else:
                 self._parked.pop(job.place, None)  # who waits for it is told now
+
+    def _start(self) -> None:
+        """Have a thread that writes what lingers."""
+        with self._mutex:
+            if self._thread is None:
+                # It has the database as long as it runs, or what waits would be lost with it.
+                database = self._write_all()
+                self._thread = threading.Thread(
+                    target=self._flush, args=(database,), name="dalsegno-linger", daemon=True
+                )
+                self._thread.start()
 
     def _flush(self, database: object) -> None:
         idle = 0
