@@ -111,10 +111,10 @@ def _root(
 
 _HELP = """Agent workflows that are proved to end and resume from the mark.
 
-TARGET is path/to/file.py:name or package.module:name: a Workflow, a LangGraph graph, or a function without
-arguments that gives one; or path/to/file.yaml, a workflow document. The database is --db, else DALSEGNO_DB, else
-.dalsegno/runs.db."""
+TARGET names a workflow: path/to/file.py:name or package.module:name, where the name is a Workflow, a LangGraph
+graph, or a function without arguments that returns one; or path/to/file.yaml, a workflow document. The database is
+that of --db, else of DALSEGNO_DB, else .dalsegno/runs.db."""
 
-_CODES = """Exit codes: 0 completed, or no errors; 1 failed, or findings; 2 usage, or something could not be
-loaded; 3 waits for a human; 4 another process holds the thread; 5 cancelled; 130 and 143 stopped by a signal,
+_CODES = """Exit codes: 0 completed, or no errors; 1 failed, or findings; 2 wrong usage, or something could not
+be loaded; 3 waits for a human; 4 another process holds the thread; 5 cancelled; 130 and 143 stopped by a signal,
 and resumable."""

@@ -26,7 +26,7 @@ _SLICE = 0.1
 group = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="The agents that a workflow document asks, as processes of this machine.",
+    help="Run the agents that a workflow document asks, on this machine.",
 )
 
 
@@ -47,35 +47,42 @@ def up(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="-- COMMAND", help="Run this once all are well, stop them when it ends; its exit code."
+            metavar="-- COMMAND",
+            help="Run this when all agents are well, and stop them when it ends. Its exit code is returned.",
         ),
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Only this agent; may be given several times."),
+        typer.Option("--only", metavar="NAME", help="Start only this agent. Repeatable."),
     ] = None,
     port_base: Annotated[
-        int | None, typer.Option(metavar="N", min=1, max=65535, help="Ports from N on, not the registry's.")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=65535, help="Use the ports from N on, in place of the registry's."
+        ),
     ] = None,
     free_ports: Annotated[
-        bool, typer.Option("--free-ports", help="Any ports that are free, not the registry's.")
+        bool, typer.Option("--free-ports", help="Use any free ports, in place of the registry's.")
     ] = False,
     write: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write a registry with the URLs there; for other ports it is needed."
+            metavar="FILE",
+            help="Write a registry with the agents' URLs. Needed with other ports than the registry's.",
         ),
     ] = None,
-    limit: Annotated[float, typer.Option(metavar="SECONDS", help="Until all have to be well.")] = 30.0,
+    limit: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long to wait until all agents are well.")
+    ] = 30.0,
     as_json: options.Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Do not show what the agents print.")] = False,
 ) -> int:
-    """Start every agent, wait until each is well, stop all on Ctrl-C or SIGTERM.
+    """Start every agent, wait until each is well, stop all on Ctrl-C.
 
-    A registry says how: beside an agent's url, `command: python desk.py {port}`. It is started in the registry's
-    folder. No agent outlives this command, also where it is killed.
+    A registry says how an agent is started: beside its url, `command: python desk.py {port}`. The command runs in the
+    registry's folder. SIGTERM stops the agents too. No agent outlives this command, even if it is killed.
 
-    Exit: 0 stopped, 1 an agent could not be started or all have ended, 2 usage; or that of COMMAND.
+    Exit: 0 stopped, 1 an agent could not be started or all have ended, 2 wrong usage; or that of COMMAND.
     """
     if port_base is not None and free_ports:
         raise UsageError("--port-base and --free-ports: it is one of them.")

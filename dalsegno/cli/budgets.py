@@ -19,8 +19,8 @@ BudgetOption = Annotated[
     typer.Option(
         "--budget",
         metavar="WHAT=LIMIT",
-        help="What the run may spend: supersteps, model_calls, tokens, seconds or cost; may be repeated. "
-        'With prices as JSON: {"cost": 2, "prices": {"MODEL": [IN, OUT]}}, for a million tokens.',
+        help="What the run may spend: supersteps, model_calls, tokens, seconds or cost. Repeatable. "
+        'With prices for a million tokens, as JSON: {"cost": 2, "prices": {"MODEL": [IN, OUT]}}.',
     ),
 ]
 

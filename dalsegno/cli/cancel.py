@@ -19,7 +19,7 @@ def command(
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Cancel the last run of a thread; it is not resumed any more.
+    """Cancel the last run of a thread, so that it cannot be resumed.
 
     A process that runs it is asked to stop: it does so after its current superstep and exits 5. What was committed
     stays. If the run was submitted, the engine is told too.

@@ -32,27 +32,35 @@ def command(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="file.py:name, package.module:name or file.yaml; a file or a folder for every graph in it.",
+            help="file.py:name, package.module:name or file.yaml. A file or a folder: every graph in it.",
         ),
     ],
-    format: Annotated[Format | None, typer.Option(help="How to print; text, if not said.")] = None,
+    format: Annotated[Format | None, typer.Option(help="How to print the findings. Default: text.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     select: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE", help="Show only these rules; a beginning like T1 means all of them."),
+        typer.Option(
+            metavar="CODE", help="Show only this rule. A beginning selects several: T1. Repeatable."
+        ),
     ] = None,
-    ignore: Annotated[list[str] | None, typer.Option(metavar="CODE", help="Do not show these rules.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Look harder for the exact bounds.")] = False,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CODE", help="Do not show this rule, or those that begin so. Repeatable."),
+    ] = None,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compute the least bounds; slower, and needs the extra `exact`.")
+    ] = False,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Files and folders without a graph are fine.")
+        bool, typer.Option("--allow-empty", help="Accept files and folders without a graph.")
     ] = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Prove that every run of a workflow ends, or show the path that does not.
+    """Prove that every run ends, or show the path that does not.
 
-    What --select and --ignore leave out is not shown, and its errors still count: to excuse one, waive it.
+    --select and --ignore only choose what is shown. Errors that they hide still count. To excuse an error, waive it
+    in the code.
 
-    Exit: 0 no errors, 1 errors, 2 a target could not be loaded, or holds no graph.
+    Exit: 0 no errors, 1 errors, 2 a target could not be loaded or holds no graph.
     """
     from dalsegno.cli.screen import Screen, print_json, stdout_kept_for_json
     from dalsegno.graphs.checking import spec_of

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 group = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Look after the database: what it holds, whether it is sound, and making it smaller.",
+    help="Look after the database: measure, check, prune, export, import.",
 )
 
 Threads = Annotated[
     list[str] | None,
-    typer.Option("--thread", "-t", metavar="T", help="Only this thread; may be given several times."),
+    typer.Option("--thread", "-t", metavar="T", help="Only this thread. Repeatable."),
 ]
 
 
@@ -70,7 +70,9 @@ def stats(
 @group.command("check")
 @reporting
 def check(db: options.Db = None, as_json: options.Json = False) -> int:
-    """Look for damage: in SQLite's own structure, in every reference and in every stored value.
+    """Look for damage in the database.
+
+    Reads the structure of SQLite itself, every reference and every stored value.
 
     Exit: 0 sound, 1 damaged.
     """
@@ -93,9 +95,10 @@ def check(db: options.Db = None, as_json: options.Json = False) -> int:
 @group.command("prune")
 @reporting
 def prune(
-    keep: Annotated[int, typer.Option(min=1, help="How many of the newest checkpoints stay.")] = 1,
+    keep: Annotated[int, typer.Option(min=1, help="How many of a thread's newest checkpoints stay.")] = 1,
     older_than: Annotated[
-        float | None, typer.Option(metavar="DAYS", min=0, help="Only those older than so many days.")
+        float | None,
+        typer.Option(metavar="DAYS", min=0, help="Delete only checkpoints older than this many days."),
     ] = None,
     threads: Threads = None,
     db: options.Db = None,
@@ -103,7 +106,7 @@ def prune(
 ) -> int:
     """Delete old checkpoints; every run can still go on from its latest.
 
-    The ledger keeps the runs. The file gets smaller with `dalsegno db vacuum`.
+    The runs stay in the ledger. The file gets no smaller until `dalsegno db vacuum`.
     """
     from dalsegno.checkpoints.maintenance import prune as pruned
     from dalsegno.cli.screen import Screen, print_json
@@ -122,7 +125,8 @@ def prune(
 @reporting
 def export(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; stdout when left out.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to this file. Default: stdout."),
     ] = None,
     threads: Threads = None,
     db: options.Db = None,
@@ -144,11 +148,14 @@ def export(
 @group.command("import")
 @reporting
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A database of LangGraph's SqliteSaver.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The database of LangGraph's SqliteSaver.")],
     db: options.Db = None,
     as_json: options.Json = False,
 ) -> int:
-    """Take over the checkpoints of LangGraph's own SqliteSaver; its file is only read."""
+    """Copy the checkpoints of LangGraph's own SqliteSaver.
+
+    Its file is only read.
+    """
     from dalsegno.checkpoints import SqliteCheckpointer
     from dalsegno.checkpoints.importing import import_sqlite_saver
     from dalsegno.checkpoints.opening import file_of, is_server
@@ -174,7 +181,7 @@ def import_(
 def vacuum(db: options.Db = None, as_json: options.Json = False) -> int:
     """Give the room of what was deleted back to the file system.
 
-    Nobody else can write meanwhile, and it takes as much free disk as the database has.
+    Nobody else can write meanwhile. It needs as much free disk space as the database takes.
     """
     from dalsegno.checkpoints.maintenance import vacuum as vacuumed
     from dalsegno.cli.screen import Screen, print_json

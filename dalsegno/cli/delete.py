@@ -20,9 +20,9 @@ def command(
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Delete a thread: its checkpoints, its runs in the ledger, and the effects they recorded.
+    """Delete a thread: its checkpoints, runs and recorded effects.
 
-    Asks first if it is started from a terminal. Refused while a process runs the thread. If a run was submitted,
+    Asks first if it is started from a terminal. It is refused while a process runs the thread. If a run was submitted,
     the engine is told first.
 
     Exit: 0 deleted, 1 not confirmed, 2 no such thread or no engine, 4 a process holds it.

@@ -16,23 +16,25 @@ from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 @reporting
 def command(
     question: Annotated[
-        str | None, typer.Argument(help="What to ask about Python; a question of the demo's own if left out.")
+        str | None, typer.Argument(help="What to ask about Python. Default: a question of the demo's own.")
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="PROVIDER:NAME", help="A chat model that writes the answer; it leaves this machine."
+            metavar="PROVIDER:NAME",
+            help="Let this chat model write the answer. Question and sources leave this machine.",
         ),
     ] = None,
     db: Annotated[
-        str | None, typer.Option("--db", metavar="PATH", help="The database; else .dalsegno/demo.db.")
+        str | None, typer.Option("--db", metavar="PATH", help="The database. Default: .dalsegno/demo.db.")
     ] = None,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Answer a question from Python's own documentation, killed twice and resumed from the mark.
+    """See a run answer a question, be killed twice, and resume.
 
-    No key, no network, no language model unless --model names one.
+    The answer comes from Python's own documentation. The demo needs no key, no network and no language model, unless
+    --model names one.
     """
     if model is not None:
         os.environ["DALSEGNO_MODEL"] = model

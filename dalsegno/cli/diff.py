@@ -27,9 +27,11 @@ def command(
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Show what changed in the graph since a thread was checkpointed, and whether its run can go on.
+    """Compare the graph with the one that a thread was run with.
 
-    Exit: 0 the same or compatible, 1 a node needs mapping or the change is unsafe.
+    Shows what changed since the last checkpoint, and whether the thread's run can go on.
+
+    Exit: 0 the same or compatible, 1 a node needs --rename or the change is unsafe.
     """
     from dalsegno.cli.resume import renames
     from dalsegno.cli.screen import print_json, stdout_kept_for_json

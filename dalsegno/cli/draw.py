@@ -27,37 +27,41 @@ def command(
             "--output",
             "-o",
             metavar="FILE",
-            help="The picture: .svg .png .pdf .html .dot .mmd .txt; without it, here on the terminal.",
+            help="The picture: .svg .png .pdf .html .dot .mmd .txt. Default: print it on the terminal.",
         ),
     ] = None,
     run: Annotated[
-        str | None, typer.Option(metavar="ID", help="Lay this run over it: an id, or its beginning.")
+        str | None,
+        typer.Option(metavar="ID", help="Lay this run over the graph: its id, or the beginning of it."),
     ] = None,
     thread: Annotated[
-        str | None, typer.Option(metavar="T", help="Lay the last run on this thread over it.")
+        str | None, typer.Option(metavar="T", help="Lay the last run on this thread over the graph.")
     ] = None,
     against: Annotated[
         str | None,
         typer.Option(
             metavar="OTHER",
-            help="Draw what differs: another TARGET, or with a run another run: its id or thread.",
+            help="Draw the difference to another TARGET or, with a run, to another run: its id or thread.",
         ),
     ] = None,
     fold: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATH", help="Draw this subworkflow as one box: its path, `all` or `none`."),
+        typer.Option(
+            metavar="PATH", help="Draw this subworkflow as one box: its path, `all` or `none`. Repeatable."
+        ),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Draw anew while the run goes on; a .html page follows it.")
+        bool,
+        typer.Option("--watch", "-w", help="Draw again while the run goes on. A .html page follows the run."),
     ] = False,
     db: options.Db = None,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Draw the graph; with --run or --thread, the run laid over it: proved against used.
+    """Draw the graph, or a run laid over it.
 
-    A .html page replays the run, superstep by superstep, with its state. Without -o the graph is drawn in
-    characters.
+    --run and --thread lay a run over the graph and show what it used beside what was proved. A .html page replays
+    the run, superstep by superstep, with its state. Without -o the graph is drawn in characters.
     """
     from dalsegno.cli.screen import stdout_kept_for_json
 

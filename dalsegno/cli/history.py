@@ -24,11 +24,14 @@ _SENT = "__pregel_tasks"
 @reporting
 def command(
     thread: Annotated[str, typer.Argument(metavar="THREAD", help="The thread's name.")],
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most this many.")] = 50,
     db: options.Db = None,
     as_json: options.Json = False,
 ) -> int:
-    """List the checkpoints of a thread, newest first: what ran up to each, and what comes next."""
+    """List the checkpoints of a thread, newest first.
+
+    For each: its step, the run that wrote it, and the nodes that come next.
+    """
     from dalsegno.cli.screen import Screen, one_line, print_json
 
     ledger = options.existing_ledger(db)

@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 
 @reporting
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; it must be new, or empty.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder of the project. It must be new or empty.")
+    ],
     pattern: Annotated[
-        str, typer.Option(metavar="PATTERN", help="What it begins with: one of `dalsegno patterns`.")
+        str, typer.Option(metavar="PATTERN", help="The pattern to begin with: one of `dalsegno patterns`.")
     ] = "sequential",
     as_json: options.Json = False,
 ) -> int:
-    """Start a project from a pattern: a workflow, its input and its test."""
+    """Start a project from a pattern.
+
+    The folder gets a workflow, its input and its test.
+    """
     from dalsegno.cli.patterns import pattern_of
     from dalsegno.cli.screen import Screen, print_json
 

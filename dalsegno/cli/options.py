@@ -24,9 +24,14 @@ Target = Annotated[
 ]
 Input = Annotated[
     str,
-    typer.Option("--input", "-i", metavar="JSON", help="State keys and values; @file reads a file, - stdin."),
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="JSON",
+        help="The input, state keys and values. @file reads a file, - reads stdin.",
+    ),
 ]
-Thread = Annotated[str | None, typer.Option(metavar="T", help="The thread's name; made up when left out.")]
+Thread = Annotated[str | None, typer.Option(metavar="T", help="The thread's name. Default: a new one.")]
 Abandon = Annotated[
     bool, typer.Option("--abandon", help="Give up pending work of an earlier run on the thread.")
 ]
@@ -35,23 +40,26 @@ Db = Annotated[
     typer.Option(
         "--db",
         metavar="PATH",
-        help="The database, or postgresql://…; else DALSEGNO_DB, else .dalsegno/runs.db.",
+        help="The database: a file or postgresql://…. Default: DALSEGNO_DB, else .dalsegno/runs.db.",
     ),
 ]
 Json = Annotated[
     bool,
     typer.Option(
-        "--json", help='Print one JSON document; errors go to stderr as {"error": {"type", "message"}}.'
+        "--json", help='Print one JSON document. An error goes to stderr as {"error": {"type", "message"}}.'
     ),
 ]
 Traceback = Annotated[
     bool,
-    typer.Option("--traceback", help="Show every frame of an error, not only yours. DALSEGNO_TRACEBACK=1."),
+    typer.Option(
+        "--traceback",
+        help="Show every frame of an error, not only yours. DALSEGNO_TRACEBACK=1 does the same.",
+    ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress on stderr.")]
 Context = Annotated[
     str | None,
-    typer.Option("--context", metavar="JSON", help="The runtime context of the nodes; it is not kept."),
+    typer.Option("--context", metavar="JSON", help="The runtime context of the nodes. It is not stored."),
 ]
 
 

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 @reporting
 def command(
     name: Annotated[
-        str | None, typer.Argument(metavar="PATTERN", help="One, like saga; all where left out.")
+        str | None,
+        typer.Argument(metavar="PATTERN", help="One pattern, such as saga. Without it: the list of all."),
     ] = None,
     as_json: options.Json = False,
 ) -> int:
-    """List the patterns; or show one: what for, when, its diagram, its code and its bound."""
+    """List the patterns, or explain one.
+
+    For one pattern: what it is for, when to use it, its diagram, its code and its bound.
+    """
     from dalsegno.cli.screen import Screen, print_json
     from dalsegno.graphs.patterns.catalog import catalog
 

@@ -34,7 +34,8 @@ def command(
     rename: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="OLD=NEW", help="A node that was renamed since; `sub/old=new` in a subworkflow."
+            metavar="OLD=NEW",
+            help="A node that was renamed since; in a subworkflow `sub/old=new`. Repeatable.",
         ),
     ] = None,
     accept_changes: Annotated[
@@ -45,7 +46,9 @@ def command(
     ] = False,
     target: Annotated[
         str | None,
-        typer.Option(metavar="TARGET", help="The workflow, if it moved or the run was started from Python."),
+        typer.Option(
+            metavar="TARGET", help="The workflow, if it has moved or the run was started from Python."
+        ),
     ] = None,
     budgeted: BudgetOption = None,
     db: options.Db = None,
@@ -54,11 +57,13 @@ def command(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Go on from the mark: after a crash, a failure, a stop or a wait for a human.
+    """Go on from the mark: after a crash, a failure, a stop or a wait.
 
-    What was committed is not done again. If the graph changed since, the difference is shown. If the run cannot go
-    on in it, it is refused, with the --rename that would do. `dalsegno diff` shows the difference without going on.
-    A worker continues a run that was submitted; this command waits for it, and Ctrl-C leaves it to the worker.
+    What was committed is not done again. If the graph has changed since, the command shows the difference. It refuses
+    a change with which the run cannot go on, and says which --rename would help. `dalsegno diff` shows the difference
+    without going on.
+
+    A run that was submitted is continued by a worker: the command waits for it, and Ctrl-C leaves it to the worker.
 
     Exit: as `dalsegno run`; 1 if the graph changed too much, 2 if there is nothing to go on with.
     """

@@ -14,11 +14,15 @@ from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 @reporting
 def command(
     code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="The rule, like T101; all where left out.")
+        str | None,
+        typer.Argument(metavar="CODE", help="The rule, such as T101. Without it: the list of all rules."),
     ] = None,
     as_json: options.Json = False,
 ) -> int:
-    """Explain a rule: what it does, why, an example, and what to use instead."""
+    """Explain a rule of `dalsegno check`.
+
+    What it looks for, why that is bad, an example, and what to use instead.
+    """
     from dalsegno.cli.screen import Screen, print_json
     from dalsegno.errors import LEFT_OUT, did_you_mean
     from dalsegno.graphs.validation import RULES

@@ -25,7 +25,7 @@ def command(
     model: Annotated[
         str | None,
         typer.Option(
-            metavar="PROVIDER:NAME", help="Sets DALSEGNO_MODEL, for the code that makes the workflow."
+            metavar="PROVIDER:NAME", help="Set DALSEGNO_MODEL for the code that builds the workflow."
         ),
     ] = None,
     budgeted: BudgetOption = None,
@@ -34,12 +34,12 @@ def command(
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Run a workflow; every superstep is committed.
+    """Run a workflow, and commit every superstep.
 
-    It is checked first. Ctrl-C gives up what is in flight, SIGTERM waits for the current superstep. Either way,
-    `dalsegno resume THREAD` continues the run.
+    The workflow is checked first. Ctrl-C gives up what is in flight; SIGTERM waits for the current superstep. Either
+    way, `dalsegno resume THREAD` continues the run.
 
-    Exit: 0 completed, 1 failed or invalid, 2 usage or could not load, 3 waits for a human, 4 another process
+    Exit: 0 completed, 1 failed or invalid, 2 wrong usage or could not load, 3 waits for a human, 4 another process
     holds the thread, 130 and 143 stopped by a signal and resumable.
     """
     from dalsegno.cli.screen import stdout_kept_for_json

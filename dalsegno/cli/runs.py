@@ -30,14 +30,14 @@ class Status(StrEnum):
 
 @reporting
 def command(
-    status: Annotated[Status | None, typer.Option(help="Only runs of this status.")] = None,
+    status: Annotated[Status | None, typer.Option(help="Show only runs of this status.")] = None,
     workflow: Annotated[
-        str | None, typer.Option(metavar="W", help="Only runs of the workflow of this name.")
+        str | None, typer.Option(metavar="W", help="Show only runs of this workflow, by its name.")
     ] = None,
-    thread: Annotated[str | None, typer.Option(metavar="T", help="Only runs on this thread.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    thread: Annotated[str | None, typer.Option(metavar="T", help="Show only runs on this thread.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most this many.")] = 20,
     metrics: Annotated[
-        bool, typer.Option("--metrics", help="All of them as metrics, in Prometheus's text format.")
+        bool, typer.Option("--metrics", help="Print the metrics of all runs, in Prometheus's text format.")
     ] = False,
     db: options.Db = None,
     as_json: options.Json = False,

@@ -14,12 +14,17 @@ from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 @reporting
 def command(
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there, not to stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write the schema to this file. Default: stdout."
+        ),
     ] = None,
 ) -> int:
-    """Print the JSON Schema of workflow documents, by which editors complete and check them.
+    """Print the JSON Schema of workflow documents.
 
-    In a document: # yaml-language-server: $schema=workflow.schema.json
+    With it, editors complete and check a document. Name it in the document's first line:
+
+    # yaml-language-server: $schema=workflow.schema.json
     """
     import json
 

@@ -25,39 +25,53 @@ def command(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="TARGET…", help="path/to/file.py:name, package.module:name or file.yaml; several."
+            metavar="TARGET…", help="path/to/file.py:name, package.module:name or file.yaml; one or more."
         ),
     ],
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0: any that is free.")] = 8742,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, max=65535, help="The port to listen on; 0 takes any that is free."),
+    ] = 8742,
     db: options.Db = None,
     token_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Tokens of clients, a line NAME=TOKEN each. DALSEGNO_TOKENS has more."
+            metavar="FILE", help="The clients' tokens, one NAME=TOKEN a line. DALSEGNO_TOKENS adds more."
         ),
     ] = None,
     no_token: Annotated[
         bool,
-        typer.Option(
-            "--no-token", help="Without tokens also where other machines reach it. Everybody may ask."
-        ),
+        typer.Option("--no-token", help="Serve other machines without tokens. Everybody may do everything."),
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Without tokens: a name by which it may be addressed; repeat it."),
+        typer.Option(metavar="NAME", help="Without tokens: a host name that clients may use. Repeatable."),
     ] = None,
-    open_metrics: Annotated[bool, typer.Option("--open-metrics", help="/metrics needs no token.")] = False,
+    open_metrics: Annotated[
+        bool, typer.Option("--open-metrics", help="Serve /metrics without a token.")
+    ] = False,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Processes of one name share the work of a database.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The name of the service. Processes of one name share the work of a database.",
+        ),
     ] = "default",
-    runs: Annotated[int, typer.Option(metavar="N", min=1, help="Runs in progress at once; more wait.")] = 8,
-    queue: Annotated[int, typer.Option(metavar="N", min=1, help="Runs that may wait; then 503.")] = 1000,
+    runs: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs in progress at once. More have to wait.")
+    ] = 8,
+    queue: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Runs that may wait. More are answered 503.")
+    ] = 1000,
     client_runs: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Runs of one client that wait or go on; then 429.")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Runs of one client, waiting or in progress. More are answered 429."
+        ),
     ] = 100,
     rate: Annotated[
-        float, typer.Option(metavar="N", min=0.1, help="Requests a second of one client.")
+        float, typer.Option(metavar="N", min=0.1, help="Requests that one client may make in a second.")
     ] = 50.0,
     streams: Annotated[
         int, typer.Option(metavar="N", min=1, help="Runs that one client may watch at once.")
@@ -65,26 +79,30 @@ def command(
     deaths: Annotated[
         int,
         typer.Option(
-            metavar="N", min=1, help="Deaths of its process in a row after which a run is not resumed."
+            metavar="N", min=1, help="How often in a row its process may die before a run is not resumed."
         ),
     ] = 5,
     patience: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="For a client to send its request.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.1, help="How long a client may take to send its request."),
     ] = 10.0,
-    body: Annotated[int, typer.Option(metavar="BYTES", min=1, help="The largest body.")] = 1_000_000,
+    body: Annotated[
+        int, typer.Option(metavar="BYTES", min=1, help="The largest body of a request.")
+    ] = 1_000_000,
     grace: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, help="For supersteps to end after SIGTERM.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.1, help="How long supersteps may take to end after SIGTERM."),
     ] = 25.0,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> int:
     """Serve workflows over HTTP: start, resume, cancel and watch runs.
 
-    A run that was accepted is in the database. SIGTERM lets supersteps end; what stopped, and what a crash left, goes
-    on at the next start. /openapi.json describes every route.
+    A run is in the database before it is accepted. After SIGTERM, the supersteps in flight may end. Runs that were
+    stopped so, or left by a crash, go on at the next start. /openapi.json describes every route.
 
-    Exit: 0 stopped with every run at a mark, 143 where some had to be given up (they go on too), 1 where a workflow
-    has errors, 2 where it cannot be served.
+    Exit: 0 every run was stopped at a mark, 143 some were given up in a superstep (they go on at the next start
+    too), 1 a workflow has errors, 2 it cannot be served.
     """
     from dalsegno.cli.screen import Screen
     from dalsegno.graphs.loading import load_target

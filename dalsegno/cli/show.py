@@ -24,14 +24,16 @@ if TYPE_CHECKING:
 
 @reporting
 def command(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or a thread's name.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or a thread's name.")
+    ],
     db: options.Db = None,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Show one run: how it stands, what it did, drawn over its graph, and how to go on with it.
+    """Show one run: its status, its steps, and how to go on with it.
 
-    A thread's name means the last run on it.
+    The run is drawn over its graph. A thread's name means the last run on it.
     """
     from dalsegno.cli.screen import Screen, print_json
     from dalsegno.graphs import model

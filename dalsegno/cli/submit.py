@@ -22,7 +22,7 @@ def command(
     engine: Engine = None,
     queue: Queue = "default",
     priority: Annotated[
-        int | None, typer.Option(min=1, max=5, help="1 is first, 5 last; 3 where nothing is said.")
+        int | None, typer.Option(min=1, max=5, help="1 comes first, 5 last. Default: 3.")
     ] = None,
     heartbeat: Annotated[
         float,
@@ -30,25 +30,29 @@ def command(
             min=0.5,
             max=86_400,
             metavar="SECONDS",
-            help="Without a sign of life for so long its worker counts as dead.",
+            help="How long a worker may show no sign of life before it counts as dead.",
         ),
     ] = 10.0,
     context: Annotated[
         str | None,
-        typer.Option(metavar="JSON", help="The runtime context of the nodes, kept for all turns of the run."),
+        typer.Option(
+            metavar="JSON", help="The runtime context of the nodes. It is stored for all turns of the run."
+        ),
     ] = None,
     budgeted: BudgetOption = None,
     abandon: options.Abandon = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended, or waits for a human.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the run has ended, or waits for a human.")
+    ] = False,
     as_json: options.Json = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Record a run as queued and hand it to the engine; a worker takes it.
+    """Put a run into the queue; a worker takes it.
 
-    It is checked first, and its input too. With --wait the outcome is printed as `dalsegno run` does, and the exit
-    code is that of the run.
+    Workflow and input are checked first. The run is recorded as queued and handed to the engine. With --wait the
+    command prints the outcome as `dalsegno run` does, and its exit code is that of the run.
 
-    Exit: 0 handed over (with --wait: completed), 1 failed or invalid, 2 usage, or the engine cannot be reached,
+    Exit: 0 handed over (with --wait: completed), 1 failed or invalid, 2 wrong usage, or the engine cannot be reached,
     3 waits for a human, 4 the thread has a run that goes on, 5 cancelled.
     """
     from dalsegno.cli.screen import Screen, one_line, print_json, stdout_kept_for_json

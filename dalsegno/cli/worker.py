@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 Engine = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="The Temporal server; else DALSEGNO_ENGINE, else 127.0.0.1:7233."),
+    typer.Option(
+        metavar="HOST:PORT", help="The Temporal server. Default: DALSEGNO_ENGINE, else 127.0.0.1:7233."
+    ),
 ]
 SharedDb = Annotated[
-    str | None, typer.Option("--db", metavar="URL", help="postgresql://…; else DALSEGNO_DB.")
+    str | None,
+    typer.Option("--db", metavar="URL", help="The database, postgresql://…. Default: DALSEGNO_DB."),
 ]
-Queue = Annotated[str, typer.Option(metavar="Q", help="Which queue of the workflow.")]
+Queue = Annotated[str, typer.Option(metavar="Q", help="The queue of the workflow.")]
 
 
 @reporting
@@ -34,17 +37,19 @@ def command(
     db: SharedDb = None,
     engine: Engine = None,
     queue: Queue = "default",
-    concurrency: Annotated[int, typer.Option(min=1, help="Runs at once.")] = 20,
-    connections: Annotated[int, typer.Option(min=1, help="To the database, at most.")] = 10,
+    concurrency: Annotated[int, typer.Option(min=1, help="How many runs go on at once.")] = 20,
+    connections: Annotated[int, typer.Option(min=1, help="Connections to the database, at most.")] = 10,
     quiet: options.Quiet = False,
     traceback: options.Traceback = False,
 ) -> int:
-    """Take runs of a workflow from a queue and continue each from its mark.
+    """Take runs of a workflow from a queue, and run them.
+
+    Each run continues from its mark.
 
     SIGTERM and Ctrl-C stop it: it takes no more runs, and those under way stop after their superstep and go to
     another worker. A second signal ends it at once; another worker then executes again what was in flight.
 
-    Exit: 0 stopped, 1 the workflow is invalid, 2 usage, or the workflow cannot be loaded, or the engine or the
+    Exit: 0 stopped, 1 the workflow is invalid, 2 wrong usage, or the workflow cannot be loaded, or the engine or the
     database cannot be reached.
     """
     url = shared_database(db)
