@@ -221,7 +221,7 @@ class NodeKernel:
         if output is None:
             return []
         several = isinstance(output, list | tuple) and any(isinstance(part, Command) for part in output)
-        return [self._part(part) for part in (output if several else [output])]
+        return [found for part in (output if several else [output]) for found in self._parts(part)]
 
     def applied(self, state: Mapping[str, Any], parts: Iterable[Any]) -> Mapping[str, Any]:
         """The full state with a node's update applied through the reducers."""
@@ -253,7 +253,7 @@ class NodeKernel:
         into = dict.fromkeys(self._onward, walk)
         goto: list[Any] | tuple[()] = ()
         spent: dict[str, int] = {}
-        if self._decides or (parts and type(parts[0]) is not dict):
+        if self._decides or (parts and (len(parts) > 1 or type(parts[0]) is not dict)):
             decision = Decision(record["loops"])
             parts = self._decide(parts, answers, decision, self._stamp(entry, walk, longest))
             goto, spent, entry.taken = decision.goto, decision.spent, decision.taken
@@ -320,22 +320,26 @@ class NodeKernel:
             )
         return self.own
 
-    def _part(self, part: Any) -> Any:
+    def _parts(self, part: Any) -> list[Any]:
         if isinstance(part, Command):
             if part.graph is not None or part.update is None:
-                return part
-            return Command(update=self._part(part.update), goto=part.goto, resume=part.resume)
-        update = _as_dict(part)
-        if update is None:
+                return [part]
+            first, *more = self._updates(part.update)
+            return [Command(update=first, goto=part.goto, resume=part.resume), *more]
+        return self._updates(part)
+
+    def _updates(self, part: Any) -> list[dict[str, Any]]:
+        updates = _as_dicts(part)
+        if updates is None:
             raise UnknownStateKey(
                 f"Node `{self.name}` returned {part!r}. A node returns a dictionary of state keys, an object of the "
                 "state's class, a Command, or None.",
                 node=self.name,
                 key="",
             )
-        if not update.keys() <= self.known:
-            self._refuse_keys(update)
-        return update
+        if not updates[0].keys() <= self.known:
+            self._refuse_keys(updates[0])
+        return updates
 
     def _refuse_keys(self, update: Mapping[Any, Any]) -> None:
         key = next(k for k in update if k not in self.known)
@@ -360,24 +364,30 @@ class NodeKernel:
         )
 
 
-def _as_dict(part: Any) -> dict[str, Any] | None:
-    """A node's output as a dictionary of what it writes, by LangGraph's rule for objects: a pydantic
-    object writes what was set or has no None for a default, any other object what is not None."""
+def _as_dicts(part: Any) -> list[dict[str, Any]] | None:
+    """A node's output as what it writes, by LangGraph's rule for objects: a pydantic object writes what was set or
+    has no None for a default, any other object what is not None. Pairs may write a key several times."""
     if isinstance(part, Mapping):
-        return dict(part)
+        return [dict(part)]
     if isinstance(part, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 for p in part):
-        return dict(part)
+        several: list[dict[str, Any]] = [{}]
+        for key, value in part:
+            if all(key in each for each in several):
+                several.append({})
+            next(each for each in several if key not in each)[key] = value
+        return several
     keys = schema_keys(type(part))
     if keys is None:
         return None
     fields = getattr(type(part), "model_fields", {})
     is_set: frozenset[str] = getattr(part, "model_fields_set", frozenset())
     values = {key: getattr(part, key) for key in keys if hasattr(part, key)}
-    return {
+    written = {
         key: value
         for key, value in values.items()
         if value is not None or key in is_set or (key in fields and fields[key].default is not None)
     }
+    return [written]
 
 
 def _joined(parts: list[Any], record: Record | None, goto: Sequence[Any]) -> Any:

@@ -121,6 +121,19 @@ def test_a_command_goes_only_where_its_node_declares() -> None:
         ran(flow(None), items=[1])
 
 
+def test_a_command_behind_another_part_of_an_output_goes_only_where_its_node_declares() -> None:
+    def flow(target: str, **options: Any) -> Workflow:
+        flow = Workflow("commanding", State)
+        flow.add_node("go", lambda state: [{"path": ["go"]}, Command(goto=target)], **options)
+        flow.add_node("b", step("b")).add_edge(START, "go").add_edge("b", END)
+        return flow if options else flow.add_edge("go", "b")
+
+    assert ran(flow("b", destinations=("b",))) == ["go", "b"]
+    for undeclared in ("go", "nowhere"):
+        with pytest.raises(UndeclaredTarget, match="declares no destinations"):
+            ran(flow(undeclared))
+
+
 def test_a_node_that_is_gone_to_and_sent_to_stands_twice_among_the_destinations() -> None:
     def go(state: State) -> Command[Any]:
         return Command(update={"path": ["go"]}, goto="b" if state["items"][0] else [Send("b", {})] * 2)

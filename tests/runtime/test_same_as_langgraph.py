@@ -95,3 +95,15 @@ def test_a_graph_with_a_default_error_handler_is_given_to_several_runners(db: Pa
         with Runner(graph, db=db) as runner:
             assert runner.run({}, thread).output["log"] == ["first mended", "last"]
     assert graph.compile().invoke({})["log"] == ["first mended", "last"]
+
+
+@pytest.mark.parametrize("kind", [StateGraph, lambda schema: Workflow("w", schema)])
+def test_a_command_writes_a_key_as_often_as_it_says(tmp_path: Path, kind: Any) -> None:
+    pairs = [("log", ["one"]), ("log", ["two"]), ("log", ["three"])]
+    graph = kind(State).add_node(
+        "go", lambda state: Command(update=pairs, goto="last"), destinations=("last",)
+    )
+    graph.add_node("last", lambda state: [{"log": ["four"]}, Command(update=[("log", ["five"])])])
+    graph.add_edge(START, "go").add_edge("last", END)
+    with Runner(graph, db=tmp_path / "runs.db") as runner:
+        assert runner.run({}).output["log"] == ["one", "two", "three", "four", "five"]
