@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from langgraph.types import Overwrite
 
-from dalsegno.graphs.definition import Step, WorkflowDefinition
+from dalsegno.graphs.definition import Goto, Step, WorkflowDefinition, walk
 from dalsegno.graphs.definitions import written_at
 from dalsegno.graphs.documents import states
 from dalsegno.graphs.documents.calls import OWN, Child, Place, Settings, played
@@ -73,19 +73,23 @@ class _Document:
         self.says_output = "output" in definition.model_fields_set
         self.keys = states.input_keys(definition)
         steps = definition.steps
+        told = {key for child in settings.children.values() if child.is_document for key in child.outputs}
         rolls = any(step.on_failure == "compensate" for step in steps)
-        tells = rolls or any(step.on_failure != "fail" for step in steps)
+        undoes = rolls or "undone" in told or any(_takes_back(step) for step, _ in walk(steps))
+        tells = undoes or "failures" in told or any(step.on_failure != "fail" for step, _ in walk(steps))
         self.flow = Workflow(
             definition.name,
             states.Whole,
             input_schema=states.input_schema("Input", self.keys),
-            output_schema=states.output_schema(results=not self.says_output, tells=tells, rolls=rolls),
+            output_schema=states.output_schema(
+                results=not self.says_output, tells=tells, undoes=undoes, rolls=rolls
+            ),
             version=definition.version,
             budget=None if definition.budget is None else definition.budget.policy(),
         )
         self.level = Level(self.flow, settings, self.make, "roll back", self.undoes)
         self.cast = self.level.cast
-        self._begin(rolls=rolls, tells=tells)
+        self._begin(undoes=undoes, tells=tells)
         self.level.build(steps, ("steps",), source="take input", end="give output")
         self._end(rolls=rolls)
         if rolls:
@@ -105,15 +109,15 @@ class _Document:
             return row_step(step, at, needs, self.settings, self.make)
         return _STRATEGIES[step.strategy](step, needs, self.settings)
 
-    def _begin(self, *, rolls: bool, tells: bool) -> None:
+    def _begin(self, *, undoes: bool, tells: bool) -> None:
         """The first node: the input with its defaults, and nothing that an earlier turn of the thread left."""
         defaults = {name: given.default for name, given in self.keys.items() if given.has_default}
         names = list(self.keys)
         fresh: dict[str, Any] = {"output": None, "results": Overwrite({})}
         if tells:
             fresh |= {"failures": Overwrite([]), "failed": None}
-        if rolls:
-            fresh |= {"undone": Overwrite([]), "not_undone": Overwrite([]), "undoable": Overwrite({})}
+        if undoes:
+            fresh |= {"undone": Overwrite([]), "not_undone": Overwrite([]), "undoable": Overwrite([])}
 
         def take(state: Any) -> dict[str, Any]:
             given = {name: state[name] for name in names if state.get(name) is not None}
@@ -151,18 +155,16 @@ class _Document:
             return {"outcome": "partly undone" if state.get("not_undone") else "undone", "output": None}
 
         self.cast.own("roll back", roll_back, writes=("outcome", "output"), timeout=OWN)
-        order = list(reversed(self.undoes))
 
         def following(state: Any) -> str:
-            done = state.get("undoable") or {}
-            tried = {*(state.get("undone") or []), *(f["name"] for f in state.get("not_undone") or [])}
-            return next((f"undo {n}" for n in order if n in done and n not in tried), "nothing is left")
+            done = state.get("undoable")
+            return f"undo {done[-1]['call']}" if done else "nothing is left"
 
         ways: dict[str, Any] = {"nothing is left": END}
         for name, undo in self.undoes.items():
             with written_at(self.settings.place(("steps", undo.place))):
                 node = self._undo(name, undo)
-            ways[node] = Loop(node, max=1, on_exhausted=END)
+            ways[node] = Loop(node, max=undo.times, on_exhausted=END)
         if self.undoes:
             self.flow.add_conditional_edges("roll back", following, ways)
         else:
@@ -172,7 +174,7 @@ class _Document:
         """The node that takes back one call."""
 
         def kept(what: str) -> Any:
-            return lambda state: state["undoable"][name].get(what)
+            return lambda state: state["undoable"][-1].get(what)
 
         seen = {what: kept(what) for what in ("result", *undo.keeps)}
         player, options = played(
@@ -183,11 +185,11 @@ class _Document:
             settings=self.settings,
         )
 
-        def not_undone(argument: Any, error: BaseException) -> dict[str, Any]:
-            return {"not_undone": [failure(name, error)]}
+        def not_undone(state: Any, error: BaseException) -> dict[str, Any]:
+            return {"not_undone": [failure(name, error)], "undoable": Overwrite(state["undoable"][:-1])}
 
         def undone(state: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-            return {"undone": [name]}
+            return {"undone": [name], "undoable": Overwrite(state["undoable"][:-1])}
 
         node = self.cast.add(
             Role(name=f"undo {name}"),
@@ -196,7 +198,8 @@ class _Document:
             around=filed(undone),
             effect=True,
             idempotent=True,
-            writes=("undone", "not_undone"),
+            writes=("undone", "not_undone", "undoable"),
+            metadata={"compensates": name},
         )
         self.flow.add_edge(node, "roll back")
         return node
@@ -215,5 +218,19 @@ def _undoes(definition: WorkflowDefinition) -> dict[str, Undo]:
         for name, call in zip(step.call_names(), step.agent_calls, strict=True):
             undo = undo_of(step, place, name, call)
             if undo is not None:
-                found[undo.name] = undo
+                found[undo.name] = replace(undo, times=1 + _ways_back(definition.steps, place))
     return found
+
+
+def _ways_back(steps: Sequence[Step], place: int) -> int:
+    """How often steps behind one may go back to it, or to one before it; a saga that does has taken itself back."""
+    names = [step.name for step in steps]
+    return sum(
+        step.on_failure.max or 0
+        for step in steps[place + 1 :]
+        if isinstance(step.on_failure, Goto) and names.index(step.on_failure.goto) <= place
+    )
+
+
+def _takes_back(step: Step) -> bool:
+    return step.strategy == "saga" and any(call.compensation is not None for call in step.agent_calls)

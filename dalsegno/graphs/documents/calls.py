@@ -45,11 +45,12 @@ def own_nodes(*names: str) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Child:
-    """A workflow that is a step, and the keys that it takes and gives."""
+    """A workflow that is a step, the keys that it takes and gives, and whether it is a document."""
 
     graph: Any
     inputs: frozenset[str]
     outputs: frozenset[str]
+    is_document: bool = False
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def parallel_step(step: Step, needs: Needs, settings: Settings) -> Composite:
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         answers = given.get("results") or {}
-        failures = _within(step.name, given.get("failures") or [])
+        failures = within(step.name, given.get("failures") or [])
         failed = failures[0] if failures and step.on_failure != "skip" else None
         return Outcome([answers.get(name) for name in names], failed, answers=answers, failures=failures)
 
@@ -208,7 +208,7 @@ def map_reduce_step(step: Step, needs: Needs, settings: Settings) -> Composite:
         return {**needs.handed(state), "items": items}
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
-        failures = _within(step.name, given.get("failures") or [])
+        failures = within(step.name, given.get("failures") or [])
         if reducer is not None:
             return Outcome(given["current"], failures=failures)
         return Outcome(_without_failures(given), failures=failures)
@@ -265,14 +265,14 @@ def saga_step(step: Step, needs: Needs, settings: Settings) -> Composite:
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         answers = given.get("results") or {}
-        failures = _within(step.name, given.get("failures") or [])
+        failures = within(step.name, given.get("failures") or [])
         if not failures:
             return Outcome([answers.get(name) for name in names], answers=answers)
         return Outcome(
             failed=failures[0],
             failures=failures,
             undone=tuple(f"{step.name}.{name}" for name in given.get("undone") or []),
-            not_undone=_within(step.name, given.get("not_undone") or []),
+            not_undone=within(step.name, given.get("not_undone") or []),
         )
 
     return Composite(
@@ -288,6 +288,6 @@ def _answer_of(name: str) -> Callable[[Mapping[str, Any]], Any]:
     return lambda state: (state.get("results") or {}).get(name)
 
 
-def _within(step: str, failures: Any) -> tuple[Failure, ...]:
-    """The failures of calls, by the names that they have in the whole document."""
+def within(step: str, failures: Any) -> tuple[Failure, ...]:
+    """The failures of what is in a step, by the names that they have in the whole document."""
     return tuple({**failed, "name": f"{step}.{failed['name']}"} for failed in failures)  # type: ignore[typeddict-item]

@@ -32,13 +32,17 @@ Make = Callable[[Step, FieldPath], Composite]
 
 @dataclass(frozen=True)
 class Undo:
-    """What takes a call back: its step and the place of that, its name, and what is to be kept beside its answer."""
+    """What takes a call back: its step and the place of that, its name, and what is to be kept beside its answer.
+
+    `times`: so often it may have been made, for other steps go back to its own or to one before it.
+    """
 
     step: str
     place: int
     call: str
     compensation: CallOfAgent
     keeps: frozenset[str]
+    times: int = 1
 
     @property
     def name(self) -> str:
@@ -222,9 +226,13 @@ class Level:
 
             def give_up(state: Any) -> dict[str, Any]:
                 failed = state.get("failed") or {}
+                left = "".join(
+                    f" `{f['name']}` could not be taken back: {f['error']}: {f['message']}."
+                    for f in state.get("not_undone") or []
+                )
                 raise StepFailed(
                     f"Step `{name}` failed, and no way on is left: `{failed.get('name')}`: {failed.get('error')}: "
-                    f"{failed.get('message')}. Start a new run when the cause is mended.",
+                    f"{failed.get('message')}.{left} Start a new run when the cause is mended.",
                     step=name,
                     failed=failed,
                 )
@@ -268,10 +276,10 @@ class Level:
                 if found:
                     update[name] = list(found)
             if outcome.failed is None or step.strategy != "saga":
-                kept: dict[str, Any] = {}
+                kept: list[dict[str, Any]] = []
                 for call, answer in outcome.answers.items():
                     undo = self.undoes.get(f"{step.name}.{call}")
-                    kept |= self._kept(undo, self.view, state, answer).get("undoable", {})
+                    kept += self._kept(undo, self.view, state, answer).get("undoable", [])
                 if kept:
                     update["undoable"] = kept
             return update
@@ -291,10 +299,10 @@ class Level:
         if undo is None:
             return {}
         scope = view.scope(state)
-        kept = {"result": answer}
+        kept = {"call": undo.name, "result": answer}
         for name in sorted(undo.keeps):
             kept[name] = getattr(scope, name)
-        return {"undoable": {undo.name: kept}}
+        return {"undoable": [kept]}
 
 
 def undo_of(step: Step, place: int, name: str, call: AgentCall) -> Undo | None:

@@ -69,9 +69,9 @@ def row_step(step: Step, at: FieldPath, needs: Needs, settings: Settings, make: 
 
 def _composite(flow: Workflow, step: Step, needs: Needs) -> Composite:
     soft = any(inner.on_failure != "fail" for inner in step.steps) or step.on_exhausted == "error"
-    outputs = {"results": "results", "current": "current"}
+    outputs = {name: name for name in ("results", "current", "failures", "undone", "not_undone")}
     if soft:
-        outputs |= {name: name for name in ("failed", "failures", "undone", "not_undone")}
+        outputs["failed"] = "failed"
 
     def read(state: Mapping[str, Any], given: dict[str, Any]) -> Outcome:
         own = given.get("results") or {}

@@ -63,21 +63,23 @@ class Inside(TypedDict, total=False):
 class Whole(Inside, total=False):
     """The state of a document.
 
-    `output` is what it gives, `outcome` whether what it did was taken back; `undoable` are calls that can be taken
-    back, with what that needs, `undone` those that were, `not_undone` those that could not be.
+    `output` is what it gives, `outcome` whether what it did was taken back; `undoable` are calls that were made and can
+    be taken back, each time that they were, with what that needs; `undone` those that were, `not_undone` those that
+    could not be.
     """
 
     output: Any
     outcome: Literal["done", "undone", "partly undone"]
-    undoable: Annotated[dict[str, Any], merged]
+    undoable: Annotated[list[dict[str, Any]], operator.add]
 
 
-def output_schema(*, results: bool, tells: bool, rolls: bool) -> Any:
+def output_schema(*, results: bool, tells: bool, undoes: bool, rolls: bool) -> Any:
     """What a run of a document gives: its output; the `results` of its steps; its failures where steps may fail without
-    failing the run (`tells`); and what was taken back, where that may be (`rolls`)."""
+    failing the run (`tells`); what was taken back, where something may be (`undoes`); and the outcome, where all of it
+    may be (`rolls`)."""
     known = get_type_hints(Whole, include_extras=True)
     names = ["output", *(["results"] if results else []), *(["failures"] if tells else [])]
-    names += ["outcome", "undone", "not_undone"] if rolls else []
+    names += [*(["outcome"] if rolls else []), *(["undone", "not_undone"] if undoes else [])]
     return typed("Output", {name: known[name] for name in names})
 
 

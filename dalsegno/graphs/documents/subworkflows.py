@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dalsegno.errors import DefinitionError, DocumentInvalid, did_you_mean
 from dalsegno.graphs.checking import spec_of
 from dalsegno.graphs.definition import Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents.calls import Child, Settings
-from dalsegno.graphs.documents.composites import Composite, Outcome
+from dalsegno.graphs.documents.composites import Composite, Outcome, within
 from dalsegno.graphs.documents.filing import filed
 from dalsegno.graphs.documents.problems import FieldPath, Problem
 from dalsegno.graphs.documents.references import parse_value
@@ -62,15 +63,16 @@ def subworkflow_step(step: Step, at: FieldPath, settings: Settings) -> Composite
         result = found["current"]
         if not is_ours:
             return Outcome(result)
+        failures = within(step.name, result.get("failures") or [])
+        told: dict[str, Any] = {
+            "failures": failures,
+            "undone": tuple(f"{step.name}.{name}" for name in result.get("undone") or []),
+            "not_undone": within(step.name, result.get("not_undone") or []),
+        }
         if result.get("outcome", "done") == "done":
-            return Outcome(result.get("output"), failures=tuple(result.get("failures") or ()))
-        failures = tuple(result.get("failures") or ())
-        return Outcome(
-            failed=failures[-1] if failures else {"name": step.name, "error": "Undone", "message": ""},
-            failures=failures,
-            undone=tuple(result.get("undone") or ()),
-            not_undone=tuple(result.get("not_undone") or ()),
-        )
+            return Outcome(result.get("output"), **told)
+        failed = failures[-1] if failures else {"name": step.name, "error": "Undone", "message": ""}
+        return Outcome(failed=failed, **told)
 
     soft = is_ours and "outcome" in child.outputs
     outputs = {"current": "result"}
@@ -118,7 +120,7 @@ def _loaded(target: str, settings: Settings) -> Child:
         shown = os.path.relpath(path)
         read_as = path if shown.startswith("..") else shown
         made = build(read(read_as), within=around, documents=settings.documents)
-        settings.documents[path] = _child(made)
+        settings.documents[path] = replace(_child(made), is_document=True)
     return settings.documents[path]
 
 

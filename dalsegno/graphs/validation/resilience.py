@@ -29,7 +29,9 @@ def effect_without_compensation(facts: Facts) -> Iterator[Finding]:
         flow.add_node("charge", charge, effect=True, compensate="refund")
     """
     undoing = {n.compensate for n in facts.nodes.values()}
-    acting = [n for n in facts.order if n.effect and n.name not in undoing]
+    acting = [
+        n for n in facts.order if n.effect and n.name not in undoing and "compensates" not in n.metadata
+    ]
     risky = {n.name for n in acting if n.error_handler is None}
     for node in acting:
         if node.compensate is not None:

@@ -53,6 +53,16 @@ def boom_over(x):
     return x
 
 
+FAILED = []
+
+
+def fail_twice(x):
+    FAILED.append(x)
+    if len(FAILED) < 3:
+        raise ValueError(f"time {len(FAILED)}")
+    return x
+
+
 def take_back(x):
     with JOURNAL.open("a") as journal:
         journal.write(f"{x}\\n")

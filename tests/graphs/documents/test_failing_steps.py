@@ -259,6 +259,100 @@ def test_a_document_that_was_undone_is_a_step_that_failed(steps: Flow, write: Wr
         ran(steps(A, sub), n=1)
 
 
+CHILD = """
+    name: inner
+    steps:
+      - name: a
+        strategy: saga
+        ON_ERROR
+        agent_calls:
+          - name: inc
+            function: work.py:inc
+            params: $input.x
+            compensation: {function: "work.py:HOW", params: inner}
+          - {function: "work.py:boom", params: 1}
+    """
+
+
+def child(on_error: str = "", how: str = "take_back") -> str:
+    return CHILD.replace("ON_ERROR", on_error or "description: none").replace("HOW", how)
+
+
+@pytest.mark.parametrize("on_error", ["compensate", "skip"])
+def test_what_a_document_inside_took_back_is_not_taken_for_what_this_one_did(
+    on_error: str, steps: Flow, write: Write, folder: Path
+) -> None:
+    write(child(), "inner.yaml")
+    first = {"name": "a", "agent_calls": [{**call("inc", "$input.n", **back("outer")), "name": "inc"}]}
+    sub = {"name": "sub", "strategy": "subworkflow", "workflow": "inner.yaml", "params": {"x": "$current"}}
+    last = {"name": "z", "on_error": "compensate", "agent_calls": [call("boom")]}
+    result = ran(steps(first, {**sub, "on_error": on_error}, last), n=1)
+    assert undone(folder) == ["inner", "outer"]
+    assert result["undone"] == ["sub.a.inc", "a.inc"]
+    assert result["failures"][0]["name"] == "sub.a.boom"
+
+
+def test_what_was_done_twice_is_taken_back_twice(steps: Flow, folder: Path) -> None:
+    saga = {
+        "name": "s",
+        "strategy": "saga",
+        "agent_calls": [call("inc", "$input.n", **back()), call("inc", "$previous", **back())],
+    }
+    again = {"name": "again", "on_error": {"goto": "s", "max": 2}, "agent_calls": [call("fail_twice")]}
+    last = {"name": "z", "on_error": "compensate", "agent_calls": [call("boom")]}
+    flow = steps(saga, again, last)
+    result = ran(flow, n=1)
+    assert undone(folder) == ["3", "2"] * 3
+    assert result["undone"] == ["s.inc_2", "s.inc"] * 3
+    assert flow.validate().findings == ()
+
+
+def test_a_saga_that_took_itself_back_is_taken_back_again_when_it_was_done_after_all(
+    steps: Flow, folder: Path
+) -> None:
+    saga = {
+        "name": "s",
+        "strategy": "saga",
+        "on_error": {"goto": "s", "max": 2},
+        "agent_calls": [call("inc", "$input.n", **back("one")), call("fail_twice")],
+    }
+    result = ran(steps(saga, {"name": "z", "on_error": "compensate", "agent_calls": [call("boom")]}), n=1)
+    assert undone(folder) == ["one"] * 3
+    assert (result["undone"], result["outcome"]) == (["s.inc"] * 3, "undone")
+
+
+def test_what_could_not_be_taken_back_is_told_however_the_run_goes_on(steps: Flow, write: Write) -> None:
+    write(child("on_error: skip", "boom"), "inner.yaml")
+    sub = {"name": "sub", "strategy": "subworkflow", "workflow": "inner.yaml", "params": {"x": 1}}
+    broken = {"function": "work.py:boom", "params": "back"}
+    saga = {
+        "name": "s",
+        "strategy": "saga",
+        "agent_calls": [call("inc", "$input.n", compensation=broken), call("boom")],
+    }
+    loop = {"name": "l", "strategy": "loop", "max": 2}
+    wrong = {"error": "ValueError", "message": "boom back"}
+    skipped = {**saga, "on_error": "skip"}
+    inside = {"error": "ValueError", "message": "boom inner"}
+    for step, names, said in (
+        (skipped, ["s.inc"], wrong),
+        ({**loop, "steps": [skipped]}, ["s.inc"] * 2, wrong),
+        (sub, ["sub.a.inc"], inside),
+        ({**loop, "steps": [sub]}, ["sub.a.inc"] * 2, inside),
+    ):
+        result = ran(steps(step, {"name": "z", "agent_calls": [call("same", 1)]}), n=1)
+        assert result["not_undone"] == [{"name": name, **said} for name in names]
+        assert (result["undone"], len(result["failures"])) == ([], len(names))
+    with pytest.raises(StepFailed, match=r"`s\.inc` could not be taken back: ValueError: boom back"):
+        ran(steps({**saga, "on_error": "fail"}), n=1)
+
+
+def test_failures_inside_a_loop_that_goes_on_are_told(steps: Flow) -> None:
+    body = [{"name": "c", "on_error": "skip", "agent_calls": [call("boom", 1)]}]
+    result = ran(steps({"name": "l", "strategy": "loop", "max": 2, "steps": body}), n=1)
+    assert [failed["name"] for failed in result["failures"]] == ["c", "c"]
+
+
 def test_another_call_or_a_value_answers_for_one_that_fails(steps: Flow) -> None:
     chain = call("boom", fallback=call("boom", fallback={"value": {"n": "$input.n", "price": "5 $$"}}))
     for strategy in ("sequential", "parallel", "saga"):
