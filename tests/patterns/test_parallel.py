@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.types import interrupt
 
 from dalsegno import RetryPolicy, Runner
 from dalsegno.errors import DefinitionError
@@ -183,6 +184,53 @@ def test_no_more_than_so_many_run_at_once() -> None:
 def test_what_cannot_be_meant_is_refused(branches: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         parallel(branches, **options)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_nobody_is_asked_where_the_others_are_enough(is_async: bool, tmp_path: Path) -> None:
+    begun, asked = threading.Event(), threading.Event()
+
+    def ask(state: Any) -> Any:
+        assert begun.wait(20)
+        asked.set()
+        return interrupt("What is it?")
+
+    def program(state: Any) -> str:
+        begun.set()
+        assert asked.wait(20)
+        return "quick"
+
+    async def aprogram(state: Any) -> str:
+        begun.set()
+        assert await asyncio.to_thread(asked.wait, 20)
+        return "quick"
+
+    flow = parallel(
+        {"ask": Node(ask, interrupts=1), "program": aprogram if is_async else program}, join="any"
+    )
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        output = runner.run({"value": 1}).raise_for_status().output
+    assert (output["results"], output["given_up"]) == ({"program": "quick"}, ["ask"])
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_somebody_is_asked_where_the_others_are_not_enough(is_async: bool, tmp_path: Path) -> None:
+    def broken(state: Any) -> str:
+        raise ValueError("broken")
+
+    async def abroken(state: Any) -> str:
+        raise ValueError("broken")
+
+    def ask(state: Any) -> Any:
+        return [interrupt("What is it?"), interrupt("Are you sure?")]
+
+    branches = {"broken": abroken if is_async else broken, "ask": Node(ask, interrupts=2), "quick": quick}
+    flow = parallel(branches, join=2, on_error="collect")
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        assert runner.run({"value": 1}, thread="t").status == "interrupted"
+        assert runner.resume("t", "rain").status == "interrupted"
+        output = runner.resume("t", "yes").raise_for_status().output
+    assert output["results"] == {"ask": ["rain", "yes"], "quick": "quick"}
 
 
 def test_one_branch_is_enough() -> None:

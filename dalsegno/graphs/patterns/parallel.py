@@ -69,8 +69,8 @@ def parallel(
     join
         ``"all"`` waits for every branch, ``"any"`` for the first answer, a number for that many answers. The other
         branches are given up: a coroutine is cancelled; a sync function cannot be stopped, and continues in a thread
-        whose answer is ignored. A `Runner` keeps which branches came first, so a run that was killed continues with
-        the same ones.
+        whose answer is ignored. A human is asked only when the other branches have ended without enough answers. A
+        `Runner` keeps which branches came first, so a run that was killed continues with the same ones.
     on_error
         ``"fail"``: a failed branch fails the run. ``"collect"``: its failure is kept, and the others continue.
     max_concurrency

@@ -2,7 +2,8 @@
 
 A superstep ends when all its tasks have ended. So a lane that has lost ends at once: a coroutine is
 cancelled, a sync function, which nobody can stop, goes on in a thread whose answer nobody takes, and with a
-`Runner` it can have no more recorded effects and call no model.
+`Runner` it can have no more recorded effects and call no model. A lane that asks a human asks only once the others
+are through, and not enough of them have come in.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from langgraph.errors import GraphInterrupt
 from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.calling import Caller, Config
@@ -26,6 +29,9 @@ from dalsegno.nodes.policies.workers import WORKERS, Job
 _KEPT = 1024
 """Heats remembered by one race: a lane may begin when the others have come in long since."""
 
+_TO_BEGIN = 0.25
+"""Seconds that lanes have to begin. Those that ended before a crash or an answer do not begin again."""
+
 
 class Race:
     """The lanes of one fan-out: `first` of them count; `lost` is what a lane that was given up writes.
@@ -37,11 +43,13 @@ class Race:
     def __init__(self, first: int, lost: Callable[[str], dict[str, Any]]) -> None:
         self.first = first
         self.lost = lost
+        self._lanes: set[str] = set()
         self._heats: OrderedDict[tuple[str, str, int], Heat] = OrderedDict()
         self._lock = threading.Lock()
 
     def lane(self, name: str) -> Callable[[Caller], Caller]:
         """What to put around the node of that name."""
+        self._lanes.add(name)
         return lambda caller: Lane(caller, self, name)
 
     def heat(self) -> Heat:
@@ -55,7 +63,7 @@ class Race:
         with self._lock:
             heat = self._heats.get(key)
             if heat is None:
-                heat = self._heats[key] = Heat(self.first, execution)
+                heat = self._heats[key] = Heat(self.first, len(self._lanes), execution)
                 if len(self._heats) > _KEPT:
                     self._heats.popitem(last=False)
             return heat
@@ -64,8 +72,12 @@ class Race:
 class Heat:
     """Who has come in, in their order. With a `Runner` it is on disk, so that a crash changes no result."""
 
-    def __init__(self, first: int, execution: Execution | None) -> None:
+    def __init__(self, first: int, lanes: int, execution: Execution | None) -> None:
         self._first = first
+        self._lanes = lanes
+        self._begun: set[str] = set()
+        self._through: set[str] = set()
+        self._until = time.monotonic() + _TO_BEGIN
         self._run = execution if execution is not None and execution.context is not None else None
         self._key = _key(execution) if execution is not None else ""
         self._lock = threading.Lock()
@@ -91,6 +103,28 @@ class Heat:
             for wake in waiting:
                 wake()
         return True
+
+    def begins(self, lane: str) -> None:
+        """A lane runs from now on."""
+        with self._lock:
+            self._begun.add(lane)
+            self._through.discard(lane)
+
+    def is_through(self, lane: str) -> None:
+        """A lane has ended, or can do nothing until somebody answers."""
+        with self._lock:
+            self._through.add(lane)
+            waiting = list(self._waiting)
+        for wake in waiting:
+            wake()
+
+    def may_end(self) -> bool:
+        """Whether those who run may still bring it to its end."""
+        with self._lock:
+            if len(self._came_in) >= self._first:
+                return False
+            to_come = len(self._begun) < self._lanes and time.monotonic() < self._until
+            return to_come or not self._begun <= self._through
 
     def watch(self, wake: Callable[[], None]) -> None:
         """Have `wake` called when it is over; at once where it is."""
@@ -129,6 +163,13 @@ class Lane(Around):
         heat = self._race.heat()
         if heat.has_lost(self._lane):
             return self._race.lost(self._lane)
+        heat.begins(self._lane)
+        try:
+            return self._run(heat, argument, config)
+        finally:
+            heat.is_through(self._lane)
+
+    def _run(self, heat: Heat, argument: Any, config: Config) -> Any:
         moved = threading.Event()
         job = WORKERS.start(Job(lambda: self.inner.call(argument, config), moved.set))
         heat.watch(moved.set)
@@ -138,6 +179,11 @@ class Lane(Around):
                 moved.clear()
                 if heat.has_lost(self._lane) and job.abandon():
                     return self._given_up()
+            if isinstance(job.error, GraphInterrupt):
+                heat.is_through(self._lane)
+                while heat.may_end():
+                    moved.wait(_TO_BEGIN)
+                    moved.clear()
         finally:
             heat.forget(moved.set)
         if job.error is not None and heat.has_lost(self._lane):
@@ -148,17 +194,28 @@ class Lane(Around):
         heat = await asyncio.to_thread(self._race.heat)
         if heat.has_lost(self._lane):
             return self._race.lost(self._lane)
+        heat.begins(self._lane)
+        try:
+            return await self._arun(heat, argument, config)
+        finally:
+            heat.is_through(self._lane)
+
+    async def _arun(self, heat: Heat, argument: Any, config: Config) -> Any:
         loop = asyncio.get_running_loop()
-        over = asyncio.Event()
+        moved = asyncio.Event()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(over.set)
+            loop.call_soon_threadsafe(moved.set)
 
         heat.watch(wake)
         running = asyncio.ensure_future(self._running(argument, config))
-        ending = asyncio.ensure_future(over.wait())
+        ending = asyncio.ensure_future(self._ending(heat, moved))
         try:
             await asyncio.wait((running, ending), return_when=asyncio.FIRST_COMPLETED)
+            if running.done() and isinstance(running.exception(), GraphInterrupt):
+                heat.is_through(self._lane)
+                while heat.may_end():
+                    await asyncio.wait((ending,), timeout=_TO_BEGIN)
             if heat.has_lost(self._lane) and (not running.done() or running.exception() is not None):
                 return self._given_up()
             output = await running
@@ -166,6 +223,11 @@ class Lane(Around):
             heat.forget(wake)
             await ended(running, ending)
         return await asyncio.to_thread(self._arrived, heat, output)
+
+    async def _ending(self, heat: Heat, moved: asyncio.Event) -> None:
+        while not heat.has_lost(self._lane):
+            await moved.wait()
+            moved.clear()
 
     async def _running(self, argument: Any, config: Config) -> Any:
         """The call; of a sync function in a thread that may be given up."""
