@@ -21,6 +21,7 @@ from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.runtime import get_runtime
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.looping import has_no_sync_way
 
 _INJECTED = {
     "config": ("RunnableConfig",),
@@ -129,20 +130,6 @@ def has_async_way(runnable: Any) -> bool:
         own = type(runnable)._agenerate is not BaseChatModel._agenerate
         return own or type(runnable)._astream is not BaseChatModel._astream
     return type(runnable).ainvoke is not Runnable.ainvoke
-
-
-def has_no_sync_way(runnable: Any) -> bool:
-    """Whether a runnable can only be called in an event loop: one of a coroutine function and nothing else."""
-    steps = getattr(runnable, "steps", None)
-    if isinstance(steps, list):
-        return any(map(has_no_sync_way, steps))
-    if isinstance(runnable, RunnableBindingBase):
-        return has_no_sync_way(runnable.bound)
-    if isinstance(runnable, RunnableLambda):
-        return getattr(runnable, "func", None) is None
-    if isinstance(runnable, StructuredTool):
-        return runnable.func is None
-    return False
 
 
 def _is_coroutine_function(action: Any) -> bool:

@@ -12,6 +12,9 @@ from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+
+from dalsegno.nodes.tooling import known_of
 
 MOST_LOOKS = 2_000
 """Most objects that are looked at for one callable."""
@@ -114,7 +117,10 @@ def _parts(part: Any, ways: Ways) -> Iterator[tuple[Any, Ways]]:
     elif isinstance(part, dict):
         yield from ((p, _BARE) for p in part.values())
     elif isinstance(part, Runnable):
-        if not isinstance(part, BaseLanguageModel):
+        # What a workflow that is a tool runs is proved to end.
+        if not isinstance(part, BaseLanguageModel) and not (
+            isinstance(part, BaseTool) and known_of(part).is_proved
+        ):
             yield from ((p, _BARE) for p in vars(part).values())
     else:
         yield from _followed(part, ways)

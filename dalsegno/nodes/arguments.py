@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, get_type_hints
 
+import typing_extensions
+from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter, create_model
 
+from dalsegno.errors import DefinitionError
 from dalsegno.nodes.structured import modern
 
 
@@ -28,6 +32,31 @@ def model_of(schema: Any, name: str) -> type[BaseModel]:
             hint = hint.__args__[0]
         fields[key] = (modern(hint), ...) if key in needed else may_be_left_out(modern(hint))
     return create_model(name, **fields)
+
+
+def input_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | None:
+    """The named arguments of a runnable as a pydantic model; None where it takes none."""
+    state = getattr(getattr(runnable, "builder", None), "input_schema", None)  # of a graph of LangGraph
+    if state is not None:
+        return model_of(state, name)
+    function = getattr(runnable, "func", None) or getattr(runnable, "afunc", None)
+    if function is not None:
+        try:
+            hints = get_type_hints(function)
+        except NameError as error:
+            raise DefinitionError(f"The types of the tool `{name}` cannot be read: {error}") from error
+        taken = hints.get(next(iter(inspect.signature(function).parameters), ""))
+        if typing_extensions.is_typeddict(taken) or hasattr(taken, "model_fields"):
+            return model_of(taken, name)
+    schema: Any = runnable.get_input_schema()
+    if "root" not in schema.model_fields:
+        return schema  # type: ignore[no-any-return]  # a pydantic model, whatever the runnable is
+    taken = schema.model_fields["root"].annotation
+    return (
+        model_of(taken, name)
+        if typing_extensions.is_typeddict(taken) or hasattr(taken, "model_fields")
+        else None
+    )
 
 
 class _LeftOut(Enum):

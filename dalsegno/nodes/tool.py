@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.tools import BaseTool
@@ -21,7 +21,15 @@ from dalsegno.nodes.kinds import COUNT, FLAG, KEYS, TEXT, Kind, check_kinds, is_
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.structured import problems
 from dalsegno.nodes.toolbox import PASSED_ON, Toolbox, unread
-from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of, required_of
+from dalsegno.nodes.tooling import (
+    arguments_of,
+    as_tool,
+    data_in,
+    function_of,
+    is_async_only,
+    request_of,
+    required_of,
+)
 
 Errors = Literal["raise", "result"]
 
@@ -161,10 +169,10 @@ class Tool(Player):
         arguments = self._arguments(input, ensure_config(config))
         try:
             if is_async_only(self.tool):
-                result = BACKGROUND.run(self.tool.ainvoke(self._request(arguments), config))
+                result = BACKGROUND.run(self.tool.ainvoke(request_of(self.tool, arguments), config))
             else:
-                result = self.tool.invoke(self._request(arguments), config)
-            result = self._data(result)
+                result = self.tool.invoke(request_of(self.tool, arguments), config)
+            result = data_in(self.tool, result)
         except PASSED_ON:
             raise
         except Exception as error:
@@ -177,7 +185,7 @@ class Tool(Player):
         """`invoke` in the running event loop."""
         arguments = self._arguments(input, ensure_config(config))
         try:
-            result = self._data(await self.tool.ainvoke(self._request(arguments), config))
+            result = data_in(self.tool, await self.tool.ainvoke(request_of(self.tool, arguments), config))
         except PASSED_ON:
             raise
         except Exception as error:
@@ -196,17 +204,6 @@ class Tool(Player):
         if self._injected:
             found |= injected(self._injected, state, config, call=self.name, node=self.place)
         return found
-
-    def _request(self, arguments: dict[str, Any]) -> Any:
-        """The arguments, or a call with them where the data of the result comes beside its words."""
-        if not known_of(self.tool).gives_data:
-            return arguments
-        return {"name": self.tool.name, "args": arguments, "id": self.name, "type": "tool_call"}
-
-    def _data(self, result: Any) -> Any:
-        if isinstance(result, ToolMessage) and known_of(self.tool).gives_data:
-            return result.artifact if result.artifact is not None else result.content
-        return result
 
     def _failure(self, error: Exception) -> str:
         schema = getattr(self.tool.args_schema, "__name__", None)

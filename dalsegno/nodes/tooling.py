@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
-import typing_extensions
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools import Tool as SimpleTool
 from langgraph.errors import GraphInterrupt
 from pydantic import BaseModel, create_model
-from pydantic_core import to_json
 
 from dalsegno.errors import DefinitionError, ToolFailed
-from dalsegno.nodes.arguments import given_of, may_be_left_out, model_of
+from dalsegno.nodes.arguments import given_of, input_of, may_be_left_out, model_of
 from dalsegno.nodes.labels import tool_name
+from dalsegno.nodes.looping import has_no_sync_way
 from dalsegno.nodes.player import Player
+from dalsegno.nodes.results import Result, text_of
 from dalsegno.nodes.subworkflow import keeping_nothing
 
 
@@ -47,6 +47,14 @@ def known_of(tool: BaseTool) -> Known:
     return known if isinstance(known, Known) else Known()
 
 
+def declared_of(tool: BaseTool) -> dict[str, Any]:
+    """What was declared of a tool, as keywords of `add_node`; nothing where nothing was."""
+    known = (tool.metadata or {}).get(_KNOWN)
+    if not isinstance(known, Known):
+        return {}
+    return {"calls": known.calls, "effect": known.effect, "idempotent": known.idempotent}
+
+
 def knowing(tool: BaseTool, known: Known) -> BaseTool:
     """A copy of a tool of which that is known."""
     return tool.model_copy(update={"metadata": {**(tool.metadata or {}), _KNOWN: known}})
@@ -55,8 +63,12 @@ def knowing(tool: BaseTool, known: Known) -> BaseTool:
 _KNOWN = "dalsegno"
 
 
-def as_tool(given: Any, *, name: str | None = None, description: str | None = None) -> BaseTool:
+def as_tool(
+    given: Any, *, name: str | None = None, description: str | None = None, result: Result = text_of
+) -> BaseTool:
     """A LangChain tool for anything that can be one.
+
+    `result` is what becomes of what a player, a runnable or a workflow gives: by default what a model reads.
 
     Raises
     ------
@@ -66,11 +78,11 @@ def as_tool(given: Any, *, name: str | None = None, description: str | None = No
     if isinstance(given, BaseTool):
         return given if name is None and description is None else _renamed(given, name, description)
     if isinstance(given, Player):
-        return _of_player(given, name, description)
+        return _of_player(given, name, description, result)
     if hasattr(given, "compile") and hasattr(given, "input_schema"):
-        return _of_workflow(given, name, description)
+        return _of_workflow(given, name, description, result)
     if isinstance(given, Runnable):
-        return _of_runnable(given, name, description)
+        return _of_runnable(given, name, description, result)
     if callable(given):
         return _of_function(given, name, description)
     raise DefinitionError(
@@ -128,6 +140,20 @@ def function_of(tool: BaseTool) -> Any:
     if known_of(tool).is_proved:
         return None
     return getattr(tool, "func", None) or getattr(tool, "coroutine", None) or tool._run
+
+
+def request_of(tool: BaseTool, arguments: Mapping[str, Any]) -> Any:
+    """What a tool is called with: the arguments, or a call with them where data comes beside the words."""
+    if not known_of(tool).gives_data:
+        return arguments
+    return {"name": tool.name, "args": arguments, "id": tool.name, "type": "tool_call"}
+
+
+def data_in(tool: BaseTool, result: Any) -> Any:
+    """The data in what a tool gave to `request_of`, where it gives any."""
+    if isinstance(result, ToolMessage) and known_of(tool).gives_data:
+        return result.artifact if result.artifact is not None else result.content
+    return result
 
 
 def is_async_only(tool: BaseTool | None) -> bool:
@@ -200,7 +226,7 @@ def _check_names(names: Iterable[str], tool: str, more: Set[str] = frozenset()) 
         )
 
 
-def _of_player(player: Player, name: str | None, description: str | None) -> BaseTool:
+def _of_player(player: Player, name: str | None, description: str | None, result: Result) -> BaseTool:
     if player.kind == "human":
         raise DefinitionError(
             f"`{player.name}` is a human, and no tool: the whole tool loop would run again after the answer. Ask in a "
@@ -236,10 +262,10 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     schema = create_model(player.name, **fields)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(player.invoke(given_of(arguments), config))
+        return result(player.invoke(given_of(arguments), config))
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(await player.ainvoke(given_of(arguments), config))
+        return result(await player.ainvoke(given_of(arguments), config))
 
     return StructuredTool(
         name=name or tool_name(player.name),
@@ -257,7 +283,7 @@ def _of_player(player: Player, name: str | None, description: str | None) -> Bas
     )
 
 
-def _of_workflow(workflow: Any, name: str | None, description: str | None) -> BaseTool:
+def _of_workflow(workflow: Any, name: str | None, description: str | None, result: Result) -> BaseTool:
     """A workflow, from its input to its output: one step of the node, with a bound of its own, without checkpoints."""
     report = workflow.validate()
     report.raise_for_errors()
@@ -276,21 +302,22 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None) -> Ba
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
         try:
-            return result_of(graph().invoke(given_of(arguments), _apart(config)))
+            return result(graph().invoke(given_of(arguments), _apart(config)))
         except GraphInterrupt:
             raise _asked(workflow.name) from None
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
         try:
-            return result_of(await graph().ainvoke(given_of(arguments), _apart(config)))
+            return result(await graph().ainvoke(given_of(arguments), _apart(config)))
         except GraphInterrupt:
             raise _asked(workflow.name) from None
 
+    in_a_loop_only = any(node.is_async for node in workflow.spec.nodes.values())
     return StructuredTool(
         name=name or tool_name(workflow.name),
         description=description or f"Runs the workflow {workflow.name}.",
         args_schema=schema,
-        func=call,
+        func=None if in_a_loop_only else call,
         coroutine=acall,
         metadata={_KNOWN: Known(calls=certificate.model_calls if certificate else None, is_proved=True)},
     )
@@ -327,9 +354,11 @@ def _apart(config: RunnableConfig) -> RunnableConfig:
     return own
 
 
-def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: str | None) -> BaseTool:
+def _of_runnable(
+    runnable: Runnable[Any, Any], name: str | None, description: str | None, result: Result
+) -> BaseTool:
     own = name or tool_name(runnable.get_name().replace(" ", "_"))
-    schema = _input_of(runnable, own)
+    schema = input_of(runnable, own)
     if schema is None:
         raise DefinitionError(
             f"`{own}` takes no named arguments, so a model cannot call it. Wrap it in a function with typed parameters."
@@ -338,54 +367,20 @@ def _of_runnable(runnable: Runnable[Any, Any], name: str | None, description: st
     keeps = getattr(runnable, "checkpointer", None) is not False
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
-        return result_of(runnable.invoke(given_of(arguments), config if keeps else keeping_nothing(config)))
+        return result(runnable.invoke(given_of(arguments), config if keeps else keeping_nothing(config)))
 
     async def acall(config: RunnableConfig, **arguments: Any) -> Any:
         asked = runnable.ainvoke(given_of(arguments), config if keeps else keeping_nothing(config))
-        return result_of(await asked)
+        return result(await asked)
 
     return StructuredTool(
         name=own,
         description=description or f"Runs {own}.",
         args_schema=schema,
-        func=call,
+        func=None if has_no_sync_way(runnable) else call,
         coroutine=acall,
         metadata={_KNOWN: Known(calls=None)},
     )
-
-
-def _input_of(runnable: Runnable[Any, Any], name: str) -> type[BaseModel] | None:
-    """The named arguments of a runnable as a pydantic model; None where it takes none."""
-    state = getattr(getattr(runnable, "builder", None), "input_schema", None)  # of a graph of LangGraph
-    if state is not None:
-        return model_of(state, name)
-    schema: Any = runnable.get_input_schema()
-    if "root" not in schema.model_fields:
-        return schema  # type: ignore[no-any-return]  # a pydantic model, whatever the runnable is
-    taken = schema.model_fields["root"].annotation
-    function = getattr(runnable, "func", None) or getattr(runnable, "afunc", None)
-    if function is not None:
-        try:
-            hints = get_type_hints(function)
-        except NameError as error:
-            raise DefinitionError(f"The types of the tool `{name}` cannot be read: {error}") from error
-        taken = hints.get(next(iter(inspect.signature(function).parameters), ""), taken)
-    return (
-        model_of(taken, name)
-        if typing_extensions.is_typeddict(taken) or hasattr(taken, "model_fields")
-        else None
-    )
-
-
-def result_of(value: Any) -> str:
-    """A result as a model reads it: text as it is, the one key of an update without the key, data as JSON."""
-    if isinstance(value, Mapping) and len(value) == 1:
-        value = next(iter(value.values()))
-    if isinstance(value, list) and value and isinstance(value[-1], BaseMessage):
-        value = value[-1]
-    if isinstance(value, BaseMessage):
-        return str(value.text)
-    return value if isinstance(value, str) else to_json(value, fallback=str).decode()
 
 
 def _renamed(tool: BaseTool, name: str | None, description: str | None) -> BaseTool:

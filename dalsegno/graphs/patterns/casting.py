@@ -16,7 +16,8 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from dalsegno.errors import DefinitionError, WrongAnswer, did_you_mean
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.building import Builder
-from dalsegno.graphs.calling import Caller, has_no_sync_way
+from dalsegno.graphs.calling import Caller
+from dalsegno.nodes.looping import has_no_sync_way
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.watch import is_nothing

@@ -254,7 +254,13 @@ class _Act(Player):
 
     def declares(self) -> Mapping[str, Any]:
         reads = ("said", "messages", "speaker", "handovers", "returns")
-        return {"reads": reads, "writes": ("messages", "speaker", "handovers", "returns")}
+        changing = [said for tools in self._boxes.values() if (said := tools.box.effects())["effect"]]
+        return {
+            "reads": reads,
+            "writes": ("messages", "speaker", "handovers", "returns"),
+            "effect": bool(changing),
+            "idempotent": bool(changing) and all(said["idempotent"] for said in changing),
+        }
 
     def functions(self) -> tuple[Any, ...]:
         return tuple(f for tools in self._boxes.values() for f in tools.box.functions())

@@ -162,7 +162,7 @@ class _Act(Player):
         self._tools = tools
 
     def declares(self) -> Mapping[str, Any]:
-        return {"reads": ("said", "messages"), "writes": ("messages",)}
+        return {"reads": ("said", "messages"), "writes": ("messages",), **self._tools.box.effects()}
 
     def functions(self) -> tuple[Any, ...]:
         return self._tools.box.functions()

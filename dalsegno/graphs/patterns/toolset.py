@@ -12,7 +12,16 @@ from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.patterns.casting import excerpt
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
 from dalsegno.nodes.policies.fallback import is_called, name_of
-from dalsegno.nodes.tooling import arguments_of, as_tool, is_async_only, required_of
+from dalsegno.nodes.results import data_of
+from dalsegno.nodes.tooling import (
+    arguments_of,
+    as_tool,
+    data_in,
+    declared_of,
+    is_async_only,
+    request_of,
+    required_of,
+)
 
 _REFERENCE = re.compile(r"\$([^\W\d][\w-]*)((?:\.[\w-]+)*)\Z")
 
@@ -31,7 +40,9 @@ class Toolset:
     def __init__(self, pattern: str, given: Any) -> None:
         self.nodes: dict[str, Node] = named(pattern, given, what="tool")
         try:
-            self.tools = {name: as_tool(node.actor, name=name) for name, node in self.nodes.items()}
+            self.tools = {
+                name: as_tool(node.actor, name=name, result=data_of) for name, node in self.nodes.items()
+            }
         except (TypeError, ValueError) as error:
             raise DefinitionError(f"{pattern}: one of its tools cannot be read: {error}") from error
 
@@ -70,7 +81,7 @@ class Toolset:
     def add(self, cast: Cast, name: str, *, on_failure: Any = None) -> None:
         """Add a tool's node, to which `sent` is sent; its result is that item of ``results``."""
         tool, node = self.tools[name], self.nodes[name]
-        said = {"calls": getattr(tool, "most_calls", None)} if hasattr(tool, "most_calls") else {}
+        said = declared_of(tool)
         player = Node(_calling(tool), **{**said, **node.options})
         cast.add(
             Role(name=name),
@@ -86,11 +97,12 @@ def _calling(tool: Any) -> Any:
     """A tool as a function of what is sent to its node."""
 
     def call(sent: Any) -> dict[str, Any]:
-        return {"results": {sent["id"]: tool.invoke(filled(sent["arguments"], sent["results"]))}}
+        request = request_of(tool, filled(sent["arguments"], sent["results"]))
+        return {"results": {sent["id"]: data_in(tool, tool.invoke(request))}}
 
     async def acall(sent: Any) -> dict[str, Any]:
-        arguments = filled(sent["arguments"], sent["results"])
-        return {"results": {sent["id"]: await tool.ainvoke(arguments)}}
+        request = request_of(tool, filled(sent["arguments"], sent["results"]))
+        return {"results": {sent["id"]: data_in(tool, await tool.ainvoke(request))}}
 
     return acall if is_async_only(tool) else call
 
@@ -98,7 +110,7 @@ def _calling(tool: Any) -> Any:
 def _stand_in(other: Any, tool: str) -> Any:
     """A fallback of a tool: another one, which is given the same arguments, or its result."""
     if is_called(other):
-        stand_in = _calling(as_tool(other, name=tool))
+        stand_in = _calling(as_tool(other, name=tool, result=data_of))
     else:
 
         def stand_in(sent: Any) -> dict[str, Any]:
