@@ -89,3 +89,28 @@ def test_models_judge_solve_divide_and_combine() -> None:
 def test_what_cannot_be_meant_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=next(iter(options))):
         recursive_decomposition(is_number, same, same, add, **options)
+
+
+@pytest.mark.parametrize(("depth", "breadth"), [(40, 10), (10_000_000, 3), (1, 10**18)])
+def test_a_tree_may_be_allowed_to_grow_as_large_as_nobody_can_wait_for(depth: int, breadth: int) -> None:
+    flow = recursive_decomposition(
+        lambda state: len(state["problem"]) < 2,
+        lambda state: state["problem"],
+        lambda state: [state["problem"][:1], state["problem"][1:]],
+        lambda state: "".join(state["results"]),
+        depth=depth,
+        breadth=breadth,
+    )
+    certificate = flow.validate().certificate
+    assert certificate is not None
+    assert certificate.supersteps == 8 * depth + 5
+    assert flow.compile().invoke({"request": "abc"})["answer"] == "abc"
+
+
+def test_an_answer_of_too_many_parts_is_told_in_types_that_one_can_read() -> None:
+    flow = recursive_decomposition(
+        lambda state: False, lambda state: 1, lambda state: [1, 2, 3], lambda state: 1, breadth=2
+    )
+    with pytest.raises(WrongAnswer, match=r"where list\[Any\] is expected") as raised:
+        flow.compile().invoke({"request": "abc"})
+    assert raised.value.data["expected"] == "list[Any]"

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Iterable, Mapping
 from types import CoroutineType, GeneratorType
-from typing import Any
+from typing import Any, get_args
 
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.types import Command
@@ -138,7 +138,11 @@ class Answer:
         return ""
 
     def _wrong(self, got: Any, why: str) -> WrongAnswer:
-        expected = getattr(self.type, "__name__", None) or str(self.type).replace("typing.", "")
+        kind = (
+            get_args(self.type)[0] if hasattr(self.type, "__metadata__") else self.type
+        )  # without what it is held to
+        is_plain = isinstance(kind, type) and not get_args(kind)
+        expected = kind.__name__ if is_plain else str(kind).replace("typing.", "")
         return WrongAnswer(
             f"`{self.role}` of the pattern `{self.pattern}` answered {excerpt(got)}"
             f" ({type(got).__name__}), where {'an answer' if self.type is Any else expected} is expected for "

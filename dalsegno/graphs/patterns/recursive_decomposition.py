@@ -10,7 +10,7 @@ from langgraph.types import Overwrite, Send
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from dalsegno.graphs.model import END, START, Each, Loop
+from dalsegno.graphs.model import END, MOST_TIMES, START, Each, Loop
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.filing import filed
@@ -179,7 +179,8 @@ def recursive_decomposition(
     cast.own("respond", respond)
     for hub in ("descend", "sort", "gather", "deepest", "ascend", "combined"):
         cast.own(hub, lambda state: None, reads=("tree",), writes=())
-    most = breadth**depth
+    # What no run can reach needs no bound of its own; a power that is never reached takes long to reckon.
+    most = min(breadth ** min(depth, MOST_TIMES.bit_length()), MOST_TIMES)
 
     def unsolved(state: Any) -> Literal["deeper", "up", "done"]:
         tree = read(state, "tree")
