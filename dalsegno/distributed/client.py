@@ -130,7 +130,7 @@ class Client:
         Raises
         ------
         InputInvalid
-            The input does not fit the state.
+            The input does not fit the state, or the context what the graph declares.
         ThreadBusy
             The engine has a run on the thread, or a process holds it.
         ThreadUnfinished
@@ -148,7 +148,7 @@ class Client:
         letter = Letter(place, self.heartbeat, priority, context=context, outputs=sorted(runner.spec.outputs))
         try:
             with self.ledger.database.transaction():
-                run_id = enqueue(runner, input, thread, budget=budget, abandon=abandon)
+                run_id = enqueue(runner, input, thread, context=context, budget=budget, abandon=abandon)
                 run = self.ledger.get(run_id, plain=True)
                 keep(self.ledger, run_id, run.thread, letter, first=True)
         except ThreadUnfinished as error:

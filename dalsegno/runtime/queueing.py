@@ -8,6 +8,7 @@ from dalsegno.checkpoints import queueing
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import turns
 from dalsegno.runtime.carrying import migrate
+from dalsegno.runtime.contexts import fitting_context
 from dalsegno.runtime.new_runs import new_run
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ def enqueue(
     input: Any,
     thread: str | None = None,
     *,
+    context: Any = None,
     budget: Budget | None = None,
     abandon: bool = False,
 ) -> str:
     """Record a run without running it, and give its id; arguments and errors are those of `Runner.run`.
 
-    It is on disk when this returns, with the status ``queued``. `Runner.resume` begins it.
+    It is on disk when this returns, with the status ``queued``. `Runner.resume` begins it, and is given the context
+    again: that is looked at, and not kept.
     """
     given = turns.budget_of(runner, budget)
+    fitting_context(runner, context)
     with runner.ledger.database.transaction():
         if thread is not None:  # or of two who begin it each finds it free, and one's run is nobody's
             runner.ledger.database.lock(thread)

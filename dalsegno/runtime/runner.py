@@ -130,7 +130,7 @@ class Runner:
         Raises
         ------
         InputInvalid
-            The input does not fit the state.
+            The input does not fit the state, or the context what the graph declares.
         ThreadBusy
             Another process runs on the thread.
         ThreadUnfinished
@@ -188,7 +188,7 @@ class Runner:
         ThreadBusy
             Another process has it. `Fenced`: it has come in between, or this claim comes too late.
         InputInvalid
-            The answer fits no question, or not what it asked for; a rename names no node.
+            The answer fits no question, or not what it asked for; a rename names no node; the context does not fit.
         IncompatibleGraph
             The graph changed in a way that cannot be gone on from; `.difference` says how.
         """

@@ -33,6 +33,7 @@ from dalsegno.runtime.answering import answers
 from dalsegno.runtime.belonging import has_begun
 from dalsegno.runtime.calls import CallWatch, kinds_of
 from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, places_of
+from dalsegno.runtime.contexts import fitting_context
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunFinished, RunStarted
 from dalsegno.runtime.failing import told
@@ -80,6 +81,7 @@ def begin(
     """Take a thread for a new run."""
     check_kinds("run", {"abandon": abandon}, {"abandon": FLAG})
     budget = budget_of(runner, budget)
+    context = fitting_context(runner, context)
     database = runner.ledger.database
     new = new_run(runner, input, thread, abandon)
     with _or_given_back(runner) as taken:
@@ -109,6 +111,7 @@ def go_on(
     """Take a thread to go on with its last run."""
     check_thread(thread)
     check_kinds("resume", {"accept_changes": accept_changes, "claim": claim}, _OF_A_RESUME)
+    context = fitting_context(runner, context)
     with _or_given_back(runner) as taken:
         run = _acquired(runner, thread, claim, taken)
         if not taken:

@@ -14,6 +14,7 @@ from dalsegno.errors import InputInvalid, NothingToResume, ThreadUnfinished
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import Runner, queueing
 from dalsegno.runtime.answering import answers
+from dalsegno.runtime.contexts import fitting_context
 from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import refused
 from dalsegno.service.settings import Settings
@@ -60,6 +61,10 @@ def accept(
             )
         if latest is not None and not asked.abandon:
             _refuse_before_its_end(requests, latest)
+        try:
+            fitting_context(runner, asked.context)
+        except InputInvalid as error:
+            raise refused(422, "input-invalid", str(error), field="body.context") from error
         thread = asked.thread or uuid.uuid4().hex
         budget = Budget(**asked.budget.model_dump(exclude_none=True)) if asked.budget else None
         run_id = queueing.enqueue(runner, asked.input, thread, budget=budget, abandon=asked.abandon)
