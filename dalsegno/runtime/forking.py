@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
+from langgraph.types import Overwrite
 
 from dalsegno.checkpoints import RunRecord, maintenance
 from dalsegno.checkpoints.records import Status
@@ -41,7 +42,8 @@ def fork(
     mark = _mark(runner, thread, at)
     at = mark.checkpoint["id"]
     run = _run_of(runner, thread, mark)
-    state = fitting(values, runner.state_schema, present=mark.checkpoint["channel_values"]) if values else {}
+    plain = {key: v.value if isinstance(v, Overwrite) else v for key, v in (values or {}).items()}
+    state = fitting(plain, runner.state_schema, present=mark.checkpoint["channel_values"]) if plain else {}
     version = version_at(saver, mark, run.version)  # of a long thread that takes a while: nobody waits for it
     run_id = uuid.uuid4().hex
     with ledger.database.transaction():

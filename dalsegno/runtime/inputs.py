@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, get_args, get_origin
 
-from langgraph.types import Command
+from langgraph.types import Command, Overwrite
 from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
@@ -94,6 +94,8 @@ def _coerced(key: str, value: Any, annotation: Any) -> Any:
     extras = getattr(annotation, "__metadata__", ())
     if any(callable(extra) and extra not in _SAME_TYPE for extra in extras if not isinstance(extra, type)):
         return value
+    if isinstance(value, Overwrite) and any(extra in _SAME_TYPE for extra in extras):
+        return replace(value, value=_coerced(key, value.value, annotation))
     adapter = _adapter(annotation)
     if adapter is None:
         return value

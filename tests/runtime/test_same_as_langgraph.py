@@ -11,9 +11,10 @@ import pytest
 from langgraph.cache.memory import InMemoryCache
 from langgraph.errors import NodeError
 from langgraph.graph import StateGraph
-from langgraph.types import CachePolicy, Command, Send
+from langgraph.types import CachePolicy, Command, Overwrite, Send
 
 from dalsegno import END, START, Each, Runner, Workflow
+from dalsegno.errors import InputInvalid
 
 
 class State(TypedDict, total=False):
@@ -107,3 +108,19 @@ def test_a_command_writes_a_key_as_often_as_it_says(tmp_path: Path, kind: Any) -
     graph.add_edge(START, "go").add_edge("last", END)
     with Runner(graph, db=tmp_path / "runs.db") as runner:
         assert runner.run({}).output["log"] == ["one", "two", "three", "four", "five"]
+
+
+@pytest.mark.parametrize("kind", [StateGraph, lambda schema: Workflow("w", schema)])
+def test_an_input_may_overwrite_what_the_thread_has_of_a_key(db: Path, kind: Any) -> None:
+    graph = (
+        kind(State).add_node("go", lambda state: {"log": ["done"]}).add_edge(START, "go").add_edge("go", END)
+    )
+    with Runner(graph, db=db) as runner:
+        runner.run({"log": ["one"]}, "t")
+        assert runner.run({"log": Overwrite(["two"])}, "t").output["log"] == ["two", "done"]
+        with pytest.raises(InputInvalid, match="Expected list.*, got int"):
+            runner.run({"log": Overwrite(3)}, "t")
+        at = runner.pending("t").checkpoint_id
+        assert at is not None
+        runner.fork("t", at, into="fork", values={"log": Overwrite(["set"])})
+        assert runner.pending("fork").values["log"] == ["set"]
