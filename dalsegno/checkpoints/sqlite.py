@@ -35,29 +35,29 @@ from dalsegno.errors import DefinitionError
 class SqliteCheckpointer(Checkpointer):
     """Keeps every checkpoint of every thread in one SQLite file, for any LangGraph graph.
 
-    A superstep stores what it changed, not what the state weighs (see `segments`). Nothing is opened
-    before the first use. Sync and async methods work on the same object, from any thread and any event loop.
+    A superstep stores only what it changed, however large the state is. The file is opened at the first use. Sync and
+    async methods work on the same object, from any thread and any event loop.
 
     Parameters
     ----------
     path
         The file, or a `Database` to share.
     profile
-        ``"durable"`` (a commit survives power loss) or ``"fast"`` (it survives a kill).
+        ``"durable"``: a commit survives power loss. ``"fast"``: it survives a kill of the process.
     linger
-        Seconds that the writes of a task may wait for the checkpoint, or for other tasks, to share its
-        commit; 0 commits them before `put_writes` returns. Errors and interrupts never wait.
+        Seconds that the writes of a task may wait to share a commit with the checkpoint or with other tasks. With 0,
+        `put_writes` commits before it returns. Errors and interrupts never wait.
     allow
-        Types, or (module, name) pairs, that may be read back beside LangGraph's safe ones.
+        Types that may be stored and read in addition to LangGraph's safe ones: classes, or (module, name) pairs.
     serde
-        Replaces the strict serializer, and with it `allow`.
+        A serializer that replaces the strict one. `allow` then has no meaning.
 
     Raises
     ------
     TypeNotAllowed
         A stored value, or one to be stored, is of a type that is not allowed.
     NotSerializable
-        A value cannot be stored; the checkpoint before it stands.
+        A value cannot be stored. The last checkpoint stands.
     DatabaseInvalid, DatabaseUnavailable
         The file cannot be used; see `Database`.
 

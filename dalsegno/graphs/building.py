@@ -120,36 +120,36 @@ class Builder:
     ) -> Self:
         """Add a node: a function, a runnable, a player, a LangGraph graph or another `Workflow`.
 
-        A player (an `agent`, a `tool`, a `remote`, a `human`) knows most of this itself; what is given here wins.
+        A player (an `agent`, a `tool`, a `remote`, a `human`) brings most of these options itself. What is given
+        here wins.
 
         Parameters
         ----------
         node, action
-            A name and what runs under it, or only what runs (its own name is taken).
+            A name and what runs under it, or only what runs: the node then has its name.
         defer, metadata, input_schema, retry_policy, cache_policy, error_handler, timeout, trace_policy
-            As in `StateGraph`; `timeout` in seconds an attempt, or a `Timeout`, also of a sync function.
+            As in `StateGraph`. `timeout` is in seconds an attempt, or a `Timeout`; sync functions may have one too.
         destinations
             Where a `Command(goto=...)` of the node may go: names, `{name: label}`, and a `Loop` or an
             `Each` wherever a name stands.
         retry, fallback, breaker, cache, rate_limit, budget, watch
-            Policies around the node: see `dalsegno.nodes.policies`. They wrap it in one order, and what
-            each does is an event of the run.
+            Policies around the node: see `dalsegno.nodes.policies`. Their order is fixed. What each does is an
+            event of the run.
         calls
-            Model calls an attempt; None is unknown, 0 says that there are none. One more is an error.
+            Most model calls of one attempt; None is unknown. A call beyond it is an error.
         reads, writes
-            State keys that the node reads and writes, where its annotations do not say so.
+            State keys that the node reads and writes, if its annotations do not say so.
         effect, idempotent, compensate
-            Whether it changes the world, may be repeated unharmed, and which node undoes it.
+            Whether the node changes the world, whether it may be repeated without harm, and which node undoes it.
         interrupts
-            How often an execution waits for a human at most.
+            How often one execution waits for a human, at most.
         inputs, outputs
-            For a subworkflow: `{its key: our key}` and `{our key: its key}`. Without them the keys of
-            the same name.
+            For a subworkflow: `{its key: our key}` and `{our key: its key}`. Default: the keys of the same name.
 
         Raises
         ------
         DefinitionError
-            The name is taken, empty or reserved, there is nothing to run, or a policy cannot be meant.
+            The name is taken, empty or reserved; there is nothing to run; or a policy is not valid.
         """
         where = caller()
         if not isinstance(node, str):
@@ -203,7 +203,7 @@ class Builder:
         return self
 
     def add_edge(self, start_key: str | Sequence[str], end_key: str) -> Self:
-        """Add an edge that is always taken; from a list of nodes, one that waits for all of them."""
+        """Add an edge that is always taken. An edge from a list of nodes is a join: it waits for all of them."""
         where = caller()
         alone = isinstance(start_key, str) or not isinstance(start_key, Iterable)
         sources: tuple[Any, ...] = (start_key,) if alone else tuple(start_key)
@@ -243,10 +243,10 @@ class Builder:
         Parameters
         ----------
         path_map
-            ``{answer: target}`` or a list of targets. Without it the `Literal` in the return type.
+            ``{answer: target}`` or a list of targets. Default: the `Literal` in the router's return type.
             A target is a node's name, END, a `Loop`, or an `Each` for a fan-out.
         many
-            Whether the router may choose several. Default: it may where its return type is
+            Whether the router may choose several targets. Default: it may if its return type is
             `list[Literal[...]]`.
         """
         where = caller()
@@ -320,7 +320,7 @@ class Builder:
         timeout: Any = None,
         watch: Any = None,
     ) -> Self:
-        """Policies of every node that is added from now on and does not say otherwise."""
+        """Set policies for every node that is added from now on and has none of its own."""
         given = {
             "retry_policy": retry_policy,
             "cache_policy": cache_policy,
@@ -332,7 +332,7 @@ class Builder:
         return self
 
     def waive(self, code: str, place: str, reason: str) -> Self:
-        """Waive one finding: one code at one place (``"node"`` or ``"a->b"``), for a reason."""
+        """Excuse one finding of the check: one code at one place (``"node"`` or ``"a->b"``), with a reason."""
         if not all(isinstance(said, str) and said.strip() for said in (code, place, reason)):
             raise DefinitionError(
                 f"waive({code!r}, {place!r}, {reason!r}) at {caller()}: a waiver says why, of which code and where: "
@@ -342,10 +342,11 @@ class Builder:
         return self
 
     def add_migration(self, from_version: str, function: Migration) -> Self:
-        """Add how a state of an older version becomes one of the version that follows it.
+        """Say how the state of an older version becomes that of the next version.
 
-        `function` takes the state's keys and values and returns all of them anew. It is applied when a run of
-        that version is resumed, or its thread gets a new turn; then those that were added after it, in that order.
+        `function` takes the keys and values of the state, and returns all of them for the next version. It is applied
+        when a run of `from_version` is resumed or its thread gets a new turn. The migrations that were added after it
+        follow, in their order.
 
         >>> from typing import TypedDict
         >>> from dalsegno import Workflow
@@ -356,7 +357,7 @@ class Builder:
         Raises
         ------
         DefinitionError
-            There is one from that version already, or it is the workflow's own version.
+            A migration from that version exists, or it is the workflow's own version.
         """
         version = str(from_version)
         if version == self.version or any(version == known for known, _ in self.migrations):

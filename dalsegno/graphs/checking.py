@@ -40,7 +40,7 @@ def validate(graph: Any, *, exact: bool = False) -> Report:
     graph
         A `Workflow`, a LangGraph `StateGraph` or `CompiledStateGraph`.
     exact
-        Look harder for the exact bounds (the extra `exact`).
+        Compute the least bounds. Slower, and needs the extra `exact`.
 
     Returns
     -------

@@ -32,11 +32,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Loop:
-    """A bounded back edge: taken at most `max` times in a run, then `on_exhausted`.
+    """A bounded back edge: taken at most `max` times in a run. After that, the run goes to `on_exhausted`.
 
-    Stands wherever a target stands. "At most three attempts" of a body that is also entered from
-    outside is `max=2`. `on_exhausted` is an ordinary edge and may be another `Loop`; without one
-    the check reports T102.
+    It can be used wherever a target is named. A first pass that comes from outside does not count: for at most
+    three passes, say `max=2`. `on_exhausted` is an ordinary target, or another `Loop`. Without it, the check reports
+    T102.
     """
 
     target: str

@@ -20,15 +20,15 @@ class Workflow(Builder):
     Parameters
     ----------
     name
-        What the workflow is called in the ledger and in pictures.
+        The workflow's name, in the ledger and in pictures.
     state_schema
-        TypedDict, dataclass or pydantic class; keys may have reducers, as in LangGraph.
+        A TypedDict, dataclass or pydantic class. Keys may have reducers, as in LangGraph.
     context_schema, input_schema, output_schema
         As in `StateGraph`.
     version
-        Of the workflow's meaning; kept with each run.
+        The version of the workflow. It is kept with each run; see `add_migration`.
     budget
-        What one run may spend at most; the certificate is checked against it.
+        What one run may spend. The check compares the certificate with it.
 
     Example
     -------
@@ -54,7 +54,7 @@ class Workflow(Builder):
     """The document that it was made of; None where it was made in Python."""
 
     def validate(self, *, exact: bool = False) -> Report:
-        """Check it; `exact=True` looks harder for the exact bounds."""
+        """Check the workflow. `exact=True` computes the least bounds; see `dalsegno.validate`."""
         from dalsegno.graphs.validation import check
 
         return check(self.spec, exact=exact)
@@ -77,8 +77,8 @@ class Workflow(Builder):
         Raises
         ------
         WorkflowInvalid
-            The check found errors; or a node waits for a human, here or in a subworkflow, and there is no
-            checkpointer (R404).
+            The check found errors, or there is no checkpointer and a node waits for a human, here or in a
+            subworkflow (R404).
         """
         graph = self.compile_part(checkpointer, **options)
         self._check_interrupts(checkpointer)
@@ -87,7 +87,8 @@ class Workflow(Builder):
     def compile_part(self, checkpointer: Any = None, **options: Any) -> Graph:
         """Compile to a node of a LangGraph graph, or for a platform that brings its own checkpointer.
 
-        The same as `compile`, but for R404: without a checkpointer it takes over that of the graph around it.
+        It does what `compile` does, without the rule R404: if no checkpointer is given, the graph uses that of the
+        graph around it.
         """
         from dalsegno.graphs.compiling import compile_workflow
 
@@ -114,7 +115,7 @@ class Workflow(Builder):
         return [schema for schema in schemas if schema is not None]
 
     def draw(self, path: str | Path, *, run: Any = None) -> Path:
-        """Draw the workflow to a file; the suffix says how: .svg .png .pdf .html .dot .mmd .txt ."""
+        """Draw the workflow to a file. Its suffix says how: .svg .png .pdf .html .dot .mmd .txt"""
         from dalsegno import viz
 
         return viz.draw(self.spec, path, run=run, report=self.validate())

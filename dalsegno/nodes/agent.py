@@ -41,42 +41,42 @@ def agent(
     max_tool_calls: int = 32,
     name: str | None = None,
 ) -> Agent:
-    """An agent: it is told something of the state, may use tools, and its answer goes into the state.
+    """An agent: a model is given a prompt made from the state, may use tools, and answers into the state.
 
-    An answer that does not fit `output` goes back to the model with what is wrong, `corrections` times. A tool that
-    fails, that does not exist or that is called with wrong arguments gives a result that says so. In the last of
-    `max_turns` no tool is offered, so that the model answers with what it has.
+    If an answer does not fit `output`, it goes back to the model with what is wrong, up to `corrections` times. If a
+    tool fails, does not exist or is called with wrong arguments, its result says so. In the last of `max_turns` no
+    tool is offered, so that the model answers with what it has.
 
     Parameters
     ----------
     model
-        A LangChain chat model, or ``"provider:name"`` (extra `models`), which is looked up at its first use.
+        A LangChain chat model, or ``"provider:name"`` (extra `models`), which is looked up at the first use.
     prompt
-        A text with ``{field}``s of the state (``{order.total}``; ``{feedback?}`` where it may be missing), a
+        A text with ``{field}``s of the state (``{order.total}``; ``{feedback?}`` if it may be missing), a
         `ChatPromptTemplate`, or a function of the state that returns a text or messages.
     output
         The shape of the answer: a pydantic model, a TypedDict, a dataclass, a `Literal`. None: text.
     writes
-        The state key that takes the whole answer, or ``{state key: field of output}``. None: the fields of `output` are
-        state keys themselves; without `output` the messages go to ``"messages"``.
+        The state key for the whole answer, or ``{state key: field of output}``. None: the fields of `output` are
+        state keys themselves. Without `output` either, the messages go to ``"messages"``.
     tools
         LangChain tools, plain typed functions, and `tool`, `agent`, `remote` players and workflows.
     messages
-        The state key whose messages follow the prompt, where it brings none of them itself (a function that trims
-        them, a template with a placeholder). Default: ``"messages"`` where the answer goes there.
+        The state key whose messages follow the prompt, unless the prompt brings them itself (a function that trims
+        them, a template with a placeholder). Default: ``"messages"`` if the answer goes there.
     max_turns
-        Model calls of the tool loop, the last one without tools.
+        The most model calls of the tool loop. The last one is without tools.
     corrections
-        Further model calls for answers that do not fit.
+        The most further model calls for answers that do not fit.
     max_tool_calls
-        Calls of tools in one execution; what goes beyond is not made, and the model is told.
+        The most tool calls of one execution. Further ones are not made, and the model is told.
     name
-        Of the node. Default: ``"agent"``.
+        The node's name. Default: ``"agent"``.
 
     Raises
     ------
     DefinitionError
-        It cannot be meant: a prompt that cannot be read, an answer with no place in the state, a bound below 1.
+        An option is not valid: a prompt that cannot be read, an answer with no place in the state, a bound below 1.
 
     Example
     -------

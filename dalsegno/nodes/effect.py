@@ -15,30 +15,30 @@ T = TypeVar("T")
 
 
 def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
-    """Call `function` once for this execution of the node, and give its recorded result ever after.
+    """Call `function` once for this execution of the node. From then on, return its recorded result.
 
-    A node whose process died, or that is tried again, runs from its first line; what was done with
-    `effect` is read back instead of done again. What can still happen twice: a crash after the
-    function returned and before its result is on disk. Pass
+    A node that is tried again, or whose process died, runs again from its first line. What it did with `effect` is
+    then read back instead of done again. One case remains: if the process dies after the function returned and before
+    its result is on disk, the function is called a second time. Against that, pass
     `current_execution().idempotency_key` to a receiver that recognises repeated requests by a key.
 
-    Outside of a run (a node called by hand, a graph compiled without a `Runner`) the function is
-    simply called: there is no run to record it in. So it is in a thread that a node starts by itself, unless that
-    runs in a copy of the node's context (``contextvars.copy_context().run(effect, ...)``, `asyncio.to_thread`).
+    Outside of a run (a node called by hand, a graph compiled without a `Runner`) the function is simply called: there
+    is no run to record it in. The same holds in a thread that a node starts by itself, unless the thread runs in a
+    copy of the node's context (``contextvars.copy_context().run(effect, ...)``, `asyncio.to_thread`).
 
     Parameters
     ----------
     name
         Unique in the node.
     function
-        What to do. Its result must be serialisable like a state value.
+        What to do. Its result must be serialisable, as a state value must.
 
     Raises
     ------
     KernelError
-        The name was used before in the same execution, or is no text; or there is no function, or one to be awaited.
+        The name is not a text, or was used before in the same execution. Or the function is missing, or is async.
     AttemptAbandoned
-        The attempt took too long and was given up: nothing is done, or what was done is not recorded.
+        The attempt took too long and was given up. Nothing is done, or what was done is not recorded.
     """
     _check_function(name, function, "effect")
     if inspect.iscoroutinefunction(function):

@@ -40,8 +40,8 @@ def human(
 ) -> Human:
     """A question to a human: the run waits, with no process, until `Runner.resume(thread, answer)`.
 
-    An answer that does not fit is refused and the question still waits. Of a question with a deadline the first resume
-    after it takes the default; an answer that comes before that still counts.
+    An answer that does not fit is refused, and the question still waits. After a deadline, the first resume without an
+    answer takes the default. Until then, a late answer still counts.
 
     Parameters
     ----------
@@ -50,20 +50,21 @@ def human(
     answer
         The type of the answer: `bool`, a `Literal`, a pydantic model, a TypedDict, a dataclass, `str`, `int`.
     writes
-        The state key that takes the answer.
+        The state key for the answer.
     deadline
-        Seconds from when it was asked, first of all, until the default stands. None: it waits for ever.
+        Seconds, from when the question was first asked, until the default is taken. None: it waits for ever.
     default
-        The answer after the deadline; needed with one.
+        The answer after the deadline. Needed if there is one.
     name
-        Of the node. Default: ``"human"``.
+        The node's name. Default: ``"human"``.
     clock
-        Its `time()` in unix seconds, for tests.
+        For tests: its `time()` returns unix seconds.
 
     Raises
     ------
     DefinitionError
-        It cannot be meant: a deadline without a default, a default that does not fit, a question that cannot be read.
+        An option is not valid: a deadline without a default, a default that does not fit, a question that cannot be
+        read.
 
     Example
     -------

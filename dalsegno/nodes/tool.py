@@ -63,24 +63,25 @@ def tool(
     action
         A function with typed parameters, sync or async, or a LangChain tool.
     args
-        ``{parameter: state key}``, dotted if need be. Default: the state keys of the parameters' own names; one that
-        has a default and is not in the state is left out.
+        ``{parameter: state key}``, dotted if need be. Default: each parameter takes the state key of its own name. A
+        parameter with a default is left out if the state does not have the key.
     writes
-        The state key that takes the result, or ``{state key: field of the result}``. None: the result is the update.
+        The state key for the result, or ``{state key: field of the result}``. None: the result is the update itself.
     errors
-        ``"raise"``: the node fails by the tool's own error, so that its policies see it. ``"result"``: the failure in
-        words goes where the result would, for an agent to react to. Default: a node raises, an agent is told.
+        ``"raise"``: the node fails with the tool's own error, so that its policies see it. ``"result"``: a text about
+        the failure takes the place of the result, so that an agent can react. Default: a node raises, an agent is
+        told.
     name, description
-        Default: the function's name and docstring. An agent's model is told both.
+        What an agent's model is told. Default: the function's name and docstring.
     calls
-        Model calls in one call of it; None: unknown. One more is an error.
+        The most model calls in one call of the tool. None: unknown. A call beyond it is an error.
     effect, idempotent
-        Whether it changes the world, and may be repeated unharmed.
+        Whether the tool changes the world, and whether it may be repeated without harm.
 
     Raises
     ------
     DefinitionError
-        It cannot be meant: a parameter that the function does not have, or lacks a type for.
+        An option is not valid: the function does not have the parameter, or has no type for it.
 
     Example
     -------

@@ -17,27 +17,26 @@ class RunResult:
     Parameters
     ----------
     run_id, thread, workflow
-        Which run of what.
+        The id of the run, its thread, and the name of its workflow.
     status
         ``completed``, ``failed``, ``interrupted`` (waits for a human), ``stopped`` (drained or
         signalled: resumable) or ``cancelled``.
     output
-        The output keys of the state, for a run that is completed or interrupted; else None. Of a state without
-        keys all of it.
+        The output keys of the state if the run is completed or interrupted, else None. If the state has no keys, all
+        of it.
     error
-        ``type``, ``message``, ``node``, ``attempt`` and ``traceback`` of what failed; else None.
+        ``type``, ``message``, ``node``, ``attempt`` and ``traceback`` of the failure, else None.
     interrupts
         ``id``, ``node``, ``value`` and ``schema`` of each question that waits for an answer.
     supersteps
-        The longest causal walk so far, counted as the certificate counts: a subworkflow is one more
-        than its own.
+        The supersteps so far, counted as in the certificate: a subworkflow counts 1 plus its own.
     usage
-        What the run used in all its processes: ``executions`` of nodes, counted as the certificate counts (what
-        failed, waited or was repeated after a crash counts once, when it is done), ``seconds``, ``model_calls``,
-        ``tokens``, ``cost`` (where prices are known), ``by_node``, its ``budget``, and in ``policies`` how often
-        those of each node did what.
+        What the run used in all its processes: ``executions``, ``seconds``, ``model_calls``, ``tokens``, ``cost`` (if
+        prices are known), ``by_node``, its ``budget``, and in ``policies`` how often each node's policies did what.
+        Executions are counted as in the certificate: one that failed, waited or was repeated after a crash counts
+        once, when it is done.
     resumed_from
-        The checkpoint that this process went on from; None for one that began the run.
+        The checkpoint from which this process continued; None if it began the run.
     """
 
     run_id: str
@@ -52,12 +51,12 @@ class RunResult:
     resumed_from: str | None = None
 
     def raise_for_status(self) -> RunResult:
-        """Give the result back if the run is completed.
+        """Return the result if the run is completed, raise otherwise.
 
         Raises
         ------
         RunFailed
-            It failed, waits for a human or was stopped; the message says how to go on.
+            The run failed, waits for a human or was stopped. The message says how to go on.
         """
         if self.status == "completed":
             return self

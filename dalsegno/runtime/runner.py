@@ -38,22 +38,22 @@ _KINDS = {
 
 
 class Runner:
-    """Runs a graph with every superstep committed to a database, and resumes what did not end.
+    """Runs a graph, commits every superstep to a database, and resumes runs that did not end.
 
     Parameters
     ----------
     graph
         A `Workflow`, or any LangGraph `StateGraph` or compiled graph.
     db
-        The database: a path, ``sqlite:///path``, ``postgresql://…``, or a checkpointer of it. Checkpoints, ledger
-        and effects are kept in it.
+        The database for checkpoints, ledger and effects: a path, ``sqlite:///path``, ``postgresql://…``, or a
+        checkpointer.
     store
         LangGraph's long-term store, given to the nodes.
     on_event
-        A function, or several, called with every `Event` of a run, in the thread where it happens.
+        A function, or several. Each is called with every `Event` of a run, in the thread where it happens.
     target
-        Where the graph came from (``path.py:name``), kept with each run so that the command line can
-        resume it without being told.
+        Where the graph comes from (``path.py:name``). It is kept with each run, so that ``dalsegno resume`` finds
+        the graph.
 
     Raises
     ------
@@ -118,12 +118,12 @@ class Runner:
         input
             State keys and values.
         thread
-            Its name; made up when left out.
+            The thread's name. Default: a new one.
         context
-            LangGraph's runtime context. It is not kept: give it again on resume.
+            LangGraph's runtime context. It is not stored: pass it again when you resume.
         budget
-            What this run may spend, where it differs from the workflow's. A run that has spent it fails with
-            `BudgetExceeded` and can be resumed with more.
+            What this run may spend, if it differs from the workflow's budget. A run that has spent it fails with
+            `BudgetExceeded`, and can be resumed with more.
         abandon
             Give up pending work of an earlier run on the thread.
 
@@ -136,7 +136,7 @@ class Runner:
         ThreadUnfinished
             The thread has pending work, and `abandon` is not set.
 
-        What happens inside the run is in the result: see `RunResult`.
+        A failure inside the run does not raise: it is in the result, see `RunResult`.
         """
         return self._driven(turns.begin(self, input, thread, context, abandon, budget))
 
@@ -168,16 +168,16 @@ class Runner:
         Parameters
         ----------
         value
-            The answer to the question that waits; `{interrupt id: answer}` where several wait.
+            The answer to the question that waits. If several wait: `{interrupt id: answer}`.
         rename
-            `{old: new}` of nodes that were renamed since (``"sub/draft"`` in a subworkflow). It holds for the rest
-            of the run, whose idempotency keys stay those of the old names.
+            `{old: new}` for nodes that were renamed since (``"sub/draft"`` in a subworkflow). It holds for the rest
+            of the run. The idempotency keys stay those of the old names.
         accept_changes
-            Go on although the graph changed in a way that this run can notice; see `difference`.
+            Go on even if the graph changed in a way that this run can notice; see `difference`.
         budget
-            What the run may spend in all, with what it has spent already. Default: what it was given before.
+            What the run may spend in all, including what it has spent already. Default: its budget so far.
         claim
-            By whom, and in which place of its order, an engine has this done; see `dalsegno.checkpoints.Claim`.
+            For engines: who resumes, and at which place of its order; see `dalsegno.checkpoints.Claim`.
 
         Raises
         ------
@@ -186,11 +186,12 @@ class Runner:
         NothingToResume
             Its last run is completed or cancelled.
         ThreadBusy
-            Another process has it. `Fenced`: it has come in between, or this claim comes too late.
+            Another process runs on the thread. `Fenced`, a `ThreadBusy`: it came in between, or this claim is late.
         InputInvalid
-            The answer fits no question, or not what it asked for; a rename names no node; the context does not fit.
+            The answer fits no question, or is not what the question asks for. Or a rename names no node. Or the context
+            does not fit.
         IncompatibleGraph
-            The graph changed in a way that cannot be gone on from; `.difference` says how.
+            The graph changed in a way with which the run cannot go on; `.difference` says how.
         """
         return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim))
 
@@ -221,7 +222,7 @@ class Runner:
         budget: Budget | None = None,
         abandon: bool = False,
     ) -> RunStream:
-        """Run, giving LangGraph's chunks as they come, to ``for`` or to ``async for``; `.result` afterwards is the
+        """`run` as an iterator of LangGraph's chunks, for ``for`` or ``async for``. Afterwards, `.result` is the
         `RunResult`."""
         check_modes(stream_mode)
         turn = turns.begin(self, input, thread, context, abandon, budget)
@@ -242,7 +243,7 @@ class Runner:
         budget: Budget | None = None,
         context: Any = None,
     ) -> RunStream:
-        """`resume`, giving LangGraph's chunks as they come, to ``for`` or to ``async for``; `.result` afterwards is the
+        """`resume` as an iterator of LangGraph's chunks, for ``for`` or ``async for``. Afterwards, `.result` is the
         `RunResult`."""
         check_modes(stream_mode)
         turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
@@ -252,24 +253,25 @@ class Runner:
     """`stream_resume`, for `async for`."""
 
     def drain(self, reason: str = "drain") -> None:
-        """Ask every run of this runner to stop after its current superstep; they end as ``stopped``."""
+        """Ask every run of this runner to stop after its current superstep. They end as ``stopped``."""
         for session in self.sessions:
             session.control.request_drain(reason)
 
     def cancel(self, thread: str) -> Literal["asked", "cancelled"]:
         """Cancel the last run of a thread, whichever process runs it.
 
-        Where nobody runs it, it is ``"cancelled"`` at once. Else its process is ``"asked"``: it sees that when a node
-        begins or ends, and lets the superstep end. Coroutines that are not done 5 seconds after it has seen it, which
-        takes a second at most, are cancelled; a sync function cannot be, and ends by itself or by its `timeout`. A
-        cancelled run is not resumed.
+        Returns ``"cancelled"`` if no process runs it; then it is cancelled at once. Returns ``"asked"`` if a process
+        runs it. That process sees the request within a second, and lets the superstep end. It cancels coroutines that
+        are not done 5 seconds later. A sync function cannot be cancelled: it ends by itself or by its `timeout`.
+
+        A cancelled run cannot be resumed.
 
         Raises
         ------
         UnknownThread
             Nothing was run on it.
         NothingToResume
-            Its last run is completed, or cancelled already.
+            Its last run is completed or cancelled already.
         """
         check_thread(thread)
         me = this_process()
@@ -287,28 +289,28 @@ class Runner:
         into: str | None = None,
         values: Mapping[str, Any] | None = None,
     ) -> RunResult:
-        """Travel back in time, into a new thread: the history up to a checkpoint, and a new run from there.
+        """Go back to a checkpoint, in a new thread: it has the history up to there, and a new run.
 
-        What is pending at the checkpoint is executed by the new run when it is resumed, under new idempotency
-        keys; loop counters and the bound go on from what they were. The old thread stays as it is.
+        The new run executes what is pending at the checkpoint when it is resumed, with idempotency keys of its own.
+        Its loop counters and its bound continue from the checkpoint. The old thread stays as it is.
 
         Parameters
         ----------
         at
-            The checkpoint's id, or enough of its beginning; `dalsegno history THREAD` lists them.
+            The checkpoint's id, or the beginning of it. `dalsegno history THREAD` lists them.
         into
-            The new thread; made up when left out. It is in the result.
+            The new thread's name. Default: a new one, which is in the result.
         values
-            State keys to set, in place of what they hold (reducers are not asked).
+            State keys and their new values. They replace what is there; reducers are not applied.
 
         Raises
         ------
         UnknownThread
-            There is no checkpoint of that thread.
+            The thread has no checkpoint.
         InputInvalid
-            There is no such checkpoint, or a value does not fit the state.
+            The thread has no such checkpoint, or a value does not fit the state.
         ThreadUnfinished
-            The new thread exists.
+            The new thread exists already.
         """
         return forking.fork(self, thread, at, into, values)
 
@@ -329,7 +331,7 @@ class Runner:
         Raises
         ------
         ThreadBusy
-            A living process holds it.
+            A living process runs on the thread.
         """
         check_thread(thread)
         delete_thread(self.ledger.database, thread)
@@ -337,12 +339,12 @@ class Runner:
     # -- looking ------------------------------------------------------------------------------------
 
     def pending(self, thread: str) -> Pending:
-        """What is pending on a thread."""
+        """What a thread still has to do: `Pending`."""
         check_thread(thread)
         return Pending.on(self.graph, thread)
 
     def difference(self, thread: str, *, rename: Mapping[str, str] | None = None) -> Difference:
-        """How the graph differs from the one that a thread's last run was checkpointed in.
+        """Compare the graph with the one that a thread's last run was checkpointed with.
 
         Raises
         ------

@@ -39,25 +39,25 @@ LOOK = 1.0
 class CircuitBreaker:
     """Stops calling what keeps failing.
 
-    Closed, it lets calls through and counts failures. With `failures` of them within `window` seconds it
-    opens: calls fail at once with `CircuitOpen`, for `recovery` seconds. Then it is half open: one call
-    goes through as a probe, and its outcome closes or opens it again.
+    While it is closed, calls go through and failures are counted. After `failures` of them within `window` seconds it
+    opens: for `recovery` seconds, every call fails at once with `CircuitOpen`. Then it is half open: one call goes
+    through as a probe, and its outcome closes the breaker or opens it again.
 
-    All runs of a process share the state: that of this object, or with a `name` that of all breakers of
-    that name. A node's breaker is kept when it opens and closes, in the graph's store (LangGraph's `BaseStore`) where
-    it has one, else in the run's database: so a restart does not forget it, and processes that share the database
-    know it of each other within a second. Each of them probes on its own.
+    All runs of a process share a breaker: this object or, with a `name`, all breakers of that name. When a node's
+    breaker opens or closes, that is stored in the graph's store (LangGraph's `BaseStore`) if it has one, else in the
+    run's database. A restart does not forget it, and processes that share the database learn it from each other
+    within a second. Each process probes on its own.
 
     Parameters
     ----------
     name
-        Shared by all of that name. Where it is kept, one without a name goes by its workflow and node.
+        Breakers of one name share their state. Without a name, the state is stored under its workflow and node.
     failures
-        How many open it.
+        How many failures open it.
     window
-        Seconds in which they count.
+        Seconds within which failures count.
     recovery
-        Seconds that it stays open.
+        Seconds for which it stays open.
     on
         Which errors count: exception classes, or a function of the error. None: any `Exception`.
     """

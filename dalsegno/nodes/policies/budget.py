@@ -16,35 +16,39 @@ KINDS = ("supersteps", "model_calls", "tokens", "seconds", "cost")
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Limits of what may be spent; None is no limit.
+    """Limits on what a run, each run of a workflow, or a node in one run may spend. None is no limit.
 
-    Of a run, of a workflow (each run of it) or of a node (all its executions in a run). A subworkflow spends
-    out of every budget around it. What is spent is asked before each superstep and each model call.
+    A subworkflow spends out of every budget around it. The budget is checked before each superstep and each model
+    call.
 
-    Supersteps and model calls never go beyond a limit. Tokens and cost of a call are known after it. With
-    `tokens_per_call` they never do either, as long as no call spends more than that: a call is made where there is
-    enough for it and for all that are under way. Without, a call is made where there is anything left, less what calls
-    under way will probably spend (as much as the largest call of their node so far): the last call goes
-    beyond the limit, and so do first calls side by side, of which nothing is known yet.
+    Supersteps and model calls never exceed their limit. The tokens and cost of a call are known only after it, so
+    they can:
+
+    - With `tokens_per_call`, a call is made if enough is left for it and for all calls under way. No limit is then
+      exceeded, as long as no call spends more than that.
+    - Without it, a call is made if anything is left after what the calls under way will probably spend: for each, as
+      much as the largest call of its node so far. The last call may then exceed the limit, and so may first calls
+      side by side, of which nothing is known yet.
 
     Parameters
     ----------
     supersteps, model_calls, tokens
         Counts. A node has no supersteps of its own.
     seconds
-        Time in seconds: of a run while a process is at it, of a node its executions.
+        Time in seconds. A run counts while a process works on it; a node counts while it executes.
     cost
         Money, in the unit of `prices`.
     tokens_per_call
-        The most tokens of one model call, prompt and answer. Not a limit of its own: what is held back for each call.
+        The most tokens of one model call, prompt and answer together. It is no limit of its own, but is held back for
+        each call.
     prices
-        ``{model: (input, output)}`` for a million tokens. A model that is not in it is not called where
-        `cost` is limited.
+        ``{model: (input, output)}`` for a million tokens. If `cost` is limited, a model without a price is not
+        called.
 
     Raises
     ------
     DefinitionError
-        A limit is no number of 0 or more, or a price is no pair.
+        A limit is not a number of 0 or more, or a price is not a pair.
     """
 
     supersteps: int | None = None

@@ -26,28 +26,28 @@ _MISSING = object()
 
 @dataclass(frozen=True, kw_only=True)
 class Cache:
-    """Keeps what the node answered, and answers the same input with it.
+    """Keeps what a node answered, and gives the same answer to the same input.
 
-    It is the node's own answer that is kept, never where a router or a `Command` went from it, nor
-    any counter: a run that is answered out of the cache decides for itself. An answer that is a
-    `Command` is not kept, nor is a fallback's.
+    Only the node's own answer is kept. Routers and loop counters are not: a run that is answered out of the cache
+    decides anew where to go. A `Command` is not kept, nor is the answer of a fallback.
 
     Parameters
     ----------
     key
-        A function of the node's input; what it gives decides whether an answer fits. None: the
-        whole input.
+        A function of the node's input. Inputs for which it returns the same share an answer. None: the whole input
+        is compared.
     ttl
-        Seconds that an answer is good for. None: for ever.
+        Seconds for which an answer is used. None: for ever.
     store
-        A LangGraph `BaseStore`, or ``"graph"`` for the graph's own; there it outlives the process. None: in memory.
+        A LangGraph `BaseStore`, or ``"graph"`` for the graph's own. In a store, answers outlive the process.
+        None: in memory.
     max_entries
-        How many are kept in memory; the one that was not used for the longest time goes.
+        How many answers are kept in memory. Beyond that, the least recently used one goes.
 
     Raises
     ------
     DefinitionError
-        An option cannot be meant.
+        The options contradict each other, or one of them is not valid.
     """
 
     key: Callable[..., Any] | None = None

@@ -30,16 +30,16 @@ class FromError:
 
 
 class Fallback:
-    """Other answers, tried in their order when the call fails for good.
+    """Other answers, tried in order when a call has failed for good.
 
     Parameters
     ----------
     *answers
-        Each a function, a player or another LangChain runnable, called as the node would have been; or a
-        constant, given as it is; or a `FromError`.
+        Each is a function, a player or another LangChain runnable, called with the node's input; or a constant,
+        returned as it is; or a `FromError`.
     on
-        Which errors fall through: exception classes, or a function of the error. None: any `Exception`,
-        but for what breaks the workflow's own declarations (`KernelError`, an exceeded budget among them).
+        Which errors are answered: exception classes, or a function of the error. None: any `Exception` except a
+        breach of what the workflow declares (`KernelError`, which includes an exceeded budget).
 
     Example
     -------

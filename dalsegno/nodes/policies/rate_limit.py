@@ -23,18 +23,18 @@ from dalsegno.nodes.policies.turns import next_turn
 class RateLimit:
     """Makes calls wait their turn: first come, first served.
 
-    Shared by all runs of a process: by what carries this object, or with a `name` by everything limited
-    under that name (an agent used in several nodes). Where the runs' database is a server, `calls` of a name are
-    shared by all its processes, by their machines' clocks; `concurrency` is each process's own.
+    All runs of a process share a limit: every node that is given this object or, with a `name`, everything that is
+    limited under that name (an agent in several nodes). If the runs' database is a server, all its processes share the
+    `calls` of a name, by the clocks of their machines. `concurrency` always counts in one process.
 
     Parameters
     ----------
     calls, per
-        So many calls are begun in any `per` seconds.
+        At most `calls` begin in any `per` seconds.
     concurrency
-        So many calls go on at once. One that is made within another one of the same limit goes on in its place.
+        At most so many calls go on at once. A call within another call of the same limit does not count again.
     max_wait
-        Seconds that a call waits for its turn at most; then `RateLimited`. None: as long as it takes.
+        Seconds that a call waits for its turn before it fails with `RateLimited`. None: as long as it takes.
     """
 
     calls: int | None = None

@@ -19,27 +19,27 @@ RetryOn = type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bo
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """Exponential backoff with jitter; field names are LangGraph's.
+    """Further attempts, with exponential backoff and jitter. The fields have LangGraph's names.
 
-    A server that says when to come back (`Retry-After`, in the headers of the error's `response`) is
-    waited for, where that is not longer than `max_interval`; where it is, no further attempt is made.
+    A server may say when to come back (`Retry-After`, in the headers of the error's `response`). The next attempt
+    waits for that. If it is longer than `max_interval`, no further attempt is made.
 
     Parameters
     ----------
     max_attempts
-        The first attempt counts.
+        How many attempts are made, the first one included.
     initial_interval
-        Seconds before the second attempt.
+        Seconds to wait before the second attempt.
     backoff_factor
-        What the interval is multiplied with after each attempt.
+        The interval is multiplied by this after each attempt.
     max_interval
-        Seconds that an interval is never longer than, before the jitter.
+        The longest interval in seconds, without the jitter.
     jitter
-        Whether to add a random part, up to a second, to each interval.
+        Whether a random part of up to one second is added to each interval.
     retry_on
-        Exception classes, or a function that says whether to try again. None: any `Exception`, but a
-        `RemoteError` only where it is `retryable`. What breaks the workflow's own declarations
-        (`KernelError`) is never tried again.
+        Exception classes, or a function of the error that says whether to try again. None: any `Exception`, but a
+        `RemoteError` only if it is `retryable`. A breach of what the workflow declares (`KernelError`) is never
+        tried again.
     max_elapsed
         Seconds after which no further attempt is started. None: no limit.
     """

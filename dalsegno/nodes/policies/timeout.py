@@ -22,20 +22,20 @@ QUICK = 1e-3
 class Timeout:
     """How long a call may take, in seconds.
 
-    A coroutine function is cancelled. A sync function cannot be: it runs in a worker thread that is
-    abandoned when its time is over, and can record no effects and emit nothing from then on.
+    A coroutine function is cancelled. A sync function cannot be cancelled: it runs in a worker thread, which is
+    abandoned when the time is over. From then on it can record no effects and emit nothing.
 
     Parameters
     ----------
     attempt
-        Of one attempt.
+        The time of one attempt.
     total
-        Of all attempts and the pauses between them: none is started that could not end in time.
+        The time of all attempts and the pauses between them. An attempt that could not end in time is not started.
 
     Raises
     ------
     DefinitionError
-        Neither is given, one is not above 0, or the total is below one attempt.
+        Neither is given, one of them is not above 0, or `total` is less than `attempt`.
     """
 
     attempt: float | None = None

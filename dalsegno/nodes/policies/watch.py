@@ -16,16 +16,17 @@ from dalsegno.nodes.policies.digest import digest
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Makes silent failures loud: what is seen counts as a failed attempt, so that a retry or a fallback deals with it.
+    """Turns silent failures into failed attempts, so that a retry or a fallback deals with them.
 
     Parameters
     ----------
     empty
-        An answer of nothing raises `EmptyAnswer`: no update, or None, an empty text or collection, or a
-        message without content and tool calls in each of the node's keys (those it declares to write).
+        Whether an empty answer raises `EmptyAnswer`: no update at all, or nothing in any of the keys that the node
+        declares to write. None, an empty text or collection, and a message without content and tool calls are
+        nothing.
     repeats
-        That many answers in a row that are the same, in one run, raise `RepeatedAnswer`: a loop that
-        gets nowhere. Counted in a run of a `Runner`, by each process anew.
+        The same answer this many times in a row, in one run, raises `RepeatedAnswer`: the loop gets nowhere. Counted
+        in a run of a `Runner`, by each process anew. None: not counted.
     """
 
     empty: bool = True

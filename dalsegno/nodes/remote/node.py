@@ -50,54 +50,55 @@ def remote(
 ) -> Remote:
     """An agent elsewhere, as a node: it is asked over JSON-RPC 2.0 or A2A, and its answer goes into the state.
 
-    Its models are its own: it declares ``calls=0``, for none is called in this process.
+    It declares ``calls=0``: its models are called elsewhere, not in this process.
 
     Parameters
     ----------
     url
-        Where it is: ``https://…``, for A2A the address below which its card is found, or the card's own. Or
-        ``"skill:summarize"``: an agent of the `registry` that has the skill, the next one each time.
+        Where it is: ``https://…``. For A2A, the address of its card, or the one below which the card is found. Or
+        ``"skill:summarize"``: the agents of the `registry` that have this skill take turns.
     method
-        The JSON-RPC method. An agent of a registry may name its own; else it is the skill.
+        The JSON-RPC method. Default: the one that the registry names for the agent, else the skill.
     params
-        What it is asked: parameters and the state keys they come from (dotted; with a question mark where one may be
-        missing), or a function of the state. For A2A they are a part of the message, as data.
+        What it is asked: ``{parameter: state key}`` (dotted if need be; with a question mark if it may be missing), or
+        a function of the state. In A2A they are a data part of the message.
     prompt
-        A2A: what it is asked in words, as the prompt of an `agent`.
+        A2A: what it is asked in words, like the prompt of an `agent`.
     writes
-        The state key that takes the answer; or state keys and the fields of the answer they take. None: the answer
-        is an object whose fields are state keys.
+        The state key for the answer, or ``{state key: field of the answer}``. None: the answer is an object whose
+        fields are state keys.
     output
-        What the answer is held to: a pydantic model, a `TypedDict`, a dataclass or any other type. None: anything.
+        The type that the answer must have: a pydantic model, a `TypedDict`, a dataclass or any other. None: anything.
     protocol
         ``"jsonrpc"`` or ``"a2a"``. None: what the registry says, else ``"jsonrpc"``.
     registry
         A file (YAML, JSON) or URL of agents and their skills, or a `Registry`.
     headers
-        Sent to this agent's origin only, and shown nowhere: texts, `SecretStr`, or a function that gives them.
+        Headers as texts or `SecretStr`, or a function that returns them. They are sent to this agent's origin only, and
+        shown nowhere.
     allow_private
-        Whether it may be at a private, loopback or link-local address; or the hosts, addresses and networks that are
-        allowed: ``["agents.internal", "10.1.0.0/16"]``.
+        Whether the agent may have a private, loopback or link-local address. Or a list of the hosts, addresses and
+        networks that are allowed: ``["agents.internal", "10.1.0.0/16"]``.
     timeout
-        Seconds for all of an answer, waiting for a connection and a long task included.
+        Seconds for the whole answer, including the wait for a connection and for a long task.
     max_bytes
-        The most bytes of one answer.
+        The largest answer, in bytes.
     ca
-        A file of certificates that are trusted in place of the usual ones.
+        A file with the certificates to trust, in place of the usual ones.
     poll
-        A2A: seconds between two looks at a task that goes on.
+        A2A: seconds between two questions after a task that still goes on.
     effect, idempotent
-        As of `Workflow.add_node`. Each request carries an `Idempotency-Key` that is the same when it is repeated: an
-        agent that goes by it is idempotent.
+        As in `Workflow.add_node`. Each request carries an `Idempotency-Key`, which stays the same when the request is
+        repeated. An agent that goes by the key is idempotent.
     name
-        Of the node, where `add_node` is given none. None: the method, the skill, or the host.
+        The node's name, unless `add_node` is given one. Default: the method, the skill or the host.
 
     Raises
     ------
     DefinitionError
-        An option cannot be meant as it is written.
+        An option is not valid.
     AddressRefused
-        The URL itself names a private address, and that is not allowed.
+        The URL names a private address that is not allowed.
     """
     check_kinds(
         "remote", {"method": method, "name": name, "effect": effect, "idempotent": idempotent}, _KINDS

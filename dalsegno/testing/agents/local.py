@@ -45,29 +45,29 @@ class _Place:
 class LocalAgents:
     """Starts every agent that a registry has a `command` for, waits until each is well, and stops them in the end.
 
-    A registry's entry has ``command: python desk.py {port}`` (a text or a list; `{port}`, `{host}` and `{url}` are
-    filled in), and may have ``health: /health``, a path that answers with status 2xx, and ``env``. It is started in the
-    registry's folder. None outlives this process, however that ends.
+    An entry of the registry has ``command: python desk.py {port}`` (a text or a list; `{port}`, `{host}` and `{url}`
+    are filled in). It may have ``health: /health``, a path that answers with status 2xx, and ``env``. The command runs
+    in the registry's folder. No agent outlives this process, however it ends.
 
     Parameters
     ----------
     path
         A registry's file, a workflow document that names one, or a folder with such files.
     ports
-        ``"registry"``: those of the registry; ``"free"``: any; a number: from that one on. Where they are not the
-        registry's, `write` says where a registry with the new URLs is written.
+        ``"registry"``: those of the registry. ``"free"``: any free ones. A number: from that one on. If they are not
+        the registry's, `write` says where to write a registry with the new URLs.
     only
-        Names of agents; all where it is empty.
+        Names of the agents to start. Empty: all.
     limit
-        Seconds until every agent has to be well.
+        Seconds to wait until every agent is well.
     grace
         Seconds between asking an agent to end and ending it.
     env
-        What is added to the environment of all.
+        Variables that are added to the environment of every agent.
     on_line
-        Is given an agent's name and each line that it prints, in a thread.
+        A function that is called with an agent's name and each line that it prints, in a thread.
     stop
-        Where it is set, starting ends, with `AgentNotStarted`.
+        If it is set, starting ends with `AgentNotStarted`.
 
     Examples
     --------
@@ -123,7 +123,7 @@ class LocalAgents:
         )
 
     def start(self) -> Self:
-        """Start all, and wait until all are well. Where one is not, those that were started are stopped.
+        """Start all, and wait until all are well. If one is not, those that were started are stopped.
 
         Raises
         ------

@@ -45,10 +45,10 @@ def crash_test(
 ) -> CrashReport:
     """Run a workflow, kill its process with SIGKILL, resume it in a new one, and compare; many times.
 
-    Every process is a fork of a server that has everything loaded. What the processes do is written
-    down outside of the database: which executions began and ended, and which writes LangGraph was told
-    to be kept. A run passes when it ends as the undisturbed one did, executed the same, and nothing that
-    was acknowledged before a kill was executed again or is gone.
+    A run passes if it ends like an undisturbed one, has executed the same, and if nothing that was acknowledged before
+    a kill was executed again or is gone. To know that, the processes note outside of the database which executions
+    began and ended, and which writes were acknowledged to LangGraph. Every process is a fork of a server that has
+    everything loaded.
 
     Parameters
     ----------
@@ -57,10 +57,10 @@ def crash_test(
         every new process): the server is a fork of this process. Or its name (``path.py:name``,
         ``package.module:name``): the server is a process of its own.
     input
-        What every run is given.
+        The input of every run.
     answers
         Answers to questions that a run waits for: by node name, or a function of the question (a
-        mapping with id, node, value and schema). Without them a run ends where it waits.
+        mapping with id, node, value and schema). Without them, a run ends where it waits.
     context
         LangGraph's runtime context.
     at
@@ -70,22 +70,22 @@ def crash_test(
         write fails; numbers: these commits of the undisturbed run, from 1; or points as a report prints them:
         ``"after commit 5"``, ``[Kill(5, "after")]``, and several of them for one process after the other.
     kills
-        How many runs to kill: for random moments and power cuts 100 by default; else each point once by
-        default, fewer are drawn by the seed, more go round again.
+        How many runs to kill. Default: 100 for random moments and power cuts, else one for each point. If there are
+        fewer kills than points, the seed decides which; if there are more, the points are used again.
     again
         How many of the processes that resume are killed too, at seeded points.
     resumers
-        How many processes go on with a killed run at once: one of them does, the others must leave it alone.
+        How many processes try to resume a killed run at once. One of them must get it, and the others leave it alone.
     seed
-        Of everything drawn.
+        The seed of everything that is drawn at random.
     db_dir
-        Where the databases are made, and deleted after each run. Default: in memory (``/dev/shm``) where
-        there is such a folder, for a killed process loses nothing that the system has.
+        Where the databases are made, and deleted after each run. Default: in memory (``/dev/shm``) if there is such a
+        folder, because what the system has survives a killed process.
     profile, linger, checkpointer
         How commits are made, and by what; the class may be one of your own. `linger` in seconds, 0 by default so
         that the commits of a run have the same numbers every time; a checkpointer's own default is 0.002.
     same
-        Compares the output of a killed run with that of the undisturbed one.
+        A function that compares the output of a killed run with that of the undisturbed one.
     timeout
         Seconds after which a process counts as hung.
 
@@ -95,7 +95,7 @@ def crash_test(
         The undisturbed run does not end, or two of them are not the same. What is wrong after a kill is in
         the report: see `CrashReport.raise_for_failures`.
     DefinitionError
-        `at` names no kill point, or one that the undisturbed run does not have; or another option cannot be meant.
+        `at` names no kill point, or one that the undisturbed run does not have. Or another option is not valid.
     DalsegnoError
         The points need a process to be traced, and it cannot be; or this system has no fork.
     WorkflowInvalid

@@ -17,30 +17,30 @@ class CrashPoint:
     Parameters
     ----------
     kills
-        What was planned: the kill of the first process, then of each that resumed.
+        The planned kills: of the first process, then of each process that resumed.
     killed
-        How many of them came true; a process may have ended first.
+        How many of them happened. A process may have ended first.
     found
-        The run's status as each resuming process found it; None where nothing was recorded yet.
+        The run's status as each resuming process found it. None: nothing was recorded yet.
     repeated
-        Executions that were in flight at a kill and were begun again: allowed.
+        Executions that were in flight at a kill and began again. This is allowed.
     lost
-        Executions whose writes were acknowledged before the kill and that were executed again: never allowed.
+        Executions that ran again although their writes were acknowledged before the kill. Never allowed.
     forgotten
-        Checkpoints that were acknowledged before the kill and are not in the database: never allowed.
+        Checkpoints that were acknowledged before the kill and are not in the database. Never allowed.
     rolled_back
-        Both of these where the fast profile met a power cut, which may take the last commits: allowed.
+        What was lost or forgotten by the fast profile in a power cut, which may take the last commits. Allowed.
     missing, unexpected
-        Executions of the undisturbed run that never ended here, and those that began only here.
+        Executions of the undisturbed run that never ended in this one, and executions that began only in this one.
     different
-        What is not as in the undisturbed run: status, output, supersteps, idempotency keys or the
-        ledger's journal of executions.
+        What differs from the undisturbed run: status, output, supersteps, idempotency keys or the ledger's
+        journal of executions.
     error
-        Why a process did not get to an end: its traceback, or that it hung.
+        Why a process did not end: its traceback, or that it hung.
     damage
         What is wrong with the database itself.
     printed
-        The last lines that its processes printed, where the point failed.
+        The last lines that its processes printed, if the point failed.
     """
 
     kills: tuple[Kill, ...]
@@ -64,7 +64,7 @@ class CrashPoint:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; repeated executions are not."""
+        """Whether nothing is wrong. Repeated executions are allowed."""
         return not self.problems()
 
     def problems(self) -> list[str]:
