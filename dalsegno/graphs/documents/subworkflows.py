@@ -8,16 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dalsegno.errors import DefinitionError, DocumentInvalid, did_you_mean
+from dalsegno.errors import DefinitionError, DocumentInvalid, WrongAnswer, did_you_mean
 from dalsegno.graphs.checking import spec_of
-from dalsegno.graphs.definition import Step, WorkflowDefinition, walk
+from dalsegno.graphs.definition import InputKey, Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents.calls import Child, Settings
 from dalsegno.graphs.documents.composites import Composite, Outcome, within
 from dalsegno.graphs.documents.filing import filed
+from dalsegno.graphs.documents.kinds import described
 from dalsegno.graphs.documents.problems import FieldPath, Problem
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import View
-from dalsegno.graphs.documents.states import typed
+from dalsegno.graphs.documents.states import fits, input_keys, typed
 from dalsegno.graphs.loading import is_document, load_target
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
@@ -36,6 +37,7 @@ def subworkflow_step(step: Step, at: FieldPath, settings: Settings) -> Composite
     asked = {name: f"in {name}" for name in known}
     given = {name: f"out {name}" for name in sorted(child.outputs)}
     keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
+    needed = input_keys(child.graph.definition) if is_ours else None
     state = typed("Child", keys)
     flow = Workflow(step.name, state)
     name = re.sub(r"[:|]", "-", getattr(child.graph, "name", None) or step.name)
@@ -55,8 +57,8 @@ def subworkflow_step(step: Step, at: FieldPath, settings: Settings) -> Composite
 
     def into(state: Any) -> dict[str, Any]:
         found = params.resolve(view.scope(state))
-        if not isinstance(found, Mapping):
-            found = {}
+        found = {} if found is None else found
+        _check_input(step, found, needed)
         return {asked[key]: value for key, value in found.items() if key in asked}
 
     def read(state: Mapping[str, Any], found: dict[str, Any]) -> Outcome:
@@ -93,7 +95,7 @@ def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterat
         except DefinitionError as error:
             yield Problem(str(error), (*at, "workflow"))
         else:
-            yield from _params(step, at, sorted(child.inputs))
+            yield from _params(step, at, child)
 
 
 def _loaded(target: str, settings: Settings) -> Child:
@@ -129,12 +131,57 @@ def _child(graph: Any) -> Child:
     return Child(graph, spec.inputs, spec.outputs)
 
 
-def _params(step: Step, at: FieldPath, known: list[str]) -> Iterator[Problem]:
-    for name in step.params if isinstance(step.params, Mapping) else ():
+def _check_input(step: Step, found: Any, keys: Mapping[str, InputKey] | None) -> None:
+    """What another workflow is given is an object; of a document's input, that it is as declared."""
+    if not isinstance(found, Mapping):
+        raise _unfit(step, f"is {described(found)}, and an object is needed", "an object", described(found))
+    if keys is None:
+        return
+    for name in found:
+        if name not in keys:
+            near = did_you_mean(str(name), keys) or f"; it takes {_listed(keys)}."
+            raise _unfit(step, f"has `{name}`, which that does not take{near}", _listed(keys), f"`{name}`")
+    for name, key in keys.items():
+        kind, value = key.type.removesuffix("?"), found.get(name)
+        if value is None and not key.optional and (name not in found or kind != "any"):
+            raise _unfit(step, f"lacks `{name}` ({kind})", kind, "nothing")
+        if value is not None and not fits(kind, value):
+            raise _unfit(step, f"has {described(value)} as `{name}`, which is {kind}", kind, described(value))
+
+
+def _unfit(step: Step, said: str, expected: str, got: str) -> WrongAnswer:
+    return WrongAnswer(
+        f"What step `{step.name}` gives to `{step.workflow}` (`params`) {said.removesuffix('.')}.",
+        pattern="subworkflow",
+        role="params",
+        expected=expected,
+        got=got,
+    )
+
+
+def _listed(names: Any) -> str:
+    """Names in a sentence."""
+    return ", ".join(f"`{name}`" for name in names) or "nothing"
+
+
+def _params(step: Step, at: FieldPath, child: Child) -> Iterator[Problem]:
+    known = sorted(child.inputs)
+    if not isinstance(step.params, Mapping) and step.params is not None:
+        return
+    given = step.params or {}
+    for name in given:
         if name not in known:
             yield Problem(
-                f"`{step.workflow}` takes no `{name}`{did_you_mean(name, known) or '.'} It takes "
-                f"{', '.join(f'`{k}`' for k in known) or 'nothing'}.",
+                f"`{step.workflow}` takes no `{name}`{did_you_mean(name, known) or '.'} It takes {_listed(known)}.",
                 (*at, "params", name),
+                key=True,
+            )
+    if not child.is_document or any(name not in known for name in given):
+        return  # what is misspelt is not missing
+    for name, key in input_keys(child.graph.definition).items():
+        if name not in given and not key.optional:
+            yield Problem(
+                f"`{step.workflow}` needs `{name}` ({key.type}).",
+                (*at, "params") if given else at,
                 key=True,
             )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dalsegno import Runner
-from dalsegno.errors import StepFailed, WrongAnswer
+from dalsegno.errors import DocumentInvalid, StepFailed, WrongAnswer
 from tests.graphs.documents.conftest import Flow, Write, call, ran
 
 A = {"name": "a", "agent_calls": [call("inc", "$input.n")]}
@@ -278,3 +278,45 @@ def test_an_answer_may_be_null(steps: Flow) -> None:
     }
     flow = steps({"name": "a", "agent_calls": [call("same", None)]}, parallel, saga, routed, mapped)
     assert ran(flow)["results"] == {"a": None, "p": [None, None], "s": [None], "c": None, "m": None}
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"x": "text"}, "has a string as `x`, which is integer"),
+        ({"x": None}, "lacks `x` .integer."),
+        ({"x": 1, "y": True}, "has a boolean as `y`, which is string"),
+        ("$input", "has `n`, which that does not take; it takes `x`, `y`"),
+        ("$input.n", "is a number, and an object is needed"),
+    ],
+)
+def test_another_document_is_held_to_its_own_input(params: Any, said: str, steps: Flow, write: Write) -> None:
+    write(
+        """
+        name: inner
+        input: {x: integer, y: string?}
+        steps: [{name: in, agent_calls: [{function: "work.py:same", params: "${input.x?}"}]}]
+        """,
+        "inner.yaml",
+    )
+    sub = {"name": "sub", "strategy": "subworkflow", "workflow": "inner.yaml", "params": params}
+    with pytest.raises(WrongAnswer, match=f"What step `sub` gives to `inner.yaml` .`params`. {said}"):
+        ran(steps(sub, {"name": "z", "agent_calls": [call("inc", "$input.n")]}), n=1)
+
+
+@pytest.mark.parametrize(("params", "field"), [(None, "steps[0]"), ({"y": "a"}, "steps[0].params")])
+def test_what_another_document_needs_is_told_before_the_run(
+    params: Any, field: str, steps: Flow, write: Write
+) -> None:
+    write(
+        """
+        name: inner
+        input: {x: integer, y: string?}
+        steps: [{name: in, agent_calls: [{function: "work.py:same", params: $input.x}]}]
+        """,
+        "inner.yaml",
+    )
+    sub = {"name": "sub", "strategy": "subworkflow", "workflow": "inner.yaml", "params": params}
+    with pytest.raises(DocumentInvalid, match=r"`inner\.yaml` needs `x` \(integer\)") as error:
+        steps(sub)
+    assert error.value.field == field
