@@ -58,7 +58,7 @@ class _Watched(Runnable[Any, Any]):
         self._lasts = runs_one_that_lasts(bound)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        context, execution, superstep = _entered(self.node, config)
+        context, execution, superstep = _entered(config)
         if execution is None:
             return self.bound.invoke(input, self._own(config), **kwargs)
         token = CURRENT.set(execution)
@@ -78,7 +78,7 @@ class _Watched(Runnable[Any, Any]):
             CURRENT.reset(token)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        context, execution, superstep = _entered(self.node, config)
+        context, execution, superstep = _entered(config)
         if execution is None:
             return await self.bound.ainvoke(input, await self._aown(config), **kwargs)
         token = CURRENT.set(execution)
@@ -140,14 +140,15 @@ class _Routed(Runnable[Any, Any]):
         return self.invoke(input, config, **kwargs)
 
 
-def _entered(name: str, config: Any) -> tuple[Any, Execution | None, int]:
+def _entered(config: Any) -> tuple[Any, Execution | None, int]:
     context = config["configurable"].get(CONTEXT) if config else None
     if context is None:
         return None, None, 0
     place, info = config["metadata"], get_runtime().execution_info
     outer = CURRENT.get()
     handled = next((v for v in config["configurable"].values() if isinstance(v, NodeError)), None)
-    name = name if handled is None else f"{HANDLER_OF}{handled.node}"
+    # By the task's own name: a renamed node that was pending keeps the one that its idempotency key was made of.
+    name = place["langgraph_node"] if handled is None else f"{HANDLER_OF}{handled.node}"
     path = (name,) if outer is None else within(outer, name)
     step = place["langgraph_step"]
     way = place["langgraph_path"]

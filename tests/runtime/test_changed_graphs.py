@@ -11,9 +11,10 @@ import pytest
 from langgraph.graph import StateGraph
 from langgraph.types import Command, Send, interrupt
 
-from dalsegno import END, START, Each, Loop, Runner, Workflow
+from dalsegno import END, START, Each, Loop, Runner, Workflow, effect
 from dalsegno.errors import IncompatibleGraph, InputInvalid, ThreadUnfinished
 from dalsegno.graphs.langgraph_names import graph_as_it_was
+from dalsegno.nodes import current_execution
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Event, NodeStarted, RunStarted
 
@@ -592,6 +593,56 @@ def test_a_plain_graph_is_compared_and_mapped_too(world: Any, db: Path, compiled
     assert [c.where for c in refused(made(plain(world, "a", "new", "b", "c")), db).refused()] == ["new"]
     assert resumed(renamed, db, rename={"b": "beta"}).output["path"] == ["a", "b", "c"]
     assert world.seen == ["b", "c"]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("part", ["", "sub/"])
+def test_a_renamed_node_of_a_langgraph_graph_keeps_its_effects_and_its_name_in_the_journal(
+    db: Path, part: str, times: int
+) -> None:
+    """What it had done was done once more after the rename, under another key."""
+    charged: list[str] = []
+    broken = [True]
+
+    def charge(state: State) -> State:
+        execution = current_execution()
+        assert execution is not None
+        effect("charge", lambda: charged.append(execution.idempotency_key))
+        if broken:
+            raise ValueError("after it was charged")
+        return {"path": ["charged"]}
+
+    def graph(name: str) -> Any:
+        made: Any = StateGraph(State)
+        made.add_node("sort", lambda state: None).add_node(name, charge).add_edge(START, "sort")
+        made.add_conditional_edges("sort", lambda state: [Send(name, {})] * times, [name])
+        made.add_edge(name, END)
+        outer: Any = StateGraph(State)
+        return (
+            made
+            if not part
+            else outer.add_node("sub", made.compile()).add_edge(START, "sub").add_edge("sub", END)
+        )
+
+    with Runner(graph("pay"), db=db) as runner:
+        assert runner.run({}, "t1").status == "failed"
+    done = len(charged)
+    then, now = f"{part}pay", f"{part}settle"
+    heard: list[Event] = []
+    with Runner(graph("settle"), db=db, on_event=heard.append) as runner:
+        again = runner.resume("t1", rename={then: now})
+        assert again.error is not None
+        assert again.error["node"] == now
+    broken.clear()
+    with Runner(graph("settle"), db=db) as runner:
+        result = runner.resume("t1")
+        assert result.output["path"] == ["charged"] * times
+        journalled = {e.place for e in runner.ledger.executions(result.run_id)}
+    assert then in journalled
+    assert now not in journalled
+    assert done >= 1
+    assert len(charged) == len(set(charged)) == times
+    assert now in {e.node for e in heard if type(e) is NodeStarted}
 
 
 def holding(graph: Any, name: str, world: Any, kind: str) -> Any:
