@@ -89,6 +89,7 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
     refused = difference.refused(accept_changes)
     if refused:
         raise _refusal(run, difference, refused)
+    _refuse_what_nobody_finds(runner, run, difference)
     graph, spec = runner.graph, runner.spec
     shaped = run.fingerprint != spec.fingerprint() or WAS in (run.shape or {}) or bool(names)
     executed: Mapping[tuple[str, str], int] = {}
@@ -110,6 +111,25 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
             shape, code = renamed_shape(shape, back), {today(place, back): one for place, one in code.items()}
         _record(runner, run, shape, code, names if shaped else None, difference)
     return Carried(graph, difference.changes, names, executed)
+
+
+def _refuse_what_nobody_finds(runner: Runner, run: RunRecord, difference: Difference) -> None:
+    """A LangGraph graph goes on under the names that it had at its last resume: of a node renamed once more what is
+    pending would be dropped without a word."""
+    was: Mapping[str, str] = (run.shape or {}).get(WAS, {})
+    if not was:
+        return
+    gone = set(was.values()) - set(was) - set(places_of(runner.spec.shape()))
+    for level in levels_of(runner.checkpointer, run.thread, None) if gone else ():
+        for name in sorted(level.pending | level.coming):
+            if (place := level.path + coded(name)) in gone:
+                raise IncompatibleGraph(
+                    f"Thread {run.thread!r} cannot go on in this graph: `{shown(place)}` is to run next, by the name "
+                    "that it had when the run went on last, and the graph has no such node. Give it that name back to "
+                    "go on, or start anew with `run(..., abandon=True)`.",
+                    thread=run.thread,
+                    difference=difference,
+                )
 
 
 def _record(

@@ -595,6 +595,35 @@ def test_a_plain_graph_is_compared_and_mapped_too(world: Any, db: Path, compiled
     assert world.seen == ["b", "c"]
 
 
+def test_what_is_pending_of_a_node_of_a_langgraph_graph_that_was_renamed_twice_is_not_dropped(
+    world: Any, db: Path
+) -> None:
+    def turning(name: str) -> Any:
+        graph: Any = StateGraph(State)
+
+        def again(state: State) -> Literal["again", "done"]:
+            return "again" if len(state["path"]) < 3 else "done"
+
+        graph.add_node(name, world.node("x")).add_edge(START, name)
+        return graph.add_conditional_edges(name, again, {"again": name, "done": END})
+
+    begun(turning("one"), db, world, "x")
+    with Runner(turning("two"), db=db) as runner:
+        stream = runner.stream_resume("t1", rename={"one": "two"})
+        for _ in stream:
+            world.broken.add("x")
+    assert stream.result is not None
+    assert stream.result.status == "failed"
+    world.broken.clear()
+    for rename in ({}, {"two": "three"}, {"one": "three"}):
+        with (
+            Runner(turning("three"), db=db) as runner,
+            pytest.raises(IncompatibleGraph),
+        ):
+            runner.resume("t1", rename=rename, accept_changes=True)
+    assert resumed(turning("two"), db).output["path"] == ["x", "x", "x"]
+
+
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("part", ["", "sub/"])
 def test_a_renamed_node_of_a_langgraph_graph_keeps_its_effects_and_its_name_in_the_journal(
