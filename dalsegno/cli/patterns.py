@@ -37,7 +37,7 @@ def command(
             print_json([said(entry) for entry in known])
         else:
             rows = [(str(entry.number), entry.name, entry.purpose) for entry in known]
-            screen.table(("", "pattern", "what it does"), rows)
+            screen.catalogue(("", "pattern", "what it does"), rows)
         return COMPLETED
     entry = pattern_of(name)
     if as_json:

@@ -35,7 +35,7 @@ def command(
         if as_json:
             print_json([{"code": r.code, "severity": r.severity, "title": r.title} for r in rules])
         else:
-            screen.table(("rule", "severity", "finds"), [(r.code, r.severity, r.title) for r in rules])
+            screen.catalogue(("rule", "severity", "finds"), [(r.code, r.severity, r.title) for r in rules])
         return COMPLETED
     rule = RULES.get(code.upper())
     if rule is None:

@@ -90,6 +90,16 @@ class Screen:
                 head = self.paint(name.ljust(wide), "dim") if number == 0 else " " * wide
                 self.line(f"{indent}{head}  {line}")
 
+    def catalogue(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print a table that is there for the sentences in its last column: they go on below themselves."""
+        wide = [max(map(cells, column)) for column in zip(heads, *rows, strict=True)]
+        room = max(self.columns - sum(wide[:-1]) - 2 * len(wide[:-1]), 8) if self.is_terminal else wide[-1]
+        whole: list[Sequence[str]] = []
+        for *names, text in rows:
+            first, *more = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+            whole += [[*names, first], *([*[""] * len(names), line] for line in more)]
+        self.table(heads, whole)
+
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
         """Print a table; `right` are the columns of numbers. The last column is cut at the width."""
         rows = [[readable(cell) for cell in row] for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -23,6 +24,28 @@ def test_the_patterns_are_listed_in_their_order(dalsegno: Any) -> None:
     assert got.code == 0
     named = [line.split()[1] for line in got.out.splitlines()[1:] if line[:1].isdigit()]
     assert named == list(catalog())
+
+
+class Terminal(io.StringIO):
+    """What is written on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("words", ["patterns", "rule"])
+def test_what_patterns_do_and_rules_find_is_read_to_its_end_on_a_narrow_terminal(
+    dalsegno: Any, monkeypatch: pytest.MonkeyPatch, words: str, columns: int
+) -> None:
+    whole = dalsegno(words).out.split()
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert dalsegno(words).code == 0
+    assert max(map(len, terminal.getvalue().splitlines())) <= columns
+    assert terminal.getvalue().split() == whole
 
 
 def test_the_json_of_the_patterns_has_when_and_when_not(dalsegno: Any) -> None:
