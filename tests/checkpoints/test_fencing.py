@@ -211,3 +211,24 @@ def test_checkpoints_of_a_run_that_goes_on_are_neither_deleted_nor_copied_over(
         saver.delete_for_runs(["r"])
         saver.copy_thread("idle", "t")
         assert sorted(kept.config["configurable"]["thread_id"] for kept in saver.list(None)) == ["idle", "t"]
+
+
+def test_a_late_write_of_a_turn_that_is_over_is_not_the_fault_of_the_next_one(
+    url: str, ledger_on: Callable[[AnyDatabase], Ledger]
+) -> None:
+    with open_checkpointer(url) as saver:
+        ledger = ledger_on(saver.database)
+        lease = ledger.begin(run_id="r", thread="t", workflow="w")
+        written = put(saver, lease, 1)
+        late = {"configurable": {**place(saver, lease)["configurable"], **written["configurable"]}}
+        ledger.finish(lease, "stopped")
+        again = ledger.acquire("t", "r")
+        for task in ("one", "other"):
+            with contextlib.suppress(Fenced):  # where it waits for company, nobody is told
+                saver.put_writes(late, [("k", 2)], task)
+            now = put(saver, again, 3)
+            saver.database.flush()
+        found = saver.get_tuple(now)
+        assert found is not None
+        assert (found.checkpoint["channel_values"], found.pending_writes) == ({"k": 3}, [])
+        ledger.finish(again, "completed")

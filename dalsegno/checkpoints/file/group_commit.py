@@ -20,6 +20,7 @@ from typing import Any
 
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.errors import Fenced
 
 _IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
 
@@ -34,8 +35,9 @@ Arrived = Callable[[], Sequence["Job"]]
 
 
 class Job(ABC):
-    """Something to be written. `place` is whose it is, `task` whose journal rows go with it: a task's, or those of
-    all tasks of the checkpoint with that id; `outcome` what it says of that task."""
+    """Something to be written. `place` is where, and by whom: what is lost there is the next one's to tell, and
+    nobody's who has the thread since. `task` is whose journal rows go with it: a task's, or those of all tasks of the
+    checkpoint with that id; `outcome` what it says of that task."""
 
     __slots__ = ("done", "due", "error", "on_disk", "outcome", "place", "task")
     order = 0
@@ -200,7 +202,7 @@ class GroupCommit:
             job.done = True
             if error is None:
                 job.committed()
-            elif job.due:
+            elif job.due and not isinstance(error, Fenced):  # whoever lost its thread is told at each write
                 self._parked[job.place] = error
             else:
                 self._parked.pop(job.place, None)  # who waits for it is told now

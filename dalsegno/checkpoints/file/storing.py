@@ -68,7 +68,7 @@ class PutCheckpoint(Job):
     __slots__ = ("_cache", "_given", "_next", "_plan", "_serde", "_tag_and_rest")
 
     def __init__(self, given: Given, serde: SerializerProtocol, cache: Cache) -> None:
-        super().__init__(given.place, given.parent)  # all tasks that ran on it are done
+        super().__init__((given.place, given.token), given.parent)  # all tasks that ran on it are done
         self._given = given
         self._serde = serde
         self._cache = cache
@@ -165,7 +165,7 @@ class PutCheckpoint(Job):
 
     def committed(self) -> None:
         assert self._next is not None
-        self._cache.keep(self.place, self._next)
+        self._cache.keep(self._given.place, self._next)
 
     def failed(self) -> None:
         self._plan = self._next = None
@@ -189,7 +189,7 @@ class PutWrites(Job):
         token: str | None = None,
         outcome: Outcome | None = "done",
     ) -> None:
-        super().__init__(place, task if outcome is not None else None, outcome or "done")
+        super().__init__((place, token), task if outcome is not None else None, outcome or "done")
         self._task = task
         self._token = token
         self._place = place
