@@ -118,7 +118,7 @@ def test_an_input_may_overwrite_what_the_thread_has_of_a_key(db: Path, kind: Any
     with Runner(graph, db=db) as runner:
         runner.run({"log": ["one"]}, "t")
         assert runner.run({"log": Overwrite(["two"])}, "t").output["log"] == ["two", "done"]
-        with pytest.raises(InputInvalid, match="Expected list.*, got int"):
+        with pytest.raises(InputInvalid, match=r"Expected list.*, got int"):
             runner.run({"log": Overwrite(3)}, "t")
         at = runner.pending("t").checkpoint_id
         assert at is not None
