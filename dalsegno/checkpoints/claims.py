@@ -49,8 +49,8 @@ def record(connection: Statements, thread: str, claim: Claim) -> bool:
         return False
     if last is not None and claim.token <= last.token:
         raise Fenced(
-            f"Thread {thread!r} was claimed by {last.owner} (attempt {last.token[1]}) after attempt {claim.token[1]} "
-            f"of {claim.owner} was given out: that one comes too late, and does nothing.",
+            f"Thread {thread!r}: attempt {claim.token[1]} of {claim.owner} comes too late, and does nothing. Attempt "
+            f"{last.token[1]} of {last.owner} came after it, and has claimed the thread.",
             thread=thread,
             holder=last.owner,
         )

@@ -72,7 +72,7 @@ def command(
     except DalsegnoError as error:
         raise UsageError(f"{error} `dalsegno rule` lists all of them.") from None
     if as_json and format not in (None, Format.json):
-        raise UsageError(f"--json is the same as --format json: leave it or --format {format} away.")
+        raise UsageError(f"--json means --format json. Leave out --json or --format {format}.")
     chosen = Format.json if as_json else format or Format.text
     one = len(targets) == 1 and not _holds_several(targets[0])
     with stdout_kept_for_json(chosen is not Format.text) as out:

@@ -164,8 +164,8 @@ def import_(
     named = options.database(db)
     if is_server(named):
         raise UsageError(
-            "Into a PostgreSQL database nothing is imported: `PostgresSaver` and Dalsegno have the same tables, so "
-            "name its schema (`?schema=public`) to go on with its threads."
+            "Nothing can be imported into a PostgreSQL database. `PostgresSaver` has the same tables as Dalsegno: to "
+            "go on with its threads, name its schema (`?schema=public`)."
         )
     with SqliteCheckpointer(file_of(named)) as saver:
         count = import_sqlite_saver(saver, file)

@@ -45,7 +45,9 @@ def command(
     from dalsegno.demo.show import show
 
     if db is not None and is_server(db):
-        raise UsageError("--db: the demo reads a file with SQLite's own tools, so it has none on a server.")
+        raise UsageError(
+            "--db: the demo needs a file, not a server: it reads its database with SQLite's own tools."
+        )
     where = Path(file_of(db)) if db is not None else options.own_database().with_name("demo.db")
     with stdout_kept_for_json(as_json) as out:
         shown = show(question, where, say=lambda line: Screen(sys.stdout).line(line))

@@ -105,9 +105,7 @@ def _check(
     if watch and against is not None:
         raise UsageError("--watch follows one run: leave --against away.")
     if len(set(fold)) > 1 and ("all" in fold or "none" in fold):
-        raise UsageError(
-            "--fold all and --fold none say it of every subworkflow: give one of them, or paths."
-        )
+        raise UsageError("--fold all and --fold none apply to every subworkflow. Give one of them, or paths.")
 
 
 def _folding(fold: list[str] | None) -> Any:
@@ -197,7 +195,7 @@ def _print_drawn(output: Path | None, workflow: str, run_id: str | None, out: An
 def _same_workflow(record: RunRecord, seeing: Seeing) -> None:
     if record.workflow != seeing.spec.name:
         raise UsageError(
-            f"Run {record.run_id[:8]} is one of workflow `{record.workflow}`, and the target is `{seeing.spec.name}`."
+            f"Run {record.run_id[:8]} is a run of `{record.workflow}`, but the target is `{seeing.spec.name}`."
         )
 
 

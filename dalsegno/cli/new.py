@@ -43,7 +43,7 @@ def command(
         name.encode()
     except UnicodeError:
         raise UsageError(
-            f"`{folder}`: a project is named after its folder, and this is no UTF-8 text."
+            f"`{folder}`: a project is named after its folder, and this name is not UTF-8 text. Choose another."
         ) from None
     files = project(name, pattern_of(pattern))
     _write(folder, files)

@@ -179,7 +179,7 @@ def _kept_target(thread: str, db: str | None) -> str | None:
 def _needed(kept: str | None, thread: str) -> str:
     if kept is None:
         raise UsageError(
-            f"The last run on thread `{thread}` was started from Python, so where its workflow is was not kept. "
+            f"The last run on thread `{thread}` was started from Python, so its database does not know its workflow. "
             "Name it with --target path/to/file.py:name."
         )
     return kept

@@ -23,8 +23,8 @@ def refuse_a_file(db: str) -> None:
     if not is_server(db):
         raise DefinitionError(
             f"db={str(db)!r} is a SQLite file, and workers need a PostgreSQL server: a worker on another machine "
-            "cannot open the file (on a network file system SQLite's locks do not hold), and a stalled worker that "
-            "wakes up is kept from writing by the server alone. Give postgresql://user:password@host/database, or "
+            "cannot open the file (on a network file system SQLite's locks do not hold), and only a server can keep a "
+            "stalled worker that wakes up from writing. Give postgresql://user:password@host/database, or "
             "use `dalsegno run` for one machine."
         )
 

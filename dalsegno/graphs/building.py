@@ -335,8 +335,8 @@ class Builder:
         """Excuse one finding of the check: one code at one place (``"node"`` or ``"a->b"``), with a reason."""
         if not all(isinstance(said, str) and said.strip() for said in (code, place, reason)):
             raise DefinitionError(
-                f"waive({code!r}, {place!r}, {reason!r}) at {caller()}: a waiver says why, of which code and where: "
-                "three texts are needed."
+                f"waive({code!r}, {place!r}, {reason!r}) at {caller()}: a waiver needs three texts: a code, a "
+                "place and a reason."
             )
         self.waivers.append((code, place, reason))
         return self

@@ -43,7 +43,7 @@ def read_options(
     node, where, is_subworkflow = definition.name, definition.where, definition.child is not None
     if (definition.inputs is not None or definition.outputs is not None) and not is_subworkflow:
         raise DefinitionError(
-            f"`{node}` at {where}: `inputs` and `outputs` map the keys of a subworkflow, and this is none."
+            f"`{node}` at {where}: `inputs` and `outputs` map the keys of a subworkflow, and this node is not one."
         )
     maps = {"inputs": definition.inputs, "outputs": definition.outputs}
     check_kinds(f"`{node}` at {where}", maps, dict.fromkeys(maps, NAMES))

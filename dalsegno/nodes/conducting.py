@@ -114,8 +114,8 @@ class Conductor:
         message = result.get("raw") if is_shaped else result
         if not isinstance(message, AIMessage):
             raise DefinitionError(
-                f"The model of `{self._node}` gave {type(message).__name__} and no message: an agent needs the chat "
-                "model itself, without what makes something else of its answers."
+                f"The model of `{self._node}` gave {type(message).__name__}, not a message: an agent needs the chat "
+                "model itself, without a parser or another step after it."
             )
         if is_shaped:
             assert self._output is not None

@@ -109,8 +109,8 @@ def _claim(name: str) -> Execution | None:
             execution.used_names = set()
         if name in execution.used_names:
             raise KernelError(
-                f"Node `{execution.node}` uses the effect name `{name}` twice. A name is unique in its "
-                f'node, for its result is found by it: use "{name}-1", "{name}-2", ...'
+                f"Node `{execution.node}` uses the effect name `{name}` twice. An effect's result is found by "
+                f'its name, so the name must be unique in the node: use "{name}-1", "{name}-2", ...'
             )
         execution.used_names.add(name)
     return execution

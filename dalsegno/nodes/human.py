@@ -125,8 +125,8 @@ class Human(Player):
             )
         if (deadline is None) != (default is NOTHING):
             raise DefinitionError(
-                "human(deadline=..., default=...): a deadline needs the default that stands after it, and a default a "
-                "deadline."
+                "human(deadline=..., default=...): a deadline needs a default, and a default needs a deadline. Give "
+                "both, or neither."
             )
         self.default = default
         if default is not NOTHING:

@@ -322,8 +322,8 @@ class ToolCalls(Player):
         if isinstance(last, AIMessage):
             return last
         raise ToolFailed(
-            f"`{self.place}` makes the tool calls of the last message in `{self.messages}`, and that is "
-            f"{type(last).__name__}, none of a model.",
+            f"`{self.place}` makes the tool calls of the last message in `{self.messages}`, which is "
+            f"{type(last).__name__}, not a model's message.",
             node=self.place,
             tool="",
             problem="the last message calls no tools",

@@ -98,8 +98,8 @@ class Toolbox:
                 raise DefinitionError(f"Two tools are called `{tool.name}`: give one of them another name.")
             if tool.name == self._answer:
                 raise DefinitionError(
-                    f"The tool `{tool.name}` is called as the `output` is: a call of it would be taken for the answer. "
-                    "Give one of them another name."
+                    f"The tool `{tool.name}` has the same name as the `output`, so a call of it would be taken for the "
+                    "answer. Give one of them another name."
                 )
             self.tools[tool.name] = tool
             self._injected[tool.name] = injected_by(tool)

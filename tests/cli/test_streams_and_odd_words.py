@@ -135,7 +135,7 @@ def test_words_that_are_no_text_are_refused_and_nothing_is_lost(folder: Path) ->
     code, _, err = shell(r"$D resume t --value $(printf '\377')")
     assert (code, err) == (2, "error: --value: what is given cannot be read: it is not UTF-8 text.\n")
     code, _, err = shell(r"$D new $(printf '\377')")
-    assert (code, "Traceback" in err, "is no UTF-8 text" in err) == (2, False, True)
+    assert (code, "Traceback" in err, "is not UTF-8 text" in err) == (2, False, True)
 
 
 @pytest.mark.parametrize(

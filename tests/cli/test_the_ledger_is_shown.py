@@ -197,7 +197,7 @@ def test_the_history_of_a_thread_is_its_checkpoints(three_runs: Any) -> None:
         (("history", "brokn"), "did you mean `broken`?"),
         (("draw", "app.py:flow", "-o", "x.svg", "--thread", "brokn"), "did you mean `broken`?"),
         (("draw", "app.py:flow", "-o", "x.svg", "--run", "zz"), "There is no run `zz`"),
-        (("draw", "app.py:asking", "-o", "x.svg", "--thread", "done"), "one of workflow `article`"),
+        (("draw", "app.py:asking", "-o", "x.svg", "--thread", "done"), "is a run of `article`"),
         (("resume", "done"), "there is nothing to go on with"),
         (("resume", "broken", "--value", "yes"), "no question waits"),
         (("runs", "--db", "missing.db"), "There is no database `missing.db` (--db)"),

@@ -85,7 +85,7 @@ def test_a_sequence_may_be_read_once(flow: Workflow) -> None:
     "said", [(None, "write", "so"), ("T101", write, "so"), ("T101", "write", None), ("T101", "write", " ")]
 )
 def test_a_waiver_says_what_where_and_why(flow: Workflow, said: Any) -> None:
-    with pytest.raises(DefinitionError, match="a waiver says why, of which code and where"):
+    with pytest.raises(DefinitionError, match="a waiver needs three texts: a code, a place and a reason"):
         flow.waive(*said)
 
 

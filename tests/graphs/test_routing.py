@@ -330,8 +330,8 @@ def test_add_sequence_chains_nodes() -> None:
         (lambda f: f.add_edge([], "a"), "edges go between names"),
         (lambda f: f.add_sequence([]), "no node in it"),
         (lambda f: f.add_conditional_edges("a", lambda s: 1, {1: 5}), "is no target"),
-        (lambda f: f.waive("T107", "a", " "), "says why"),
-        (lambda f: f.add_node("a", step("a"), inputs={"x": "y"}), "this is none"),
+        (lambda f: f.waive("T107", "a", " "), "needs three texts"),
+        (lambda f: f.add_node("a", step("a"), inputs={"x": "y"}), "this node is not one"),
         (lambda f: f.add_node("a", step("a"), timeout=0), "seconds above 0"),
     ],
 )

@@ -260,7 +260,7 @@ verdict.__name__ = "Verdict"
         ({"corrections": -1}, "corrections=-1"),
         ({"tools": [3]}, "3 is no tool"),
         ({"output": {"type": "object"}, "writes": "x"}, "pydantic"),
-        ({"output": Verdict, "tools": [verdict]}, "called as the `output` is"),
+        ({"output": Verdict, "tools": [verdict]}, "has the same name as the `output`"),
     ],
 )
 def test_an_agent_that_cannot_be_meant_is_refused_at_once(options: dict[str, Any], message: str) -> None:

@@ -230,8 +230,8 @@ def test_each_time_it_is_asked_has_a_deadline_of_its_own(tmp_path: Path, drive: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"deadline": 60}, "needs the default"),
-        ({"default": True}, "needs the default"),
+        ({"deadline": 60}, "needs a default"),
+        ({"default": True}, "needs a default"),
         ({"deadline": 60, "default": "perhaps"}, "does not fit `answer`"),
         ({"deadline": -1, "default": True}, "deadline=-1"),
         ({"deadline": "3600", "default": True}, "deadline='3600'"),

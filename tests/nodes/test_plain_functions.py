@@ -72,7 +72,7 @@ def test_what_no_policy_could_see_fail_is_refused(function: Any, said: str) -> N
 
 @pytest.mark.parametrize("timeout", [None, 5])
 def test_a_coroutine_from_a_sync_function_is_refused_not_let_go(timeout: float | None) -> None:
-    with pytest.raises(DefinitionError, match="answered with a coroutine"):
+    with pytest.raises(DefinitionError, match="returned a coroutine"):
         with_policies(lambda: Service()(), retry=RETRY, timeout=timeout)()
 
 

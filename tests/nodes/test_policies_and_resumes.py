@@ -163,7 +163,9 @@ def test_what_would_count_a_humans_time_as_failure_is_refused(options: dict[str,
 
 def test_a_human_is_no_fallback_for_the_node_would_be_called_again_with_the_answer() -> None:
     ask = human("What now?", answer=str, writes="said")
-    with pytest.raises(DefinitionError, match="the fallback `human` waits for a human, and with the answer"):
+    with pytest.raises(
+        DefinitionError, match=r"the fallback `human` waits for a human\. When the answer comes"
+    ):
         Workflow("asking", State).add_node("work", lambda state: {}, fallback=Fallback(ask, {}))
 
 

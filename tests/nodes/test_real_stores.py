@@ -212,7 +212,10 @@ def made(answer: str) -> Callable[[str], str]:
 def test_what_has_no_name_that_is_its_own_is_kept_in_a_store_by_a_given_one(
     function: Any, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(DefinitionError, match=r"Say which one it is: with_policies\(..., name=...\)"):
+    with pytest.raises(
+        DefinitionError,
+        match=r"Name it, so that they do not share their entries: with_policies\(..., name=...\)",
+    ):
         with_policies(function, **options)
     assert with_policies(function, **options, name="it")
     assert with_policies(function, cache=True, breaker=True)

@@ -289,7 +289,7 @@ def test_so_it_does_in_a_graph_that_nobody_runs(tmp_path: Path) -> None:
 
 
 def test_a_last_message_that_calls_nothing_is_an_error(play: Play) -> None:
-    with pytest.raises(ToolFailed, match="that is HumanMessage, none of a model"):
+    with pytest.raises(ToolFailed, match="which is HumanMessage, not a model's message"):
         play(tool_calls([failing]), {"messages": [HumanMessage("?")]})
     with pytest.raises(FieldMissing):
         play(tool_calls([failing]), {})

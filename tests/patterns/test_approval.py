@@ -104,7 +104,7 @@ def test_it_waits_inside_another_pattern_too(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_meant_is_refused() -> None:
-    with pytest.raises(DefinitionError, match="a deadline needs the default"):
+    with pytest.raises(DefinitionError, match="a deadline needs a default"):
         approval(write, Sent(), deadline=3)
     with pytest.raises(DefinitionError, match="1 or more"):
         approval(write, Sent(), reviser=revise, revisions=0)

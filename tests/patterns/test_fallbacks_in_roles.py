@@ -69,7 +69,9 @@ def test_an_answer_that_is_none_of_the_role_is_refused() -> None:
     assert error is not None
     assert error["type"] == "WrongAnswer"
     assert "`critic` of the pattern `generate_critique_revise` answered 'stood in'" in error["message"]
-    with pytest.raises(DefinitionError, match="the fallback 'good' of `critic` is no answer of it"):
+    with pytest.raises(
+        DefinitionError, match="the fallback 'good' of `critic` is not an answer that it may give"
+    ):
         generate_critique_revise(plain, Node(down, fallback="good"), plain)
 
 

@@ -64,7 +64,7 @@ def test_a_model_may_check() -> None:
     [
         ({"large": None}, None, "nothing to check"),
         ([halve], None, "a mapping by label"),
-        ({"large": halve, "small": None}, "smal", "none of the branches; did you mean `small`"),
+        ({"large": halve, "small": None}, "smal", "not one of the branches; did you mean `small`"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(branches: Any, default: Any, message: str) -> None:

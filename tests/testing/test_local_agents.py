@@ -249,10 +249,13 @@ def test_a_document_a_folder_and_a_registry_mean_the_same(registry: Made) -> Non
     [
         ({"command": None}, "says of no agent how it is started"),
         ({"comand": "python x.py", "command": None}, "agent `well` has a `comand`; did you mean `command`?"),
-        ({"command": []}, "a `command` that is none"),
+        ({"command": []}, "a `command` that cannot be run"),
         ({"command": "python 'x"}, "cannot be read: No closing quotation"),
-        ({"url": "https://127.0.0.1:8000"}, "what is started here is asked at http://127.0.0.1:PORT"),
-        ({"url": "http://agents.example.org:8000"}, "what is started here is asked at http://127.0.0.1:PORT"),
+        ({"url": "https://127.0.0.1:8000"}, "What is started here needs a URL like http://127.0.0.1:PORT"),
+        (
+            {"url": "http://agents.example.org:8000"},
+            "What is started here needs a URL like http://127.0.0.1:PORT",
+        ),
         ({"health": "health"}, "a `health` that is no path"),
         ({"env": "A=b"}, "an `env` that is no names and values"),
         ({"skills": "one"}, "has no list `skills`"),

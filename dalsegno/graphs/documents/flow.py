@@ -288,7 +288,7 @@ class _Flow:
             if step.condition is not None:
                 return f"{called} is skipped where `{_short(step.condition)}` does not hold"
             if step.strategy == "conditional" and all(call.when is not None for call in step.agent_calls):
-                return f"{called} is skipped where none of its calls is the one"
+                return f"{called} is skipped where the condition of no call holds"
             if step.on_failure == "skip":
                 return f"{called} is skipped where it fails"
             if isinstance(step.on_failure, Goto):

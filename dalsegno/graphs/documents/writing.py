@@ -22,8 +22,8 @@ def definition_of(workflow: Workflow) -> WorkflowDefinition:
     taken = sorted(spec.inputs & RESERVED_KEYS)
     if taken:
         raise DefinitionError(
-            f"The workflow `{workflow.name}` takes `{taken[0]}`, and a document cannot call a key of its input so. "
-            "Write the document yourself, and give that key with `params`."
+            f"The workflow `{workflow.name}` takes `{taken[0]}`, which a document keeps for itself and cannot have as "
+            "a key of its input. Write the document yourself, and give that key with `params`."
         )
     keys = sorted(spec.inputs)
     step = {
@@ -52,8 +52,8 @@ def _name_of(workflow: Workflow) -> str:
             if value is workflow and not attribute.startswith("_"):
                 return f"{name}:{attribute}"
     raise DefinitionError(
-        f"The workflow `{workflow.name}` was made of no document, and no module that is imported has it under a public "
-        "name: nothing can be written that would find it again. Give it a name in a module: flow = Workflow(...)."
+        f"The workflow `{workflow.name}` was not made from a document, and no imported module has it under a public "
+        "name, so a document could not refer to it. Give it a name in a module: flow = Workflow(...)."
     )
 
 

@@ -204,7 +204,7 @@ def stand_in(other: Any, answer: Answer, *, prompt: str | None, actor: Any) -> A
         return answer(other)
     except WrongAnswer as error:
         raise DefinitionError(
-            f"{answer.pattern}: the fallback {other!r} of `{answer.role}` is no answer of it. {error}"
+            f"{answer.pattern}: the fallback {other!r} of `{answer.role}` is not an answer that it may give. {error}"
         ) from error
 
 

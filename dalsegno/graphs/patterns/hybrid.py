@@ -147,6 +147,6 @@ def _labels(branches: Any, default: str | None) -> tuple[str, ...]:
         raise DefinitionError("hybrid: no branch does anything, so there is nothing to check: `sequential`.")
     if default is not None and default not in branches:
         raise DefinitionError(
-            f"hybrid(default={default!r}): it is none of the branches{did_you_mean(default, branches) or '.'}"
+            f"hybrid(default={default!r}): it is not one of the branches{did_you_mean(default, branches) or '.'}"
         )
     return tuple(branches)

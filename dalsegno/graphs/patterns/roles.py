@@ -210,8 +210,8 @@ class Cast:
     def _check_name(self, name: str) -> None:
         if name in self.flow.nodes:
             raise DefinitionError(
-                f"{self.pattern}: two of its nodes would be called `{name}`. Give yours a name that nobody else has, "
-                f'also none of the pattern\'s own: {{"another": ...}}, or Node(..., name="another").'
+                f"{self.pattern}: two of its nodes would be called `{name}`. Give yours another name, which the "
+                f'pattern does not use itself: {{"another": ...}}, or Node(..., name="another").'
             )
 
     def _answer(self, role: Role, *, is_watched: bool) -> Answer:

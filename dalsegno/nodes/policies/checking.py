@@ -30,9 +30,9 @@ def check_node(name: str, where: Any, policies: Policies, *, interrupts: int, is
     for answer in policies.fallback.answers if policies.fallback is not None else ():
         if isinstance(answer, Player) and answer.declares().get("interrupts"):
             raise DefinitionError(
-                f"`{name}` at {where}: the fallback `{answer.name}` waits for a human, and with the answer the node "
-                "would be called again: where it does not fail then, the answer is lost. Lead to the human in a node "
-                "of its own, with an error handler."
+                f"`{name}` at {where}: the fallback `{answer.name}` waits for a human. When the answer comes, the node "
+                "is called again, and if it does not fail then, the answer is lost. Put the human into a node of its "
+                "own, and lead to it with an error handler."
             )
     if not interrupts:
         return

@@ -109,7 +109,7 @@ def _there(loop: asyncio.AbstractEventLoop, ask: Callable[[], Coroutine[Any, Any
     if not begun.wait(PATIENCE):
         future.cancel()
         raise TimeoutError(
-            f"The store's event loop was busy for {PATIENCE:g} seconds. Where that waits for this run, await `arun`."
+            f"The store's event loop was busy for {PATIENCE:g} seconds. If it waits for this run, await `arun` instead."
         )
     return future.result()
 

@@ -331,24 +331,24 @@ def _to_itself(policies: Policies, called: str, store: Any) -> Policies:
     else:
         return policies if cache is None else replace(policies, cache=replace(cache))
     raise DefinitionError(
-        f"with_policies({called}): its {what} is kept in a store, and others may have this name too, so that it would "
-        "get what is theirs. Say which one it is: with_policies(..., name=...)."
+        f"with_policies({called}): its {what} is kept in a store under its name, and another function may have the "
+        "same one. Name it, so that they do not share their entries: with_policies(..., name=...)."
     )
 
 
 def _check_function(function: Any, called: str) -> None:
     if hasattr(function, "ainvoke"):
         raise DefinitionError(
-            f"with_policies({called}): give what is called of it, `.invoke` or `.ainvoke`. As a node it can be "
-            "given as it is, with the policies as options of `add_node`."
+            f"with_policies({called}): give its method, `.invoke` or `.ainvoke`. Or make it a node, with the policies "
+            "as options of `add_node`."
         )
     if not callable(function):
         raise DefinitionError(f"with_policies({function!r}): a function is needed.")
     method = getattr(function, "__call__", None)  # noqa: B004 - of an object, to see if it is a generator
     if any(inspect.isgeneratorfunction(f) or inspect.isasyncgenfunction(f) for f in (function, method)):
         raise DefinitionError(
-            f"with_policies({called}): it is a generator, which does nothing yet when it is called, so that no policy "
-            "could see it fail. Wrap what it calls."
+            f"with_policies({called}): it is a generator. Calling it does nothing yet, so no policy could see it fail. "
+            "Wrap what it calls."
         )
 
 
@@ -362,8 +362,8 @@ def _given(answer: Any, called: str) -> Any:
     if type(answer) is CoroutineType:
         answer.close()
         raise DefinitionError(
-            f"`{called}` is no coroutine function and answered with a coroutine, which no policy could see fail. "
-            "Make it `async def`, and await there."
+            f"`{called}` is not a coroutine function, but returned a coroutine, which no policy could see fail. "
+            "Make it `async def`, and await the coroutine in it."
         )
     return answer
 

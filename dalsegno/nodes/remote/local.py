@@ -87,8 +87,8 @@ def _local(entry: Mapping[str, Any], agent: Agent) -> Local:
     url = parsed(agent.url)
     if url.scheme != "http" or local.host not in HOSTS or url.port is None:
         raise DefinitionError(
-            f"agent `{agent.name}` has a `command`, and would be at {shown(agent.url)}: what is started here is asked "
-            "at http://127.0.0.1:PORT."
+            f"agent `{agent.name}` has a `command`, but its URL is {shown(agent.url)}. What is started here needs a "
+            "URL like http://127.0.0.1:PORT."
         )
     return local
 
@@ -104,7 +104,7 @@ def _words(given: Any, agent: Agent) -> tuple[str, ...]:
             ) from None
     if not isinstance(words, list) or not words or not all(isinstance(word, str | int) for word in words):
         raise DefinitionError(
-            f"agent `{agent.name}` has a `command` that is none. It is a text, or a list: "
+            f"agent `{agent.name}` has a `command` that cannot be run. It is a text, or a list: "
             "python agents/desk.py --port {port}"
         )
     return tuple(str(word) for word in words)

@@ -156,5 +156,5 @@ class Numbers(TypedDict):
 def test_one_without_a_name_cannot_be_written_down() -> None:
     flow = Workflow("nameless", Numbers).add_node("a", lambda state: {})
     flow.add_edge(START, "a").add_edge("a", END)
-    with pytest.raises(DefinitionError, match="no module that is imported has it under a public name"):
+    with pytest.raises(DefinitionError, match="no imported module has it under a public name"):
         WorkflowDefinition.of(flow)
