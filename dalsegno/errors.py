@@ -105,9 +105,10 @@ class DefinitionError(DalsegnoError):
 
 
 class WorkflowInvalid(DefinitionError):
-    """The check found errors; `.report` holds all findings."""
+    """The check found errors; `.report` is what it found, `.findings` are all findings in it."""
 
     report: Any
+    findings: tuple[Any, ...]
 
 
 class DocumentInvalid(DefinitionError):

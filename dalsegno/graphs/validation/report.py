@@ -173,7 +173,11 @@ class Report:
             return
         lines = [f"  {f.code} {f.message}" + (f" ({f.where})" if f.where else "") for f in errors]
         count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
-        raise WorkflowInvalid(f"workflow `{self.workflow}` has {count}:\n" + "\n".join(lines), report=self)
+        raise WorkflowInvalid(
+            f"workflow `{self.workflow}` has {count}:\n" + "\n".join(lines),
+            report=self,
+            findings=self.findings,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The report as the JSON of `check`; `waived` and `hidden` are there where something is."""

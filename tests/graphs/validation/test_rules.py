@@ -673,6 +673,7 @@ def test_errors_are_raised_all_at_once_and_carry_the_report():
     with pytest.raises(WorkflowInvalid) as raised:
         report.raise_for_errors()
     assert raised.value.report is report
+    assert raised.value.findings == report.findings
     assert str(raised.value) == (
         "workflow `flow` has 2 errors:\n"
         "  G001 edge plan → serch: no node `serch`; did you mean `search`?\n"
