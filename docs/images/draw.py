@@ -35,6 +35,7 @@ def kept_run(name: str) -> RunView:
             "nodes": {name: NodeRun(**node) for name, node in kept["nodes"].items()},
             "edges": {(source, target, answer): times for source, target, answer, times in kept["edges"]},
             "pending": tuple(kept["pending"]),
+            "marks": tuple(kept["marks"]),
             "executions": tuple(_execution(e) for e in kept["executions"]),
             "states": tuple(StateAt(**state) for state in kept["states"]),
             "used": tuple(Used(**bar) for bar in kept["used"]),
