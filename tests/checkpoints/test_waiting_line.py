@@ -55,7 +55,7 @@ def test_who_is_next_waits_until_the_one_in_front_has_left(log: str, line: Waiti
         with pytest.raises(TimeoutError):
             waited.result(0.05)
         line.leave()
-        assert waited.result(LONG) >= 0.05
+        assert waited.result(LONG) > 0.0
     assert line.enter(0.01) >= 0.01  # it is the other one's turn now
 
 
