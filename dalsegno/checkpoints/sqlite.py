@@ -185,15 +185,19 @@ class SqliteCheckpointer(Checkpointer):
         with self.database.read() as connection:
             identities = rows.search(connection, search)
         wanted = len(identities) if limit is None else limit
-        start, size = 0, 1
+        start, size = 0, rows.GROUP
         while wanted > 0 and start < len(identities):
+            group = identities[start : start + size]
             with self.database.read() as connection:
-                found = rows.fetch(connection, identities[start : start + size])
-                found = [row for row in found if search.matches(row, self.serde)][:wanted]
-                reader = Reader(connection, found, self.serde)
-            start += size
-            fits = len(found) * rows.GROUP_BYTES // reader.beside if reader.beside else rows.GROUP
-            size = max(1, min(2 * size, rows.GROUP, fits))
+                found = [row for row in rows.fetch(connection, group) if search.matches(row, self.serde)][
+                    :wanted
+                ]
+                reader = Reader(connection, found, self.serde, most=rows.GROUP_BYTES)
+            if reader.fits < len(found):
+                found, size = found[: reader.fits], min(2 * reader.fits, rows.GROUP)
+                start = identities.index(found[-1].id, start) + 1
+            else:
+                start, size = start + len(group), rows.GROUP
             wanted -= len(found)
             for one in found:
                 yield reader.build(one)

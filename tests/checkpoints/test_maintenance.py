@@ -192,6 +192,21 @@ def test_checkpoints_are_listed_without_all_of_them_in_memory(saver: Checkpointe
     assert peak < 80_000_000, peak
 
 
+def test_small_checkpoints_are_listed_in_as_many_looks_as_one(path: Path) -> None:
+    with SqliteCheckpointer(path) as saver:
+        run(saver, "t", rounds=100)
+        looks: dict[int, int] = {}
+        for limit in (2, 100):
+            statements: list[str] = []
+            with saver.database.read() as connection:
+                connection.set_trace_callback(statements.append)
+            assert len(list(saver.list(None, limit=limit))) == limit
+            with saver.database.read() as connection:
+                connection.set_trace_callback(None)
+            looks[limit] = sum("segments" in one for one in statements)
+        assert looks[100] == looks[2] <= 3
+
+
 def test_damage_is_named(saver: Checkpointer) -> None:
     run(saver, "t")
     assert maintenance.check(saver.database) == []

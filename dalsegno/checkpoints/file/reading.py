@@ -34,7 +34,8 @@ class Reader:
 
     What checkpoints have in common is read and decoded once; yet what is given out is never shared,
     except for elements that cannot change. With `only` other channels are left aside. `known` is the index of the
-    only one that was found, and the bytes of values that need not be read again.
+    only one that was found, and the bytes of values that need not be read again. Beside what the first one needs, at
+    most so many bytes of values are read: `fits` says how many of those that were found can be built.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Reader:
         serde: SerializerProtocol,
         only: Collection[str] | None = None,
         known: tuple[Index, Mapping[str, bytes]] | None = None,
+        most: int | None = None,
     ) -> None:
         self._only = only
         self._known_index = known[0] if known is not None else None
@@ -53,11 +55,12 @@ class Reader:
         self._lists: dict[int, tuple[list[Any], int]] = {}
         self._writes: dict[int, list[tuple[Any, list[list[Any]]]]] = {}
         self._indexes: dict[int, Index] = {}
-        self.beside = 0
-        """Bytes of values that the first checkpoint does without."""
-        self._load(connection, found)
+        roots = self._roots(connection, found)
+        self.fits = len(found) if most is None else self._fitting(connection, roots, most)
+        self._segments.load(connection, set().union(*roots[: self.fits]))
 
-    def _load(self, connection: sqlite3.Connection, found: Sequence[Found]) -> None:
+    def _roots(self, connection: sqlite3.Connection, found: Sequence[Found]) -> list[set[int]]:
+        """The segments that each checkpoint's values lead to; its writes and its index are read."""
         if len(found) == 1:
             rows = connection.execute(_WRITES + "WHERE c.id = ?", (found[0].id,))
         else:
@@ -84,11 +87,18 @@ class Reader:
             wanted[one.id] |= bodies.roots(
                 {key: e for key, e in index.items() if key[1:] not in self._packed}
             )
-        for one in found[:1]:
-            self._segments.load(connection, wanted[one.id])
-        alone = self._segments.bytes
-        self._segments.load(connection, set().union(*wanted.values()))
-        self.beside = self._segments.bytes - alone
+        return [wanted[one.id] for one in found]
+
+    def _fitting(self, connection: sqlite3.Connection, roots: Sequence[set[int]], most: int) -> int:
+        fits, alone = len(roots), 0
+        while fits > 1:
+            weight = self._segments.weigh(connection, set().union(*roots[:fits]))
+            if weight > most and not alone:
+                alone = self._segments.weigh(connection, roots[0])
+            if weight - alone <= most:
+                break
+            fits //= 2
+        return fits
 
     def build(self, found: Found) -> CheckpointTuple:
         """A checkpoint with its values and the writes of its tasks."""

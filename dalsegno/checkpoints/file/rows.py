@@ -18,7 +18,7 @@ from dalsegno.checkpoints.identities import lengthen, shorten
 from dalsegno.checkpoints.strict import PlainReader
 
 GROUP = 512
-"""Checkpoints read at once when they are listed, at most: the first is read alone, for often nobody asks for more."""
+"""Checkpoints read at once when they are listed, at most."""
 
 GROUP_BYTES = 32_000_000
 """Bytes that a group may take beside those of its first checkpoint."""

@@ -181,10 +181,14 @@ class Segments:
 
     def __init__(self) -> None:
         self.rows: dict[int, Segment] = {}
-        self.bytes = 0
-        """How many of data are in the rows."""
         self._streams: dict[int, tuple[bytes, int, int]] = {}
         self._remembered = 0
+
+    def weigh(self, connection: sqlite3.Connection, wanted: Iterable[int]) -> int:
+        """The bytes of data in these rows and all that they are based on; SQLite reads none of it for that."""
+        sql = _CHAIN + "SELECT sum(length(data)) FROM segments WHERE id IN chain"
+        (weight,) = connection.execute(sql, (json.dumps(sorted(wanted)),)).fetchone()
+        return int(weight or 0)
 
     def load(self, connection: sqlite3.Connection, wanted: Iterable[int]) -> None:
         """Read these rows and all that they are based on."""
@@ -199,7 +203,6 @@ class Segments:
             if not _is_row(base, base_length, splices, data, count, used):
                 continue  # who looks for it finds it missing
             part = data if used is None else memoryview(data)[:used]
-            self.bytes += len(data)
             self.rows[identity] = Segment(base, base_length, splices, part, count)
 
     def pieces(self, segment: int, length: int) -> list[tuple[int, bytes | memoryview]] | None:
