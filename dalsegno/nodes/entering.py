@@ -7,8 +7,10 @@ nothing, and the run would go on without it.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Mapping
 from typing import Any
+
+from langgraph.checkpoint.base import CheckpointTuple
 
 _RESUMING = "__pregel_resuming"
 _SAVER = "__pregel_checkpointer"
@@ -17,49 +19,46 @@ _SAVER = "__pregel_checkpointer"
 def entered(config: Any) -> Any:
     """The config for such a graph: told to go on only if it was begun in this execution of its node."""
     given = config.get("configurable", {})
-    if not given.get(_RESUMING) or not given.get(_SAVER):
+    if not _is_asked(given):
         return config
-    looks = _was_begun(given)
-    place = next(looks)
-    try:
-        while True:
-            place = looks.send(given[_SAVER].get_tuple(place))
-    except StopIteration as answer:
-        return config if answer.value else _anew(config)
+    own, lasting = (given[_SAVER].get_tuple(place) for place in _places(given))
+    return config if _was_begun(given, own, lasting) else _anew(config)
 
 
 async def aentered(config: Any) -> Any:
     """`entered` in an event loop."""
     given = config.get("configurable", {})
-    if not given.get(_RESUMING) or not given.get(_SAVER):
+    if not _is_asked(given):
         return config
-    looks = _was_begun(given)
-    place = next(looks)
-    try:
-        while True:
-            place = looks.send(await given[_SAVER].aget_tuple(place))
-    except StopIteration as answer:
-        return config if answer.value else _anew(config)
+    own, lasting = [await given[_SAVER].aget_tuple(place) for place in _places(given)]
+    return config if _was_begun(given, own, lasting) else _anew(config)
 
 
-def _was_begun(given: Any) -> Generator[Any, Any, bool]:
-    """Asks for the latest checkpoint of each place where a graph of the node's keeps its own, and gives the answer."""
+def _is_asked(given: Mapping[str, Any]) -> bool:
+    return bool(given.get(_RESUMING) and given.get(_SAVER))
+
+
+def _places(given: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Where a graph of the node's keeps its own for this task alone, and where one that is to last does."""
     task = given["checkpoint_ns"]
-    level = task.rpartition("|")[0]
     lasting = "|".join(part.partition(":")[0] for part in task.split("|"))
-    if (yield _place(given, task)) is not None:
-        return True  # one that keeps its own for this task alone
-    kept = yield _place(given, lasting)
-    if kept is None:
-        return False
-    around = kept.metadata.get("parents", {}).get(level)
-    # Where the state around it was set by hand, what waits in it goes on all the same.
-    waits = bool(kept.pending_writes) and kept.metadata.get("run_id") == given.get("run_id")
-    return waits or bool(around == given.get("checkpoint_map", {}).get(level))
+    return _place(given, task), _place(given, lasting)
 
 
-def _place(given: Any, namespace: str) -> Any:
+def _place(given: Mapping[str, Any], namespace: str) -> Any:
     return {"configurable": {"thread_id": given["thread_id"], "checkpoint_ns": namespace}}
+
+
+def _was_begun(
+    given: Mapping[str, Any], own: CheckpointTuple | None, lasting: CheckpointTuple | None
+) -> bool:
+    if own is not None or lasting is None:
+        return own is not None
+    level = given["checkpoint_ns"].rpartition("|")[0]
+    around = lasting.metadata.get("parents", {}).get(level)
+    # Where the state around it was set by hand, what waits in it goes on all the same.
+    waits = bool(lasting.pending_writes) and lasting.metadata.get("run_id") == given.get("run_id")
+    return waits or around == given.get("checkpoint_map", {}).get(level)
 
 
 def _anew(config: Any) -> Any:
