@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dalsegno.cli.exits import UsageError
-from dalsegno.observe.exact import Inexact, exact
+from dalsegno.observe.strict_json import Inexact, strict_json
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger
@@ -120,7 +120,7 @@ def json_value(text: str, option: str) -> Any:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"{option}: {place or 'what is given'} cannot be read: {why}.") from None
     try:
-        return _whole(exact(text), source)
+        return strict_json(text)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{source} is no JSON: {error.msg}, line {error.lineno} column {error.colno}. "
@@ -130,6 +130,8 @@ def json_value(text: str, option: str) -> Any:
         raise UsageError(f"{source} is JSON that is nested too deeply.") from None
     except Inexact as error:
         raise UsageError(f"{source} is no JSON: {error}") from None
+    except UnicodeError:
+        raise _half_a_pair(source) from None
     except ValueError:  # a number of more digits than Python reads
         raise UsageError(f"{source} is JSON with a number of too many digits.") from None
 
@@ -141,22 +143,19 @@ def json_or_text(text: str, option: str) -> Any:
     except UnicodeError:
         raise UsageError(f"{option}: what is given cannot be read: it is not UTF-8 text.") from None
     try:
-        return _whole(exact(text), option)
+        return strict_json(text)
     except Inexact as error:
         if not text.lstrip().startswith(("{", "[")):
             return text  # a word, such as NaN
         raise UsageError(f"{option} is no JSON: {error}") from None
+    except UnicodeError:
+        raise _half_a_pair(option) from None
     except (ValueError, RecursionError):  # no JSON, or a number of too many digits
         return text
 
 
-def _whole(value: Any, source: str) -> Any:
-    """A value all of whose texts can be stored: none has half of a surrogate pair."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeError:
-        raise UsageError(f"{source} holds half of a surrogate pair, which is no text.") from None
-    return value
+def _half_a_pair(source: str) -> UsageError:
+    return UsageError(f"{source} holds half of a surrogate pair, which is no text.")
 
 
 def pairs(given: list[str] | None, option: str, meant: str) -> Iterator[tuple[str, str]]:

@@ -10,20 +10,24 @@ class Inexact(ValueError):
     """Almost JSON: each reader would make something else of it."""
 
 
-def exact(text: str) -> Any:
+def strict_json(text: str) -> Any:
     """The value of a JSON text in which no number is NaN or beyond all numbers, and no name is there twice.
 
-    >>> exact('{"share": 0.5}')
+    >>> strict_json('{"share": 0.5}')
     {'share': 0.5}
 
     Raises
     ------
     Inexact
         Python's own reader would take it: the last of two values, ``NaN``, ``1e999`` as infinite.
+    UnicodeEncodeError
+        A text in it has half of a surrogate pair, and cannot be stored.
     JSONDecodeError
         It is no JSON.
     """
-    return json.loads(text, parse_constant=_constant, object_pairs_hook=_object, parse_float=_float)
+    value = json.loads(text, parse_constant=_constant, object_pairs_hook=_object, parse_float=_float)
+    json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _constant(word: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
-from dalsegno.observe.exact import exact
+from dalsegno.observe.strict_json import strict_json
 from dalsegno.service.problems import refused
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -50,8 +50,7 @@ def parsed(raw: bytes) -> Any:
         It is not; the message says where.
     """
     try:
-        value = exact(raw.decode("utf-8"))
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
+        value = strict_json(raw.decode("utf-8"))
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise refused(400, "not-json", f"The body is no JSON: {error.msg}, {where}.", field="body") from None
