@@ -252,7 +252,7 @@ class Builder:
         where = caller()
         check_source(source, where)
         check_kinds(f"add_conditional_edges({source!r}, ...) at {where}", {"many": many}, {"many": FLAG})
-        name = self._router_name(source, path)
+        name = declared.router_name(path, {r.name for r in self.routers if r.source == source})
         literal = declared.literal_targets(path)
         targets = (
             targets_of(path_map, where)
@@ -389,15 +389,6 @@ class Builder:
                 f"add_node({name!r}) at {where}: that name was added at {self.nodes[name].where}. "
                 "Give one of them another."
             )
-
-    def _router_name(self, source: str, path: Any) -> str:
-        name = getattr(path, "name", None) or getattr(declared.function_of(path), "__name__", None)
-        name = name if isinstance(name, str) and name not in ("<lambda>", "__call__") else "condition"
-        taken = {r.name for r in self.routers if r.source == source}
-        number, unique = 2, name
-        while unique in taken:
-            unique, number = f"{name}_{number}", number + 1
-        return unique
 
     def _child_of(self, action: Any) -> WorkflowSpec | None:
         if isinstance(action, Builder):

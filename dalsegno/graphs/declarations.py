@@ -13,7 +13,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
@@ -33,6 +33,16 @@ def function_of(action: Any) -> Any:
     if inspect.isfunction(action) or inspect.ismethod(action) or inspect.isclass(action):
         return action
     return getattr(action, "__call__", action)  # noqa: B004 - the bound method, to read its hints
+
+
+def router_name(path: Any, taken: Collection[str]) -> str:
+    """What a router is called: as its function, with a number where a name is taken."""
+    name = getattr(path, "name", None) or getattr(function_of(path), "__name__", None)
+    name = name if isinstance(name, str) and name not in ("<lambda>", "__call__") else "condition"
+    number, unique = 2, name
+    while unique in taken:
+        unique, number = f"{name}_{number}", number + 1
+    return unique
 
 
 def hints_of(action: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dalsegno import END, START, Loop, SqliteCheckpointer, Workflow
-from dalsegno.checkpoints.file import database as databases
+from dalsegno.checkpoints.file import connecting
 from dalsegno.testing import CrashReport, crash_test
 from dalsegno.testing.crash_kit.disk import Deed, Disk
 from dalsegno.testing.crash_kit.tracing import why_not
@@ -193,6 +193,6 @@ def test_a_database_that_is_not_synced_is_found_to_lose_commits_and_each_cut_can
 def test_a_database_that_is_never_synced_is_found_damaged(
     fanned_workflow: Workflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(databases._SYNCHRONOUS, "fast", "OFF")
+    monkeypatch.setitem(connecting._SYNCHRONOUS, "fast", "OFF")
     report = crash_test(fanned_workflow, INPUT, at="power cuts", kills=30, profile="fast")
     assert "DatabaseInvalid" in what_is_wrong(report)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 from urllib.parse import quote
 
 from dalsegno.checkpoints import failures
 from dalsegno.checkpoints.enlisting import Due, Enlisting, Outcome, Queue, outcomes_of, worse
-from dalsegno.checkpoints.file import migrations, surroundings
+from dalsegno.checkpoints.file import surroundings
+from dalsegno.checkpoints.file.connecting import connected
 from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.checkpoints.file.group_commit import Arrived, GroupCommit, Job, write
-from dalsegno.checkpoints.file.log_room import AUTOCHECKPOINT, LogRoom
+from dalsegno.checkpoints.file.log_room import LogRoom
 from dalsegno.checkpoints.file.waiting_line import WaitingLine
 from dalsegno.checkpoints.opening import file_of
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
@@ -27,12 +27,6 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints.interface import Upkeep
 
 Profile = Literal["durable", "fast"]
-
-_STATEMENTS = 1000
-"""Statements that stay prepared: more than there are. A full cache of pysqlite3's, of 100, gives up the newest for the
-next one: what came after the many of opening a file was prepared anew each time."""
-
-_SYNCHRONOUS: dict[str, str] = {"durable": "FULL", "fast": "NORMAL"}
 
 
 class Database(Enlisting):
@@ -72,7 +66,7 @@ class Database(Enlisting):
         linger: float = 0.0,
     ) -> None:
         super().__init__(Queue())
-        if profile not in _SYNCHRONOUS:
+        if profile not in get_args(Profile):
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
         self.path = file_of(path)
         # The working directory may change between two openings.
@@ -321,28 +315,7 @@ class Database(Enlisting):
             ours = any(one._opened_identity == identity for one in _databases)
             if identity is not None and not ours:
                 surroundings.warn_of_another_library(identity, self.path)
-        connection = sqlite3.connect(
-            self._file,
-            timeout=self.timeout,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=_STATEMENTS,
-        )
-        try:
-            # A crafted file may carry views and triggers: they may call no function with side effects.
-            connection.execute("PRAGMA trusted_schema = OFF")
-            connection.execute("PRAGMA foreign_keys = OFF")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT}")
-            connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self.profile]}")
-            if sys.platform == "darwin" and self.profile == "durable":
-                # fsync on macOS does not reach the disk's platter, https://www.sqlite.org/pragma.html#pragma_fullfsync
-                connection.execute("PRAGMA fullfsync = ON")
-                connection.execute("PRAGMA checkpoint_fullfsync = ON")
-            migrations.prepare(connection, self.path, self.timeout)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return connected(self._file, self.path, self.profile, self.timeout)
 
     # A connection may not be carried over a fork, not even to be closed, and SQLite remembers its locks
     # in memory that the child inherits (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).
