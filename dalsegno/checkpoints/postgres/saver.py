@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import psycopg
@@ -101,13 +102,12 @@ class PostgresCheckpointer(Checkpointer):
                 session.send(rows.PUT_BLOBS, (thread, namespace, *blobs))
             session.send(rows.PUT_CHECKPOINT, (*place, parent, *row))
 
-        if self.database.session is None:
-            self.database.under_way.wait(thread)
         # All tasks that ran on the parent are done.
         task = {parent: "done"} if parent else None
-        self._write(
-            config, thread, statements, task, "what it had still to write is not kept", rows.HAS, place
-        )
+        with self._in_turn(self.database.under_way.next_checkpoint(thread, (thread, namespace, parent))):
+            self._write(
+                config, thread, statements, task, "what it had still to write is not kept", rows.HAS, place
+            )
         return _config(place)
 
     def put_writes(
@@ -119,7 +119,19 @@ class PostgresCheckpointer(Checkpointer):
     ) -> None:
         """Store what a task wrote, to be found with the checkpoint it ran on; see `SqliteCheckpointer.put_writes`."""
         thread, namespace = place_in(config)
-        place = (thread, namespace, str(get_checkpoint_id(config)), task_id)
+        on = (thread, namespace, str(get_checkpoint_id(config)))
+        # Before anything else: the checkpoint behind it may be put while the values are turned into bytes.
+        with self._in_turn(self.database.under_way.write(thread, on)):
+            self._put_writes(config, (*on, task_id), writes, task_path)
+
+    def _put_writes(
+        self,
+        config: RunnableConfig,
+        place: tuple[str, str, str, str],
+        writes: Sequence[tuple[str, Any]],
+        path: str,
+    ) -> None:
+        thread, *_, task_id = place
         kept = kept_of(self.serde, writes, thread)
         outcome = outcome_of(writes)
         special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
@@ -128,14 +140,15 @@ class PostgresCheckpointer(Checkpointer):
             if kept:
                 columns = rows.columns_of(kept)
                 sql = rows.REPLACE_WRITES if special else rows.PUT_WRITES
-                session.send(sql, (*place, task_path, *columns))
+                session.send(sql, (*place, path, *columns))
 
         task = {task_id: outcome} if outcome is not None else None
         probe = (*place, kept[-1][0], kept[-1][3]) if kept else ()
-        with self.database.under_way.one(thread):
-            self._write(
-                config, thread, statements, task, "what a task wrote is not kept", rows.HAS_WRITE, probe
-            )
+        self._write(config, thread, statements, task, "what a task wrote is not kept", rows.HAS_WRITE, probe)
+
+    def _in_turn(self, turn: AbstractContextManager[None]) -> AbstractContextManager[None]:
+        """Who is in a transaction waits for nobody, who may wait for its locks."""
+        return turn if self.database.session is None else nullcontext()
 
     def _write(
         self,
