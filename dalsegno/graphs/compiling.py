@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict
@@ -14,10 +15,11 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.managed.base import is_managed_value
 from langgraph.runtime import get_runtime
 
+from dalsegno.graphs.building import Builder
 from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of, walk_to
-from dalsegno.graphs.model import START, Loop
+from dalsegno.graphs.model import START, Loop, WorkflowSpec
 from dalsegno.graphs.policing import policed
 from dalsegno.graphs.reading import SPEC
 from dalsegno.graphs.routing import Decision, Router
@@ -30,16 +32,19 @@ from dalsegno.nodes.policies.metering import WATCH
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
-    from dalsegno.graphs.workflow import Workflow
+    from dalsegno.graphs.validation import Certificate
+    from dalsegno.graphs.validation.checking import Certificates
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
-def compile_workflow(workflow: Workflow, bound: int, once: Collection[str] = (), **options: Any) -> Graph:
+def compile_workflow(
+    workflow: Builder, spec: WorkflowSpec, certificates: Certificates, **options: Any
+) -> Graph:
     """Compile to a plain `CompiledStateGraph`.
 
-    `bound` are the supersteps proved for this level, `once` the nodes proved to run at most once in a
-    run; `options` are those of `StateGraph.compile`.
+    `spec` is the workflow's as it is now; `certificates` has what was proved of it and of the workflows in it.
+    `options` are those of `StateGraph.compile`.
     """
     kernel = Annotated[dict[str, Any], merge_records]
     whole = _schema(workflow.state_schema.__name__, {**workflow.annotations, KERNEL: kernel})
@@ -49,13 +54,22 @@ def compile_workflow(workflow: Workflow, bound: int, once: Collection[str] = (),
         input_schema=_without_managed(workflow.input_schema),
         output_schema=_without_managed(workflow.output_schema),
     )
-    assembly = _Assembly(workflow, graph, bound, whole, frozenset(once))
+    assembly = _Assembly(workflow, spec, certificates, graph, whole)
     for name in workflow.nodes:
         assembly.add_node(name)
     assembly.add_edges()
-    setattr(graph, SPEC, workflow.spec)
+    setattr(graph, SPEC, spec)
     compiled = graph.compile(name=workflow.name, **options)
-    return compiled.with_config({"recursion_limit": bound + 1})
+    return compiled.with_config({"recursion_limit": assembly.bound + 1})
+
+
+def _proved(workflow: Builder, certificate: Certificate | None) -> tuple[int, frozenset[str]]:
+    """The supersteps of this level, and the nodes that run at most once in a run."""
+    bound = certificate.level_supersteps if certificate else sys.maxsize - 1
+    if workflow.used_before is not None:
+        return bound + workflow.used_before, frozenset()
+    most = certificate.executions_by_node if certificate else {}
+    return bound, frozenset(name for name in workflow.nodes if name in most and most[name] <= 1)
 
 
 def _without_managed(schema: Any) -> Any:
@@ -79,16 +93,17 @@ class _Assembly:
 
     def __init__(
         self,
-        workflow: Workflow,
+        workflow: Builder,
+        spec: WorkflowSpec,
+        certificates: Certificates,
         graph: StateGraph[Any, Any, Any, Any],
-        bound: int,
         whole: Any,
-        once: frozenset[str],
     ) -> None:
         self.workflow = workflow
+        self.spec = spec
+        self.certificates = certificates
         self.graph = graph
-        self.bound = bound
-        self.once = once
+        self.bound, self.once = _proved(workflow, certificates[id(spec)])
         self.whole = whole
         self.known = frozenset(workflow.annotations) - frozenset(graph.managed)
         self.reduced = {
@@ -97,17 +112,16 @@ class _Assembly:
             if key in self.known
             and type(channel).__name__ not in ("LastValue", "EphemeralValue", "UntrackedValue")
         }
-        self.sent_to = Facts(workflow.spec).sent_to  # as T103 has it: elsewhere loops are counted
+        self.sent_to = Facts(spec).sent_to  # as T103 has it: elsewhere loops are counted
 
     def add_node(self, name: str) -> None:
         node = self.workflow.nodes[name]
-        caller = Caller(node.action, name=name) if node.child is None else SubworkflowCaller(node, self.known)
         caller = policed(
-            caller,
+            self._caller(node),
             node,
             node.policies,
             workflow=self.workflow.name,
-            writes=self.workflow.spec.nodes[name].writes if node.policies.watch is not None else None,
+            writes=self.spec.nodes[name].writes if node.policies.watch is not None else None,
             known=self.known,
         )
         if node.around is not None:
@@ -125,6 +139,16 @@ class _Assembly:
             destinations=self._drawn(node, inside),
             **options,
         )
+
+    def _caller(self, node: NodeDefinition) -> Caller:
+        child = self.spec.nodes[node.name].child
+        if child is None:
+            return Caller(node.action, name=node.name)
+        if isinstance(node.action, Builder):
+            graph = compile_workflow(node.action, child, self.certificates)
+        else:
+            graph = node.action.compile() if hasattr(node.action, "compile") else node.action
+        return SubworkflowCaller(node, child, graph, self.known)
 
     def _kernel(self, node: NodeDefinition, caller: Caller, inside: tuple[Any, ...]) -> NodeKernel:
         schema = node.input_schema or self.workflow.state_schema

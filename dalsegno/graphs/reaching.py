@@ -7,8 +7,8 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.runnables import Runnable
@@ -35,32 +35,24 @@ _LOOKS_ONLY = frozenset(
 """What is done with a graph that does not run it."""
 
 
+_HOLD_NOTHING = frozenset(
+    (types.NoneType, bool, int, float, str, bytes, types.CodeType, types.BuiltinFunctionType)
+)
+"""Types of objects through which no code reaches anything."""
+
+
 def runs_a_graph(action: Any) -> bool:
     """Whether a callable refers to a LangGraph graph, a `Workflow` or a `Runner` in a way that may run it."""
-    return reaches_graph(action, is_graph)
+    return any(True for _ in graphs_run_by(action))
 
 
 def is_graph(value: Any) -> bool:
     """Whether it is a graph of LangGraph's, a `Workflow` or a `Runner`, or one of the classes that make them."""
-    return isinstance(value, _kinds_of_graph()) or any(value is kind for kind in _kinds_of_graph())
+    return _is_one_of(value, _kinds_of_graph())
 
 
-def runs_one_that_keeps_nothing(action: Any) -> bool:
-    """Whether a callable refers to a LangGraph graph that is compiled with ``checkpointer=False``, and may run it."""
-    return reaches_graph(action, _keeps_nothing)
-
-
-def _keeps_nothing(value: Any) -> bool:
-    return is_graph(value) and getattr(value, "checkpointer", None) is False
-
-
-def runs_one_that_lasts(action: Any) -> bool:
-    """Whether a callable refers to a LangGraph graph that is compiled with ``checkpointer=True``, and may run it."""
-    return reaches_graph(action, _lasts)
-
-
-def _lasts(value: Any) -> bool:
-    return is_graph(value) and getattr(value, "checkpointer", None) is True
+def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) or (isinstance(value, type) and any(value is kind for kind in kinds))
 
 
 def _kinds_of_graph() -> tuple[type, ...]:
@@ -77,25 +69,43 @@ def _kinds_of_graph() -> tuple[type, ...]:
     return tuple(kind for kind in found if kind is not None)
 
 
-def reaches_graph(action: Any, is_graph: Callable[[Any], bool]) -> bool:
-    """Whether a callable refers to a graph in a way that may run it.
+class Memory(NamedTuple):
+    """What a callable's graphs do with the checkpointer of the graph around them.
+
+    `keeps`: none of them refuses it (``checkpointer=False``). `lasts`: one of them remembers from one call to the next
+    (``checkpointer=True``).
+    """
+
+    keeps: bool
+    lasts: bool
+
+
+def memory_of(action: Any) -> Memory:
+    """How the LangGraph graphs were compiled that a callable may run, and those within them."""
+    found = [getattr(graph, "checkpointer", None) for graph in graphs_run_by(action)]
+    return Memory(not any(each is False for each in found), any(each is True for each in found))
+
+
+def graphs_run_by(action: Any) -> Iterator[Any]:
+    """The graphs to which a callable refers in a way that may run them, and those in them.
 
     Looks through closures, defaults, globals and attributes that its code names, methods and functions
     of the same module that it calls, steps of sequences, and the functions of tools. A graph that is only asked
     for its state is not run.
     """
+    kinds = _kinds_of_graph()
     seen: dict[tuple[int, Ways], Any] = {}  # holds what it has seen, for ids are used again
     waiting: list[tuple[Any, Ways]] = [(action, _BARE)]
     while waiting and len(seen) < MOST_LOOKS:
         part, ways = waiting.pop()
-        if (id(part), ways) in seen:
+        if type(part) in _HOLD_NOTHING or (id(part), ways) in seen:
             continue
         seen[id(part), ways] = part
-        if not is_graph(part):
-            waiting.extend(_parts(part, ways))
-        elif any(not way or way[0] not in _LOOKS_ONLY for way in ways):
-            return True
-    return False
+        if _is_one_of(part, kinds):
+            if all(way and way[0] in _LOOKS_ONLY for way in ways):
+                continue
+            yield part
+        waiting.extend(_parts(part, ways))
 
 
 def _parts(part: Any, ways: Ways) -> Iterator[tuple[Any, Ways]]:

@@ -23,7 +23,6 @@ from langgraph.pregel import Pregel
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import END, EdgeKind, EdgeSpec, NodeKind, NodeSpec, Place, WorkflowSpec
-from dalsegno.graphs.reaching import is_graph
 from dalsegno.graphs.references import Jumps, Said, names_unresolved, plain_function, runs_tools, said_by
 from dalsegno.graphs.specifying import state_keys
 from dalsegno.nodes.policies.retry import attempts_of
@@ -95,9 +94,9 @@ class _Reader:
     def said(self, action: Any) -> Said:
         function = plain_function(action)
         if function is None:
-            return said_by(action, is_graph)
+            return said_by(action)
         if id(function) not in self._said:
-            self._said[id(function)] = said_by(function, is_graph)
+            self._said[id(function)] = said_by(function)
         return self._said[id(function)]
 
     def leaves(self, graph: CompiledStateGraph[Any, Any, Any, Any]) -> Jumps:

@@ -12,12 +12,12 @@ import functools
 import inspect
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Place
-from dalsegno.graphs.reaching import MOST_LOOKS, reaches_graph
+from dalsegno.graphs.reaching import MOST_LOOKS, runs_a_graph
 
 _FIELDS = frozenset(("graph", "update", "resume", "goto"))
 _ASKED = frozenset(("isinstance", "issubclass", "cast"))
@@ -59,7 +59,7 @@ class Said(NamedTuple):
         return not self.targets and (self.jumps.here or (goes and not self.jumps.outside))
 
 
-def said_by(action: Any, is_graph: Callable[[Any], bool]) -> Said:
+def said_by(action: Any) -> Said:
     """What can be read of a callable, without calling it.
 
     The prebuilt nodes of LangGraph and LangChain say all they do in the edges beside them, and return
@@ -82,7 +82,7 @@ def said_by(action: Any, is_graph: Callable[[Any], bool]) -> Said:
         returns_command=not tools
         and bool(users)
         and (_mentions_command(returns) or names_unresolved(function, "Command")),
-        runs_graphs=reaches_graph(action, is_graph),
+        runs_graphs=runs_a_graph(action),
     )
 
 

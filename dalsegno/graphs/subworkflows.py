@@ -10,7 +10,7 @@ from langgraph.types import Command
 
 from dalsegno.graphs.calling import LIMIT, Caller, Config
 from dalsegno.graphs.kernel import CONTEXT
-from dalsegno.graphs.reaching import runs_one_that_lasts
+from dalsegno.graphs.reaching import memory_of
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.wrapping import Inner
 from dalsegno.nodes.entering import aentered, entered
@@ -19,6 +19,7 @@ from dalsegno.nodes.subworkflow import keeping_nothing, mapped, unanswerable
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition
+    from dalsegno.graphs.model import WorkflowSpec
 
 
 class Handed(dict[str, Any]):
@@ -26,18 +27,19 @@ class Handed(dict[str, Any]):
 
 
 class SubworkflowCaller(Caller):
-    """Calls a node's workflow (or LangGraph graph) as LangGraph calls a subgraph."""
+    """Calls a node's workflow (or LangGraph graph) as LangGraph calls a subgraph.
+
+    `graph` is compiled, without a checkpointer of its own: it takes over that of the graph around it.
+    """
 
     native = True
 
-    def __init__(self, node: NodeDefinition, parent_keys: frozenset[str]) -> None:
+    def __init__(
+        self, node: NodeDefinition, spec: WorkflowSpec, graph: Any, parent_keys: frozenset[str]
+    ) -> None:
         self.action = node.action
         self.name = node.name
-        # A part: it takes over the checkpointer of the graph around it.
-        make = getattr(node.action, "compile_part", None) or getattr(node.action, "compile", None)
-        self.graph = make() if make is not None else node.action
-        spec = node.child
-        assert spec is not None
+        self.graph = graph
         self.is_async = any(n.is_async for n in spec.nodes.values())
         self._inputs = (
             dict(node.inputs) if node.inputs is not None else {k: k for k in spec.inputs & parent_keys}
@@ -51,7 +53,7 @@ class SubworkflowCaller(Caller):
         self._limit = (self.graph.config or {}).get("recursion_limit", LIMIT)
         self._keeps = self.graph.checkpointer is not False
         # The nodes of a workflow look after what is in them.
-        self._lasts = self.graph.checkpointer is True or (not own_kernel and runs_one_that_lasts(self.graph))
+        self._lasts = self.graph.checkpointer is True or (not own_kernel and memory_of(self.graph).lasts)
         self.call = self._call
         self.acall = self._acall
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,19 +90,13 @@ class Workflow(Builder):
         graph around it.
         """
         from dalsegno.graphs.compiling import compile_workflow
+        from dalsegno.graphs.validation.checking import check_parts
 
-        report = self.validate()
+        spec = self.spec
+        report, certificates = check_parts(spec)
         report.raise_for_errors()
-        certificate = report.certificate
-        bound = certificate.level_supersteps if certificate else sys.maxsize - 1
-        once: list[str] = []
-        if self.used_before is not None:
-            bound += self.used_before
-        elif certificate:
-            most = certificate.executions_by_node
-            once = [name for name in self.nodes if name in most and most[name] <= 1]
         self._allow_types(checkpointer)
-        return compile_workflow(self, bound, once, checkpointer=checkpointer, **options)
+        return compile_workflow(self, spec, certificates, checkpointer=checkpointer, **options)
 
     def state_types(self) -> list[Any]:
         """Every schema of the workflow and its subworkflows, for the checkpointer's allow-list."""

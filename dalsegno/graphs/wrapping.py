@@ -12,7 +12,7 @@ from langgraph.types import Command
 
 from dalsegno.graphs.calling import ERROR, LIMIT, Config
 from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
-from dalsegno.graphs.reaching import runs_one_that_keeps_nothing, runs_one_that_lasts
+from dalsegno.graphs.reaching import memory_of
 from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
 from dalsegno.nodes.policies.metering import METER, THE_METER, WATCH
@@ -209,8 +209,7 @@ class _OwnConfig:
 
     def __init__(self, kernel: NodeKernel) -> None:
         action = kernel.caller.action if getattr(kernel.caller, "graph", None) is None else None
-        self._keeps = not runs_one_that_keeps_nothing(action)
-        self._lasts = runs_one_that_lasts(action)
+        self._keeps, self._lasts = memory_of(action)
 
     def of(self, config: RunnableConfig) -> RunnableConfig:
         return self._bare(entered(config) if self._lasts else config)

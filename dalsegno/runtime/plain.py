@@ -16,7 +16,7 @@ from langgraph.runtime import get_runtime
 
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.model import START
-from dalsegno.graphs.reaching import runs_one_that_keeps_nothing, runs_one_that_lasts
+from dalsegno.graphs.reaching import memory_of
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import CURRENT, Execution, within
@@ -54,8 +54,7 @@ class _Watched(Runnable[Any, Any]):
         if hasattr(function, "__qualname__") and not hasattr(bound, "__qualname__"):
             # LangGraph's cache tells nodes of one name by their functions.
             self.__module__, self.__qualname__ = function.__module__, function.__qualname__
-        self._keeps = not runs_one_that_keeps_nothing(bound)
-        self._lasts = runs_one_that_lasts(bound)
+        self._keeps, self._lasts = memory_of(bound)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context, execution, superstep = _entered(config)

@@ -78,7 +78,7 @@ class Runner:
         check_kinds("Runner", {"store": store, "target": target}, _KINDS)
         self.source = graph
         self.spec = spec_of(graph)
-        self.report = validate(graph)
+        self.report = validate(self.spec)
         self.target = target
         self.store = store
         self.checkpointer = open_checkpointer(db)

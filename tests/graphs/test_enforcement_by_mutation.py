@@ -15,6 +15,8 @@ from langgraph.types import Command
 from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import BoundExceeded
 from dalsegno.graphs.compiling import compile_workflow
+from dalsegno.graphs.validation import Certificate
+from dalsegno.graphs.validation.checking import check_parts
 
 
 class State(TypedDict, total=False):
@@ -119,10 +121,17 @@ def loops(flow: Workflow) -> list[Callable[[], None]]:
     return found
 
 
+def bounded(flow: Workflow, certificate: Certificate, supersteps: int) -> Any:
+    """The workflow as it is now, compiled with a bound; what is in it, with its own."""
+    _, certificates = check_parts(spec := flow.spec)
+    proved = replace(certificate, level_supersteps=supersteps, executions_by_node={})
+    return compile_workflow(flow, spec, {**certificates, id(spec): proved})
+
+
 def caught(flow: Workflow, certificate: Any) -> bool:
     """Whether a run of `flow`, compiled as it is now, breaks what was proved of it before."""
     try:
-        ran = compile_workflow(flow, certificate.level_supersteps).invoke({"ran": []})["ran"]
+        ran = bounded(flow, certificate, certificate.level_supersteps).invoke({"ran": []})["ran"]
     except BoundExceeded:
         return True
     # Names are those of the inner nodes; none of them is used twice.
@@ -153,9 +162,9 @@ def test_a_bound_one_too_low_stops_the_run_and_names_its_last_nodes(make: Callab
     certificate = flow.validate().certificate
     assert certificate is not None
     bound = certificate.level_supersteps
-    whole = compile_workflow(flow, bound).invoke({"ran": []})["ran"]
+    whole = bounded(flow, certificate, bound).invoke({"ran": []})["ran"]
     with pytest.raises(BoundExceeded) as raised:
-        compile_workflow(flow, bound - 1).invoke({"ran": []})
+        bounded(flow, certificate, bound - 1).invoke({"ran": []})
     error = raised.value
     assert (error.bound, error.used) == (bound - 1, bound)
     if kind_of(flow) == "a walk":

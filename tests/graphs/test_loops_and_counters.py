@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -12,6 +13,7 @@ from langgraph.types import Command, interrupt
 from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import BoundExceeded, WorkflowInvalid
 from dalsegno.graphs.compiling import compile_workflow
+from dalsegno.graphs.validation.checking import check_parts
 from dalsegno.graphs.views import KERNEL
 
 
@@ -78,8 +80,13 @@ def test_the_certificate_is_reached_exactly_and_set_as_the_recursion_limit() -> 
 
 
 def test_a_bound_one_too_low_stops_the_run_with_an_error() -> None:
+    flow = reviewing(FOR_EVER, 3)
+    _, certificates = check_parts(spec := flow.spec)
+    certificate = certificates[id(spec)]
+    assert certificate is not None
+    one_less = replace(certificate, level_supersteps=8)
     with pytest.raises(BoundExceeded) as raised:
-        compile_workflow(reviewing(FOR_EVER, 3), 8).invoke({"path": []})
+        compile_workflow(flow, spec, {id(spec): one_less}).invoke({"path": []})
     assert (raised.value.bound, raised.value.used) == (8, 9)
     assert raised.value.path == (*["write", "review"] * 4, "escalate")
 

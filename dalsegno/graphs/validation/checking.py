@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from dalsegno.errors import DefinitionError, did_you_mean
@@ -64,13 +64,29 @@ def check(
     Raises `DalsegnoError` for an entry of `select` or `ignore` that begins no code, `DefinitionError` for
     workflows nested deeper than `MOST_LEVELS`, and `MissingExtra` for `exact` without scipy.
     """
-    codes = selected(select, ignore)
-    with garbage_kept(large=sum(len(part.nodes) for part, _ in _inside_out(spec, set())) > LARGE):
-        return _check(spec, codes, exact)
+    return _check(spec, selected(select, ignore), exact, {})
 
 
-def _check(spec: WorkflowSpec, codes: frozenset[str], exact: bool) -> Report:
+Certificates = Mapping[int, Certificate | None]
+"""Those of a workflow and of all workflows in it, by the ids of their specifications."""
+
+
+def check_parts(spec: WorkflowSpec) -> tuple[Report, Certificates]:
+    """Check a workflow by all rules; the report, and the certificates of what is in it too."""
     certificates: dict[int, Certificate | None] = {}
+    return _check(spec, selected(None, None), False, certificates), certificates
+
+
+def _check(
+    spec: WorkflowSpec, codes: frozenset[str], exact: bool, certificates: dict[int, Certificate | None]
+) -> Report:
+    with garbage_kept(large=sum(len(part.nodes) for part, _ in _inside_out(spec, set())) > LARGE):
+        return _checked(spec, codes, exact, certificates)
+
+
+def _checked(
+    spec: WorkflowSpec, codes: frozenset[str], exact: bool, certificates: dict[int, Certificate | None]
+) -> Report:
     recursive: set[int] = set()
     findings: list[Finding] = []
     waived: list[Waived] = []

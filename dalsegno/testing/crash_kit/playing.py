@@ -153,7 +153,8 @@ class Stage:
 
     def check(self) -> None:
         """Note which checkpoints can be read back, and what is wrong with the file."""
-        saver = SqliteCheckpointer(self.database, serde=self._serde())
+        assert self._playing is not None  # it has performed
+        saver = SqliteCheckpointer(self.database, serde=self._playing.checkpointer.serde)
         with saver:
             said = " ".join(maintenance.check(saver.database)) or "ok"
             kept = [found.checkpoint["id"] for found in saver.list({"configurable": {"thread_id": THREAD}})]
@@ -164,10 +165,6 @@ class Stage:
         self.witness.close()
         if self._runner is not None:
             self._runner.close()
-
-    def _serde(self) -> Any:
-        runner = self._runner or self._runner_of(self.play.target())
-        return runner.checkpointer.serde
 
 
 def output_of(text: str) -> Any:
