@@ -10,8 +10,9 @@ LOCK  := build/lock
 # More arguments for the command behind a target: make test ARGS="-k loop", make demo ARGS='"what is a lambda?"'
 ARGS ?=
 
-# Another project's packages must not shine through, and a venv has no user site to install into.
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# Another project's packages must not shine through, and a venv has no user site to install into. The tests start
+# hundreds of processes: what one of them has compiled is there for the next one.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
