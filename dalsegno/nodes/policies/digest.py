@@ -17,11 +17,16 @@ def digest(value: Any) -> str:
     pydantic object holds one, of the names of its fields that were given.
     """
     try:
-        plain = _keys_are_texts(value)
-        body = (_JSON.encode(value) if plain else _pieces(value)).encode(errors="surrogatepass")
+        body = _text(value).encode(errors="surrogatepass")
     except (ValueError, RecursionError):  # it holds itself
         body = _pickled(value)
     return hashlib.sha256(body).hexdigest()
+
+
+def _text(value: Any) -> str:
+    if type(value) is int:  # as JSON has it, and at once
+        return str(value)
+    return _JSON.encode(value) if _keys_are_texts(value) else _pieces(value)
 
 
 def _parts(value: Any) -> Any:
