@@ -26,7 +26,8 @@ from dalsegno.testing.crash_kit.warming import warm
 from dalsegno.testing.crash_kit.watching import Watch
 
 _CHANCES = 10
-"""How often another moment is tried where a run ended before it was killed."""
+"""How often a kill is tried where the run ended before it: at another moment, or at the same point of another run,
+since what tasks do side by side is not written in the same pieces each time."""
 
 
 def campaign(server: Server, play: Play, plan: Plan, folder: Path, same: Same) -> CrashReport:
@@ -102,19 +103,21 @@ class Campaign:
     def _points(self, reference: Story, watch: Watch) -> Iterator[CrashPoint]:
         if self._plan.at == "random":
             for _ in range(self._plan.kills or 100):
-                yield self._at_a_moment(reference)
+                yield self._until_killed(self._moments, reference)
             return
         for kills in planned(self._plan, reference.commits, watch.halves, self._random):
             if kills[0].draw is not None:
                 yield self._without_power(kills, reference, watch.deeds)
             else:
-                yield self._killed(kills, reference)
+                yield self._until_killed(lambda kills=kills: kills, reference)  # type: ignore[misc]
 
-    def _at_a_moment(self, reference: Story) -> CrashPoint:
+    def _moments(self) -> Kills:
+        seconds = statistics.median(self._durations)
+        return tuple(Kill(moment=self._random.uniform(0, seconds)) for _ in range(1 + self._plan.again))
+
+    def _until_killed(self, choose: Callable[[], Kills], reference: Story) -> CrashPoint:
         for _ in range(_CHANCES):
-            seconds = statistics.median(self._durations)
-            kills = [Kill(moment=self._random.uniform(0, seconds)) for _ in range(1 + self._plan.again)]
-            point = self._killed(tuple(kills), reference)
+            point = self._killed(choose(), reference)
             if point.killed or not point.ok:
                 break
         return point
