@@ -110,13 +110,17 @@ class Dispatcher:
     # --- taking ---
 
     def _loop(self) -> None:
+        is_told = False
         while not self.is_draining:
             self._poked.clear()
             pause = self._settings.poll
             try:
                 pause = self._round()
+                is_told = False
             except Exception as error:  # the database will be back, or `/ready` says that it is not
-                log.warning("What is due cannot be looked at, and is tried again: %s", error)
+                if not is_told:
+                    log.warning("What is due cannot be looked at, and is tried again: %s", error)
+                is_told = True
             if not self.is_draining:
                 self._poked.wait(pause)
 
