@@ -41,6 +41,12 @@ _HOLD_NOTHING = frozenset(
 """Types of objects through which no code reaches anything."""
 
 
+_READS_LOCALS = (
+    *("LOAD_FAST", "STORE_FAST_LOAD_FAST"),
+    *("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"),
+)
+
+
 def runs_a_graph(action: Any) -> bool:
     """Whether a callable refers to a LangGraph graph, a `Workflow` or a `Runner` in a way that may run it."""
     return any(True for _ in graphs_run_by(action))
@@ -190,12 +196,8 @@ def _ways_in(code: types.CodeType) -> tuple[Mapping[str, Ways], Mapping[str, Way
         for i, step in enumerate(steps):
             if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 found, names = global_ways, [str(step.argval)]
-            elif step.opname.startswith(("LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF")):
-                # Newer Pythons load two names at once; only the last can have attributes.
+            elif names := _locals_read(step, part):
                 found = local_ways
-                names = (
-                    [str(n) for n in step.argval] if isinstance(step.argval, tuple) else [str(step.argval)]
-                )
             else:
                 continue
             for name in names[:-1]:
@@ -205,6 +207,21 @@ def _ways_in(code: types.CodeType) -> tuple[Mapping[str, Ways], Mapping[str, Way
         {name: frozenset(ways) for name, ways in global_ways.items()},
         {name: frozenset(ways) for name, ways in local_ways.items()},
     )
+
+
+def _locals_read(step: dis.Instruction, code: types.CodeType) -> list[str]:
+    """The local names that an instruction reads, of which only the last can have attributes."""
+    if not step.opname.startswith(_READS_LOCALS):
+        return []
+    # Newer Pythons do two things at once.
+    names = [str(n) for n in step.argval] if isinstance(step.argval, tuple) else [str(step.argval)]
+    if step.opname.startswith("STORE"):
+        names = names[1:]
+    if "FAST" in step.opname:
+        # So a closure is handed over since Python 3.13: the cell, not what is in it.
+        cells = {*code.co_cellvars, *code.co_freevars}
+        names = [name for name in names if name not in cells]
+    return names
 
 
 def _attributes(steps: list[dis.Instruction], start: int) -> tuple[str, ...]:

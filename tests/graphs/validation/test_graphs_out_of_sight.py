@@ -85,6 +85,23 @@ class Team:
     def work(self, state: State) -> Any:
         return self.graph.invoke(state)
 
+    def work_for_each(self, state: State) -> Any:
+        return {"said": str([self.graph.invoke({"said": each}) for each in state["said"]])}
+
+
+def by_a_default_for_each(state: State, graph: Any = inner) -> Any:
+    return {"said": str([graph.invoke({"said": each}) for each in state["said"]])}
+
+
+def in_a_class_body(graph: Any) -> Callable[[State], Any]:
+    def node(state: State) -> Any:
+        class Team:
+            work = graph.invoke
+
+        return Team.work(state)
+
+    return node
+
 
 def given(graph: Any, state: State) -> Any:
     return graph.invoke(state)
@@ -101,13 +118,15 @@ RUN: dict[str, Any] = {
             by_a_runner_of_its_own,
             by_another_function,
         ),
-        *(by_a_default, by_making_one, by_making_a_workflow),
+        *(by_a_default, by_a_default_for_each, by_making_one, by_making_a_workflow),
     )
 } | {
     "in a closure": in_a_closure(inner),
+    "in a closure, in the body of a class": in_a_class_body(inner),
     "in a closure, a Workflow": in_a_closure(ours.compile()),
     "of an instance": Team(inner),
     "by a method": Team(inner).work,
+    "by a method, for each": Team(inner).work_for_each,
     "by a partial": functools.partial(given, inner),
     "in a sequence": RunnableLambda(say) | inner,
     "in a runnable": RunnableLambda(by_a_global),
@@ -126,11 +145,22 @@ def asked(state: State) -> dict[str, str]:
     return {"said": str(inner.get_state({"configurable": {"thread_id": "1"}}))}
 
 
+def asked_by_a_function_within(graph: Any) -> Callable[[State], Any]:
+    def node(state: State) -> dict[str, str]:
+        def asked(thread: str) -> Any:
+            return graph.get_state({"configurable": {"thread_id": thread}})
+
+        return {"said": str(asked("1"))}
+
+    return node
+
+
 SEEN: dict[str, Any] = {
     "no graph": say,
     "its name": named,
     "its picture": drawn,
     "its state": asked,
+    "its state, by a function within": asked_by_a_function_within(inner),
     "a graph that is not called": Team(None),
     "the graph itself": inner,
     "the workflow itself": ours,
