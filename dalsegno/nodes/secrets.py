@@ -12,10 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, get_args, get_origin, get_type_hints
 from urllib.parse import quote, quote_plus
 
+import typing_extensions
+
+from dalsegno.nodes.aliases import is_alias, meant
+
 MASK: Final = "**********"
 """What is shown in place of a secret, as pydantic shows its own."""
 
-_AROUND = (typing.Union, types.UnionType, typing.Required, typing.NotRequired)
+_QUALIFIERS = (typing.Required, typing.NotRequired, typing_extensions.ReadOnly)
+_AROUND = (typing.Union, types.UnionType, *_QUALIFIERS)
 
 _SHORTEST = 3
 """Characters from which on a value is looked for in texts; a shorter one would be found everywhere."""
@@ -44,6 +49,7 @@ def is_secret(annotation: Any) -> bool:
     >>> is_secret(typing.Annotated[str, Secret]), is_secret(str)
     (True, False)
     """
+    annotation = meant(annotation)
     if hasattr(annotation, "__metadata__"):
         marks = annotation.__metadata__
         return any(mark is Secret for mark in marks) or is_secret(annotation.__origin__)
@@ -168,10 +174,12 @@ def _holds(annotation: Any, seen: frozenset[Any]) -> bool:
     if is_secret(annotation):
         return True
     bare = _bare(annotation)
-    if isinstance(bare, type) and bare in seen:
+    # What may have itself in it.
+    entered = frozenset(each for each in (annotation, bare) if isinstance(each, type) or is_alias(each))
+    if entered & seen:
         return False
-    seen = seen | {bare} if isinstance(bare, type) else seen
-    parts = (*get_args(annotation), *_hints(bare).values())
+    seen = seen | entered
+    parts = (*get_args(meant(annotation)), *_hints(bare).values())
     return any(_holds(part, seen) for part in parts if not isinstance(part, str))
 
 
@@ -227,10 +235,11 @@ def spellings(text: str) -> set[str]:
 
 
 def _bare(annotation: Any) -> Any:
-    """The class behind `Annotated`, `Required` and `X | None`; the annotation where there is no one class."""
+    """The class behind `Annotated`, `Required`, `X | None` and aliases; the annotation where there is no one class."""
+    annotation = meant(annotation)
     if hasattr(annotation, "__metadata__"):
         return _bare(annotation.__origin__)
-    if get_origin(annotation) in (typing.Required, typing.NotRequired):
+    if get_origin(annotation) in _QUALIFIERS:
         return _bare(get_args(annotation)[0])
     if get_origin(annotation) in (typing.Union, types.UnionType):
         classes = [part for part in get_args(annotation) if part is not type(None)]

@@ -8,18 +8,22 @@ import os
 import pickle
 import subprocess
 import sys
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional, Required, TypedDict
+from typing import Annotated, Any, Optional, Required, TypedDict, TypeVar
 from urllib.parse import quote, quote_plus
 
 import pytest
+import typing_extensions
 from pydantic import BaseModel, SecretBytes, SecretStr
+from typing_extensions import ReadOnly
 
 from dalsegno import END, START, RetryPolicy, Runner, Secret, Workflow
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.aliases import meant
 from dalsegno.nodes.secrets import MASK, Secrets, holds_secret, is_secret, masked
 from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
 
@@ -218,3 +222,51 @@ def test_the_command_line_prints_no_secret(tmp_path: Path, topic: str, code: int
     for done in ran + looked:
         assert PLANTED not in done.stdout + done.stderr
     assert MASK in looked[0].stdout
+
+
+T = TypeVar("T")
+ALIASES = sorted(
+    {getattr(typing, "TypeAliasType", typing_extensions.TypeAliasType), typing_extensions.TypeAliasType},
+    key=lambda each: each.__module__,
+)
+
+
+@pytest.mark.parametrize("alias", ALIASES, ids=lambda each: each.__module__)
+def test_a_secret_behind_an_alias_is_one(alias: Any) -> None:
+    key = alias("Key", Annotated[str, Secret])
+    marked = alias("Marked", Annotated[T, Secret], type_params=(T,))
+    either = alias("Either", SecretStr | None)
+    keys = alias("Keys", dict[str, list[key]])
+
+    types = {"key": key, "marked": marked[list[str]], "either": ReadOnly[either], "keys": keys}
+    held = TypedDict("held", {**types, "topic": alias("Topic", str)})  # type: ignore[misc]
+
+    assert all(is_secret(each) for each in (key, marked[list[str]], either, Required[key], ReadOnly[key]))
+    assert holds_secret(keys)
+    given = {"key": PLANTED, "marked": [PLANTED], "either": PLANTED, "keys": {"a": [PLANTED]}, "topic": "tea"}
+    shown = {"key": MASK, "marked": MASK, "either": MASK, "keys": {"a": [MASK]}, "topic": "tea"}
+    assert masked(given, held) == shown
+    secrets = Secrets([held])
+    secrets.learn({"keys": given["keys"]})
+    assert secrets.text(f"refused: {PLANTED}") == f"refused: {MASK}"
+
+
+@pytest.mark.parametrize("alias", ALIASES, ids=lambda each: each.__module__)
+def test_an_alias_of_two_types_fills_in_the_right_ones(alias: Any) -> None:
+    other = TypeVar("other")
+    turned = alias("Turned", dict[other, T], type_params=(T, other))  # type: ignore[valid-type]
+    assert meant(turned[int, str]) == dict[str, int]
+    assert meant(alias("Same", T, type_params=(T,))[int]) is int
+
+
+def test_an_alias_that_holds_itself_is_no_trap() -> None:
+    scope: dict[str, Any] = {}
+    if sys.version_info >= (3, 12):
+        exec("type Tree = dict[str, Tree] | list[Tree] | None\ntype Lost = Missing", scope)
+    else:
+        tree = TypeVar("tree")
+        scope["Tree"] = typing_extensions.TypeAliasType("Tree", dict[str, tree], type_params=(tree,))
+        scope["Lost"] = typing_extensions.TypeAliasType("Lost", "Missing")  # type: ignore[valid-type] # noqa: F821
+    assert not holds_secret(scope["Tree"])
+    assert not holds_secret(scope["Lost"])
+    assert masked({"a": {"b": None}}, scope["Tree"]) == {"a": {"b": None}}
