@@ -373,10 +373,7 @@ class Builder:
 
     def _add_keys(self, schema: Any) -> None:
         for key, annotation in (declared.schema_keys(schema) or {}).items():
-            if key.startswith("__dalsegno"):
-                raise DefinitionError(
-                    f"The state key `{key}` is reserved: choose a name that does not start with it."
-                )
+            declared.check_key(key, annotation, schema)
             self.annotations.setdefault(key, annotation)
 
     def _check_name(self, name: str, where: Place) -> None:

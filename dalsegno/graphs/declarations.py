@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.aliases import meant
 
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -46,12 +47,12 @@ def router_name(path: Any, taken: Collection[str]) -> str:
 
 
 def hints_of(action: Any) -> dict[str, Any]:
-    """The resolved annotations of a callable; empty where they cannot be resolved."""
+    """The resolved annotations of a callable, aliases opened; empty where they cannot be resolved."""
     function = function_of(action)
     if inspect.isclass(function):
         return {}
     try:
-        return get_type_hints(function, include_extras=True)
+        return {name: meant(hint) for name, hint in get_type_hints(function, include_extras=True).items()}
     except (NameError, TypeError, AttributeError):
         return {}
 
@@ -100,6 +101,52 @@ def _keys_of(schema: Any) -> dict[str, Any] | None:
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
 
 
+def check_key(key: str, hint: Any, schema: Any) -> None:
+    """Refuse a key of a state whose name is reserved, or whose reducer would not be used."""
+    if key.startswith("__dalsegno"):
+        raise DefinitionError(
+            f"The state key `{key}` is reserved: choose a name that does not start with it."
+        )
+    if _hides_channel(hint):
+        raise DefinitionError(
+            f"`{key}` of `{schema.__name__}` has its reducer inside an alias or `ReadOnly`, where LangGraph does not "
+            "look: every write would replace the value. Write the `Annotated[...]` at the key itself."
+        )
+
+
+def _hides_channel(hint: Any) -> bool:
+    """Whether a key has its reducer where LangGraph does not see it: inside an alias, or inside `ReadOnly`."""
+    seen = hint
+    while _qualifier(seen) in ("Required", "NotRequired"):
+        seen = get_args(seen)[0]
+    inside, before = seen, None
+    while inside is not before and not _has_channel(inside):
+        before, inside = inside, meant(inside)
+        if _qualifier(inside) in ("Required", "NotRequired", "ReadOnly"):
+            inside = get_args(inside)[0]
+        elif hasattr(inside, "__metadata__") and not _has_channel(inside):
+            inside = inside.__origin__
+    return inside is not seen and _has_channel(inside)
+
+
+def _qualifier(hint: Any) -> str | None:
+    return getattr(get_origin(hint), "_name", None)
+
+
+def _has_channel(hint: Any) -> bool:
+    """Whether LangGraph takes a reducer or a channel from its marks, as `StateGraph` does."""
+    marks = getattr(hint, "__metadata__", ()) if get_origin(hint) is typing.Annotated else ()
+    if any(hasattr(mark, "checkpoint") for mark in marks):
+        return True
+    if not marks or not callable(marks[-1]):
+        return False
+    try:
+        parameters = inspect.signature(marks[-1]).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters) == 2
+
+
 def _is_extension_typeddict(schema: Any) -> bool:
     return hasattr(schema, "__total__") and hasattr(schema, "__required_keys__")
 
@@ -120,6 +167,7 @@ def defaults_of(schema: Any) -> frozenset[str]:
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
+    hint = meant(hint)
     if get_origin(hint) in (typing.Union, types.UnionType):
         return tuple(part for arg in get_args(hint) for part in _alternatives(arg))
     if get_origin(hint) is typing.Annotated:
@@ -149,6 +197,7 @@ def returns_send(action: Any) -> bool:
     """Whether a router's return type has LangGraph's `Send` in it."""
 
     def mentions(hint: Any) -> bool:
+        hint = meant(hint)
         name = getattr(hint, "__name__", "")
         module = getattr(hint, "__module__", "")
         if name == "Send" and module.startswith("langgraph"):

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Place
 from dalsegno.graphs.reaching import MOST_LOOKS, runs_a_graph
+from dalsegno.nodes.aliases import meant
 
 _FIELDS = frozenset(("graph", "update", "resume", "goto"))
 _ASKED = frozenset(("isinstance", "issubclass", "cast"))
@@ -92,6 +93,7 @@ def _is_bare_command(hint: Any) -> bool:
 
 
 def _mentions_command(hint: Any) -> bool:
+    hint = meant(hint)
     if _is_bare_command(getattr(hint, "__origin__", hint)):
         return True
     return any(_mentions_command(arg) for arg in getattr(hint, "__args__", ()))

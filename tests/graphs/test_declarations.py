@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+import operator
+from typing import Annotated, Any, Literal, Required, TypedDict
 
 import pytest
-from langgraph.types import Command
+from langgraph.channels import EphemeralValue
+from langgraph.graph import StateGraph
+from langgraph.types import Command, Send
+from pydantic import BeforeValidator
+from typing_extensions import ReadOnly, TypeAliasType
 
-from dalsegno import END, START, Loop, Workflow
+from dalsegno import END, START, Loop, Secret, Workflow, validate
 from dalsegno.errors import DefinitionError
+from dalsegno.graphs.declarations import literal_targets, returns_send
 
 
 class State(TypedDict, total=False):
@@ -133,3 +139,95 @@ def test_one_key_and_one_destination_may_stand_alone() -> None:
     assert node.reads == frozenset({"topic"})
     assert (node.writes or frozenset()) | set(node.unknown_writes) == {"topic"}
     assert [e.target for e in flow.spec.edges] == ["first"]
+
+
+Route = TypeAliasType("Route", Literal["b", "__end__"])
+Routes = TypeAliasType("Routes", list[Route])
+SentOr = TypeAliasType("SentOr", Send | Literal["b"])
+Goes = TypeAliasType("Goes", Command[Route])
+Log = TypeAliasType("Log", Annotated[list[str], operator.add])
+
+
+class Asked(TypedDict, total=False):
+    said: str
+
+
+def routed(state: Asked) -> Route:
+    return "b"
+
+
+def routed_to_several(state: Asked) -> Routes:
+    return ["b"]
+
+
+@pytest.mark.parametrize(("path", "many"), [(routed, False), (routed_to_several, True)])
+def test_a_router_declares_its_targets_by_an_alias_too(path: Any, many: bool) -> None:
+    assert literal_targets(path) == (("b", "__end__"), many)
+    flow = Workflow("flow", Asked).add_node("a", lambda state: {}).add_node("b", lambda state: {"said": "b"})
+    flow.add_edge(START, "a").add_conditional_edges("a", path).add_edge("b", END)
+    assert flow.validate().findings == ()
+    assert flow.compile().invoke({"said": "a"}) == {"said": "b"}
+
+
+def sent(state: Asked) -> SentOr:
+    return Send("b", state)
+
+
+def test_a_send_in_an_alias_is_seen() -> None:
+    assert returns_send(sent)
+    assert literal_targets(sent) == (("b",), False)
+
+
+def goes_on(state: Asked) -> Command[Route]:
+    return Command(goto="b")
+
+
+def goes_on_as_named(state: Asked) -> Goes:
+    return Command(goto="b")
+
+
+@pytest.mark.parametrize("action", [goes_on, goes_on_as_named])
+@pytest.mark.parametrize("make", [lambda: Workflow("flow", Asked), lambda: StateGraph(Asked)])
+def test_a_command_declares_its_targets_by_an_alias_too(make: Any, action: Any) -> None:
+    flow = make().add_node("a", action).add_node("b", lambda state: {"said": "b"})
+    flow.add_edge(START, "a").add_edge("b", END)
+    report = validate(flow)
+    assert report.findings == ()
+    assert report.certificate is not None
+    assert report.certificate.supersteps == 2
+    assert flow.compile().invoke({"said": "a"}) == {"said": "b"}
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Log,
+        Required[Log],
+        ReadOnly[Annotated[list[str], operator.add]],
+        Annotated[Log, Secret],
+        TypeAliasType("Again", Log),
+        TypeAliasType("Last", Annotated[int, EphemeralValue(int)]),
+    ],
+)
+def test_a_reducer_that_langgraph_would_not_see_is_refused(hint: Any) -> None:
+    state: Any = TypedDict("state", {"log": hint})  # type: ignore[misc]
+    assert "add" not in str(getattr(StateGraph(state).channels["log"], "operator", ""))
+    with pytest.raises(
+        DefinitionError, match=r"`log` of `state` has its reducer inside an alias or `ReadOnly`"
+    ):
+        Workflow("flow", state)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Annotated[list[str], operator.add],
+        Required[Annotated[list[str], Secret, operator.add]],
+        Annotated[Log, operator.add],
+        TypeAliasType("Name", Annotated[str, Secret]),
+        TypeAliasType("Checked", Annotated[str, BeforeValidator(str), "a remark"]),
+        TypeAliasType("Plain", list[Log]),
+    ],
+)
+def test_any_other_alias_is_a_type_of_a_key(hint: Any) -> None:
+    Workflow("flow", TypedDict("state", {"log": hint}))  # type: ignore[misc]
