@@ -20,6 +20,14 @@ if (
 if TYPE_CHECKING:
     from databases import Postgres
 
+_FORKING = ("tests/patterns/test_the_matrix.py", "tests/demo/test_the_demo.py", "tests/testing/")
+"""Tests that fork this process hundreds of times, which takes the longer the larger it has become."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those come first; otherwise nothing is moved."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FORKING))
+
 
 @pytest.fixture(autouse=True)
 def _own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -133,7 +133,7 @@ UNBOUNDED: dict[str, Callable[[Held], Any]] = {
 def test_the_timeout_of_a_subworkflow_waits_for_the_threads_in_it(
     name: str, held: Held, tmp_path: Path
 ) -> None:
-    workflow = flow(sub=(UNBOUNDED[name](held), SOON))
+    workflow = flow(sub=(UNBOUNDED[name](held), {"timeout": 1}))  # in which the function begins
     report = validate(workflow)
     assert report.certificate.seconds is None
     assert [f.message for f in report.findings if f.code == "T110"] == [
