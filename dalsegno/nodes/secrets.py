@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
+import re
 import threading
-import types
-import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_origin
 from urllib.parse import quote, quote_plus
 
-import typing_extensions
-
 from dalsegno.nodes.aliases import is_alias, meant
+from dalsegno.nodes.parts import ITEMS, bare, choices, fields, keys, parts
 
 MASK: Final = "**********"
 """What is shown in place of a secret, as pydantic shows its own."""
 
-_QUALIFIERS = (typing.Required, typing.NotRequired, typing_extensions.ReadOnly)
-_AROUND = (typing.Union, types.UnionType, *_QUALIFIERS)
-
 _SHORTEST = 3
 """Characters from which on a value is looked for in texts; a shorter one would be found everywhere."""
+
+_SHORTEST_PIECE = 4
+"""Characters of a value from which on its beginning, or its end, is one at a cut."""
+
+_CUT = re.compile(r"\.\.\.|…")
+"""Where others leave out what is long: pydantic and `reprlib` in the middle, others at the end."""
 
 
 class _Secret:
@@ -46,15 +46,16 @@ it is, for a resume needs it: give the checkpointer an encrypted serializer wher
 def is_secret(annotation: Any) -> bool:
     """Whether a field of that type is a secret as a whole.
 
-    >>> is_secret(typing.Annotated[str, Secret]), is_secret(str)
+    >>> from typing import Annotated
+    >>> is_secret(Annotated[str, Secret]), is_secret(str)
     (True, False)
     """
     annotation = meant(annotation)
     if hasattr(annotation, "__metadata__"):
         marks = annotation.__metadata__
         return any(mark is Secret for mark in marks) or is_secret(annotation.__origin__)
-    if get_origin(annotation) in _AROUND:
-        return any(is_secret(part) for part in get_args(annotation))
+    if inner := choices(annotation):
+        return any(is_secret(one) for one in inner)
     return hasattr(get_origin(annotation) or annotation, "get_secret_value")
 
 
@@ -63,28 +64,33 @@ def masked(value: Any, annotation: Any = None) -> Any:
 
     What holds no secret is given back as it is.
 
-    >>> masked({"key": "abc"}, typing.TypedDict("T", {"key": typing.Annotated[str, Secret]}))
+    >>> from typing import Annotated, TypedDict
+    >>> masked({"key": "abc"}, TypedDict("T", {"key": Annotated[str, Secret]}))
     {'key': '**********'}
     """
+    return _masked(value, (annotation,))
+
+
+def _masked(value: Any, annotations: tuple[Any, ...]) -> Any:
     if value is None:
         return None
-    if hasattr(value, "get_secret_value") or is_secret(annotation):
+    if _is_hidden(value, annotations):
         return MASK
-    hints = _hints(type(value)) or _hints(_bare(annotation))
-    if isinstance(value, Mapping):
-        inner = _parts(annotation)[-1] if not hints else None
-        shown = {key: masked(part, hints.get(key, inner)) for key, part in value.items()}
-        return shown if any(shown[key] is not part for key, part in value.items()) else value
-    if hints:
-        fields = {name: getattr(value, name, None) for name in hints}
-        shown = {name: masked(part, hints[name]) for name, part in fields.items()}
-        return shown if any(shown[name] is not part for name, part in fields.items()) else value
-    if isinstance(value, list | tuple | set | frozenset):
-        inner = _parts(annotation)[0]
-        parts = list(value)
-        items = [masked(part, inner) for part in parts]
-        return value if all(a is b for a, b in zip(items, parts, strict=True)) else items
-    return value
+    inner = parts(value, annotations)
+    if inner is None:
+        return value
+    if any(map(is_secret, keys(value, annotations))):
+        return MASK
+    shown = [_masked(part, of) for _, part, of in inner]
+    if all(one is part for one, (_, part, _) in zip(shown, inner, strict=True)):
+        return value
+    if isinstance(value, ITEMS) and not fields(type(value)):
+        return shown
+    return {name: one for (name, _, _), one in zip(inner, shown, strict=True)}
+
+
+def _is_hidden(value: Any, annotations: tuple[Any, ...]) -> bool:
+    return hasattr(value, "get_secret_value") or any(map(is_secret, annotations))
 
 
 class Secrets:
@@ -102,7 +108,7 @@ class Secrets:
     def __init__(self, schemas: Iterable[Any] = ()) -> None:
         self._hints: dict[str, list[Any]] = {}
         for schema in schemas:
-            for name, hint in _hints(schema).items():
+            for name, hint in fields(schema).items():
                 if holds_secret(hint):
                     self._hints.setdefault(name, []).append(hint)
         self._values: tuple[str, ...] = ()
@@ -118,8 +124,7 @@ class Secrets:
         found: set[str] = set()
         for name, hints in self._hints.items():
             value = state.get(name) if isinstance(state, Mapping) else getattr(state, name, None)
-            for hint in hints:
-                found.update(_plain(value, hint))
+            found.update(_plain(value, tuple(hints)))
         if found.difference(self._values):
             with self._lock:
                 self._values = tuple(sorted({*self._values, *found}, key=lambda text: (-len(text), text)))
@@ -128,13 +133,13 @@ class Secrets:
         """A state (or a part of one) to be shown, its marked fields masked."""
         if not self._hints or not isinstance(values, Mapping):
             return values
-        return {key: masked(part, self._hints.get(key, (None,))[0]) for key, part in values.items()}
+        return {key: _masked(part, tuple(self._hints.get(key, ()))) for key, part in values.items()}
 
     def text(self, text: str) -> str:
-        """The text with every remembered value masked."""
+        """The text with every remembered value masked, also what is left of one that was cut."""
         for value in self._values:
             text = text.replace(value, MASK)
-        return text
+        return without_pieces(text, self._values, MASK)
 
     def shown(self, value: Any) -> Any:
         """A plain value (as of JSON) with every remembered value masked in its texts."""
@@ -143,7 +148,7 @@ class Secrets:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {key: self.shown(part) for key, part in value.items()}
+            return {self.shown(key): self.shown(part) for key, part in value.items()}
         if isinstance(value, list | tuple):
             return [self.shown(part) for part in value]
         return value
@@ -173,50 +178,83 @@ def _known_to_hold(annotation: Any) -> bool:
 def _holds(annotation: Any, seen: frozenset[Any]) -> bool:
     if is_secret(annotation):
         return True
-    bare = _bare(annotation)
-    # What may have itself in it.
-    entered = frozenset(each for each in (annotation, bare) if isinstance(each, type) or is_alias(each))
-    if entered & seen:
+    if is_alias(annotation):
+        if annotation in seen:
+            return False
+        seen |= {annotation}
+    return any(_holds_inside(shape, seen) for shape in bare(annotation))
+
+
+def _holds_inside(shape: Any, seen: frozenset[Any]) -> bool:
+    if isinstance(shape, type) and shape in seen:
         return False
-    seen = seen | entered
-    parts = (*get_args(meant(annotation)), *_hints(bare).values())
-    return any(_holds(part, seen) for part in parts if not isinstance(part, str))
+    inside = seen | {shape} if isinstance(shape, type) else seen
+    within = (*get_args(shape), *fields(shape).values())
+    return any(_holds(part, inside) for part in within if not isinstance(part, str))
 
 
-def _plain(value: Any, annotation: Any) -> Iterable[str]:
+def _plain(value: Any, annotations: tuple[Any, ...]) -> Iterable[str]:
     """The texts of the secrets in a value, without those too short to be told from other text."""
     if value is None:
         return
-    if hasattr(value, "get_secret_value"):
-        value, annotation = value.get_secret_value(), typing.Annotated[str, Secret]
-    if is_secret(annotation):
+    if _is_hidden(value, annotations):
         yield from _texts(value)
         return
-    hints = _hints(type(value)) or _hints(_bare(annotation))
-    if hints:
-        for name, hint in hints.items():
-            part = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
-            yield from _plain(part, hint)
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _plain(part, _parts(annotation)[-1])
-    elif isinstance(value, list | tuple | set | frozenset):
-        for part in value:
-            yield from _plain(part, _parts(annotation)[0])
+    if any(map(is_secret, keys(value, annotations))):
+        yield from _texts(list(value))
+    for _, part, of in parts(value, annotations) or ():
+        yield from _plain(part, of)
 
 
 def _texts(value: Any) -> Iterable[str]:
     """Every text in a value that is a secret as a whole."""
-    if isinstance(value, Mapping):
-        for part in value.values():
-            yield from _texts(part)
-    elif isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-        for part in value:
-            yield from _texts(part)
+    if hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
+    if value is None or isinstance(value, bool):
+        return
+    inner = parts(value, ())
+    if inner is not None:
+        for part in inner:
+            yield from _texts(part.value)
     else:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
         if len(text) >= _SHORTEST:
             yield from spellings(text)
+
+
+def without_pieces(text: str, values: Sequence[str], mask: str) -> str:
+    """A text without what is left of these values where something was cut out of it: ``sk-12...9f``, ``sk-12…``.
+
+    >>> without_pieces("input_value='hunter-22-p...anted'", ["hunter-22-planted"], "**")
+    "input_value='**...**'"
+    """
+    if not values:
+        return text
+    kept, at = [], 0
+    for cut in _CUT.finditer(text):
+        if cut.start() < at:
+            continue  # it was a part of a value
+        before = text[at : cut.start()]
+        begun = max(_begun(value, before) for value in values)
+        ended = max(_ended(value, text[cut.end() : cut.end() + len(value)]) for value in values)
+        kept += [before[: len(before) - begun], mask if begun else "", cut.group(), mask if ended else ""]
+        at = cut.end() + ended
+    return "".join([*kept, text[at:]])
+
+
+def _begun(value: str, before: str) -> int:
+    """How much of the beginning of a value a text ends with."""
+    at = before.find(value[:_SHORTEST_PIECE], max(0, len(before) - len(value)))
+    while 0 <= at <= len(before) - _SHORTEST_PIECE:
+        if value.startswith(before[at:]):
+            return len(before) - at
+        at = before.find(value[:_SHORTEST_PIECE], at + 1)
+    return 0
+
+
+def _ended(value: str, after: str) -> int:
+    """How much of the end of a value a text begins with."""
+    return _begun(value[::-1], after[::-1])
 
 
 def spellings(text: str) -> set[str]:
@@ -232,33 +270,3 @@ def spellings(text: str) -> set[str]:
     plus = quote_plus(text, errors="replace")
     others = {repr(text)[1:-1], *in_json, *quoted, plus, " ".join(text.split())}
     return {text, *(other for other in others if len(other) >= _SHORTEST)}
-
-
-def _bare(annotation: Any) -> Any:
-    """The class behind `Annotated`, `Required`, `X | None` and aliases; the annotation where there is no one class."""
-    annotation = meant(annotation)
-    if hasattr(annotation, "__metadata__"):
-        return _bare(annotation.__origin__)
-    if get_origin(annotation) in _QUALIFIERS:
-        return _bare(get_args(annotation)[0])
-    if get_origin(annotation) in (typing.Union, types.UnionType):
-        classes = [part for part in get_args(annotation) if part is not type(None)]
-        return _bare(classes[0]) if len(classes) == 1 else annotation
-    return annotation
-
-
-def _parts(annotation: Any) -> tuple[Any, ...]:
-    return get_args(_bare(annotation)) or (None,)
-
-
-def _hints(schema: Any) -> dict[str, Any]:
-    """Fields and their annotations of a TypedDict, dataclass or pydantic class; none for anything else."""
-    if not isinstance(schema, type):
-        return {}
-    known = hasattr(schema, "model_fields") or dataclasses.is_dataclass(schema) or typing.is_typeddict(schema)
-    if not known and not hasattr(schema, "__required_keys__"):
-        return {}
-    try:
-        return get_type_hints(schema, include_extras=True)
-    except (NameError, TypeError):
-        return dict(getattr(schema, "__annotations__", {}))

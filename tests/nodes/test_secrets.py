@@ -6,20 +6,25 @@ import json
 import operator
 import os
 import pickle
+import reprlib
+import string
 import subprocess
 import sys
 import typing
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional, Required, TypedDict, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, Optional, Required, TypedDict, TypeVar
 from urllib.parse import quote, quote_plus
 
 import pytest
 import typing_extensions
-from pydantic import BaseModel, SecretBytes, SecretStr
-from typing_extensions import ReadOnly
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field, SecretBytes, SecretStr, TypeAdapter, ValidationError
+from typing_extensions import ReadOnly, TypeAliasType
 
 from dalsegno import END, START, RetryPolicy, Runner, Secret, Workflow
 from dalsegno.errors import DefinitionError
@@ -109,6 +114,94 @@ class Tree(BaseModel):
     key: Annotated[str, Secret] = ""
 
 
+class Pass(TypedDict, total=False):
+    word: Annotated[str, Secret]
+    owner: str
+
+
+class Named(NamedTuple):
+    owner: str
+    word: Annotated[str, Secret]
+
+
+T = TypeVar("T")
+
+
+class Box(BaseModel, Generic[T]):
+    item: T
+
+
+@dataclass
+class Crate(Generic[T]):
+    item: T
+
+
+class Called(BaseModel):
+    word: Annotated[str, Secret] = Field(alias="apiKey")
+
+
+Key = TypeAliasType("Key", Annotated[str, Secret])
+MARKED = Annotated[str, Secret]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (tuple[str, MARKED], ("me", PLANTED)),
+        (Pass | list[Pass], {"word": PLANTED, "owner": "me"}),
+        (Login | Pass, {"word": PLANTED, "owner": "me"}),
+        (list[Login | Pass], [{"word": PLANTED}]),
+        (str | list[MARKED], [PLANTED]),
+        (dict[str, MARKED] | list[str], {"a": PLANTED}),
+        (dict[MARKED, int], {PLANTED: 1}),
+        (list[MARKED], deque([PLANTED])),
+        (Named, Named("me", PLANTED)),
+        (Named, ["me", PLANTED]),
+        (Key, PLANTED),
+        (Box[MARKED], Box[MARKED](item=PLANTED)),
+        (Box[MARKED], {"item": PLANTED}),
+        (Crate[MARKED], Crate(item=PLANTED)),
+        (Crate[Pass], Crate(item={"word": PLANTED})),
+        (Called, {"apiKey": PLANTED}),
+        (Annotated[Crate[str], Secret], Crate(item=PLANTED)),
+        (Annotated[dict[str, SecretStr], Secret], {"a": SecretStr(PLANTED)}),
+    ],
+)
+def test_a_mark_counts_in_every_place_of_a_type(annotation: Any, value: Any) -> None:
+    schema = TypedDict("schema", {"field": annotation})  # type: ignore[misc] # noqa: UP013 - no name is a type
+    secrets = Secrets([schema])
+    secrets.learn({"field": value})
+    assert holds_secret(annotation)
+    assert PLANTED not in repr(secrets.state({"field": value}))
+    assert secrets.text(f"no {PLANTED}") == f"no {MASK}"
+
+
+def test_what_is_no_text_of_a_secret_is_not_looked_for() -> None:
+    secrets = Secrets([TypedDict("schema", {"field": Annotated[dict[str, Any], Secret]})])  # type: ignore[operator] # as above
+    secrets.learn({"field": {"a": None, "b": True}})
+    assert secrets.text("None is True") == "None is True"
+
+
+@given(st.text(string.ascii_letters + string.digits, min_size=8, max_size=90), st.integers(0, 90))
+def test_nothing_is_left_of_a_secret_that_was_cut(secret: str, left: int) -> None:
+    secrets = Secrets([State])
+    secrets.learn({"key": secret})
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(int).validate_python({"user": "x" * left, "key": secret})
+    shown = secrets.text(
+        f"{caught.value} {reprlib.repr(secret)} {secret[:left]}… {secret[:6]}...{secret[-6:]}"
+    )
+    pieces = {secret[at : at + 4] for at in range(len(secret) - 3)}
+    assert not [piece for piece in pieces if piece in shown.replace(f"{caught.value}".split(" [", 1)[0], "")]
+
+
+def test_a_cut_beside_no_secret_stays() -> None:
+    secrets = Secrets([State])
+    secrets.learn({"key": PLANTED})
+    assert secrets.text("loading hunt... done … and so on...") == f"loading {MASK}... done … and so on..."
+    assert secrets.text("hunter is planted, -planted") == "hunter is planted, -planted"
+
+
 def test_what_holds_no_secret_is_shown_as_it_is() -> None:
     value = {"a": [1, {"b": 2}]}
     assert masked(value, None) is value
@@ -146,6 +239,22 @@ def leaking(state: Mapping[str, Any]) -> dict[str, Any]:
     raise ValueError(
         f"401 for {state['key']!r} and {state['token'].get_secret_value()} and {state['login'].password}"
     )
+
+
+def checking(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {"topic": TypeAdapter(int).validate_python(state["key"])}
+
+
+def test_an_error_that_repeats_the_ends_of_a_long_secret_is_told_without_them(tmp_path: Path) -> None:
+    secret = "".join(f"{chr(97 + at)}{at:02}" for at in range(26))  # pydantic shows 24 characters of each end
+    cut = Workflow("cut", State).add_node("call", checking).add_edge(START, "call").add_edge("call", END)
+    with Runner(cut, db=tmp_path / "runs.db") as runner:
+        result = runner.run({"key": secret}, thread="t")
+        assert result.error is not None
+        for said in (result.error["message"], result.error["traceback"]):
+            assert secret[:4] not in said
+            assert secret[-4:] not in said
+            assert f"input_value='{MASK}...{MASK}'" in said
 
 
 def flow() -> Workflow:
@@ -224,7 +333,6 @@ def test_the_command_line_prints_no_secret(tmp_path: Path, topic: str, code: int
     assert MASK in looked[0].stdout
 
 
-T = TypeVar("T")
 ALIASES = sorted(
     {getattr(typing, "TypeAliasType", typing_extensions.TypeAliasType), typing_extensions.TypeAliasType},
     key=lambda each: each.__module__,
