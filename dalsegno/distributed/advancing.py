@@ -22,7 +22,6 @@ from dalsegno.errors import (
     UnknownThread,
 )
 from dalsegno.nodes.policies import Budget
-from dalsegno.nodes.secrets import Secrets
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord
@@ -137,8 +136,7 @@ def _still_asked(runner: Runner, run: RunRecord, letter: Letter) -> dict[str, An
     asked = {str(i["id"]): i["value"] for i in run.interrupts}
     if run.status != "interrupted":  # an attempt at this turn was lost, before or after the answer was kept
         pending = runner.pending(run.thread)
-        secrets = Secrets(runner.schemas)
-        secrets.learn(pending.values)
+        secrets = pending.secrets(runner.schemas, run.input)
         asked = {str(i["id"]): secrets.shown(i)["value"] for i in pending.interrupts}
     return {
         key: answer

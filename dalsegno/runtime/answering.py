@@ -9,13 +9,21 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import InputInvalid
+from dalsegno.nodes.secrets import Secrets
+
+_LONGEST = 200
+"""Characters of a question in an error."""
 
 _ID = re.compile("[0-9a-f]{32}")
 """What LangGraph's ids of interrupts look like."""
 
 
-def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, Any]:
+def answers(
+    interrupts: Sequence[Mapping[str, Any]], value: Any, secrets: Secrets | None = None
+) -> dict[str, Any]:
     """What to resume with: a bare answer for one question, `{interrupt id: answer}` for several.
+
+    A refusal repeats the questions, without the `secrets` in them.
 
     Raises
     ------
@@ -23,6 +31,7 @@ def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, An
         Nothing waits for an answer; several questions wait and the ids are missing or unknown; the id is that of
         a question that waits no more; an answer does not fit the schema that its question asked for.
     """
+    secrets = secrets or Secrets()
     asked = {str(i["id"]): i for i in interrupts}
     if not asked:
         raise InputInvalid(
@@ -33,7 +42,7 @@ def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, An
     if isinstance(value, Mapping) and value and set(value) <= set(asked):
         given = dict(value)
     elif unknown := _ids_of_no_question(value, asked):
-        waiting = ", ".join(f"{i['id']} (`{i['node']}`: {i['value']!r})" for i in interrupts)
+        waiting = ", ".join(f"{i['id']} (`{i['node']}`: {_question(i, secrets)})" for i in interrupts)
         raise InputInvalid(
             f"No question with the id {', '.join(unknown)} waits for an answer; it may have been answered already. "
             f"What waits is {waiting}. Nothing was run; an answer that has such keys itself is given by id: "
@@ -44,15 +53,23 @@ def answers(interrupts: Sequence[Mapping[str, Any]], value: Any) -> dict[str, An
     elif len(asked) == 1:
         given = {next(iter(asked)): value}
     else:
-        words = ", ".join(f"{i['id']} (`{i['node']}`: {i['value']!r})" for i in interrupts)
+        words = ", ".join(f"{i['id']} (`{i['node']}`: {_question(i, secrets)})" for i in interrupts)
         raise InputInvalid(
             f"{len(asked)} questions wait: {words}. Answer them by id: {{id: answer, ...}}.",
             key=None,
             expected="answers by id",
         )
     for key, answer in given.items():
-        _check(asked[key], answer)
+        _check(asked[key], answer, secrets)
     return given
+
+
+def _question(asked: Mapping[str, Any], secrets: Secrets) -> str:
+    """The beginning of a question, for an error."""
+    value = asked["value"]
+    words = value["question"] if isinstance(value, Mapping) and "question" in value else value
+    shown = secrets.text(repr(words))
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
 
 
 def _ids_of_no_question(value: Any, asked: Collection[str]) -> list[str]:
@@ -64,27 +81,40 @@ def _ids_of_no_question(value: Any, asked: Collection[str]) -> list[str]:
     return others if len(others) < len(value) else [key for key in others if _ID.fullmatch(key)]
 
 
-def _check(question: Mapping[str, Any], answer: Any) -> None:
+def _check(question: Mapping[str, Any], answer: Any, secrets: Secrets) -> None:
     schema = question.get("schema")
     if not isinstance(schema, Mapping):
         return
+    to = f"to `{question['node']}` ({_question(question, secrets)})"
     try:
         plain = to_jsonable_python(answer, fallback=repr, bytes_mode="base64")
     except (ValueError, RecursionError) as error:
         raise InputInvalid(
-            f"The answer to `{question['node']}` ({question['value']!r}) cannot be read: {error}. Nothing was run; "
-            "answer again.",
+            f"The answer {to} cannot be read: {secrets.text(str(error))}. Nothing was run; answer again.",
             key=None,
             expected="plain data",
         ) from error
     for place, expected in misfits(plain, schema):
-        found = f"`{place}` in the answer" if place else "The answer"
+        found, expected = f"`{place}` in the answer" if place else "The answer", secrets.text(expected)
         raise InputInvalid(
-            f"{found} to `{question['node']}` ({question['value']!r}) does not fit: expected {expected}. "
+            f"{found} {to} does not fit: expected {expected}{'' if place else _such_as(schema)}. "
             "Nothing was run; answer again.",
             key=place or None,
             expected=expected,
         )
+
+
+def _such_as(schema: Mapping[str, Any]) -> str:
+    """The keys of an object, for who did not give one; JSON Schema calls it no more than that."""
+    named = schema.get("properties")
+    if schema.get("type") != "object" or not named:
+        return ""
+    needed = schema.get("required", ())
+    keys = (
+        f'"{key}": {_words(part, schema)}{"" if key in needed else " (may be left out)"}'
+        for key, part in named.items()
+    )
+    return f", in JSON {{{', '.join(keys)}}}"
 
 
 def schema_json(schema: Any) -> Any:

@@ -6,7 +6,7 @@ remains; the tasks are still there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from dalsegno.errors import DalsegnoError
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, shown
+from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.answering import schema_json
 
 
@@ -24,7 +25,8 @@ class Pending:
     `tasks` are the pending nodes; `interrupts` the questions that wait (id, node, value, schema), with the
     path of the node that asks, also inside of subworkflows (``"sub/ask"``);
     `run_id` whose checkpoint it is; `checkpoint_id` its id, None where the thread has none; `values`
-    the state with the kernel's key, `whole` also one that has no keys. `is_stuck`: all tasks of the superstep have
+    the state with the kernel's key, `whole` also one that has no keys, `inside` those of the subworkflows in which a
+    question waits. `is_stuck`: all tasks of the superstep have
     ended, and what they wrote cannot be put into the state (a key without a reducer was written twice, a reducer
     raises); `values` are those before it.
     """
@@ -38,6 +40,7 @@ class Pending:
     step: int
     is_stuck: bool = False
     whole: Any = None
+    inside: tuple[Any, ...] = ()
 
     @staticmethod
     def on(graph: Any, thread: str, names: Mapping[str, str] | None = None) -> Pending:
@@ -71,7 +74,15 @@ class Pending:
             step=metadata.get("step", -2),
             is_stuck=is_stuck,
             whole=snapshot.values,
+            inside=tuple(_inside(snapshot)),
         )
+
+    def secrets(self, schemas: Iterable[Any], given: Any = None) -> Secrets:
+        """The secrets in it, and in what the run was given, with which its questions are told."""
+        found = Secrets(schemas)
+        for values in (given, self.values, *self.inside):
+            found.learn(values)
+        return found
 
     def output(self, spec: WorkflowSpec) -> Any:
         """What a run gives: the output keys of its state; all of a state that has no keys."""
@@ -94,6 +105,13 @@ def _snapshot(graph: Any, config: Any, *, subgraphs: bool = False) -> tuple[Any,
         if kept is None or not kept.pending_writes:
             raise
         return graph.get_state(kept.config), True
+
+
+def _inside(snapshot: Any) -> Iterator[Any]:
+    for task in snapshot.tasks:
+        if getattr(task.state, "tasks", None):
+            yield task.state.values
+            yield from _inside(task.state)
 
 
 def _asked(snapshot: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -170,7 +170,9 @@ def _mark(
     first = 0 if runner.is_ours else first_step(runner.checkpointer, run)
     if value is None:
         return carried, None, pending.checkpoint_id, first
-    return carried, Command(resume=answers(pending.interrupts, value)), pending.checkpoint_id, first
+    secrets = pending.secrets(runner.schemas, runner.ledger.get(run.run_id).input)
+    given = answers(pending.interrupts, value, secrets)
+    return carried, Command(resume=given), pending.checkpoint_id, first
 
 
 def _turn(
@@ -259,7 +261,8 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
     ):
         _release(runner, session, drive.error)
     pending = turn.pending()
-    session.secrets.learn(pending.values)
+    for values in (pending.values, *pending.inside):
+        session.secrets.learn(values)
     error = told(drive.error, session, pending)
     status: Status
     if drive.error is not None:

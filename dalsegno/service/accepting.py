@@ -12,6 +12,7 @@ from dalsegno.checkpoints import Ledger, RunRecord
 from dalsegno.checkpoints.requests import Request, Requests
 from dalsegno.errors import InputInvalid, NothingToResume, ThreadUnfinished
 from dalsegno.nodes.policies import Budget
+from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime import Runner, queueing
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.contexts import fitting_context
@@ -113,12 +114,14 @@ def want(
                 f"Run {run.run_id} is {run.status}: there is nothing to go on with.", thread=run.thread
             )
         is_idle = run.status in ("failed", "interrupted")
-        waiting = runner.pending(run.thread).interrupts if is_answer else ()
+        pending = runner.pending(run.thread) if is_answer else None
+        waiting = pending.interrupts if pending is not None else ()
+        secrets = pending.secrets(runner.schemas, run.input) if pending is not None else Secrets()
         if run.status == "running" or (is_answer and not (is_idle and waiting)):
             raise refused(409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now.")
         wanted = {
             "resumes": run.resumes,
-            "answers": _answers(waiting, asked) if is_answer else None,
+            "answers": _answers(waiting, asked, secrets) if is_answer else None,
             "accept_changes": asked.accept_changes,
             "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
         }
@@ -145,17 +148,17 @@ def want(
         )
 
 
-def _answers(waiting: Sequence[Mapping[str, Any]], asked: ResumeRun) -> dict[str, Any]:
+def _answers(waiting: Sequence[Mapping[str, Any]], asked: ResumeRun, secrets: Secrets) -> dict[str, Any]:
     """What was answered, by the ids of the questions; `answers` may name no other, or they would be one answer."""
     if asked.answers is None:
-        return answers(waiting, asked.answer)
+        return answers(waiting, asked.answer, secrets)
     ids = [str(question["id"]) for question in waiting]
     wrong = next((given for given in asked.answers if given not in ids), None)
     if wrong is not None or not asked.answers:
         words = ", ".join(f"{question['id']} (`{question['node']}`)" for question in waiting)
         said = "No question is answered" if wrong is None else f"No question `{wrong[:80]}` waits"
         raise InputInvalid(f"{said}; there is {words}.", key=wrong, expected="answers by id")
-    return answers(waiting, asked.answers)
+    return answers(waiting, asked.answers, secrets)
 
 
 def last_of_its_thread(ledger: Ledger, run: RunRecord) -> RunRecord:

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretBytes, SecretStr, TypeAdapter, ValidationError
 from typing_extensions import ReadOnly, TypeAliasType
 
-from dalsegno import END, START, RetryPolicy, Runner, Secret, Workflow
-from dalsegno.errors import DefinitionError
+from dalsegno import END, START, RetryPolicy, Runner, Secret, Workflow, human
+from dalsegno.errors import DefinitionError, InputInvalid
 from dalsegno.nodes.aliases import meant
 from dalsegno.nodes.secrets import MASK, Secrets, holds_secret, is_secret, masked
 from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
@@ -255,6 +255,30 @@ def test_an_error_that_repeats_the_ends_of_a_long_secret_is_told_without_them(tm
             assert secret[:4] not in said
             assert secret[-4:] not in said
             assert f"input_value='{MASK}...{MASK}'" in said
+
+
+class Inner(TypedDict, total=False):
+    made: Annotated[str, Secret]
+    yes: bool
+
+
+@pytest.mark.parametrize("answer", ["perhaps", {"a" * 32: True}])
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_answer_that_is_refused_repeats_no_secret_of_its_question(
+    tmp_path: Path, answer: Any, inside: bool
+) -> None:
+    asking = Workflow("asking", Inner)
+    asking.add_node("make", lambda state: {"made": PLANTED})
+    asking.add_node("ask", human("Use {made}?", answer=bool, writes="yes"))
+    asking.add_edge(START, "make").add_edge("make", "ask").add_edge("ask", END)
+    outer = Workflow("outer", State).add_node("sub", asking, inputs={}, outputs={})
+    outer.add_edge(START, "sub").add_edge("sub", END)
+    with Runner(outer if inside else asking, db=tmp_path / "runs.db") as runner:
+        waits = runner.run({}, thread="t")
+        assert waits.interrupts[0]["value"] == {"question": f"Use {MASK}?"}
+        with pytest.raises(InputInvalid) as caught:
+            runner.resume("t", answer)
+        assert f"'Use {MASK}?'" in str(caught.value)
 
 
 def flow() -> Workflow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 import pytest
 from hypothesis import given
@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from langgraph.graph import StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.errors import InputInvalid
-from dalsegno.runtime.answering import misfits
+from dalsegno.runtime.answering import answers, misfits
 
 
 class Approval(BaseModel):
@@ -157,3 +158,17 @@ def test_the_answer_to_a_question_that_was_answered_meanwhile_is_not_that_to_the
             "first: yes",
             f"second: {{'{asked['first']}': 'such keys are said by id'}}",
         ]
+
+
+def test_who_gives_no_object_is_told_its_keys() -> None:
+    class Word(TypedDict):
+        approved: bool
+        comment: NotRequired[str]
+
+    schema = TypeAdapter(Word).json_schema()
+    question = {"id": "1", "node": "ask", "value": {"question": "Publish?" * 100}, "schema": schema}
+    with pytest.raises(InputInvalid) as caught:
+        answers([question], "yes")
+    said = str(caught.value)
+    assert 'expected object, in JSON {"approved": boolean, "comment": string (may be left out)}.' in said
+    assert len(said) < 400
