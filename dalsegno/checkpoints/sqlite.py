@@ -31,6 +31,8 @@ from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
 from dalsegno.errors import DefinitionError
 
+_GROWTH = 16  # how many times larger the next group of a listing is, where nobody says how much is wanted
+
 
 class SqliteCheckpointer(Checkpointer):
     """Keeps every checkpoint of every thread in one SQLite file, for any LangGraph graph.
@@ -171,7 +173,7 @@ class SqliteCheckpointer(Checkpointer):
         limit: int | None = None,
     ) -> Iterator[CheckpointTuple]:
         """Checkpoints, newest first. They are read in groups, smaller ones where they are large, and nothing is locked
-        in between."""
+        in between. Without a limit the first is read alone: who looks for one may stop there."""
         check_limit(limit)
         place = (config or {}).get("configurable", {})
         search = rows.Search(
@@ -185,7 +187,7 @@ class SqliteCheckpointer(Checkpointer):
         with self.database.read() as connection:
             identities = rows.search(connection, search)
         wanted = len(identities) if limit is None else limit
-        start, size = 0, rows.GROUP
+        start, size = 0, rows.GROUP if limit is not None else 1
         while wanted > 0 and start < len(identities):
             group = identities[start : start + size]
             with self.database.read() as connection:
@@ -197,7 +199,7 @@ class SqliteCheckpointer(Checkpointer):
                 found, size = found[: reader.fits], min(2 * reader.fits, rows.GROUP)
                 start = identities.index(found[-1].id, start) + 1
             else:
-                start, size = start + len(group), rows.GROUP
+                start, size = start + len(group), min(_GROWTH * size, rows.GROUP)
             wanted -= len(found)
             for one in found:
                 yield reader.build(one)

@@ -207,6 +207,24 @@ def test_small_checkpoints_are_listed_in_as_many_looks_as_one(path: Path) -> Non
         assert looks[100] == looks[2] <= 3
 
 
+@pytest.mark.parametrize("wanted", [{}, {"source": "loop"}])
+def test_who_stops_at_the_first_checkpoint_of_a_listing_has_read_no_other(
+    saver: Checkpointer, wanted: dict[str, Any]
+) -> None:
+    config: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    for number in range(1, 31):
+        checkpoint: Any = {**empty_checkpoint(), "channel_versions": {"photo": number}}
+        checkpoint["channel_values"] = {"photo": random.randbytes(200_000)}
+        config = saver.put(config, checkpoint, {"source": "loop", "step": number}, {"photo": number})
+    tracemalloc.start()
+    try:
+        assert next(iter(saver.list(None, filter=wanted))).metadata["step"] == 30
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2_000_000, peak
+
+
 def test_damage_is_named(saver: Checkpointer) -> None:
     run(saver, "t")
     assert maintenance.check(saver.database) == []
