@@ -94,10 +94,9 @@ def _node(
 ) -> NodeDefinition:
     from dalsegno.graphs.workflow import Workflow
 
-    action, child = node.action, node.child
+    action = node.action
     if isinstance(action, Workflow):
-        action = _renamed(action, old_of, inside, used)
-        child = action.spec
+        action = _renamed(action, old_of, inside, used)  # described with the workflow that it is in
     elif within := {new: old for new, old in old_of.items() if new.startswith(inside)}:
         depth = inside.count("/")
         rename = {_below(old, depth): _below(new, depth) for new, old in within.items()}
@@ -107,7 +106,6 @@ def _node(
         node,
         name=names.get(node.name, node.name),
         action=action,
-        child=child,
         destinations={key: _target(target, names) for key, target in node.destinations.items()},
         handler=replace(
             handler, destinations={key: _target(t, names) for key, t in handler.destinations.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import sys
+from collections import Counter
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -13,6 +15,8 @@ from langgraph.types import Command, interrupt
 
 from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import UndeclaredTarget
+from dalsegno.graphs.renaming import as_it_was
+from dalsegno.graphs.specifying import describe
 
 
 class Inner(TypedDict, total=False):
@@ -218,3 +222,28 @@ def test_so_has_one_that_a_function_runs(is_async: bool) -> None:
 
     flow = outer(arun if is_async else run).waive("T111", "sub", "it ends by itself")
     assert asyncio.run(flow.compile().ainvoke({"topic": "why"}))["draft"] == "why?????"
+
+
+def test_a_run_of_deep_workflows_goes_on_under_old_names_and_no_level_is_described_for_each_around_it() -> (
+    None
+):
+    flow = inner()
+    for _ in range(12):
+        flow = outer(flow, **MAPS)
+    described: Counter[str] = Counter()
+
+    def heard(frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code is describe.__code__:
+            described[frame.f_locals["workflow"].name] += 1
+
+    sys.setprofile(heard)
+    try:
+        played = as_it_was(flow, {"added": "count"}).spec
+    finally:
+        sys.setprofile(None)
+    assert described == {"outer": 12, "inner": 1}
+    levels = 0
+    while "sub" in played.nodes:
+        assert ("added" in played.nodes) == (levels == 0)
+        played, levels = played.nodes["sub"].child, levels + 1
+    assert levels == 12
