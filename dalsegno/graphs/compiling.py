@@ -19,7 +19,7 @@ from dalsegno.graphs.building import Builder
 from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of, walk_to
-from dalsegno.graphs.model import START, Loop, WorkflowSpec
+from dalsegno.graphs.model import START, EdgeSpec, Loop, WorkflowSpec
 from dalsegno.graphs.policing import policed
 from dalsegno.graphs.reading import SPEC
 from dalsegno.graphs.routing import Decision, Router
@@ -112,6 +112,10 @@ class _Assembly:
             if key in self.known
             and type(channel).__name__ not in ("LastValue", "EphemeralValue", "UntrackedValue")
         }
+        self.leaving: dict[str, list[EdgeSpec]] = {}
+        for edge in workflow.edges:
+            for source in dict.fromkeys(edge.origins):
+                self.leaving.setdefault(source, []).append(edge)
         self.sent_to = Facts(spec).sent_to  # as T103 has it: elsewhere loops are counted
 
     def add_node(self, name: str) -> None:
@@ -152,10 +156,11 @@ class _Assembly:
 
     def _kernel(self, node: NodeDefinition, caller: Caller, inside: tuple[Any, ...]) -> NodeKernel:
         schema = node.input_schema or self.workflow.state_schema
-        static = tuple(e.target for e in self.workflow.edges if e.kind == "static" and e.source == node.name)
-        joined = [e.target for e in self.workflow.edges if e.kind == "join" and node.name in e.sources]
+        edges = self.leaving.get(node.name, ())
+        static = tuple(e.target for e in edges if e.kind == "static")
+        joined = [e.target for e in edges if e.kind == "join"]
         if not inside:
-            joined += [e.target for e in self.workflow.edges if e.kind == "choice" and e.source == node.name]
+            joined += [e.target for e in edges if e.kind == "choice"]
         outside = any(r.source == node.name for r in self.workflow.routers) and not inside
         aliases = self.workflow.aliases
         own = None
