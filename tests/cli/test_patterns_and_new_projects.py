@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.pregel import Pregel
 
 from dalsegno.cli.new import project
 from dalsegno.graphs.patterns.catalog import Pattern, catalog
@@ -121,6 +122,16 @@ def test_the_project_of_every_pattern_passes_its_test(
     tests["test_it_gives_what_it_should"]()
     tests["test_it_draws_itself"](tmp_path)
     assert json.loads(files["input.json"]) == sys.modules["app"].given
+
+
+@pytest.mark.parametrize("entry", catalog().values(), ids=lambda entry: entry.name)
+def test_a_project_runs_nothing_when_a_command_imports_it(
+    entry: Pattern, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Any] = []
+    monkeypatch.setattr(Pregel, "stream", lambda *given, **_: ran.append(given) or iter(()))
+    exec(compile(project("app", entry)["app.py"], "app.py", "exec"), {"__name__": "app"})
+    assert not ran
 
 
 def test_the_projects_are_formatted_as_their_own_settings_say(tmp_path: Path) -> None:

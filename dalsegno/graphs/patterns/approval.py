@@ -130,7 +130,8 @@ def approval(
     >>> given = {"request": "Ada"}
     >>> thread = {"configurable": {"thread_id": "letter"}}
     >>> graph = flow.compile(InMemorySaver())
-    >>> waits = graph.invoke(given, thread)
+    >>> graph.invoke(given, thread)["proposal"]
+    'Dear Ada'
     >>> graph.invoke(Command(resume={"approved": True}), thread)["result"]
     'sent: Dear Ada'
     """
