@@ -25,6 +25,7 @@ from dalsegno.graphs.model import (
     WorkflowSpec,
 )
 from dalsegno.graphs.reaching import runs_a_graph
+from dalsegno.nodes.aliases import unqualified
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies.fallback import is_called
 from dalsegno.nodes.policies.retry import attempts_of
@@ -255,7 +256,8 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
             reducer = extra
         elif hasattr(extra, "checkpoint"):  # a LangGraph channel
             reducer = getattr(extra, "operator", None) or extra
-    base = getattr(hint, "__origin__", hint) if hasattr(hint, "__metadata__") else hint
+    base = unqualified(hint)
+    base = unqualified(base.__origin__) if hasattr(base, "__metadata__") else base
     return KeySpec(
         name=name,
         type=_type_name(base),

@@ -1,4 +1,6 @@
-"""What aliases of types stand for: ``type Route = Literal["a", "b"]``, or `TypeAliasType` before Python 3.12."""
+"""What aliases of types stand for: ``type Route = Literal["a", "b"]``, or `TypeAliasType` before Python 3.12; and types
+without what only qualifies a key.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,18 @@ def meant(annotation: Any) -> Any:
             annotation = _value(annotation)
         except (NameError, AttributeError):
             break
+    return annotation
+
+
+def unqualified(annotation: Any) -> Any:
+    """The type of a key without what is said of the key: `Required`, `NotRequired`, `ReadOnly`.
+
+    >>> import typing
+    >>> unqualified(typing.Required[int])
+    <class 'int'>
+    """
+    while getattr(get_origin(annotation), "_name", None) in ("Required", "NotRequired", "ReadOnly"):
+        annotation = get_args(annotation)[0]
     return annotation
 
 

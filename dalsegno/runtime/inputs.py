@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 from langgraph.types import Command, Overwrite
 from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUserError
 
 from dalsegno.errors import InputInvalid, did_you_mean
 from dalsegno.graphs.declarations import schema_keys
+from dalsegno.nodes.aliases import unqualified
 from dalsegno.nodes.kinds import shortly
 
 _SAME_TYPE = (operator.add, operator.or_)
@@ -89,8 +90,7 @@ def _required(schema: Any) -> list[str]:
 
 
 def _coerced(key: str, value: Any, annotation: Any) -> Any:
-    while getattr(get_origin(annotation), "_name", None) in ("Required", "NotRequired"):
-        annotation = get_args(annotation)[0]
+    annotation = unqualified(annotation)
     extras = getattr(annotation, "__metadata__", ())
     if any(callable(extra) and extra not in _SAME_TYPE for extra in extras if not isinstance(extra, type)):
         return value
