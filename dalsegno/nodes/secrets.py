@@ -22,6 +22,9 @@ _SHORTEST = 3
 _SHORTEST_PIECE = 4
 """Characters of a value from which on its beginning, or its end, is one at a cut."""
 
+_LONGEST_PIECE = 2000
+"""Characters of such a beginning or end that are looked for, so that a long value costs no more at each cut."""
+
 _CUT = re.compile(r"\.\.\.|…")
 """Where others leave out what is long: pydantic and `reprlib` in the middle, others at the end."""
 
@@ -158,7 +161,7 @@ def input_shown(given: Any, shape: Mapping[str, Any] | None) -> Any:
     """The input of a run to be shown, where only the shape of its workflow is known."""
     state = (shape or {}).get("state", {})
     if not isinstance(given, Mapping):
-        return given
+        return masked(given)  # an object says by its class what is secret in it
     return {key: MASK if "secret" in state.get(key, ())[2:] else part for key, part in given.items()}
 
 
@@ -230,13 +233,16 @@ def without_pieces(text: str, values: Sequence[str], mask: str) -> str:
     """
     if not values:
         return text
+    begins = [value[:_LONGEST_PIECE] for value in values]
+    ends = [value[-_LONGEST_PIECE:][::-1] for value in values]
     kept, at = [], 0
     for cut in _CUT.finditer(text):
         if cut.start() < at:
             continue  # it was a part of a value
         before = text[at : cut.start()]
-        begun = max(_begun(value, before) for value in values)
-        ended = max(_ended(value, text[cut.end() : cut.end() + len(value)]) for value in values)
+        after = text[cut.end() : cut.end() + _LONGEST_PIECE][::-1]
+        begun = max(_begun(value, before) for value in begins)
+        ended = max(_begun(value, after) for value in ends)
         kept += [before[: len(before) - begun], mask if begun else "", cut.group(), mask if ended else ""]
         at = cut.end() + ended
     return "".join([*kept, text[at:]])
@@ -250,11 +256,6 @@ def _begun(value: str, before: str) -> int:
             return len(before) - at
         at = before.find(value[:_SHORTEST_PIECE], at + 1)
     return 0
-
-
-def _ended(value: str, after: str) -> int:
-    """How much of the end of a value a text begins with."""
-    return _begun(value[::-1], after[::-1])
 
 
 def spellings(text: str) -> set[str]:

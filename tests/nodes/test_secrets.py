@@ -29,7 +29,7 @@ from typing_extensions import ReadOnly, TypeAliasType
 from dalsegno import END, START, RetryPolicy, Runner, Secret, Workflow, human
 from dalsegno.errors import DefinitionError, InputInvalid
 from dalsegno.nodes.aliases import meant
-from dalsegno.nodes.secrets import MASK, Secrets, holds_secret, is_secret, masked
+from dalsegno.nodes.secrets import MASK, Secrets, holds_secret, input_shown, is_secret, masked
 from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
 
 ROOT = str(Path(__file__).parents[2])
@@ -182,7 +182,7 @@ def test_what_is_no_text_of_a_secret_is_not_looked_for() -> None:
     assert secrets.text("None is True") == "None is True"
 
 
-@given(st.text(string.ascii_letters + string.digits, min_size=8, max_size=90), st.integers(0, 90))
+@given(st.text(string.ascii_uppercase + string.digits, min_size=8, max_size=90), st.integers(0, 90))
 def test_nothing_is_left_of_a_secret_that_was_cut(secret: str, left: int) -> None:
     secrets = Secrets([State])
     secrets.learn({"key": secret})
@@ -257,6 +257,16 @@ def test_an_error_that_repeats_the_ends_of_a_long_secret_is_told_without_them(tm
             assert secret[:4] not in said
             assert secret[-4:] not in said
             assert f"input_value='{MASK}...{MASK}'" in said
+
+
+def test_an_input_that_is_an_object_is_shown_without_its_secrets() -> None:
+    shape = {"state": {"user": ["str", None], "password": ["str", None, "secret"]}}
+    login = Login(user="me", password=PLANTED)
+    assert (
+        input_shown(login, shape)
+        == input_shown(login.model_dump(), shape)
+        == {"user": "me", "password": MASK}
+    )
 
 
 class Inner(TypedDict, total=False):
