@@ -21,8 +21,10 @@ def entered(config: Any) -> Any:
     given = config.get("configurable", {})
     if not _is_asked(given):
         return config
-    own, lasting = (given[_SAVER].get_tuple(place) for place in _places(given))
-    return config if _was_begun(given, own, lasting) else _anew(config)
+    own, lasting = _places(given)
+    saver = given[_SAVER]
+    begun = saver.get_tuple(own) is not None or _goes_on(given, saver.get_tuple(lasting))
+    return config if begun else _anew(config)
 
 
 async def aentered(config: Any) -> Any:
@@ -30,8 +32,10 @@ async def aentered(config: Any) -> Any:
     given = config.get("configurable", {})
     if not _is_asked(given):
         return config
-    own, lasting = [await given[_SAVER].aget_tuple(place) for place in _places(given)]
-    return config if _was_begun(given, own, lasting) else _anew(config)
+    own, lasting = _places(given)
+    saver = given[_SAVER]
+    begun = await saver.aget_tuple(own) is not None or _goes_on(given, await saver.aget_tuple(lasting))
+    return config if begun else _anew(config)
 
 
 def _is_asked(given: Mapping[str, Any]) -> bool:
@@ -49,11 +53,10 @@ def _place(given: Mapping[str, Any], namespace: str) -> Any:
     return {"configurable": {"thread_id": given["thread_id"], "checkpoint_ns": namespace}}
 
 
-def _was_begun(
-    given: Mapping[str, Any], own: CheckpointTuple | None, lasting: CheckpointTuple | None
-) -> bool:
-    if own is not None or lasting is None:
-        return own is not None
+def _goes_on(given: Mapping[str, Any], lasting: CheckpointTuple | None) -> bool:
+    """Whether what is kept there was begun in this execution of the node."""
+    if lasting is None:
+        return False
     level = given["checkpoint_ns"].rpartition("|")[0]
     around = lasting.metadata.get("parents", {}).get(level)
     # Where the state around it was set by hand, what waits in it goes on all the same.
