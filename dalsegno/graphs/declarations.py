@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 from dalsegno.errors import DefinitionError
-from dalsegno.nodes.aliases import meant
+from dalsegno.nodes.aliases import meant, qualifier
 
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -117,20 +117,16 @@ def check_key(key: str, hint: Any, schema: Any) -> None:
 def _hides_channel(hint: Any) -> bool:
     """Whether a key has its reducer where LangGraph does not see it: inside an alias, or inside `ReadOnly`."""
     seen = hint
-    while _qualifier(seen) in ("Required", "NotRequired"):
+    while qualifier(seen) in ("Required", "NotRequired"):
         seen = get_args(seen)[0]
     inside, before = seen, None
     while inside is not before and not _has_channel(inside):
         before, inside = inside, meant(inside)
-        if _qualifier(inside) in ("Required", "NotRequired", "ReadOnly"):
+        if qualifier(inside) is not None:
             inside = get_args(inside)[0]
         elif hasattr(inside, "__metadata__") and not _has_channel(inside):
             inside = inside.__origin__
     return inside is not seen and _has_channel(inside)
-
-
-def _qualifier(hint: Any) -> str | None:
-    return getattr(get_origin(hint), "_name", None)
 
 
 def _has_channel(hint: Any) -> bool:

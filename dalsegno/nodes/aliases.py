@@ -30,6 +30,12 @@ def meant(annotation: Any) -> Any:
     return annotation
 
 
+def qualifier(annotation: Any) -> str | None:
+    """What only says something of a key, at the outside of its type: `Required`, `NotRequired` or `ReadOnly`."""
+    name = getattr(get_origin(annotation), "_name", None)
+    return name if name in ("Required", "NotRequired", "ReadOnly") else None
+
+
 def unqualified(annotation: Any) -> Any:
     """The type of a key without what is said of the key: `Required`, `NotRequired`, `ReadOnly`.
 
@@ -37,7 +43,7 @@ def unqualified(annotation: Any) -> Any:
     >>> unqualified(typing.Required[int])
     <class 'int'>
     """
-    while getattr(get_origin(annotation), "_name", None) in ("Required", "NotRequired", "ReadOnly"):
+    while qualifier(annotation) is not None:
         annotation = get_args(annotation)[0]
     return annotation
 

@@ -10,11 +10,8 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-import typing_extensions
+from dalsegno.nodes.aliases import is_alias, meant, qualifier
 
-from dalsegno.nodes.aliases import is_alias, meant
-
-_AROUND = (typing.Required, typing.NotRequired, typing_extensions.ReadOnly)
 _UNIONS = (typing.Union, types.UnionType)
 ITEMS = (list, tuple, set, frozenset, collections.deque)
 
@@ -34,7 +31,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
     (<class 'int'>, <class 'NoneType'>)
     """
     annotation = meant(annotation)
-    if get_origin(annotation) in _AROUND or get_origin(annotation) in _UNIONS:
+    if qualifier(annotation) is not None or get_origin(annotation) in _UNIONS:
         return get_args(annotation)
     return ()
 
