@@ -42,26 +42,28 @@ def answers(
     if isinstance(value, Mapping) and value and set(value) <= set(asked):
         given = dict(value)
     elif unknown := _ids_of_no_question(value, asked):
-        waiting = ", ".join(f"{i['id']} (`{i['node']}`: {_question(i, secrets)})" for i in interrupts)
         raise InputInvalid(
             f"No question with the id {', '.join(unknown)} waits for an answer; it may have been answered already. "
-            f"What waits is {waiting}. Nothing was run; an answer that has such keys itself is given by id: "
-            "{id: answer}.",
+            f"What waits is {_questions(interrupts, secrets)}. Nothing was run; an answer that has such keys itself is "
+            "given by id: {id: answer}.",
             key=unknown[0],
             expected="the id of a question that waits",
         )
     elif len(asked) == 1:
         given = {next(iter(asked)): value}
     else:
-        words = ", ".join(f"{i['id']} (`{i['node']}`: {_question(i, secrets)})" for i in interrupts)
         raise InputInvalid(
-            f"{len(asked)} questions wait: {words}. Answer them by id: {{id: answer, ...}}.",
+            f"{len(asked)} questions wait: {_questions(interrupts, secrets)}. Answer them by id: {{id: answer, ...}}.",
             key=None,
             expected="answers by id",
         )
     for key, answer in given.items():
         _check(asked[key], answer, secrets)
     return given
+
+
+def _questions(interrupts: Sequence[Mapping[str, Any]], secrets: Secrets) -> str:
+    return ", ".join(f"{i['id']} (`{i['node']}`: {_question(i, secrets)})" for i in interrupts)
 
 
 def _question(asked: Mapping[str, Any], secrets: Secrets) -> str:
