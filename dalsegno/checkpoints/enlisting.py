@@ -72,6 +72,8 @@ class Queue:
 
     def due(self, names: Iterable[str]) -> Due:
         """What goes with a commit of those names, and what goes with any."""
+        if not self._numbered:
+            return []
         with self._lock:
             return self._due(names)
 
@@ -101,8 +103,6 @@ class Queue:
                     self._remove(number)
 
     def _due(self, names: Iterable[str]) -> Due:
-        if not self._numbered:
-            return []
         found = set(self._by_name.get(None, ()))
         for name in names:
             found |= self._by_name.get(name, frozenset())

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
+from types import TracebackType
 
 from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
@@ -67,6 +68,29 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"`{path}` {_UNAVAILABLE[code]} (SQLite: {error})", path=path)
     return None
+
+
+class Translated:
+    """Inside a ``with`` statement an error of SQLite is raised as what it means; it keeps nothing: all may use one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        meant: CheckpointError | None = None
+        if isinstance(error, UnicodeEncodeError):
+            meant = no_text(error, self._path)
+        elif isinstance(error, UnicodeDecodeError):
+            meant = no_schema(error, self._path)
+        elif isinstance(error, sqlite3.Error):
+            meant = meaning(error, self._path)
+        if meant is not None:
+            raise meant from error
 
 
 def _may_write_beside(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -9,6 +10,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 Stored = bytes | str
 
 
+@functools.lru_cache(maxsize=1024)
 def shorten(identity: str) -> Stored:
     """The bytes of a UUID in its usual spelling, anything else as it is. The order stays the same."""
     if len(identity) == 36 and _UUID.fullmatch(identity):

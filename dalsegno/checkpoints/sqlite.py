@@ -142,9 +142,9 @@ class SqliteCheckpointer(Checkpointer):
         """Store what a task wrote, to be found with the checkpoint it ran on; see `task_writes.kept_of`."""
         thread, namespace = place_in(config)
         checkpoint_id = get_checkpoint_id(config)
-        kept = [(task_path, *one) for one in kept_of(self.serde, writes, thread)]
-        token = token_of(config, self.database, thread)
         outcome = outcome_of(writes)
+        kept = [(task_path, *one) for one in kept_of(self.serde, writes, outcome, thread)]
+        token = token_of(config, self.database, thread)
         job = PutWrites((thread, namespace), str(checkpoint_id), task_id, kept, token, outcome)
         self.database.commit(job, soon=all(channel not in WRITES_IDX_MAP for channel, _ in writes))
 

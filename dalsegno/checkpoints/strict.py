@@ -41,6 +41,7 @@ PACKING = (
 )
 _UNPACKING = ormsgpack.OPT_NON_STR_KEYS
 _NATIVE = ("null", "bytes", "bytearray", "msgpack")
+_NOTHING = ("null", b"")
 
 
 class StrictSerializer(jsonplus.JsonPlusSerializer):
@@ -82,7 +83,9 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
         return StrictSerializer([*self._allowed, *extra_allowlist])
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        if obj is None or isinstance(obj, (bytes, bytearray)):
+        if obj is None:
+            return _NOTHING
+        if isinstance(obj, (bytes, bytearray)):
             return super().dumps_typed(obj)
         writer = _Writer(self)
         try:

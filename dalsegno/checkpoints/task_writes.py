@@ -21,14 +21,16 @@ Kept = tuple[int, str, str, bytes]
 """Index, channel, type and bytes of one write."""
 
 
-def kept_of(serde: SerializerProtocol, writes: Sequence[tuple[str, Any]], thread: str) -> list[Kept]:
-    """The writes to store.
+def kept_of(
+    serde: SerializerProtocol, writes: Sequence[tuple[str, Any]], outcome: Outcome | None, thread: str
+) -> list[Kept]:
+    """The writes to store of a task of which they say that `outcome`.
 
     A task that failed has done nothing: its ordinary writes are dropped. LangGraph hands them over
     when the router behind a node raises, and on resume would take the task for done and end the run
     without routing. They stay when an error handler has taken over, since the run then goes on with them.
     """
-    failed = _has_failed(writes)
+    failed = outcome in ("failed", "given up")
     return [
         (
             WRITES_IDX_MAP.get(channel, position),
@@ -43,14 +45,9 @@ def kept_of(serde: SerializerProtocol, writes: Sequence[tuple[str, Any]], thread
 def outcome_of(writes: Sequence[tuple[str, Any]]) -> Outcome | None:
     """What these writes say of their task, None where they only prepare it."""
     told = dict(writes)
-    if _has_failed(writes):
+    if ERROR in told and _ERROR_SOURCE not in told:
         # LangGraph's word for a task that it stopped waiting for beside another one's failure.
         return "given up" if isinstance(told[ERROR], asyncio.CancelledError) else "failed"
     if INTERRUPT in told:
         return "interrupted"
     return None if told.keys() == {RESUME} else "done"
-
-
-def _has_failed(writes: Sequence[tuple[str, Any]]) -> bool:
-    channels = {channel for channel, _ in writes}
-    return ERROR in channels and _ERROR_SOURCE not in channels

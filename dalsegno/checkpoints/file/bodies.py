@@ -35,6 +35,7 @@ _USUAL_AND_SENDS = _USUAL | {"pending_sends"}
 _USUAL_TAG, _SENDS_TAG, _SERIALIZED_TAG = 0, 1, 2
 
 _KINDS = ("msgpack", "null", "bytes", "bytearray")
+_SHORT: dict[str, int | str] = {kind: number for number, kind in enumerate(_KINDS)}
 _PLAIN = StrictSerializer()
 
 
@@ -170,7 +171,7 @@ def roots(index: Index | list[int]) -> set[int]:
 
 def short(kind: str) -> int | str:
     """A kind of serialised bytes in as little room as possible."""
-    return _KINDS.index(kind) if kind in _KINDS else kind
+    return _SHORT.get(kind, kind)
 
 
 def long(kind: int | str) -> str:

@@ -71,6 +71,7 @@ class Database(Enlisting):
         self.path = file_of(path)
         # The working directory may change between two openings.
         self._file = self.path if self.path == ":memory:" else os.path.abspath(self.path)
+        self._translated = failures.Translated(self.path)
         self.profile: Profile = profile
         self.timeout = timeout
         self.linger = linger
@@ -125,7 +126,7 @@ class Database(Enlisting):
             finally:
                 self._depth -= 1
             return
-        with self._translated():
+        with self._translated:
             connection = self._opened()
             due: Due | None = None
             interrupted: BaseException | None = None
@@ -156,7 +157,8 @@ class Database(Enlisting):
             finally:
                 self._line.leave()
                 self._depth, self._doomed, self._writer = 0, None, None
-        self._queue.remove([number for number, _ in due])
+        if due:
+            self._queue.remove([number for number, _ in due])
         self.commits += 1
         if interrupted is not None:
             raise interrupted
@@ -172,7 +174,7 @@ class Database(Enlisting):
             if self._depth:
                 yield self._opened()
                 return
-            with self._translated():
+            with self._translated:
                 connection = self._opened()
                 try:  # Ctrl-C may come behind any of these
                     connection.execute("BEGIN")
@@ -226,7 +228,7 @@ class Database(Enlisting):
 
     def outside(self, sql: str) -> None:
         """Execute a statement that SQLite takes in no transaction, as ``VACUUM``."""
-        with self._lock, self._translated():
+        with self._lock, self._translated:
             self._opened().execute(sql)
 
     def flush(self) -> None:
@@ -247,20 +249,6 @@ class Database(Enlisting):
             finally:
                 self._opened_identity = None
                 self._let_go()
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except UnicodeEncodeError as error:
-            raise failures.no_text(error, self.path) from error
-        except UnicodeDecodeError as error:
-            raise failures.no_schema(error, self.path) from error
-        except sqlite3.Error as error:
-            meant = failures.meaning(error, self.path)
-            if meant is None:
-                raise
-            raise meant from error
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and self._identity() != self._opened_identity:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ormsgpack
 from langgraph.checkpoint.serde.base import SerializerProtocol
 
 from dalsegno.checkpoints import values
@@ -90,8 +91,11 @@ def _searchable(metadata: Mapping[str, Any]) -> str:
     """JSON that SQLite finds everything in: it misreads some escapes of characters beyond the BMP, so
     they are written as they are. Raises ValueError for lone surrogates, which have no bytes, and TypeError for keys
     that are no texts, which JSON would make ones."""
-    if not _has_texts_for_keys(metadata):
-        raise TypeError
+    try:
+        ormsgpack.packb(metadata)  # which takes nothing but texts for keys either, and is faster
+    except TypeError:
+        if not _has_texts_for_keys(metadata):
+            raise
     text = _JSON.encode(metadata)
     text.encode()
     return text

@@ -132,8 +132,8 @@ class PostgresCheckpointer(Checkpointer):
         path: str,
     ) -> None:
         thread, *_, task_id = place
-        kept = kept_of(self.serde, writes, thread)
         outcome = outcome_of(writes)
+        kept = kept_of(self.serde, writes, outcome, thread)
         special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
 
         def statements(session: Session) -> None:
