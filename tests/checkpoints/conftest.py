@@ -15,8 +15,8 @@ import pytest
 from dalsegno.checkpoints import AnyDatabase, Checkpointer, Ledger, open_checkpointer, open_database
 
 BOTH = {
-    "test_checkpoint_model", "test_delta_channels", "test_fencing", "test_ledger", "test_leases", "test_maintenance",
-    "test_resume", "test_same_as_in_memory", "test_search", "test_steps", "test_strict_types",
+    "test_checkpoint_model", "test_clocks", "test_delta_channels", "test_fencing", "test_ledger", "test_leases",
+    "test_maintenance", "test_resume", "test_same_as_in_memory", "test_search", "test_steps", "test_strict_types",
     "test_transactions",
 }  # fmt: skip
 """What is tried on a file and on a server, where it takes `url`, `saver` or `ledger`."""
