@@ -20,7 +20,7 @@ from langgraph.checkpoint.base import (
 
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.failures import check_names
-from dalsegno.checkpoints.fencing import in_the_way
+from dalsegno.checkpoints.fencing import in_the_way, refuse_held
 from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
@@ -87,17 +87,19 @@ class Checkpointer(BaseCheckpointSaver[Any]):
         if strategy == "delete":
             self._delete(chosen)
             return
-        with self.database.transaction():
-            self.database.upkeep().prune(chosen, keep=1, before=None)
+        self.database.upkeep().prune(chosen, keep=1, before=None)
 
     def _delete(self, threads: Sequence[str]) -> None:
         """Delete threads, locked in their order: of two who do so neither waits for the other."""
-        with self.database.transaction() as connection:
-            upkeep = self.database.upkeep()
-            for thread in threads:
-                self.database.lock(thread)
-                in_the_way(connection, thread, mine=True)
-                upkeep.delete_checkpoints(thread)
+        upkeep = self.database.upkeep()
+        with self.database.read() as connection:
+            refuse_held(connection, threads)
+        for start in range(0, len(threads), upkeep.together):
+            with self.database.transaction() as connection:
+                for thread in threads[start : start + upkeep.together]:
+                    self.database.lock(thread)
+                    in_the_way(connection, thread, mine=True)
+                    upkeep.delete_checkpoints(thread)
 
     # --- async ---
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,14 @@ def in_the_way(connection: Statements, thread: str, *, mine: bool = False) -> st
             holder=holder,
         )
     return holder.token
+
+
+def refuse_held(connection: Statements, threads: Collection[str]) -> None:
+    """Raise ThreadBusy where a living process runs on one of these threads, be it this one."""
+    chosen = set(threads)
+    for (thread,) in connection.execute("SELECT thread_id FROM leases ORDER BY thread_id").fetchall():
+        if thread in chosen:
+            in_the_way(connection, thread, mine=True)
 
 
 def taken_over(connection: Statements, thread: str, what: str) -> Fenced:

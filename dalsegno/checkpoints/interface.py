@@ -32,8 +32,11 @@ class Statements(Protocol):
 class Upkeep(Protocol):
     """What looking after a database takes; see `maintenance`, which says what each of these does.
 
-    Those that change something work inside the caller's transaction.
+    `delete_checkpoints` and `copy_history` work inside the caller's transaction.
     """
+
+    together: int
+    """How many threads one transaction changes, at most, where many are pruned or deleted."""
 
     def delete_checkpoints(self, thread: str) -> int: ...
 

@@ -78,8 +78,7 @@ def prune(
         before = (time.time() if now is None else now) - older_than
         if math.isnan(before):
             raise CheckpointError(f"older_than={older_than}, now={now}: that is no number of seconds.")
-    with database.transaction():
-        return database.upkeep().prune(thread_ids, keep=keep, before=before)
+    return database.upkeep().prune(thread_ids, keep=keep, before=before)
 
 
 def statistics(database: AnyDatabase) -> Statistics:

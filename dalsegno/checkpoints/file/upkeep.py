@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,6 +21,8 @@ _TOGETHER = 32
 
 class SqliteUpkeep:
     """The `Upkeep` of a SQLite file."""
+
+    together = sys.maxsize  # one writer at a time, whatever it writes
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -268,8 +268,7 @@ class PostgresCheckpointer(Checkpointer):
             A run of a living process has a thread of theirs. Nothing is deleted.
         """
         check_names(run_ids, "run_ids")
-        with self.database.transaction():
-            self.database.upkeep().delete_runs(run_ids)
+        self.database.upkeep().delete_runs(run_ids)
 
     def copy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy everything of one thread to another: all checkpoints, values and writes.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.postgres.base import PRUNE_DELTA_THREADS_SQL
 
-from dalsegno.checkpoints.fencing import in_the_way
+from dalsegno.checkpoints.fencing import in_the_way, refuse_held
 from dalsegno.checkpoints.identities import lengthen, time_ordered
 from dalsegno.checkpoints.maintenance import Statistics, ThreadStatistics
 from dalsegno.errors import CheckpointError
@@ -35,6 +35,10 @@ _WANTED = (
     "checkpoint_ns = '' AND checkpoint_id IN (SELECT checkpoint_id FROM line) "
     "OR checkpoint_ns <> '' AND checkpoint_id COLLATE \"C\" <= $2)"
 )
+_GROWN = (
+    "SELECT DISTINCT thread_id FROM (SELECT thread_id FROM checkpoints GROUP BY thread_id, checkpoint_ns "
+    "HAVING count(*) > $1) AS grown"
+)
 _DOOMED = (
     "SELECT checkpoint_ns, checkpoint_id FROM (SELECT checkpoint_ns, checkpoint_id, row_number() OVER "
     "(PARTITION BY checkpoint_ns ORDER BY checkpoint_id DESC) AS place FROM checkpoints WHERE thread_id = $1) AS c "
@@ -54,7 +58,9 @@ _LOST = (
 
 
 class PostgresUpkeep:
-    """The `Upkeep` of a schema; what changes something works inside the caller's transaction."""
+    """The `Upkeep` of a schema."""
+
+    together = 200  # each takes a lock, and a server has room for some thousands of all its transactions
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
@@ -76,40 +82,53 @@ class PostgresUpkeep:
 
     def delete_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints of these runs, and what only they hold."""
-        sql = "SELECT DISTINCT thread_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY ($1) ORDER BY 1"
-        chosen = [thread for (thread,) in self._session.send(sql, (list(run_ids),)).fetchall()]
-        for thread in self._alone(chosen, "deleted run by run"):
-            in_the_way(self._session, thread, mine=True)
+        with self._database.read() as session:
+            sql = "SELECT DISTINCT thread_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY ($1)"
+            chosen = [thread for (thread,) in session.send(sql, (list(run_ids),)).fetchall()]
+            refuse_held(session, chosen)
+
+        def delete(session: Session, thread: str) -> None:
+            in_the_way(session, thread, mine=True)
             sql = (
                 "SELECT checkpoint_ns, checkpoint_id FROM checkpoints "
                 "WHERE thread_id = $1 AND metadata ->> 'run_id' = ANY ($2)"
             )
-            self._delete(thread, self._session.send(sql, (thread, list(run_ids))).fetchall())
+            self._delete(thread, session.send(sql, (thread, list(run_ids))).fetchall())
+
+        self._each(chosen, "deleted run by run", delete)
 
     def prune(self, thread_ids: Iterable[str] | None, *, keep: int, before: float | None) -> int:
         limit = None if before is None else lengthen(time_ordered(before))
         if thread_ids is None:
-            found = self._session.send("SELECT DISTINCT thread_id FROM checkpoints ORDER BY 1").fetchall()
-            thread_ids = [thread for (thread,) in found]
+            with self._database.read() as session:
+                thread_ids = [thread for (thread,) in session.send(_GROWN, (keep,)).fetchall()]
         gone = 0
-        for thread in self._alone(sorted(set(thread_ids)), "pruned"):
-            doomed = self._session.send(_DOOMED, (thread, keep, limit)).fetchall()
+
+        def prune(session: Session, thread: str) -> None:
+            nonlocal gone
+            doomed = session.send(_DOOMED, (thread, keep, limit)).fetchall()
             self._delete(thread, doomed)
             gone += len(doomed)
+
+        self._each(thread_ids, "pruned", prune)
         return gone
 
-    def _alone(self, threads: Sequence[str], done: str) -> Sequence[str]:
-        """Lock these threads, in their order, so that of two who do so neither waits for the other."""
-        for thread in threads:
-            self._database.lock(thread)
-        delta = self._session.send(_DELTA, (list(threads),)).fetchall()
-        if delta:
-            raise CheckpointError(
-                f"Thread {delta[0][0]!r} has a DeltaChannel, whose values are rebuilt from older checkpoints: on "
-                f"PostgreSQL it cannot be {done}. Leave it out, or delete the whole thread.",
-                thread=delta[0][0],
-            )
-        return threads
+    def _each(self, threads: Iterable[str], done: str, act: Callable[[Session, str], None]) -> None:
+        """Act on each thread, locked by then; many of them in several transactions.
+
+        They are locked in their order, so that of two who do so neither waits for the other.
+        """
+        ordered = sorted(set(threads))
+        with self._database.read() as session:
+            _refuse_delta(session, ordered, done)  # before anything is gone
+        for start in range(0, len(ordered), self.together):
+            group = ordered[start : start + self.together]
+            with self._database.transaction():
+                for thread in group:
+                    self._database.lock(thread)
+                _refuse_delta(self._session, group, done)
+                for thread in group:
+                    act(self._session, thread)
 
     def _delete(self, thread: str, doomed: Sequence[tuple[str, str]]) -> None:
         if not doomed:
@@ -192,13 +211,12 @@ class PostgresUpkeep:
     def thread_statistics(self) -> list[ThreadStatistics]:
         with self._database.read() as session:
             rows = session.send(
-                "WITH bytes AS ("
+                "WITH bytes AS (SELECT thread_id, sum(stored)::bigint AS stored FROM ("
                 "SELECT thread_id, sum(length(blob)) AS stored FROM checkpoint_blobs GROUP BY 1 UNION ALL "
                 "SELECT thread_id, sum(length(blob)) FROM checkpoint_writes GROUP BY 1 UNION ALL "
-                "SELECT thread_id, sum(length(checkpoint::text)) FROM checkpoints GROUP BY 1) "
-                "SELECT c.thread_id, count(DISTINCT checkpoint_ns), count(*), "
-                "(SELECT coalesce(sum(b.stored), 0) FROM bytes b WHERE b.thread_id = c.thread_id)::bigint, "
-                "max(checkpoint_id) FROM checkpoints c GROUP BY 1 ORDER BY 4 DESC, 1"
+                "SELECT thread_id, sum(length(checkpoint::text)) FROM checkpoints GROUP BY 1) AS each GROUP BY 1) "
+                "SELECT thread_id, count(DISTINCT checkpoint_ns), count(*), coalesce(max(stored), 0), "
+                "max(checkpoint_id) FROM checkpoints LEFT JOIN bytes USING (thread_id) GROUP BY 1 ORDER BY 4 DESC, 1"
             ).fetchall()
         return [ThreadStatistics(*row) for row in rows]
 
@@ -223,4 +241,14 @@ class PostgresUpkeep:
             f"`{self._database.path}` is on a PostgreSQL server, which gives room back by itself (autovacuum). To "
             "have it back at once, let its administrator run VACUUM FULL.",
             path=self._database.path,
+        )
+
+
+def _refuse_delta(session: Session, threads: Sequence[str], done: str) -> None:
+    found = session.send(_DELTA, (list(threads),)).fetchall()
+    if found:
+        raise CheckpointError(
+            f"Thread {found[0][0]!r} has a DeltaChannel, whose values are rebuilt from older checkpoints: on "
+            f"PostgreSQL it cannot be {done}. Leave it out, or delete the whole thread.",
+            thread=found[0][0],
         )
