@@ -142,17 +142,18 @@ def _holds_several(target: str) -> bool:
 def _graphs(targets: Iterable[str], empty: list[str]) -> Iterator[tuple[str, Any] | DalsegnoError]:
     """The graphs that targets mean, each once, and what could not be loaded, in their order; in `empty` the
     files and folders that hold none."""
+    from dalsegno.cli.loading import load, prepare
     from dalsegno.graphs.finding import graphs_in
-    from dalsegno.graphs.loading import load_target
 
     seen: set[int] = set()
     for target in targets:
         if not _holds_several(target):
             try:
-                yield target, load_target(target).graph
+                yield target, load(target).graph
             except (TargetNotLoaded, DocumentInvalid) as error:
                 yield error
             continue
+        prepare(target)
         found = graphs_in(target)
         yield from found.failures
         if not found.graphs and not found.failures:

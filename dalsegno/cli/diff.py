@@ -38,11 +38,11 @@ def command(
 
     names = renames(rename)
     with stdout_kept_for_json(as_json) as out:
-        from dalsegno.graphs.loading import load_target
+        from dalsegno.cli.loading import load
         from dalsegno.runtime import Runner
 
         _known(thread, db)
-        with Runner(load_target(target).graph, db=options.database(db)) as runner:
+        with Runner(load(target).graph, db=options.database(db)) as runner:
             difference = runner.difference(thread, rename=names)
             run = runner.ledger.latest(thread, plain=True)
         assert run is not None

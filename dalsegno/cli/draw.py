@@ -67,9 +67,9 @@ def command(
 
     _check(output, run, thread, against, watch, fold or [])
     with stdout_kept_for_json(as_json) as out:
-        from dalsegno.graphs.loading import load_target
+        from dalsegno.cli.loading import load
 
-        graph = load_target(target).graph
+        graph = load(target).graph
         if run is None and thread is None:
             return _graph(graph, output, against, _folding(fold), as_json, out)
         if watch:
@@ -116,12 +116,12 @@ def _folding(fold: list[str] | None) -> Any:
 
 def _graph(graph: Any, output: Path | None, against: str | None, fold: Any, as_json: bool, out: Any) -> int:
     """The graph without a run, or what differs from another one."""
+    from dalsegno.cli.loading import load
     from dalsegno.graphs.checking import spec_of
-    from dalsegno.graphs.loading import load_target
     from dalsegno.graphs.validation import check
 
     spec = spec_of(graph)
-    other = spec_of(load_target(against).graph) if against is not None else None
+    other = spec_of(load(against).graph) if against is not None else None
     over = f", compared with {other.name}" if other is not None else ""
     _draw(spec, output, {"report": check(spec), "against": other, "fold": fold}, over, None, as_json, out)
     return COMPLETED

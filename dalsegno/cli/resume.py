@@ -145,11 +145,11 @@ def _tell_changes(event: Event) -> None:
 
 def loaded_for(thread: str, target: str | None, db: str | None) -> LoadedTarget:
     """The workflow of a thread: where the target says, else where its last run came from."""
-    from dalsegno.graphs.loading import load_target
+    from dalsegno.cli.loading import load
 
     kept = _kept_target(thread, db)
     try:
-        return load_target(target or _needed(kept, thread))
+        return load(target or _needed(kept, thread))
     except TargetNotLoaded as error:
         if target is None and error.reason in ("no file", "no module", "no such name"):
             error.add_note(

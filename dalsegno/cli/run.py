@@ -50,9 +50,9 @@ def command(
     if model is not None:
         os.environ["DALSEGNO_MODEL"] = model
     with stdout_kept_for_json(as_json) as out:
-        from dalsegno.graphs.loading import load_target
+        from dalsegno.cli.loading import load
 
-        loaded = load_target(target)
+        loaded = load(target)
         from dalsegno.cli import turn
         from dalsegno.errors import ThreadUnfinished
 

@@ -104,8 +104,8 @@ def command(
     Exit: 0 every run was stopped at a mark, 143 some were given up in a superstep (they go on at the next start
     too), 1 a workflow has errors, 2 it cannot be served.
     """
+    from dalsegno.cli.loading import load
     from dalsegno.cli.screen import Screen
-    from dalsegno.graphs.loading import load_target
 
     screen = Screen(sys.stderr)
     tokens = _tokens(token_file)
@@ -122,7 +122,7 @@ def command(
         name=name, runs=runs, queue=queue, client_runs=client_runs, rate=rate, burst=max(int(2 * rate), 1), body=body,
         grace=grace, streams=streams, patience=patience, deaths=deaths,
     )  # fmt: skip
-    loaded = [load_target(target) for target in targets]
+    loaded = [load(target) for target in targets]
     from dalsegno.service import Service, asgi
     from dalsegno.service.metrics import Metrics
     from dalsegno.service.pages import Pages

@@ -65,9 +65,9 @@ def command(
 
     refuse_a_file(url)
     with stdout_kept_for_json(as_json) as out:
-        from dalsegno.graphs.loading import load_target
+        from dalsegno.cli.loading import load
 
-        loaded = load_target(target)
+        loaded = load(target)
         from dalsegno.distributed import Client
 
         with Client(engine, db=url, heartbeat=heartbeat) as client:

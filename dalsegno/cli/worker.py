@@ -56,10 +56,10 @@ def command(
     from dalsegno.distributed.sharing import refuse_a_file
 
     refuse_a_file(url)
+    from dalsegno.cli.loading import load
     from dalsegno.cli.screen import Screen
-    from dalsegno.graphs.loading import load_target
 
-    loaded = load_target(target)
+    loaded = load(target)
     from dalsegno.distributed import Worker
 
     worker = Worker(
