@@ -93,7 +93,10 @@ def _facts(event: Event) -> dict[str, Any]:
             if isinstance(event, CallFinished):
                 facts["seconds"] = _rounded(event.seconds)
                 facts |= _some(
-                    input_tokens=event.input_tokens, output_tokens=event.output_tokens, error=event.error
+                    input_tokens=event.input_tokens,
+                    output_tokens=event.output_tokens,
+                    error=event.error,
+                    interrupted=event.interrupted,
                 )
             return facts
         case NodeStarted():

@@ -141,7 +141,7 @@ class Prometheus:
 
     def _call(self, event: CallFinished) -> None:
         workflow, name = self._of(event), self._labels.of(event.kind, event.name)
-        status = "failed" if event.error else "done"
+        status = "interrupted" if event.interrupted else "failed" if event.error else "done"
         if event.kind == "tool":
             self._tools.labels(workflow, name, status).inc()
             return

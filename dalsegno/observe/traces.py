@@ -242,7 +242,9 @@ class Traces:
             if event.input_tokens or event.output_tokens:
                 span.set_attribute(names.INPUT_TOKENS, event.input_tokens)
                 span.set_attribute(names.OUTPUT_TOKENS, event.output_tokens)
-        if event.error is not None:
+        if event.interrupted:
+            span.add_event("waits for a human")
+        elif event.error is not None:
             self._failed(span, event.error, event.content() if self._content else None)
         elif self._content:
             key = names.OUTPUT if event.kind == "model" else names.TOOL_OUTPUT

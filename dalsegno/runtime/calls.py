@@ -10,9 +10,10 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import BaseMessage, message_to_dict
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langgraph.errors import GraphInterrupt
 
 from dalsegno.graphs.model import WorkflowSpec
-from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.execution import Execution, current_execution
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.metering import usage_of
 from dalsegno.nodes.policies.words import words_of
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
     from dalsegno.runtime.session import Session
 
 
+ABANDONED = "Abandoned"
+"""The error of a call that nobody waits for any more."""
+
+
 class _Open(NamedTuple):
     began: float
     node: str
+    execution: Execution | None
     kind: Literal["model", "tool"]
     name: str
     provider: str | None
@@ -68,7 +74,10 @@ class CallWatch(BaseCallbackHandler):
         self._end(run_id, lambda: output.content if isinstance(output, BaseMessage) else str(output))
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        self._end(run_id, lambda: words_of(error), error=type(error).__name__)
+        if isinstance(error, GraphInterrupt):
+            self._end(run_id, lambda: "", interrupted=True)
+        else:
+            self._end(run_id, lambda: words_of(error), error=type(error).__name__)
 
     def _model(self, run_id: UUID, metadata: Any, content: Callable[[], Any]) -> None:
         known = metadata or {}
@@ -83,9 +92,10 @@ class CallWatch(BaseCallbackHandler):
         provider: str | None,
         content: Callable[[], Any],
     ) -> None:
-        session, execution = self._session, current_execution()
-        node = session.shown(execution.whole.place) if execution is not None else ""
-        opened = _Open(session.clock(), node, kind, name, provider)
+        session, current = self._session, current_execution()
+        execution = current.whole if current is not None else None
+        node = session.shown(execution.place) if execution is not None else ""
+        opened = _Open(session.clock(), node, execution, kind, name, provider)
         with self._lock:
             self._open[run_id] = opened
         common = self._common(run_id, opened, content)
@@ -99,6 +109,7 @@ class CallWatch(BaseCallbackHandler):
         input_tokens: int = 0,
         output_tokens: int = 0,
         error: str | None = None,
+        interrupted: bool = False,
     ) -> None:
         with self._lock:
             opened = self._open.pop(run_id, None)
@@ -114,11 +125,28 @@ class CallWatch(BaseCallbackHandler):
                 input_tokens=input_tokens,
                 output_tokens=output_tokens,
                 error=error,
+                interrupted=interrupted,
             )
         )
 
+    def give_up(self, execution: Execution | None = None) -> None:
+        """Tell the end of calls that have none: of an attempt that has failed, or of all where the turn is over.
+
+        LangChain tells of no end where a call is cancelled, and of one in an abandoned thread long after.
+        """
+        with self._lock:
+            left = [i for i, each in self._open.items() if execution is None or each.execution is execution]
+        for run_id in left:
+            self._end(run_id, lambda: "", error=ABANDONED)
+
     def _common(self, run_id: UUID, opened: _Open, content: Callable[[], Any]) -> dict[str, Any]:
         session = self._session
+
+        def shown() -> Any:
+            if opened.execution is not None:
+                session.secrets.learn(opened.execution.argument)
+            return session.secrets.shown(content())
+
         return {
             "run_id": session.run_id,
             "thread": session.thread,
@@ -126,7 +154,7 @@ class CallWatch(BaseCallbackHandler):
             "node": opened.node,
             "kind": opened.kind,
             "provider": opened.provider,
-            "content": lambda: session.secrets.shown(content()),
+            "content": shown,
         }
 
 

@@ -141,6 +141,9 @@ class CallStarted(Event):
 class CallFinished(CallStarted):
     """A call has its answer, or `error` (its type) where it failed; `content` gives the answer.
 
+    `error` is ``"Abandoned"`` where nobody waits for the answer any more. `interrupted` says that the tool waits for a
+    human, and is called again with the answer.
+
     Tokens are those that the answer tells, 0 where it tells none.
     """
 
@@ -148,6 +151,7 @@ class CallFinished(CallStarted):
     input_tokens: int = 0
     output_tokens: int = 0
     error: str | None = None
+    interrupted: bool = False
 
 
 Listener = Callable[[Event], object]

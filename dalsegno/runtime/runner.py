@@ -20,7 +20,7 @@ from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.kinds import NAMES, TEXT, Kind, check_kinds
 from dalsegno.nodes.policies import Budget
-from dalsegno.runtime import carrying, forking, turns
+from dalsegno.runtime import carrying, forking, settling, turns
 from dalsegno.runtime.adopting import adopted
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Listener, listeners_of
@@ -378,11 +378,11 @@ class Runner:
                 turn.drive.run()
         except BaseException as error:
             turn.drive.left = error
-        return turns.settle(self, turn)
+        return settling.settle(self, turn)
 
     async def _adriven(self, turn: turns.Turn) -> RunResult:
         try:
             await turn.drive.arun()
         except BaseException as error:
             turn.drive.left = error
-        return turns.settle(self, turn)
+        return settling.settle(self, turn)

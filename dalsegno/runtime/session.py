@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.runtime import RunControl
+from langgraph.types import Command
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.breakers import KeptBreakers
@@ -19,6 +20,7 @@ from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError, NotSerializable
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
+from dalsegno.nodes.parts import fields
 from dalsegno.nodes.paths import coded, shown
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
@@ -73,6 +75,8 @@ class Session:
         self.names = names or {}
         self.executed = executed or {}
         self.watch: CallWatch | None = None
+        self.calls: CallWatch | None = None
+        """`watch`, also where the run's own nodes do not bring it."""
         self.first_step = first_step
         """LangGraph's step number before the first superstep of a run without our kernel."""
         self.open: dict[str, tuple[Execution, int]] = {}
@@ -96,6 +100,8 @@ class Session:
         self._started: dict[Execution, float] = {}
         self._lock = threading.Lock()
         self._over = False
+        self.is_told = False
+        """Whether the end of the turn was told."""
 
     @property
     def effects(self) -> Effects:
@@ -142,6 +148,14 @@ class Session:
             self.acted(execution, "budget", "exceeded", {"limit": error.what, "owner": error.owner})
             raise
 
+    def given(self, output: Any) -> None:
+        if not self.secrets:
+            return
+        for part in output if isinstance(output, list | tuple) else (output,):
+            update = part.update if isinstance(part, Command) else part
+            if isinstance(update, Mapping) or fields(type(update)):
+                self.secrets.learn(update)
+
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds = self._ended(execution)
         with self._lock:
@@ -162,6 +176,8 @@ class Session:
                 return
         began, seconds = self._ended(execution)
         common = self._common(execution, superstep, began + seconds)
+        if self.calls is not None:
+            self.calls.give_up(execution)
         if isinstance(error, GraphBubbleUp):
             if isinstance(error, GraphInterrupt):
                 self._journal(execution, superstep, "interrupted", began, seconds)
@@ -173,10 +189,12 @@ class Session:
         self._journal(execution, superstep, "failed", began, seconds, error=told)
         self.tell(NodeFailed(**common, seconds=seconds, error=error, message=told["message"]))
 
-    def _told(self, execution: Execution, error: BaseException) -> dict[str, str]:
-        """A failure as it may be told: with its secrets masked."""
+    def masked(self, execution: Execution, text: str) -> str:
         self.secrets.learn(execution.argument)
-        return {"type": type(error).__name__, "message": self.secrets.text(words_of(error))}
+        return self.secrets.text(text)
+
+    def _told(self, execution: Execution, error: BaseException) -> dict[str, str]:
+        return {"type": type(error).__name__, "message": self.masked(execution, words_of(error))}
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
         """Count what a policy around a node did, and tell the listeners."""
@@ -236,7 +254,9 @@ class Session:
 
     def tell(self, event: Event) -> None:
         """Hand an event to every listener; none of what goes on in some thread after the turn."""
-        if self._over and not isinstance(event, RunFinished):
+        if isinstance(event, RunFinished):
+            self.is_told = True
+        elif self._over:
             return
         for listener in self._listeners:
             listener(event)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 from langgraph.types import StreamMode
 
 from dalsegno.errors import DefinitionError, did_you_mean
-from dalsegno.runtime import turns
+from dalsegno.runtime import settling, turns
 from dalsegno.runtime.own_loop import from_own_loop
 from dalsegno.runtime.result import RunResult
 
@@ -96,21 +96,21 @@ class RunStream:
 
     def _settle(self) -> None:
         try:
-            self.result = turns.settle(self._runner, self._turn)
+            self.result = settling.settle(self._runner, self._turn)
         finally:
             self._ended.set()
 
     def close(self) -> None:
         """End it: a run whose chunks were not all read is stopped, and one of which none was read is as it was."""
         if self._begins():
-            turns.give_back(self._runner, self._turn)
+            settling.give_back(self._runner, self._turn)
         for chunks in list(self._readers):
             chunks.close()
 
     async def aclose(self) -> None:
         """`close` in the running event loop."""
         if self._begins():
-            turns.give_back(self._runner, self._turn)
+            settling.give_back(self._runner, self._turn)
             return
         await self._turn.drive.aclose()
         for chunks in list(self._readers):
@@ -131,4 +131,4 @@ class RunStream:
 
     def __del__(self) -> None:
         if self._begins():
-            turns.give_back(self._runner, self._turn)
+            settling.give_back(self._runner, self._turn)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +12,13 @@ from dalsegno.checkpoints import Claim, RunRecord
 from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
-from dalsegno.checkpoints.records import Status, seconds_of
+from dalsegno.checkpoints.records import seconds_of
 from dalsegno.checkpoints.spending import keep_usage
 from dalsegno.errors import (
-    CheckpointError,
-    DatabaseUnavailable,
     DefinitionError,
-    Fenced,
     NothingToResume,
 )
 from dalsegno.graphs.kernel import CONTEXT
-from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.kinds import FLAG, Kind, check_kinds
 from dalsegno.nodes.paths import shown
 from dalsegno.nodes.policies import Budget
@@ -35,14 +30,13 @@ from dalsegno.runtime.calls import CallWatch, kinds_of
 from dalsegno.runtime.carrying import Carried, begun_anew, carry, migrate, places_of
 from dalsegno.runtime.contexts import fitting_context
 from dalsegno.runtime.driving import Drive
-from dalsegno.runtime.events import RunFinished, RunStarted
-from dalsegno.runtime.failing import told
+from dalsegno.runtime.events import RunStarted
 from dalsegno.runtime.inputs import check_thread
 from dalsegno.runtime.marks import first_step
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.pending import Pending
-from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
+from dalsegno.runtime.settling import or_given_back
 
 if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
@@ -84,7 +78,7 @@ def begin(
     context = fitting_context(runner, context)
     database = runner.ledger.database
     new = new_run(runner, input, thread, abandon)
-    with _or_given_back(runner) as taken:
+    with or_given_back(runner) as taken:
         with database.transaction():
             if thread is not None:
                 database.lock(thread)
@@ -112,7 +106,7 @@ def go_on(
     check_thread(thread)
     check_kinds("resume", {"accept_changes": accept_changes, "claim": claim}, _OF_A_RESUME)
     context = fitting_context(runner, context)
-    with _or_given_back(runner) as taken:
+    with or_given_back(runner) as taken:
         run = _acquired(runner, thread, claim, taken)
         if not taken:
             raise NothingToResume(
@@ -204,6 +198,8 @@ def _turn(
     if session.secrets:
         session.secrets.learn(runner.ledger.get(lease.run_id).input)
         session.secrets.learn(context)
+        if was is not None:
+            _learn_kept(runner, lease.thread, session.secrets)
     if budget is not None and budget.limits():
         keep_usage(runner.ledger, lease, session.usage())  # a crash does not forget the budget
     config: dict[str, Any] = {
@@ -214,7 +210,7 @@ def _turn(
             FENCE: Fence(runner.ledger.database, lease.thread, lease.token),
         }
     }
-    watch = CallWatch(session) if session.is_heard else None
+    session.calls = watch = CallWatch(session) if session.is_heard else None
     if runner.is_ours:  # a workflow's own nodes bring the meter, and the watch
         session.watch = watch
     else:
@@ -235,92 +231,14 @@ def _turn(
     return Turn(drive, session, now, resumed_from, was)
 
 
-def settle(runner: Runner, turn: Turn) -> RunResult:
-    """Record how the turn ended, give the thread back, and tell."""
-    with _or_given_back(runner, turn.session.lease):
-        return _settled(runner, turn)
-
-
-def give_back(runner: Runner, turn: Turn) -> None:
-    """Give back a thread that was taken, and on which nothing was done: a run that was there is as it was."""
-    session, was = turn.session, turn.was
-    if was is not None:
-        runner.ledger.abandon_resume(session.lease, was)
-    else:
-        runner.ledger.let_go(session.lease)
-    runner.sessions.remove(session)
-    status = "stopped" if was is None or was.status == "running" else was.status
-    _tell_the_end(runner, turn, status, session.clock() - turn.began, None)
-
-
-def _settled(runner: Runner, turn: Turn) -> RunResult:
-    drive, session = turn.drive, turn.session
-    runner.sessions.remove(session)
-    if isinstance(drive.error, CheckpointError) and (
-        not session.failure_of(drive.error) or _is_the_databases(runner, drive.error)
-    ):
-        _release(runner, session, drive.error)
-    pending = turn.pending()
-    for values in (pending.values, *pending.inside):
-        session.secrets.learn(values)
-    error = told(drive.error, session, pending)
-    status: Status
-    if drive.error is not None:
-        status = "failed"
-    elif drive.drained or drive.left is not None:
-        status = "stopped" if pending.tasks or pending.run_id != session.run_id else "completed"
-    else:
-        status = "interrupted" if pending.tasks else "completed"
-    seconds = session.clock() - turn.began
-    supersteps = _supersteps(runner, session, pending)
-    usage = session.usage()
-    if status != "completed" or turn.resumed_from is not None:
-        # What was done beside a failure, and given up with it, is executed again, as a handler beside a question is.
-        usage["executions"] = runner.ledger.executed(session.run_id)
-    with _recording(session):  # nobody asks to cancel it between the question and the record
-        if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
-            status, error = "cancelled", None
-        waiting = tuple(map(session.secrets.shown, pending.interrupts)) if status == "interrupted" else ()
-        runner.ledger.finish(
-            session.lease,
-            status,
-            error=error,
-            interrupts=waiting,
-            supersteps=supersteps,
-            usage=usage,
-        )
-    _tell_the_end(runner, turn, status, seconds, error)
-    if drive.left is not None:
-        raise drive.left
-    return RunResult(
-        run_id=session.run_id,
-        thread=session.thread,
-        workflow=runner.spec.name,
-        status=status,
-        output=pending.output(runner.spec) if status in ("completed", "interrupted") else None,
-        error=error,
-        interrupts=waiting,
-        supersteps=supersteps,
-        usage=usage,
-        resumed_from=turn.resumed_from,
-    )
-
-
-def _tell_the_end(
-    runner: Runner, turn: Turn, status: str, seconds: float, error: Mapping[str, Any] | None
-) -> None:
-    session = turn.session
-    session.tell(
-        RunFinished(
-            run_id=session.run_id,
-            thread=session.thread,
-            at=session.clock(),
-            workflow=runner.spec.name,
-            status=status,
-            seconds=seconds,
-            error=dict(error) if error else None,
-        )
-    )
+def _learn_kept(runner: Runner, thread: str, secrets: Secrets) -> None:
+    """Learn the secrets in what is kept and not yet in the state: a reducer may raise at them before any node runs."""
+    for kept in runner.checkpointer.list({"configurable": {"thread_id": thread}}):
+        secrets.learn(kept.checkpoint["channel_values"])
+        for _, key, value in kept.pending_writes or ():
+            secrets.learn({key: value})
+        if not kept.config["configurable"]["checkpoint_ns"]:
+            return  # those of subworkflows that are under way are newer
 
 
 def _by_place(run: RunRecord) -> dict[str, Any]:
@@ -339,61 +257,3 @@ def budget_of(runner: Runner, given: Any, usage: Mapping[str, Any] | None = None
     before = (usage or {}).get("budget")
     budget = Budget(**before).over(runner.spec.budget) if before else runner.spec.budget
     return given.over(budget) if given is not None else budget
-
-
-def _is_the_databases(runner: Runner, error: CheckpointError) -> bool:
-    """Whether what was raised in a node says that the run's database is away: found by an effect, a breaker or a limit
-    of the node, and no failure of the node's own."""
-    return isinstance(error, DatabaseUnavailable) and error.path == runner.ledger.database.path
-
-
-def _release(runner: Runner, session: Session, error: CheckpointError) -> None:
-    """The database itself failed: give the thread back if it can still be written, and raise."""
-    described = {
-        "type": type(error).__name__,
-        "message": str(error),
-        "node": None,
-        "attempt": None,
-        "traceback": None,
-    }
-    try:
-        with _recording(session):
-            runner.ledger.finish(session.lease, "failed", error=described)
-    except (CheckpointError, Fenced):  # of a database that was replaced, nobody holds the thread
-        error.add_note("The ledger could not be written either; the run shows as stopped and can be resumed.")
-    raise error
-
-
-@contextmanager
-def _or_given_back(runner: Runner, *taken: Lease) -> Iterator[list[Lease]]:
-    """Where a listener raises, or Ctrl-C comes, what was taken is nobody's: its run is stopped, and can be resumed."""
-    leases = list(taken)
-    try:
-        yield leases
-    except BaseException:
-        for lease in leases:
-            runner.ledger.let_go(lease)
-        runner.sessions[:] = [session for session in runner.sessions if session.lease not in leases]
-        raise
-
-
-@contextmanager
-def _recording(session: Session) -> Iterator[None]:
-    """In one commit: how a turn ended, and what was executed in it without being kept."""
-    database = session.ledger.database
-    try:
-        with database.transaction():
-            session.end()
-            yield
-    except BaseException:
-        database.forget(session.lease.token)  # another process says it, or a resume finds it out
-        raise
-
-
-def _supersteps(runner: Runner, session: Session, pending: Pending) -> int:
-    record = pending.values.get(KERNEL)
-    if record:
-        return int(record["walk"]) if record["run"] == session.run_id else 0
-    if runner.is_ours or pending.run_id not in (None, session.run_id):  # None: it was set by hand since
-        return 0
-    return max(pending.step - session.first_step, 0)
