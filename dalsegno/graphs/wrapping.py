@@ -45,6 +45,8 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
         if context is not None:
             context.started(entry.execution, entry.superstep)
         parts = _answered(kernel, entry, _called(kernel, entry, given))
+        if context is not None:
+            context.given(parts)
         answers: Sequence[Any] = ()
         if kernel.routers:
             after = kernel.applied(state, parts)
@@ -78,6 +80,8 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
         if context is not None:
             context.started(entry.execution, entry.superstep)
         parts = _answered(kernel, entry, await _acalled(kernel, entry, given))
+        if context is not None:
+            context.given(parts)
         answers: Sequence[Any] = ()
         if kernel.routers:
             after = kernel.applied(state, parts)

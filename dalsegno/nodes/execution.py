@@ -94,12 +94,20 @@ class RunContext(Protocol):
         """An attempt of a node begins."""
         ...
 
+    def given(self, output: Any) -> None:
+        """A node has given this; its routers may repeat it in an error, and so may the reducers that take it."""
+        ...
+
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         """An attempt has its result, which is about to be committed."""
         ...
 
     def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
         """An attempt raised: an error, or one of LangGraph's own signals (an interrupt)."""
+        ...
+
+    def masked(self, execution: Execution, text: str) -> str:
+        """A text of this execution without the secrets of the run's state."""
         ...
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
@@ -233,6 +241,17 @@ def current_execution() -> Execution | None:
     True
     """
     return CURRENT.get()
+
+
+def masked_here(text: str) -> str:
+    """A text without the secrets of the run's state; as it is outside of a run.
+
+    For what a node says of an error where others read it: in its state, or in a message to a model.
+    """
+    execution = CURRENT.get()
+    if execution is None or execution.context is None:
+        return text
+    return execution.context.masked(execution.whole, text)
 
 
 def note_caught(error: BaseException) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from dalsegno.errors import DefinitionError, FieldMissing, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
+from dalsegno.nodes.execution import masked_here
 from dalsegno.nodes.fields import MISSING, field_of, names_of, needed, tops
 from dalsegno.nodes.injecting import injected, injected_by
 from dalsegno.nodes.kinds import COUNT, FLAG, KEYS, TEXT, Kind, check_kinds, is_of_texts
@@ -219,7 +220,7 @@ class Tool(Player):
         if self.errors != "result":
             raise error
         problem = error.problem if isinstance(error, ToolFailed) else f"{type(error).__name__}: {error}"
-        return f"`{self.tool.name}` failed. {problem}"
+        return masked_here(f"`{self.tool.name}` failed. {problem}")
 
     def _update(self, result: Any) -> dict[str, Any]:
         if isinstance(result, Command):

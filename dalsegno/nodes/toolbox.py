@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.cancelling import ended
-from dalsegno.nodes.execution import CURRENT, Execution, current_execution
+from dalsegno.nodes.execution import CURRENT, Execution, current_execution, masked_here
 from dalsegno.nodes.injecting import What, injected, injected_by
 from dalsegno.nodes.kinds import shortly
 from dalsegno.nodes.recalling import has_asked, is_answered, is_in_run, keep, note_asked, recalled
@@ -263,7 +263,7 @@ class Toolbox:
             detail = {"tool": tool.name, "error": type(error).__name__}
             execution.context.acted(execution.whole, "tool", "failed", detail)
         said = error.problem if isinstance(error, ToolFailed) else f"{type(error).__name__}: {error}"
-        return failed(call, f"`{tool.name}` failed. {said}")
+        return failed(call, masked_here(f"`{tool.name}` failed. {said}"))
 
 
 def key_of(call: ToolCall, counted: Counter[str]) -> str:

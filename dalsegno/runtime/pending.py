@@ -14,7 +14,7 @@ from dalsegno.errors import DalsegnoError
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, shown
-from dalsegno.nodes.secrets import Secrets
+from dalsegno.nodes.secrets import Secrets, masked
 from dalsegno.runtime.answering import schema_json
 
 
@@ -22,8 +22,8 @@ from dalsegno.runtime.answering import schema_json
 class Pending:
     """The state of a thread between two of its processes.
 
-    `tasks` are the pending nodes; `interrupts` the questions that wait (id, node, value, schema), with the
-    path of the node that asks, also inside of subworkflows (``"sub/ask"``);
+    `tasks` are the pending nodes, `unfinished` those of them that are executed when the run goes on; `interrupts` the questions that wait (id, node, value, schema), without what their
+    classes say is secret, and with the path of the node that asks, also inside of subworkflows (``"sub/ask"``);
     `run_id` whose checkpoint it is; `checkpoint_id` its id, None where the thread has none; `values`
     the state with the kernel's key, `whole` also one that has no keys, `inside` those of the subworkflows in which a
     question waits. `is_stuck`: all tasks of the superstep have
@@ -41,6 +41,7 @@ class Pending:
     is_stuck: bool = False
     whole: Any = None
     inside: tuple[Any, ...] = ()
+    unfinished: tuple[str, ...] = ()
 
     @staticmethod
     def on(graph: Any, thread: str, names: Mapping[str, str] | None = None) -> Pending:
@@ -57,13 +58,14 @@ class Pending:
             {
                 "id": i.id,
                 "node": shown(today(path, names)),
-                "value": i.value,
+                "value": masked(i.value),
                 "schema": schema_json(getattr(i, "response_schema", None)),
             }
             for path, i in _asked(snapshot)
         )
+        tasks = [(shown(today(coded(task.name), names)), task.result is not None) for task in snapshot.tasks]
         return Pending(
-            tasks=tuple(shown(today(coded(task.name), names)) for task in snapshot.tasks),
+            tasks=tuple(name for name, _ in tasks),
             interrupts=interrupts,
             errors=tuple(
                 (shown(today(coded(t.name), names)), str(t.error)) for t in snapshot.tasks if t.error
@@ -75,6 +77,7 @@ class Pending:
             is_stuck=is_stuck,
             whole=snapshot.values,
             inside=tuple(_inside(snapshot)),
+            unfinished=tuple(name for name, is_done in tasks if not is_done),
         )
 
     def secrets(self, schemas: Iterable[Any], given: Any = None) -> Secrets:

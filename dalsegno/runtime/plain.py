@@ -57,13 +57,15 @@ class _Watched(Runnable[Any, Any]):
         self._keeps, self._lasts = memory_of(bound)
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        context, execution, superstep = _entered(config)
+        context, execution, superstep = _entered(input, config)
         if execution is None:
             return self.bound.invoke(input, self._own(config), **kwargs)
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
-            return self.bound.invoke(input, self._own(config), **kwargs)
+            output = self.bound.invoke(input, self._own(config), **kwargs)
+            context.given(output)
+            return output
         except ParentCommand:
             raise  # it is done when the node that takes the command is
         except BaseException as raised:
@@ -77,13 +79,15 @@ class _Watched(Runnable[Any, Any]):
             CURRENT.reset(token)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        context, execution, superstep = _entered(config)
+        context, execution, superstep = _entered(input, config)
         if execution is None:
             return await self.bound.ainvoke(input, await self._aown(config), **kwargs)
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
-            return await self.bound.ainvoke(input, await self._aown(config), **kwargs)
+            output = await self.bound.ainvoke(input, await self._aown(config), **kwargs)
+            context.given(output)
+            return output
         except ParentCommand:
             raise  # it is done when the node that takes the command is
         except BaseException as raised:
@@ -139,7 +143,7 @@ class _Routed(Runnable[Any, Any]):
         return self.invoke(input, config, **kwargs)
 
 
-def _entered(config: Any) -> tuple[Any, Execution | None, int]:
+def _entered(input: Any, config: Any) -> tuple[Any, Execution | None, int]:
     context = config["configurable"].get(CONTEXT) if config else None
     if context is None:
         return None, None, 0
@@ -152,7 +156,9 @@ def _entered(config: Any) -> tuple[Any, Execution | None, int]:
     step = place["langgraph_step"]
     way = place["langgraph_path"]
     index = way[1] if len(way) > 1 and isinstance(way[1], int) else None
-    execution = Execution(context.run_id, path, f"step {step}", index, context=context, around=outer)
+    execution = Execution(
+        context.run_id, path, f"step {step}", index, context=context, argument=input, around=outer
+    )
     if info is not None:
         execution.attempt, execution.task_id = info.node_attempt, info.task_id
         execution.checkpoint_id = (

@@ -11,6 +11,7 @@ from pydantic.errors import PydanticUserError
 
 from dalsegno import viz
 from dalsegno.graphs.reading import ROOT
+from dalsegno.nodes.schemas import ShownSchema
 from dalsegno.nodes.secrets import Secrets, input_shown
 from dalsegno.nodes.structured import modern
 from dalsegno.observe.plain import plain
@@ -125,6 +126,6 @@ def _workflow(runner: Runner) -> dict[str, Any]:
 
 def _schema(of: Any) -> dict[str, Any] | None:
     try:
-        return TypeAdapter(modern(of)).json_schema()
+        return TypeAdapter(modern(of)).json_schema(schema_generator=ShownSchema)
     except (PydanticUserError, TypeError, NameError):
         return None  # a type that JSON Schema has no words for

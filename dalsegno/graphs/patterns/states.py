@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.graphs.declarations import schema_keys
+from dalsegno.nodes.execution import masked_here
 from dalsegno.nodes.policies.words import words_of
 
 T = TypeVar("T")
@@ -27,12 +28,12 @@ class Failure(TypedDict):
 
 
 def failure(name: str, error: BaseException) -> Failure:
-    """An error as it is kept in the state.
+    """An error as it is kept in the state: in a run without the secrets in it.
 
     >>> failure("fetch", ValueError("no page"))
     {'name': 'fetch', 'error': 'ValueError', 'message': 'no page'}
     """
-    return {"name": name, "error": type(error).__name__, "message": words_of(error)}
+    return {"name": name, "error": type(error).__name__, "message": masked_here(words_of(error))}
 
 
 def merged(old: Mapping[str, T] | None, new: Mapping[str, T] | None) -> dict[str, T]:
