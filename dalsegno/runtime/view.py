@@ -59,7 +59,9 @@ def run_view(
     history = history_of(in_todays_names(ledger.executions(run.run_id), run), spec)
     run = as_journalled(run, history)
     nodes = _with_costs(history.nodes, run.usage)
-    waiting = [coded(task) for task in pending.tasks] if pending and pending.run_id == run.run_id else []
+    waiting = list[str]()
+    if pending is not None and pending.run_id == run.run_id:
+        waiting = [coded(task) for task in (pending.tasks if pending.is_stuck else pending.unfinished)]
     if run.status == "running":
         for name in waiting:
             known = nodes.get(name, NodeRun(0))

@@ -45,10 +45,14 @@ def badges(node: NodeSpec, handled: set[str]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def progress_line(done: NodeRun, status: str) -> str:
-    """What one node did, in one line: sign, times executed, tries, duration, model calls."""
+def progress_line(done: NodeRun, status: str, *, in_vain: bool = False) -> str:
+    """What one node did, in one line: sign, times executed, tries, duration, model calls.
+
+    `in_vain` says that its run was cancelled: what waited for a human waits no more.
+    """
     some = 0 < done.caught < done.count
-    parts = ["" if status == "done" or (some and status == "caught") else WORDS[status]]
+    word = "not answered" if in_vain and status == "interrupted" else WORDS[status]
+    parts = ["" if status == "done" or (some and status == "caught") else word]
     parts.append(f"×{done.count}" if done.count > 1 else "")
     parts.append(f"{done.caught} failed, caught" if some else "")
     if done.attempts > 1:

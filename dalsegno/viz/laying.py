@@ -105,7 +105,7 @@ def _progress(box: Box, run: RunView) -> Box:
     if (waits and status == "done") or (status == "running" and run.status in RESUMABLE):
         status = "pending"
     mark = "resumes here" if waits and run.status in RESUMABLE else None
-    line = progress_line(done, status)
+    line = progress_line(done, status, in_vain=run.status == "cancelled")
     error = plain(done.error) if done.error else ""
     return replace(
         box,

@@ -1,0 +1,85 @@
+"""Where a run goes on, as its picture says: at what is executed again, and nowhere else."""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph.graph import StateGraph
+
+from dalsegno import END, START, Runner, Workflow, human
+from dalsegno.runtime.seeing import Seeing
+from dalsegno.viz import picture_of
+from dalsegno.viz.laying import lay
+
+
+class State(TypedDict, total=False):
+    n: Annotated[int, operator.add]
+    yes: bool
+
+
+def one(state: State) -> dict[str, Any]:
+    return {"n": 1}
+
+
+def nothing(state: State) -> None:
+    return None
+
+
+def boom(state: State) -> None:
+    raise ValueError("no")
+
+
+NODES = {"good": one, "quiet": nothing, "bad": boom}
+
+
+def ours() -> Workflow:
+    flow = Workflow("wide", State)
+    for name, node in NODES.items():
+        flow.add_node(name, node).add_edge(START, name).add_edge(name, END)
+    return flow
+
+
+def of_langgraph() -> Any:
+    graph = StateGraph(State)
+    for name, node in NODES.items():
+        graph.add_node(name, node).add_edge("__start__", name)
+    return graph.compile()
+
+
+@pytest.mark.parametrize("made", [ours, of_langgraph])
+def test_a_run_that_failed_resumes_at_what_failed_and_not_at_what_was_done_beside_it(
+    tmp_path: Path, made: Any
+) -> None:
+    graph = made()
+    with Runner(graph, db=tmp_path / "runs.db") as runner:
+        assert runner.run({}, thread="t").status == "failed"
+        pending = runner.pending("t")
+    assert (sorted(pending.tasks), pending.unfinished) == (["bad", "good", "quiet"], ("bad",))
+    with Seeing(graph, tmp_path / "runs.db") as seeing:
+        view = seeing.view(seeing.ledger.last("t"))
+        laid = lay(picture_of(seeing.spec), view)
+    assert view.pending == ("bad",)
+    assert {node.id: node.status for node in laid.nodes if node.id in NODES} == {
+        "good": "done",
+        "quiet": "done",
+        "bad": "failed",
+    }
+
+
+def test_a_cancelled_run_waits_for_nobody(tmp_path: Path) -> None:
+    flow = Workflow("asking", State).add_node("ask", human("Well?", answer=bool, writes="yes"))
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    lines: dict[str, tuple[str, ...]] = {}
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        runner.run({}, thread="t")
+        for status in ("interrupted", "cancelled"):
+            with Seeing(flow, tmp_path / "runs.db") as seeing:
+                laid = lay(picture_of(seeing.spec), seeing.view(seeing.ledger.last("t")))
+            lines[status] = next(node.lines for node in laid.nodes if node.id == "ask")
+            if status == "interrupted":
+                runner.cancel("t")
+    assert lines["interrupted"][0].startswith("‖ waits for a human")
+    assert lines["cancelled"][0].startswith("‖ not answered")
