@@ -40,7 +40,8 @@ def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancell
             return "asked"
         now = time.time()
         connection.execute(
-            "UPDATE runs SET status = 'cancelled', updated_at = ?, finished_at = ? WHERE run_id = ?",
+            "UPDATE runs SET status = 'cancelled', updated_at = ?, finished_at = ?, "
+            "interrupts_type = NULL, interrupts = NULL WHERE run_id = ?",  # nobody can answer any more
             (now, now, run.run_id),
         )
         connection.execute("DELETE FROM leases WHERE thread_id = ?", (thread,))  # of a process that is dead

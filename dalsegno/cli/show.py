@@ -145,7 +145,7 @@ def _print(
     spent = spent_in_words(run.usage)
     facts += [("spent", spent)] if spent else []
     facts.append(("input", value_in_words(input_shown(run.input, run.shape))))
-    facts += questions(run.interrupts)
+    facts += questions(() if superseded else run.interrupts)
     short = spent_out(run.error, run.usage, used)
     way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short)
     if way:

@@ -162,7 +162,9 @@ class Run(RunSummary):
     input: Any = None
     output: Any = Field(default=None, description="The output keys of the state of a completed run.")
     error: RunError | None = None
-    interrupts: list[Question] = Field(default_factory=list)
+    interrupts: list[Question] = Field(
+        default_factory=list, description="What can be answered now; nothing of a run that was given up."
+    )
     usage: dict[str, Any] = Field(default_factory=dict)
     problem: Trouble | None = None
 

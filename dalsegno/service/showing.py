@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -58,11 +58,16 @@ def whole(service: Service, run: RunRecord) -> Run:
                 value=plain(asked.get("value")),
                 answer_schema=plain(asked.get("schema")),
             )
-            for asked in run.interrupts
+            for asked in _waiting(service, run)
         ],
         usage=plain(dict(run.usage)),
         problem=Trouble(**request.problem) if request is not None and request.problem else None,
     )
+
+
+def _waiting(service: Service, run: RunRecord) -> Sequence[Mapping[str, Any]]:
+    """The questions of a run that can be answered: none of one that was given up for another on its thread."""
+    return run.interrupts if run.interrupts and not service.stands(run.run_id)[1] else ()
 
 
 def output(kept: Checkpointer, runner: Runner, run: RunRecord) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.types import interrupt
 from worlds import State
 
 from dalsegno import END, START, Runner, Workflow
@@ -182,8 +183,6 @@ def test_a_timeout_of_a_node_is_no_cancel(db: Path) -> None:
 
 
 def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path) -> None:
-    from langgraph.types import interrupt
-
     def ask(state: State) -> Any:
         cancelled_from_elsewhere(db)
         return {"path": [interrupt("?")]}
@@ -193,6 +192,16 @@ def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path
     with Runner(flow, db=db) as runner:
         result = runner.run({"topic": "x"}, thread="t1")
     assert (result.status, result.interrupts) == ("cancelled", ())
+
+
+def test_a_run_that_is_cancelled_while_it_waits_asks_nothing_any_more(db: Path) -> None:
+    flow = Workflow("asking", State)
+    flow.add_node("ask", lambda state: {"path": [interrupt("?")]}, interrupts=1)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    with Runner(flow, db=db) as runner:
+        assert runner.run({"topic": "x"}, thread="t1").interrupts
+        assert runner.cancel("t1") == "cancelled"
+        assert tuple(runner.ledger.last("t1").interrupts) == ()
 
 
 def test_a_run_that_completes_before_it_notices_is_completed(db: Path) -> None:

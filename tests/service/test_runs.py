@@ -175,6 +175,18 @@ def test_a_thread_with_pending_work_takes_no_other_input_unless_it_is_given_up(s
     assert late.status_code == 409
 
 
+def test_what_nobody_can_answer_any_more_is_no_question(service: Served) -> None:
+    first = service.start("asking", "forgotten", thread="forgotten")["run_id"]
+    assert service.ended(first, "interrupted")["interrupts"]
+    asked = {"workflow": "asking", "input": {"topic": "other"}, "thread": "forgotten", "abandon": True}
+    second = service.client.post("/v1/runs", json=asked).json()["run_id"]
+    assert service.ended(second, "interrupted")["interrupts"]
+    assert service.run(first)["interrupts"] == []
+    assert service.client.post(f"/v1/runs/{second}/cancel").status_code == 202
+    cancelled = service.run(second)
+    assert (cancelled["status"], cancelled["interrupts"]) == ("cancelled", [])
+
+
 def test_a_thread_that_is_taken_names_the_run_and_not_the_process(service: Served) -> None:
     (service.folder / "hold taken").touch()
     first = service.start(topic="taken it", thread="taken")
