@@ -31,7 +31,7 @@ class Request:
 
     `key` and `digest` tell the same request from another one; `due` is unix seconds, None for never. `stamp` counts
     what was asked of it since, `deaths` how often in a row its process died while it ran. `wanted` is what it is to
-    go on with, and has not been recorded to have; `problem` why it cannot (``type``, ``message``).
+    go on with, and has not been recorded to have; `problem` why a process could not go on (``type``, ``message``).
     """
 
     run_id: str
@@ -137,11 +137,17 @@ class Requests:
                 f"UPDATE requests SET due = ? WHERE due IS NOT NULL AND run_id IN ({marks})", (at, *run_ids)
             )
 
-    def look_again(self, run_id: str, at: float | None, *, died: bool = False) -> None:
-        """Set when to look at a request next; `died` where its process was found dead."""
+    def look_again(self, run_id: str, at: float | None) -> None:
+        """Set when to look at a request next."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE requests SET due = ? WHERE run_id = ?", (at, run_id))
+
+    def go_on(self, run_id: str, at: float, *, died: bool) -> None:
+        """A run is gone on with, and looked at again then; `died` where its process was found dead."""
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE requests SET due = ?, deaths = deaths + ? WHERE run_id = ?", (at, int(died), run_id)
+                "UPDATE requests SET due = ?, deaths = deaths + ?, problem = NULL WHERE run_id = ?",
+                (at, int(died), run_id),
             )
 
     def settle(self, request: Request, due: float | None) -> None:
@@ -154,14 +160,26 @@ class Requests:
             )
 
     def refuse(self, request: Request, problem: Mapping[str, Any]) -> None:
-        """A run cannot be gone on with: not looked at again until somebody asks for it."""
+        """A run cannot be gone on with here: not looked at again until somebody asks for it, or another process, whose
+        code may be another one, has it tried once more. What it is to go on with is kept for that."""
         text = values.dump_json(dict(problem), thread=request.thread, key="problem")
         with self._database.transaction() as connection:
             connection.execute(
-                "UPDATE requests SET due = NULL, wanted_type = NULL, wanted = NULL, problem = ? "
-                "WHERE run_id = ? AND stamp = ?",
+                "UPDATE requests SET due = NULL, problem = ? WHERE run_id = ? AND stamp = ?",
                 (text, request.run_id, request.stamp),
             )
+
+    def refused(self) -> list[tuple[str, int, str]]:
+        """The runs that some process could not go on with, and that are not over: the id of each, the stamp of its
+        request, and the type of its problem."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT q.run_id, q.stamp, q.problem FROM requests q JOIN runs r ON r.run_id = q.run_id "
+                "WHERE q.service = ? AND q.due IS NULL AND q.problem IS NOT NULL "
+                "AND r.status NOT IN ('completed', 'cancelled')",
+                (self.service,),
+            ).fetchall()
+        return [(run_id, stamp, values.load_json(problem)["type"]) for run_id, stamp, problem in rows]
 
     def wake(self, now: float) -> None:
         """Look at once at what is recorded as running: a process has just started, another may have died."""

@@ -30,6 +30,8 @@ _SLICE = 0.2
 _SUSPECT = 2
 """Deaths in a row after which a run may be what its process dies of: such runs go on one at a time, so that the one
 that is does not take the others with it until all are given up."""
+_OF_CODE = frozenset({"IncompatibleGraph", "InputInvalid", "TypeNotAllowed"})
+"""Problems of a run with one process's code; before it was taken, so that nothing was executed."""
 
 
 class Dispatcher:
@@ -66,6 +68,8 @@ class Dispatcher:
         self._clock = clock
         self._active: set[str] = set()
         self._suspects: set[str] = set()
+        self._refused: set[tuple[str, int]] = set()
+        self._asked = 0.0
         self._changed = threading.Condition()
         self._poked = threading.Event()
         self._beaten = 0.0
@@ -130,6 +134,9 @@ class Dispatcher:
         if self._active and now >= self._beaten + self._settings.recheck / 2:
             self._beaten = now
             self._requests.beat(list(self._active), now + self._settings.recheck)
+        if now >= self._asked + self._settings.recheck:
+            self._asked = now
+            self._try_those_of_others(now)
         room = self._settings.runs - len(self._active)
         if room <= 0:
             return poll
@@ -140,6 +147,13 @@ class Dispatcher:
             self._take(request, now)
         at = self._requests.next_due(list(self._runners))
         return poll if at is None else min(max(at - self._clock(), 0.02), poll)
+
+    def _try_those_of_others(self, now: float) -> None:
+        """Have runs looked at that processes with other code (a version before or after this one) could not go on with,
+        until each was tried here."""
+        for run_id, stamp, problem in self._requests.refused():
+            if problem in _OF_CODE and (run_id, stamp) not in self._refused:
+                self._requests.look_again(run_id, now)
 
     def _take(self, request: Request, now: float) -> None:
         later = now + self._settings.recheck
@@ -194,7 +208,7 @@ class Dispatcher:
     def _done(self, runner: Runner, request: Request, step: Step, later: float) -> Turn | None:
         match step:
             case Go():
-                self._requests.look_again(request.run_id, later, died=step.died)
+                self._requests.go_on(request.run_id, later, died=step.died)
                 return queueing.take(
                     runner,
                     request.thread,
@@ -247,5 +261,6 @@ class Dispatcher:
         if isinstance(error, DatabaseInvalid):
             said = "The database is not as it was written, and the log of the service says where."
         problem = {"type": type(error).__name__, "message": said}
+        self._refused.add((request.run_id, request.stamp))
         with contextlib.suppress(DalsegnoError):
             self._requests.refuse(request, problem)

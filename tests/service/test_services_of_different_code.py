@@ -1,0 +1,125 @@
+"""Services on one database whose code is not the same, as while a version is rolled out, or back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, TypedDict
+
+import pytest
+
+from dalsegno import END, START, Workflow, human
+from dalsegno.graphs.loading import LoadedTarget
+from dalsegno.service import Service, Settings
+from dalsegno.service.models import ResumeRun, StartRun
+from dalsegno.service.problems import RequestRefused
+from tests.service.conftest import until
+
+CLIENT = "ci"
+RECHECK = 0.1
+
+
+class State(TypedDict, total=False):
+    verdict: str
+    by: str
+
+
+def asking(question: str) -> Workflow:
+    """A version of a workflow, known by the name of the node that asks."""
+    flow = Workflow("article", State, version="1")
+    flow.add_node(question, human("Publish?", answer=Literal["yes", "no"], writes="verdict"))
+    flow.add_node("publish", lambda state: {"by": question})
+    return flow.add_edge(START, question).add_edge(question, "publish").add_edge("publish", END)
+
+
+Serving = Callable[[str], Service]
+
+
+@pytest.fixture
+def serving(url: str) -> Iterator[Serving]:
+    """Makes the service of a process with one version of the code."""
+    made: list[Service] = []
+
+    def make(question: str) -> Service:
+        settings = Settings(poll=0.02, recheck=RECHECK)
+        made.append(Service([LoadedTarget(asking(question), "app.py:flow")], url, settings))
+        return made[-1]
+
+    yield make
+    for service in made:
+        if service.dispatcher.is_alive:
+            service.drain()
+        service.close()
+
+
+def waiting(service: Service) -> str:
+    """A run that has come to its question."""
+    run_id, _ = service.start(StartRun(workflow="article", input={}), client=CLIENT)
+    service.open()
+    until(lambda: service.run(run_id).status == "interrupted", "it asks")
+    service.drain()
+    return run_id
+
+
+def answered(service: Service, run_id: str, **more: Any) -> None:
+    service.resume(run_id, ResumeRun(answer="yes", **more), client=CLIENT)
+
+
+def problem(service: Service, run_id: str) -> Any:
+    request = service.request(run_id)
+    assert request is not None
+    return (request.problem or {}).get("type")
+
+
+def test_an_answer_that_one_version_could_not_take_is_taken_by_the_other(serving: Serving) -> None:
+    run_id = waiting(serving("ask"))
+    answered(serving("ask"), run_id)
+    new = serving("question")
+    new.open()
+    until(lambda: problem(new, run_id) == "IncompatibleGraph", "the new version cannot go on with it")
+    assert new.run(run_id).status == "interrupted"
+    old = serving("ask")
+    old.open()
+    until(lambda: old.run(run_id).status == "completed", "the old one is back")
+    assert problem(old, run_id) is None
+    assert (
+        old.kept.get_tuple({"configurable": {"thread_id": old.run(run_id).thread}}).checkpoint[  # type: ignore[union-attr]
+            "channel_values"
+        ]["verdict"]
+        == "yes"
+    )
+
+
+def test_a_run_that_no_process_can_go_on_with_is_left_alone(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tried(name: str) -> bool:
+        return any(f"is it `{name}` now?" in record.getMessage() for record in caplog.records)
+
+    run_id = waiting(serving("ask"))
+    answered(serving("ask"), run_id)
+    for name in ("question", "another"):
+        serving(name).open()
+        until(lambda name=name: tried(name), f"`{name}` has tried it")  # type: ignore[misc]  # once a round
+    tries, since = 0, 0.0
+
+    def is_left_alone() -> bool:
+        nonlocal tries, since
+        if len(caplog.records) > tries:
+            tries, since = len(caplog.records), time.monotonic()
+        return time.monotonic() > since + 5 * RECHECK
+
+    until(is_left_alone, "it is left alone")
+
+
+def test_what_nobody_could_go_on_with_may_be_answered_anew(serving: Serving) -> None:
+    run_id = waiting(serving("ask"))
+    answered(serving("ask"), run_id)
+    with pytest.raises(RequestRefused):
+        answered(serving("ask"), run_id, accept_changes=True)  # it is about to go on
+    new = serving("question")
+    new.open()
+    until(lambda: problem(new, run_id) == "IncompatibleGraph", "the new version cannot go on with it")
+    new.drain()
+    answered(serving("ask"), run_id, accept_changes=True)
+    assert problem(new, run_id) is None
