@@ -61,6 +61,10 @@ class Journal:
         self._serde = serde
         self._clock = clock
 
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
+
     # --- effects ---
 
     def effect_get(self, key: str, name: str) -> tuple[bool, Any]:

@@ -91,12 +91,16 @@ class Holder:
 
 @dataclass
 class Lease:
-    """The right of this process to run a thread; `lost` once another one has taken it over."""
+    """The right of this process to run a thread; `lost` once another one has taken it over.
+
+    `noted` is when what its run has used was noted last, in unix seconds.
+    """
 
     thread: str
     run_id: str
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     lost: bool = False
+    noted: float = 0.0
 
 
 _held: set[str] = set()

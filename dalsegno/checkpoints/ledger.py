@@ -96,7 +96,7 @@ class Ledger(Runs):
         kind, blob = self._dump(input, thread, "input")
         extra = {"certificate": certificate, "shape": shape, "code": code, "process": _process()}
         texts = {key: values.dump_json(value, thread=thread, key=key) for key, value in extra.items()}
-        lease = Lease(thread, run_id)
+        lease = Lease(thread, run_id, noted=now)
         with self.database.transaction() as connection:
             self._take(connection, lease, now, claim)
             written = connection.execute(
@@ -133,7 +133,7 @@ class Ledger(Runs):
             The thread has no such run.
         """
         now = self._clock()
-        lease = Lease(thread, run_id)
+        lease = Lease(thread, run_id, noted=now)
         process = values.dump_json(_process(), thread=thread, key="process")
         with self.database.transaction() as connection:
             self._take(connection, lease, now, claim)

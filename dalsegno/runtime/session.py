@@ -15,7 +15,7 @@ from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.breakers import KeptBreakers
 from dalsegno.checkpoints.interventions import holds, is_cancelled
 from dalsegno.checkpoints.lease import Lease
-from dalsegno.checkpoints.spending import keep_usage
+from dalsegno.checkpoints.spending import Note, commit_usage, keep_usage, note_of
 from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError, NotSerializable
 from dalsegno.graphs.renaming import today
@@ -90,14 +90,13 @@ class Session:
         self._account = Account(
             budget, spent, clock=budget.clock if budget is not None else SYSTEM, reserved=self._reserved
         )
-        self._kept = 0
         self._looked = time.monotonic()
         self.thread = thread
         self.ledger = ledger
         self.clock = clock
         self.failures: list[tuple[Execution, BaseException]] = []
         self._listeners = tuple(listeners)
-        self._started: dict[Execution, float] = {}
+        self._started: dict[Execution, tuple[float, int]] = {}
         self._lock = threading.Lock()
         self._over = False
         self.is_told = False
@@ -138,7 +137,7 @@ class Session:
     def started(self, execution: Execution, superstep: int) -> None:
         now = self.clock()
         with self._lock:
-            self._started[execution] = now
+            self._started[execution] = now, self._account.version
         self._look()
         if self._listeners:
             self.tell(NodeStarted.made(self._common(execution, superstep, now)))
@@ -157,11 +156,11 @@ class Session:
                 self.secrets.learn(update)
 
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
-        began, seconds = self._ended(execution)
+        began, seconds, spent = self._ended(execution)
         with self._lock:
             self.executions += 1  # as the certificate counts: what failed or waited is executed again
         caught = self._told(execution, execution.caught) if execution.caught is not None else None
-        self._journal(execution, superstep, "done", began, seconds, taken, caught)
+        self._journal(execution, superstep, "done", began, seconds, taken, caught, spent=spent)
         self._look()
         if self._listeners:
             told = self._common(execution, superstep, began + seconds)
@@ -174,19 +173,19 @@ class Session:
             if execution not in self._started:  # the pause before this attempt was broken off: it never began
                 self.failures.append((execution, error))
                 return
-        began, seconds = self._ended(execution)
+        began, seconds, spent = self._ended(execution)
         common = self._common(execution, superstep, began + seconds)
         if self.calls is not None:
             self.calls.give_up(execution)
         if isinstance(error, GraphBubbleUp):
             if isinstance(error, GraphInterrupt):
-                self._journal(execution, superstep, "interrupted", began, seconds)
+                self._journal(execution, superstep, "interrupted", began, seconds, spent=spent)
                 self.tell(NodeInterrupted(**common, seconds=seconds))
             return
         with self._lock:
             self.failures.append((execution, error))
         told = self._told(execution, error)
-        self._journal(execution, superstep, "failed", began, seconds, error=told)
+        self._journal(execution, superstep, "failed", began, seconds, error=told, spent=spent)
         self.tell(NodeFailed(**common, seconds=seconds, error=error, message=told["message"]))
 
     def masked(self, execution: Execution, text: str) -> str:
@@ -261,11 +260,12 @@ class Session:
         for listener in self._listeners:
             listener(event)
 
-    def _ended(self, execution: Execution) -> tuple[float, float]:
+    def _ended(self, execution: Execution) -> tuple[float, float, bool]:
+        """When an execution began, how many seconds it took, and whether the run has spent something meanwhile."""
         now = self.clock()
         with self._lock:
-            began = self._started.pop(execution, now)
-        return began, now - began
+            began, version = self._started.pop(execution, (now, 0))
+        return began, now - began, version < self._account.version
 
     def _common(self, execution: Execution, superstep: int, at: float) -> dict[str, Any]:
         place = self._today(execution.place)
@@ -292,6 +292,8 @@ class Session:
         seconds: float,
         taken: Sequence[Taken] = (),
         error: dict[str, str] | None = None,
+        *,
+        spent: bool,
     ) -> None:
         record = ExecutionRecord(
             run_id=self.run_id,
@@ -307,15 +309,12 @@ class Session:
             targets=[(t.target, t.label, t.counter) for t in taken],
             error=error,
         )
-        version = self._account.version
-        usage = self.usage() if version != self._kept else None
         with self._lock:
             if self._over:
                 return
             self.ledger.journal(record, tasks=execution.tasks, owner=self.lease.token)
-            if usage is not None:  # in the same commit as the node's writes
-                self._kept = version
-                keep_usage(self.ledger, self.lease, usage, tasks=execution.tasks)
+            if spent:  # in the same commit as the node's writes, whatever others have noted for theirs
+                keep_usage(self.ledger, self.lease, self._note(), tasks=execution.tasks)
 
     def end(self) -> None:
         """The turn is over: no task writes anything more, and what still ends in some thread is not heard.
@@ -329,8 +328,13 @@ class Session:
     def _reserved(self) -> None:
         """A model is about to be called: where calls are limited, a crash during the call forgets none."""
         if self._account.is_metered:
-            keep_usage(self.ledger, self.lease, self.usage())
-            self.ledger.database.flush()
+            with self._lock:
+                note = self._note()
+            commit_usage(self.ledger, note)
+
+    def _note(self) -> Note:
+        """What the run has used; under the lock, so that what is noted later is never less."""
+        return note_of(self.ledger, self.lease, self.usage())
 
 
 class _Fenced:

@@ -13,7 +13,7 @@ from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.records import seconds_of
-from dalsegno.checkpoints.spending import keep_usage
+from dalsegno.checkpoints.spending import keep_usage, note_of
 from dalsegno.errors import (
     DefinitionError,
     NothingToResume,
@@ -201,7 +201,9 @@ def _turn(
         if was is not None:
             _learn_kept(runner, lease.thread, session.secrets)
     if budget is not None and budget.limits():
-        keep_usage(runner.ledger, lease, session.usage())  # a crash does not forget the budget
+        keep_usage(
+            runner.ledger, lease, note_of(runner.ledger, lease, session.usage())
+        )  # a crash does not forget the budget
     config: dict[str, Any] = {
         "configurable": {
             "thread_id": lease.thread,
