@@ -28,7 +28,6 @@ from dalsegno.checkpoints.file.database import Database, Profile
 from dalsegno.checkpoints.file.reading import Reader, config_of, delta_history
 from dalsegno.checkpoints.file.storing import Given, PutCheckpoint, PutWrites
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
-from dalsegno.checkpoints.succession import follow
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
 from dalsegno.errors import DefinitionError
 
@@ -154,13 +153,10 @@ class SqliteCheckpointer(Checkpointer):
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the latest of its thread and namespace."""
         thread, namespace = place_in(config)
-        checkpoint_id = get_checkpoint_id(config)
         with self.database.read() as connection:
-            found = rows.find(connection, thread, namespace, checkpoint_id)
+            found = rows.find(connection, thread, namespace, get_checkpoint_id(config))
             if found is None:
                 return None
-            latest = rows.latest_id(connection, thread, namespace) if checkpoint_id else None
-            follow(latest or found.checkpoint_id)
             known = self._cache.packed((thread, namespace), found.checkpoint_id, found.body)
             reader = Reader(connection, [found], self.serde, known=known)
         built = reader.build(found)

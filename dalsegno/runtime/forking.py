@@ -13,6 +13,7 @@ from langgraph.types import Overwrite
 
 from dalsegno.checkpoints import RunRecord, maintenance
 from dalsegno.checkpoints.records import Status
+from dalsegno.checkpoints.succession import come_after
 from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread, as_typed, did_you_mean
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.kinds import MAPPING, TEXT, check_kinds
@@ -41,6 +42,7 @@ def fork(
     target = into if into is not None else f"{thread}-{uuid.uuid4().hex[:6]}"
     mark = _mark(runner, thread, at)
     at = mark.checkpoint["id"]
+    come_after(at, thread)
     run = _run_of(runner, thread, mark)
     plain = {key: v.value if isinstance(v, Overwrite) else v for key, v in (values or {}).items()}
     state = fitting(plain, runner.state_schema, present=mark.checkpoint["channel_values"]) if plain else {}

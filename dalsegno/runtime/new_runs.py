@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import CheckpointTuple
 
+from dalsegno.checkpoints.succession import come_after_all
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.graphs.model import END, START
 from dalsegno.runtime.belonging import has_begun
@@ -46,6 +47,8 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
     ------
     InputInvalid
         It does not.
+    CheckpointError
+        This machine's clock is behind the thread's.
     ThreadUnfinished
         The thread's last run has pending work, which is not to be given up.
     """
@@ -56,6 +59,8 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
         raise InputInvalid(
             "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
         )
+    if thread is not None:
+        come_after_all(runner.ledger.database, thread)
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
     latest = runner.ledger.latest(thread, plain=True) if known else None

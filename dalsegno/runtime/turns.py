@@ -14,6 +14,7 @@ from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.records import seconds_of
 from dalsegno.checkpoints.spending import keep_usage, note_of
+from dalsegno.checkpoints.succession import come_after_all
 from dalsegno.errors import (
     DefinitionError,
     NothingToResume,
@@ -118,9 +119,7 @@ def go_on(
         try:
             budget = budget_of(runner, budget, run.usage)
             usage = {**_by_place(run), "executions": runner.ledger.executed(run.run_id)}
-            if (
-                run.status == "stopped"
-            ):  # killed, it may have noted no time: what its journal tells is the least
+            if run.status == "stopped":  # killed, it may have noted no time: its journal tells the least
                 journalled = seconds_of(runner.ledger.executions(run.run_id))
                 usage["seconds"] = max(usage.get("seconds", 0.0), journalled)
             carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
@@ -151,6 +150,7 @@ def _mark(
     runner: Runner, run: RunRecord, value: Any, rename: Mapping[str, str] | None, accept_changes: bool
 ) -> tuple[Carried, Any, str | None, int]:
     """The graph to go on in, what to give to it, the checkpoint it goes on from, and the step it began with."""
+    come_after_all(runner.ledger.database, run.thread)
     config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
     if kept is None or not has_begun(runner, run, kept):

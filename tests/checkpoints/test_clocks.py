@@ -1,4 +1,4 @@
-"""Clocks that disagree: what is written later is later, on whatever machine, and whatever its clock says."""
+"""Clocks that disagree: what is written later is later, or is not written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from langgraph.checkpoint.base import id as ids
 from langgraph.types import interrupt
 
 from dalsegno import END, START, Runner, Workflow
-from dalsegno.checkpoints import Checkpointer, open_checkpointer
+from dalsegno.checkpoints import Checkpointer, open_database
+from dalsegno.checkpoints.succession import come_after_all
+from dalsegno.errors import CheckpointError
 
 HOUR = 3600.0
 
@@ -31,11 +33,11 @@ def count(state: State) -> State:
 
 
 def asking() -> Workflow:
-    flow = Workflow("asking", State)
-    flow.add_node("first", count).add_node(ask, interrupts=1).add_node("then", count)
-    return (
-        flow.add_edge(START, "first").add_edge("first", "ask").add_edge("ask", "then").add_edge("then", END)
-    )
+    """It asks inside a workflow of its own, whose checkpoints have clocks too."""
+    inner = Workflow("inner", State).add_node(ask, interrupts=1).add_edge(START, "ask").add_edge("ask", END)
+    flow = Workflow("asking", State).add_node("first", count).add_node("inner", inner).add_node("then", count)
+    flow.add_edge(START, "first").add_edge("first", "inner").add_edge("inner", "then").add_edge("then", END)
+    return flow
 
 
 @pytest.fixture
@@ -50,55 +52,53 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return go
 
 
-def test_a_run_goes_on_where_the_clock_is_behind(url: str, elsewhere: Callable[[float], None]) -> None:
+def test_nothing_is_done_where_the_clock_is_far_behind(url: str, elsewhere: Callable[[float], None]) -> None:
     with Runner(asking(), db=url) as runner:
-        waiting = runner.run({}, thread="t")
-        assert waiting.status == "interrupted"
+        assert runner.run({}, thread="t").status == "interrupted"
+        before = list(runner.checkpointer.list(None))
+        (outermost, *_) = runner.checkpointer.list({"configurable": {"thread_id": "t", "checkpoint_ns": ""}})
         elsewhere(-HOUR)
+        with pytest.raises(
+            CheckpointError, match=r"clock of this machine is 60 minutes behind .* thread 't'"
+        ):
+            runner.resume("t", value="yes")
+        with pytest.raises(CheckpointError, match="behind"):
+            runner.run({}, thread="t", abandon=True)
+        with pytest.raises(CheckpointError, match="behind"):
+            runner.fork("t", outermost.checkpoint["id"])
+        assert list(runner.checkpointer.list(None)) == before
+        assert [run.status for run in runner.ledger.runs()] == ["interrupted"]
+        assert runner.run({}, thread="another").status == "interrupted"  # where nothing is ahead
+        elsewhere(0)
         done = runner.resume("t", value="yes")
         assert (done.status, done.output) == ("completed", {"n": 2, "answer": "yes"})
-        elsewhere(-2 * HOUR)
-        again = runner.run({"n": 10}, thread="t")
-        assert again.status == "interrupted"
-        elsewhere(-3 * HOUR)
-        assert runner.resume("t", value="no").output == {"n": 12, "answer": "no"}
-        steps = [
-            kept.metadata["step"] for kept in runner.checkpointer.list({"configurable": {"thread_id": "t"}})
-        ]
+
+
+def test_a_clock_that_is_a_little_behind_is_waited_for(url: str, elsewhere: Callable[[float], None]) -> None:
+    with Runner(asking(), db=url) as runner:
+        assert runner.run({}, thread="t").status == "interrupted"
+        elsewhere(-0.3)
+        done = runner.resume("t", value="yes")
+        assert (done.status, done.output) == ("completed", {"n": 2, "answer": "yes"})
+        place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+        steps = [kept.metadata["step"] for kept in runner.checkpointer.list(place)]
     assert steps == sorted(steps, reverse=True)
 
 
-def test_a_state_that_is_set_behind_an_old_checkpoint_is_the_latest_where_the_clock_is_behind(
-    saver: Checkpointer, elsewhere: Callable[[float], None]
-) -> None:
-    graph = asking().compile(saver)
-    place: Any = {"configurable": {"thread_id": "t"}}
-    graph.invoke({}, place, durability="sync")
-    *_, oldest = saver.list(place)
-    elsewhere(-HOUR)
-    graph.update_state(oldest.config, {"n": 40}, as_node="first")
-    assert graph.get_state(place).values["n"] == 40
-
-
-def test_a_fork_is_the_latest_of_its_thread_where_the_clock_is_behind(
-    url: str, elsewhere: Callable[[float], None]
+def test_a_process_whose_clock_was_set_back_goes_on_with_its_own_threads(
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Runner(asking(), db=url) as runner:
-        runner.run({}, thread="t")
-        latest, *_ = runner.checkpointer.list({"configurable": {"thread_id": "t"}})
-        elsewhere(-HOUR)
-        runner.fork("t", latest.checkpoint["id"], into="fork", values={"n": 7})
-        assert runner.resume("fork").status == "interrupted"
-        assert runner.resume("fork", value="yes").output == {"n": 8, "answer": "yes"}
+        assert runner.run({}, thread="t").status == "interrupted"
+        behind = SimpleNamespace(time_ns=lambda: time.time_ns() - int(HOUR * 1e9))
+        monkeypatch.setattr(ids, "time", behind)  # LangGraph counts on from its last id
+        assert runner.resume("t", value="yes").status == "completed"
 
 
 @pytest.mark.parametrize(
-    "name", ["ffffffff-ffff-6fff-bfff-ffffffffffff", "z", "4f1c2d80-0000-4000-8000-000000000000"]
+    "name", ["ffffffff-ffff-4fff-bfff-ffffffffffff", "z", "4f1c2d80-0000-4000-8000-000000000000"]
 )
-def test_an_id_that_no_clock_made_is_not_followed(
-    url: str, saver: Checkpointer, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ids, "_last_v6_timestamp", None)
+def test_an_id_that_no_clock_made_is_in_nobodys_way(url: str, saver: Checkpointer, name: str) -> None:
     place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
     checkpoint: Any = {
         "v": 4,
@@ -109,6 +109,8 @@ def test_an_id_that_no_clock_made_is_not_followed(
         "versions_seen": {},
     }
     saver.put(place, checkpoint, {}, {})
-    with open_checkpointer(url) as other:
-        assert other.get_tuple(place) is not None
-    assert ids._last_v6_timestamp is None
+    database = open_database(url)
+    assert database.upkeep().latest_checkpoint("t") == name
+    come_after_all(database, "t")
+    assert database.upkeep().latest_checkpoint("no such thread") is None
+    database.close()

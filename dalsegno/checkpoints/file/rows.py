@@ -124,16 +124,6 @@ def find(
     return _found(row) if row else None
 
 
-def latest_id(connection: sqlite3.Connection, thread: str, namespace: str) -> str | None:
-    """The id of the latest checkpoint."""
-    row = connection.execute(
-        f"SELECT c.checkpoint_id {_FROM} WHERE p.thread_id = ? AND p.checkpoint_ns = ? "
-        "ORDER BY c.checkpoint_id DESC LIMIT 1",
-        (thread, namespace),
-    ).fetchone()
-    return lengthen(row[0]) if row else None
-
-
 def fetch(connection: sqlite3.Connection, identities: Sequence[int]) -> list[Found]:
     """Checkpoints by their rows, in that order, without those deleted meanwhile."""
     found = connection.execute(

@@ -104,6 +104,15 @@ class SqliteUpkeep:
             ).fetchall()
         return int(found[0][0])
 
+    def latest_checkpoint(self, thread: str) -> str | None:
+        with self._database.read() as connection:
+            (found,) = connection.execute(
+                "SELECT max((SELECT max(checkpoint_id) FROM checkpoints c WHERE c.place = p.id)) FROM places p "
+                "WHERE p.thread_id = ?",
+                (thread,),
+            ).fetchone()
+        return None if found is None else lengthen(found)
+
     def check(self) -> list[str]:
         database = self._database
         problems: list[str] = []

@@ -66,7 +66,6 @@ _SELECT = (
 )
 ONE = f"{_SELECT} WHERE {_AT} AND checkpoint_id = $3"
 LATEST = f"{_SELECT} WHERE {_AT} ORDER BY checkpoint_id DESC LIMIT 1"
-LATEST_ID = f"SELECT checkpoint_id FROM checkpoints WHERE {_AT} ORDER BY checkpoint_id DESC LIMIT 1"
 MANY = (
     f"{_SELECT} JOIN unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS s (thread, ns, id, number) "
     "ON c.thread_id = s.thread AND c.checkpoint_ns = s.ns AND c.checkpoint_id = s.id ORDER BY s.number"

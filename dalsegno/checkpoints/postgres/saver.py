@@ -29,7 +29,6 @@ from dalsegno.checkpoints.postgres import failures, rows
 from dalsegno.checkpoints.postgres.database import PostgresDatabase
 from dalsegno.checkpoints.postgres.session import Session
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
-from dalsegno.checkpoints.succession import follow
 from dalsegno.checkpoints.task_writes import kept_of, outcome_of
 from dalsegno.errors import ThreadBusy
 
@@ -204,14 +203,9 @@ class PostgresCheckpointer(Checkpointer):
         checkpoint_id = get_checkpoint_id(config)
         with self.database.read() as session:
             if checkpoint_id:
-                one = session.send(rows.ONE, (thread, namespace, checkpoint_id), binary=True)
-                latest = session.send(rows.LATEST_ID, (thread, namespace))
-                found = one.fetchone()
-                follow((latest.fetchone() or (checkpoint_id,))[0])
+                found = session.send(rows.ONE, (thread, namespace, checkpoint_id), binary=True).fetchone()
             else:
                 found = session.send(rows.LATEST, (thread, namespace), binary=True).fetchone()
-                if found is not None:
-                    follow(found[2])
             found = rows.whole(session, found) if found is not None else None
         return rows.built(self.serde, found) if found is not None else None
 

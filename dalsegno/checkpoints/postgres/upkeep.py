@@ -227,6 +227,12 @@ class PostgresUpkeep:
             ).fetchall()
         return int(found[0][0])
 
+    def latest_checkpoint(self, thread: str) -> str | None:
+        with self._database.read() as session:
+            sql = 'SELECT max(checkpoint_id COLLATE "C") FROM checkpoints WHERE thread_id = $1'
+            found = session.send(sql, (thread,)).fetchall()
+        return None if found[0][0] is None else str(found[0][0])
+
     def check(self) -> list[str]:
         problems: list[str] = []
         with self._database.read() as session:
