@@ -22,13 +22,13 @@ from dalsegno.runtime.answering import schema_json
 class Pending:
     """The state of a thread between two of its processes.
 
-    `tasks` are the pending nodes, `unfinished` those of them that are executed when the run goes on; `interrupts` the questions that wait (id, node, value, schema), without what their
-    classes say is secret, and with the path of the node that asks, also inside of subworkflows (``"sub/ask"``);
-    `run_id` whose checkpoint it is; `checkpoint_id` its id, None where the thread has none; `values`
-    the state with the kernel's key, `whole` also one that has no keys, `inside` those of the subworkflows in which a
-    question waits. `is_stuck`: all tasks of the superstep have
-    ended, and what they wrote cannot be put into the state (a key without a reducer was written twice, a reducer
-    raises); `values` are those before it.
+    `tasks` are the pending nodes, `unfinished` those of them that are executed when the run goes on; `interrupts` the
+    questions that wait (id, node, value, schema), without what their classes say is secret, and with the path of the
+    node that asks, also inside of subworkflows (``"sub/ask"``); `run_id` whose checkpoint it is; `checkpoint_id` its
+    id, None where the thread has none; `values` the state with the kernel's key, `whole` also one that has no keys,
+    `inside` those of the subworkflows in which a question waits. `is_stuck`: all tasks of the superstep have ended, and
+    what they wrote cannot be put into the state (a key without a reducer was written twice, a reducer raises); `values`
+    are those before it.
     """
 
     tasks: tuple[str, ...]
