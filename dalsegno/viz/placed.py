@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dalsegno.viz import palette as p
-from dalsegno.viz.cards import LINE, banner, card, slip, slip_top
+from dalsegno.viz.cards import LINE, NAME, QUIET, banner, card, slip, slip_top
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.dot import markup
 from dalsegno.viz.geometry import Box, Line, Point, halfway, has_diamond
@@ -76,8 +76,10 @@ class _Placed:
         head = banner(cluster)
         paint = p.STATUSES.get(cluster.status or "", p.Paint(p.FRAME, p.HAIR))
         x, y = _up(self.layout, (box.x, box.bottom))
-        rows = _rows(head.name, head.quiet, p.INK, paint.ink if cluster.lines else p.MUTED, "LEFT")
-        lp = f"{x + 14 + head.width / 2:.1f},{y + box.height - 6 - head.height / 2:.1f}"
+        wide = 8 + max([width(head.name, NAME, bold=True), *(width(line, QUIET) for line in head.quiet)])
+        soft = paint.ink if cluster.lines else p.MUTED
+        rows = _rows(head.name, head.quiet, p.INK, soft, f'WIDTH="{wide:.0f}"', align="LEFT")
+        lp = f"{x + 14 + wide / 2:.1f},{y + box.height - 6 - head.height / 2:.1f}"
         return (
             f'bb="{x:.1f},{y:.1f},{x + box.width:.1f},{y + box.height:.1f}";label={rows};lp="{lp}";'
             f'style="rounded,filled";fillcolor="{p.FRAME}";color="{paint.border}";'
@@ -119,13 +121,39 @@ class _Placed:
                 # Over a frame there is no room; within it, under its head, there is.
                 x, y = (4, -7) if isinstance(box, DiagramNode) else (14, 46)
                 at = _up(self.layout, (place.x + x, place.y + y))
-                yield self._text(f"mark{i}", at, f"↻ {box.mark}", 10, p.STATUSES["pending"].ink, bold=True)
-            for k, line in enumerate(slip(box, place)):
-                wide = width(line, 10)
-                at = _up(self.layout, (place.middle[0] - wide / 2, slip_top(box, place) + 7 + LINE * k))
-                yield self._text(f"error{i}_{k}", at, line, 10, p.STATUSES["failed"].ink)
+                ground = p.FRAME if isinstance(box, Cluster) or box.cluster is not None else p.PAPER
+                ink = p.STATUSES["pending"].ink
+                yield self._text(f"mark{i}", at, f"↻ {box.mark}", 10, ink, bold=True, ground=ground)
+            lines = slip(box, place)
+            if lines:
+                yield self._slip(f"error{i}", place.middle[0], slip_top(box, place), lines)
 
-    def _text(self, name: str, at: Point, text: str, size: int, ink: str, *, bold: bool = False) -> str:
+    def _slip(self, name: str, middle: float, top: float, lines: tuple[str, ...]) -> str:
+        """An error under its box, on a ground of its own: it may be wider than the frame that it stands in."""
+        paint = p.STATUSES["failed"]
+        wide, tall = max(width(line, QUIET) for line in lines) + 14, 6 + LINE * len(lines)
+        rows = "".join(
+            f'<TR><TD><FONT POINT-SIZE="10" COLOR="{paint.ink}">{markup(line)}</FONT></TD></TR>'
+            for line in lines
+        )
+        x, y = _up(self.layout, (middle, top + tall / 2))
+        return (
+            f'"{name}" [shape=box,style="filled,rounded",fillcolor="{paint.fill}",color="{paint.border}",'
+            f'penwidth=0.8,fixedsize=true,margin=0,width={wide / 72:.3f},height={tall / 72:.3f},pos="{x:.1f},{y:.1f}",'
+            f'label=<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>];'
+        )
+
+    def _text(
+        self,
+        name: str,
+        at: Point,
+        text: str,
+        size: int,
+        ink: str,
+        *,
+        bold: bool = False,
+        ground: str = p.PAPER,
+    ) -> str:
         wide = width(text, size, bold=bold) + 8
         body = f"<B>{markup(text)}</B>" if bold else markup(text)
         label = (
@@ -134,7 +162,7 @@ class _Placed:
             f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="{size}" COLOR="{ink}">{body}</FONT></TD></TR></TABLE>>'
         )
         return (
-            f'"{name}" [shape=none,style=filled,fillcolor="{p.PAPER}",fixedsize=shape,margin=0,'
+            f'"{name}" [shape=none,style=filled,fillcolor="{ground}",fixedsize=shape,margin=0,'
             f"width={wide / 72:.3f},height={(size + 3) / 72:.3f},"
             f'pos="{at[0] + wide / 2:.1f},{at[1]:.1f}",label={label}];'
         )
@@ -202,11 +230,13 @@ def _label(node: DiagramNode, paint: p.Paint) -> str:
     return _rows(shown.name, shown.quiet, ink, paint.ink if node.lines else p.FAINT if faded else p.MUTED)
 
 
-def _rows(name: str, quiet: tuple[str, ...], ink: str, soft: str, align: str = "CENTER") -> str:
+def _rows(
+    name: str, quiet: tuple[str, ...], ink: str, soft: str, size: str = "", *, align: str = "CENTER"
+) -> str:
     cells = [f'<FONT POINT-SIZE="13" COLOR="{ink}"><B>{markup(name)}</B></FONT>']
     cells += [f'<FONT POINT-SIZE="10" COLOR="{soft}">{markup(line)}</FONT>' for line in quiet]
     rows = "".join(f'<TR><TD ALIGN="{align}">{cell}</TD></TR>' for cell in cells)
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" {size}>{rows}</TABLE>>'
 
 
 def _ink(classes: tuple[str, ...]) -> str:

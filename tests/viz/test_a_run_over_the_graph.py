@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from dalsegno import viz
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.viz import palette
 from dalsegno.viz.cards import card
 from dalsegno.viz.diagram import Diagram, DiagramNode
 from dalsegno.viz.extract import diagram
@@ -204,6 +206,27 @@ def test_the_error_and_the_mark_of_a_frame_stand_in_it_and_hide_nothing() -> Non
     for name in ("error", "mark"):
         (_, y), *_ = re.findall(rf'"{name}\d\w*" .*pos="([-0-9.]+),([-0-9.]+)"', drawn)
         assert frame.y < layout.height - float(y) < frame.bottom
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "done"])
+def test_the_words_of_a_frame_begin_in_it_in_a_png_as_in_the_svg(status: Any) -> None:
+    spec, run = _broken(NodeRun(1, "done"))
+    run = replace(run, nodes={**run.nodes, "sub": replace(run.nodes["sub"], status=status, seconds=0.093)})
+    picture = diagram(spec, run=run)
+    layout = place(picture)
+    (frame,) = layout.frames.values()
+    drawn = to_placed_dot(picture, layout, run)
+    (wide, middle), *_ = re.findall(r'CELLPADDING="0" WIDTH="(\d+)">.*lp="([-0-9.]+),', drawn)
+    assert float(middle) - float(wide) / 2 == pytest.approx(frame.x + 14, abs=1)
+
+
+def test_the_mark_and_the_error_of_a_png_hide_no_more_than_they_need() -> None:
+    spec, run = _broken(NodeRun(1, "done"))
+    drawn = to_placed_dot(diagram(spec, run=run), place(diagram(spec, run=run)), run)
+    (mark,) = re.findall(r'"mark\d+" .*', drawn)
+    (slip,) = re.findall(r'"error\d+" .*', drawn)
+    assert f'fillcolor="{palette.FRAME}"' in mark
+    assert f'fillcolor="{palette.STATUSES["failed"].fill}"' in slip
 
 
 def test_the_mark_and_the_error_stand_at_the_node(article: WorkflowSpec, failed: RunView) -> None:
