@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -29,7 +31,14 @@ def nothing(state: State) -> None:
 
 
 def boom(state: State) -> None:
+    until = time.monotonic() + 30
+    while not DONE[0]() and time.monotonic() < until:
+        time.sleep(0.01)
     raise ValueError("no")
+
+
+DONE: list[Callable[[], bool]] = []
+"""Whether what is beside it is committed."""
 
 
 NODES = {"good": one, "quiet": nothing, "bad": boom}
@@ -55,6 +64,7 @@ def test_a_run_that_failed_resumes_at_what_failed_and_not_at_what_was_done_besid
 ) -> None:
     graph = made()
     with Runner(graph, db=tmp_path / "runs.db") as runner:
+        DONE[:] = [lambda: runner.pending("t").unfinished == ("bad",)]
         assert runner.run({}, thread="t").status == "failed"
         pending = runner.pending("t")
     assert (sorted(pending.tasks), pending.unfinished) == (["bad", "good", "quiet"], ("bad",))
