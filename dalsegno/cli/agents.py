@@ -124,7 +124,10 @@ def up(
 
 
 class _Stopping:
-    """SIGINT, SIGTERM and SIGHUP: stop what is up; the second time without waiting."""
+    """SIGINT, SIGTERM and SIGHUP: stop what is up; the second time without waiting.
+
+    A SIGHUP that was to be ignored (``nohup``) is.
+    """
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -136,7 +139,9 @@ class _Stopping:
         """Take the signals over; only the main thread may."""
         self._agents = agents
         if threading.current_thread() is threading.main_thread():
-            numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+                numbers.append(signal.SIGHUP)
             self._before = {number: signal.signal(number, self._came) for number in numbers}
 
     def remove(self) -> None:

@@ -27,8 +27,9 @@ def complete() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for the process's life
 
 
-class _Piped(io.FileIO):
-    """A pipe whose reader may leave (``| head -1``): what is written from then on goes nowhere.
+class _Outliving(io.FileIO):
+    """A pipe whose reader may leave (``| head -1``), or a terminal that may be closed (a lost connection, of a command
+    that was disowned): what is written from then on goes nowhere.
 
     What was asked for is done all the same, and the exit code tells how it went: a run does not fail because
     a node of it printed.
@@ -37,11 +38,14 @@ class _Piped(io.FileIO):
     def __init__(self, number: int) -> None:
         super().__init__(number, "w", closefd=False)
         self.left = False
+        self._gone = errno.EIO if self.isatty() else errno.EPIPE
 
     def write(self, data: Buffer, /) -> int:
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno != self._gone:
+                raise
             self.left = True
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())  # for the programs that a node starts as well
@@ -50,19 +54,19 @@ class _Piped(io.FileIO):
 
 
 def outlive_readers() -> None:
-    """Let stdout and stderr, where they are pipes of this process's own, go on when nobody reads them any more."""
+    """Let stdout and stderr, where they are pipes or terminals, go on when nobody reads them any more."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(OSError, ValueError):
-                if _is_pipe(stream.fileno()):
+                if stream.isatty() or _is_pipe(stream.fileno()):
                     setattr(sys, name, piped(stream, stream.fileno()))
 
 
 def piped(stream: io.TextIOWrapper, number: int, errors: str | None = None) -> io.TextIOWrapper:
     """A stream to that file descriptor, in all else as this one, that outlives its reader."""
     stream.flush()
-    raw = _Piped(number)
+    raw = _Outliving(number)
     unbuffered = isinstance(stream.buffer, io.RawIOBase)  # PYTHONUNBUFFERED
     return io.TextIOWrapper(
         raw if unbuffered else io.BufferedWriter(raw),
@@ -77,7 +81,7 @@ def is_unread(stream: TextIO) -> bool:
     """Whether the reader of a stream has left, so that nothing more need be written."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)
-    return isinstance(raw, _Piped) and raw.left
+    return isinstance(raw, _Outliving) and raw.left
 
 
 def _is_pipe(number: int) -> bool:

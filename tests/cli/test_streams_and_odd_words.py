@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -274,3 +276,32 @@ def test_signs_that_the_output_cannot_carry_are_no_traceback(folder: Path, words
     assert shell("$D run app.py:native -q --thread 'é ✓' --db x.db --input '{\"topic\": \"t\"}'")[0] == 0
     code, out, err = shell(f"PYTHONIOENCODING=ascii $D {words}")
     assert (code, err, bool(out)) == (0, "", True)
+
+
+def test_a_run_that_was_disowned_goes_on_when_its_terminal_is_closed(folder: Path) -> None:
+    (folder / "talking.py").write_text(
+        TALKING.replace('print("x" * 100_000, flush=True)', 'input(); print("x", flush=True)')
+    )
+    ours, theirs = pty.openpty()
+    listening, told = os.pipe()
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as a shell's `disown` or `nohup` has it
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dalsegno", "run", "talking.py:flow", "--db", "t.db"],
+            stdin=listening,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        os.close(theirs)
+    seen = b""
+    while b"talk" not in seen:
+        seen += os.read(ours, 4096)
+    os.close(ours)
+    os.write(told, b"go on\n")
+    assert process.wait(60) == 0
+    for end in (listening, told):
+        os.close(end)
+    assert json.loads(shell("$D runs --json --db t.db")[1])[0]["status"] == "completed"

@@ -330,6 +330,26 @@ def test_the_command_shows_them_and_stops_them_when_it_is_asked_to(
     assert not is_there(int(row.split()[0]))
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="/proc is of Linux")
+def test_under_nohup_it_outlives_its_terminal(
+    registry: Made, command: Callable[..., subprocess.Popen[str]]
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = command(registry("well"), *MOVED, "--json")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    ignored = int(next(line for line in status.splitlines() if line.startswith("SigIgn")).split()[1], 16)
+    assert ignored & 1 << (signal.SIGHUP - 1)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 def test_killed_it_leaves_nobody(registry: Made, command: Callable[..., subprocess.Popen[str]]) -> None:
     path = registry("well", "stubborn", "parent")
     process = command(path, *MOVED, "--json", "--quiet")
