@@ -65,6 +65,13 @@ def meaning(error: sqlite3.Error, path: str) -> CheckpointError | None:
             "and name the copy with `--db`.",
             path=path,
         )
+    withheld = _withheld(path) if code in (_CANTOPEN, _READONLY, _PERM) else ""
+    if withheld:
+        return DatabaseUnavailable(
+            f"`{path}` cannot be written by this user, who has no permission to write {withheld}. Give it. "
+            f"(SQLite: {error})",
+            path=path,
+        )
     if code in _UNAVAILABLE:
         return DatabaseUnavailable(f"`{path}` {_UNAVAILABLE[code]} (SQLite: {error})", path=path)
     return None
@@ -95,6 +102,14 @@ class Translated:
 
 def _may_write_beside(path: str) -> bool:
     return os.access(os.path.dirname(path) or ".", os.W_OK)
+
+
+def _withheld(path: str) -> str:
+    """Which of a database's files this user may not write: those beside it may be somebody else's, who was killed."""
+    files = (path, f"{path}-wal", f"{path}-shm")
+    return " and ".join(
+        f"`{file}`" for file in files if os.path.exists(file) and not os.access(file, os.W_OK)
+    )
 
 
 def no_text(error: UnicodeEncodeError, path: str) -> CheckpointError:

@@ -195,6 +195,29 @@ def test_a_read_only_database_is_unavailable(child: Any) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("mode", [0o444, 0o400])
+@pytest.mark.parametrize("withheld", [("",), ("-shm",), ("-wal", "-shm")], ids=str)
+def test_the_files_that_may_not_be_written_are_named(
+    child: Any, withheld: tuple[str, ...], mode: int
+) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        os.chmod(folder, 0o777)
+        for file in ("runs.db", "runs.db-wal", "runs.db-shm"):  # as somebody else's process leaves them
+            (folder / file).touch()
+            os.chmod(folder / file, 0o666)
+        for end in withheld:
+            os.chmod(folder / f"runs.db{end}", mode)
+        process = child(as_nobody(lambda: put(SqliteCheckpointer(folder / "runs.db"), 2)))
+        told = process.line()
+        process.wait()
+        assert told.startswith("DatabaseUnavailable")
+        names = " and ".join(f"`{folder}/runs.db{end}`" for end in withheld)
+        assert f"who has no permission to write {names}. Give it." in told
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_a_folder_in_the_place_of_the_file_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match=r"could not be opened: it is a folder\. Name a file in it"):
         put(SqliteCheckpointer(tmp_path), 1)
