@@ -51,7 +51,8 @@ def module_of_file(target: str, place: str) -> tuple[types.ModuleType, str]:
     known = sys.modules.get(file.stem)
     if known is not None and file_of(known) == str(file) and getattr(known, "__spec__", None) is not None:
         return known, str(file)
-    _neighbours.move_to(str(file.parent))
+    real = Path(os.path.realpath(file)) if file.is_symlink() else file  # as Python does for a script
+    _neighbours.move_to(str(real.parent))
     if file.stem in sys.modules:
         raise refuse(
             target,
@@ -73,6 +74,7 @@ def module_of_file(target: str, place: str) -> tuple[types.ModuleType, str]:
         except BaseException as error:  # pytest's skip of a module is no Exception
             sys.modules.pop(file.stem, None)
             raise import_error(target, place, error) from users_own(error)
+    _neighbours.names.add(file.stem)
     return module, str(file)
 
 

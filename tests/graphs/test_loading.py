@@ -74,6 +74,20 @@ def test_a_file_finds_its_neighbours_wherever_it_is_loaded_from(files: Files) ->
     assert load_target("inner/app.py:flow").graph.name == "article"
 
 
+def test_a_link_to_a_file_finds_the_neighbours_of_the_file_as_a_script_does(files: Files) -> None:
+    files(
+        one__in__parts=FLOW,
+        one__in__app="from parts import make\nflow = make('one')",
+        two__in__parts=FLOW,
+        two__in__app="from parts import make\nflow = make('two')",
+    )
+    for name in ("one", "two"):
+        Path(f"to_{name}").mkdir()
+        Path(f"to_{name}/app.py").symlink_to(Path(f"{name}/app.py").absolute())
+    assert load_target("to_one/app.py:flow").graph.name == "one"
+    assert load_target("to_two/app.py:flow").graph.name == "two"
+
+
 def test_two_folders_may_have_files_and_neighbours_of_the_same_name(files: Files) -> None:
     files(
         one__in__parts=FLOW,
