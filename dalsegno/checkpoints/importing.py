@@ -108,7 +108,7 @@ class _Source:
         """Where it is, to be only read. In a folder that may not be written to, SQLite cannot make the file in which
         those who use a write-ahead log agree; it needs none where there is no log that anybody uses."""
         place = os.path.abspath(self._path)
-        address = f"file:{urllib.parse.quote(place)}?mode=ro"
+        address = f"file:{urllib.parse.quote(place, errors='surrogateescape')}?mode=ro"
         is_used = any(os.path.exists(place + end) for end in ("-wal", "-journal"))
         return address if is_used or self._may_write_beside() else address + "&immutable=1"
 

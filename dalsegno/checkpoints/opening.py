@@ -72,7 +72,7 @@ def file_of(db: Named) -> str:
             path=without_password(db),
         )
     parts = urlsplit(named)
-    path = unquote(parts.path).removeprefix("/")
+    path = unquote(parts.path, errors="surrogateescape").removeprefix("/")
     if parts.netloc or not path or parts.query:
         raise _no_file(named)
     return _at_home(path)

@@ -87,5 +87,8 @@ def _result(workflow: str, finding: Finding, index: int, reason: str | None) -> 
 def _artifact(file: str) -> dict[str, str]:
     path = Path(file)
     if not path.is_absolute() or path.is_relative_to(Path.cwd()):
-        return {"uri": quote(PurePath(os.path.relpath(path)).as_posix()), "uriBaseId": "ROOT"}
+        return {
+            "uri": quote(PurePath(os.path.relpath(path)).as_posix(), errors="surrogateescape"),
+            "uriBaseId": "ROOT",
+        }
     return {"uri": path.as_uri()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from dalsegno.checkpoints import SqliteCheckpointer
+from dalsegno.checkpoints import SqliteCheckpointer, open_database
 from dalsegno.errors import CheckpointError
 
 
@@ -14,6 +15,16 @@ def test_a_sqlite_checkpointer_takes_the_url_of_a_file(tmp_path: Path) -> None:
     with SqliteCheckpointer(f"sqlite:///{tmp_path}/runs.db") as saver:
         assert list(saver.list(None)) == []
     assert (tmp_path / "runs.db").is_file()
+
+
+@pytest.mark.parametrize("name", [b"runs.db", b"a b%41?#.db", "\u00fc\u2192.db".encode(), b"r\xff.db"])
+def test_the_url_of_a_database_leads_to_its_file_whatever_the_file_is_called(
+    name: bytes, tmp_path: Path
+) -> None:
+    file = tmp_path / os.fsdecode(name)
+    with SqliteCheckpointer(open_database(file).url) as saver:
+        assert list(saver.list(None)) == []
+    assert [one.name for one in tmp_path.glob("*.db")] == [file.name]
 
 
 @pytest.mark.parametrize(
