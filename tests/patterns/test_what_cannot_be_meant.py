@@ -84,3 +84,18 @@ def test_an_option_of_another_kind_is_refused(make: Callable[[], Any], said: str
 def test_one_key_that_is_sent_with_each_item_may_stand_alone() -> None:
     flow = map_reduce(lambda state: state["item"] * state["value"], also="value")
     assert flow.compile().invoke({"items": [1, 2], "value": 3})["results"] == [3, 6]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: saga([SagaStep(plays, compensate="plays"), SagaStep(plays, name="other")]),
+        lambda: map_reduce("plays"),
+        lambda: parallel({"a": plays, "b": "plays"}),
+    ],
+)
+def test_the_name_of_a_function_is_not_only_told_as_a_model(make: Callable[[], Any]) -> None:
+    with pytest.raises(
+        DefinitionError, match=r"'plays' is taken for a model's name: .* give the function itself\."
+    ):
+        make()

@@ -306,9 +306,12 @@ def _agent(model: Any, answer: Answer, prompt: str | None) -> Any:
     from dalsegno.nodes.agent import agent
 
     if prompt is None:
+        own = ""
+        if isinstance(model, str):
+            own = f" {model!r} is taken for a model's name: if it is one of your functions, give the function itself."
         raise DefinitionError(
             f"{answer.pattern}: `{answer.role}` has no prompt of its own to ask a model with. Say what to do: "
-            f'agent(model, "...", output=...).'
+            f'agent(model, "...", output=...).{own}'
         )
     return agent(model, prompt, output=_shape(answer), writes=answer.key, name=answer.role)
 
