@@ -76,6 +76,13 @@ def refuse_held(connection: Statements, threads: Collection[str]) -> None:
 def taken_over(connection: Statements, thread: str, what: str) -> Fenced:
     """The error for a process that goes on after another one has taken its thread."""
     holder = holder_of(connection, thread)
+    known = connection.execute("SELECT 1 FROM runs WHERE thread_id = ?", (thread,)).fetchone()
+    if known is None:
+        return Fenced(
+            f"Nothing is kept of thread {thread!r} any more. While this process ran on it, the thread was deleted, or "
+            f"its database was moved, deleted or replaced: {what}.",
+            thread=thread,
+        )
     return Fenced(
         f"Thread {thread!r} was taken over by {holder or 'a process that is done'}, since this one gave no sign of "
         f"life for too long: {what}.",

@@ -292,18 +292,30 @@ def test_processes_that_create_a_database_at_once_all_work(tmp_path: Path, child
             )
 
 
-@pytest.mark.parametrize("replaced", [False, True])
-def test_a_database_that_is_deleted_while_in_use_is_unavailable(path: Path, replaced: bool) -> None:
+def test_a_database_that_is_replaced_while_in_use_is_unavailable(path: Path) -> None:
     """SQLite alone would go on writing to a file that nobody can find any more."""
     saver = SqliteCheckpointer(path)
     put(saver, 1)
     path.unlink()
-    if replaced:
-        path.touch()
+    path.touch()
     with pytest.raises(DatabaseUnavailable, match="moved, deleted or replaced"):
         put(saver, 2)
     put(saver, 3)
     assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3]
+
+
+def test_no_new_database_is_made_where_one_is_to_be_put_back(tmp_path: Path) -> None:
+    here, away = tmp_path / "here", tmp_path / "away"
+    saver = SqliteCheckpointer(here / "runs.db")
+    put(saver, 1)
+    here.rename(away)
+    for _ in range(2):  # whoever looked first may have told nobody
+        with pytest.raises(DatabaseUnavailable, match="moved, deleted or replaced"):
+            put(saver, 2)
+    assert not here.exists()
+    away.rename(here)
+    put(saver, 3)
+    assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3, 1]
 
 
 def test_a_name_that_is_no_text_is_refused(saver: SqliteCheckpointer) -> None:

@@ -15,7 +15,7 @@ from worlds import State
 
 from dalsegno import END, START, Budget, Runner, Workflow, effect
 from dalsegno.checkpoints import open_checkpointer
-from dalsegno.errors import DatabaseUnavailable, ThreadUnfinished, UnknownThread, WorkflowInvalid
+from dalsegno.errors import DatabaseUnavailable, Fenced, ThreadUnfinished, UnknownThread, WorkflowInvalid
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
 
@@ -245,14 +245,35 @@ def test_streamed_checkpoints_are_plain_data(db: Path, kind: Any, mode: str) -> 
     assert sorted(place) == ["checkpoint_id", "checkpoint_ns", "run_id", "thread_id"]
 
 
-def test_a_database_that_was_moved_away_is_said_to_be(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looked_for", [False, True])
+@pytest.mark.parametrize("kind", [StateGraph, Workflow])
+def test_a_database_that_was_moved_away_is_said_to_be(tmp_path: Path, kind: Any, looked_for: bool) -> None:
     def move(state: State) -> dict[str, Any]:
         for file in sorted(tmp_path.glob("runs.db*")):
             file.rename(tmp_path / f"moved-{file.name}")
+        if looked_for:
+            runner.ledger.renew()  # the heartbeat tells nobody that it failed
         return {"path": ["a"]}
 
-    graph: Any = StateGraph(State)
+    graph = kind(State) if kind is StateGraph else kind("w", State)
     graph.add_node("a", move).add_node("b", lambda state: {}).add_edge(START, "a").add_edge("a", "b")
     runner = Runner(graph, db=tmp_path / "runs.db")
     with pytest.raises(DatabaseUnavailable, match="was moved, deleted or replaced while it was in use"):
+        runner.run({"topic": "x"}, thread="t")
+    assert not (tmp_path / "runs.db").exists()
+
+
+def test_a_run_whose_database_was_replaced_is_not_said_to_be_taken_over(tmp_path: Path) -> None:
+    def replace(state: State) -> dict[str, Any]:
+        for file in sorted(tmp_path.glob("runs.db*")):
+            file.unlink()
+        with Runner(other, db=tmp_path / "runs.db") as there:
+            there.run({"topic": "y"}, thread="another")
+        runner.ledger.renew()
+        return {"path": ["a"]}
+
+    other = StateGraph(State).add_node("b", lambda state: {}).add_edge(START, "b")
+    graph: Any = StateGraph(State).add_node("a", replace).add_edge(START, "a")
+    runner = Runner(graph, db=tmp_path / "runs.db")
+    with pytest.raises(Fenced, match=r"Nothing is kept of thread 't' any more.*moved, deleted or replaced"):
         runner.run({"topic": "x"}, thread="t")

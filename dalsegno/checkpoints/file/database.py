@@ -255,8 +255,11 @@ class Database(Enlisting):
                 self._let_go()
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and self._identity() != self._opened_identity:
-            # SQLite would go on writing to the file that nobody can find any more.
+        now = self._identity()
+        is_another = self._connection is not None and now != self._opened_identity
+        if is_another or (now is None and self._opened_identity is not None):
+            # SQLite would go on writing to the file that nobody can find any more. Nor is a new one made in its place,
+            # where it is to be put back: whoever noticed first may have looked only, and told nobody.
             with contextlib.suppress(sqlite3.Error):
                 self._let_go()
             raise DatabaseUnavailable(
