@@ -18,7 +18,7 @@ from dalsegno.graphs.definitions import (
     node_definition,
     targets_of,
 )
-from dalsegno.graphs.model import END, START, EdgeSpec, Loop, Place, Target, WorkflowSpec
+from dalsegno.graphs.model import END, START, Each, EdgeSpec, Loop, Place, Target, WorkflowSpec
 from dalsegno.graphs.options import check_workflow, read_options
 from dalsegno.graphs.specifying import describe, target_edges
 from dalsegno.nodes.kinds import FLAG, FUNCTION, check_kinds
@@ -208,8 +208,11 @@ class Builder:
         alone = isinstance(start_key, str) or not isinstance(start_key, Iterable)
         sources: tuple[Any, ...] = (start_key,) if alone else tuple(start_key)
         if not sources or not all(isinstance(n, str) for n in (*sources, end_key)):
+            chosen = " A Loop or an Each is a target of add_conditional_edges." * isinstance(
+                end_key, (Loop, Each)
+            )
             raise DefinitionError(
-                f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes."
+                f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes.{chosen}"
             )
         if END in sources or end_key == START:
             raise DefinitionError(

@@ -20,7 +20,7 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool, StructuredTool, Tool
 from langgraph.runtime import get_runtime
 
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, UnknownStateKey
 from dalsegno.nodes.looping import has_no_sync_way
 
 _INJECTED = {
@@ -60,7 +60,7 @@ class Caller:
         self.action = action
         self.name = name
         if inspect.isgeneratorfunction(action) or inspect.isasyncgenfunction(action):
-            action = RunnableLambda(action, name=name)
+            action = RunnableLambda(_whole(action, name), name=name)
         if isinstance(action, Runnable):
             self.native = has_async_way(action)
             self.is_async = has_no_sync_way(action)
@@ -112,6 +112,35 @@ class Caller:
             f"`{self.name}` is a coroutine function, or can only be cancelled in an event loop: use `ainvoke` or "
             "`astream`, or give the workflow to a Runner, whose `run` drives async nodes on a loop of its own."
         )
+
+
+def _whole(action: Any, name: str) -> Any:
+    """A generator that fails where LangChain would keep what it yields last, and drop what came before."""
+
+    def added(total: Any, chunk: Any) -> Any:
+        try:
+            return chunk if total is None else total + chunk
+        except TypeError:
+            raise UnknownStateKey(
+                f"`{name}` yields {total!r} and then {chunk!r}: only the last would be kept. Return one of everything, "
+                "or make several nodes.",
+                node=name,
+                key="",
+            ) from None
+
+    def whole(*args: Any, **kwargs: Any) -> Any:
+        total = None
+        for chunk in action(*args, **kwargs):
+            total = added(total, chunk)
+            yield chunk
+
+    async def awhole(*args: Any, **kwargs: Any) -> Any:
+        total = None
+        async for chunk in action(*args, **kwargs):
+            total = added(total, chunk)
+            yield chunk
+
+    return functools.wraps(action)(awhole if inspect.isasyncgenfunction(action) else whole)
 
 
 def has_async_way(runnable: Any) -> bool:

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from dalsegno.graphs.definition import WorkflowDefinition
     from dalsegno.graphs.validation import Report
 
+_RUNS = frozenset({
+    "invoke", "ainvoke", "stream", "astream", "batch", "abatch", "get_state", "aget_state", "update_state",
+    "aupdate_state", "get_graph", "run", "arun", "resume", "aresume",
+})  # fmt: skip
+"""What is asked of a workflow before it is compiled."""
+
 
 class Workflow(Builder):
     """A graph of agents and tools whose every run is proved to end.
@@ -133,6 +139,17 @@ class Workflow(Builder):
             return {"image/svg+xml": viz.svg(self.spec), "text/plain": repr(self)}
         except (MissingExtra, RenderError):
             return {"text/plain": viz.to_text(self.spec)}
+
+    if not TYPE_CHECKING:  # to a type checker every name would be one that there is
+
+        def __getattr__(self, name: str) -> Any:
+            told = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if name in _RUNS:
+                told += (
+                    ". A workflow runs when it is compiled, `flow.compile().invoke(...)`, or in a Runner, which keeps "
+                    "every superstep: `Runner(flow).run(...)`."
+                )
+            raise AttributeError(told, name=name, obj=self)
 
     def __repr__(self) -> str:
         return f"<Workflow {self.name!r} version {self.version}: {len(self.nodes)} nodes>"

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 from langgraph.store.base import BaseStore
 from langgraph.types import StreamMode
@@ -94,6 +94,12 @@ class Runner:
         self.listeners = listeners_of(on_event)
         self.sessions: list[Session] = []
         self._needs_loop = any(node.is_async for node in self.spec.nodes.values())
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            "A Runner is neither pickled nor copied: its database is open, and runs may be going on. Give the other "
+            "process the name of the database, and make a Runner there."
+        )
 
     def _compiled(self, graph: Any, store: Any) -> Any:
         if isinstance(graph, Workflow):

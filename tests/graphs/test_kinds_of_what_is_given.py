@@ -104,3 +104,31 @@ def test_a_spent_loop_leads_to_a_name() -> None:
         DefinitionError, match=r"Loop.*on_exhausted=5.*the name of a node, END or another Loop"
     ):
         Loop("write", max=1, on_exhausted=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["invoke", "astream", "get_state", "run"])
+def test_what_only_a_compiled_graph_or_a_runner_can_do_is_told(flow: Workflow, name: str) -> None:
+    assert not hasattr(flow, name)
+    with pytest.raises(
+        AttributeError, match=r"no attribute '\w+'\. .*`flow\.compile\(\)\.invoke.*`Runner\(flow\)\.run"
+    ):
+        getattr(flow, name)
+    with pytest.raises(AttributeError) as raised:
+        _ = flow.add_nod  # type: ignore[attr-defined]  # as somebody types it
+    assert (str(raised.value), raised.value.name) == (
+        "'Workflow' object has no attribute 'add_nod'",
+        "add_nod",
+    )
+
+
+def test_start_and_end_in_quotes_are_told_as_that() -> None:
+    flow = Workflow("article", Article).add_node(write).add_edge("START", "write").add_edge("write", "END")
+    messages = [finding.message for finding in flow.validate().findings]
+    assert "edge START → write: no node `START`. Write START without quotes: it is a constant." in messages
+    assert "edge write → END: no node `END`. Write END without quotes: it is a constant." in messages
+
+
+@pytest.mark.parametrize("target", [Loop("write", max=1, on_exhausted=END), Each("write", max=1)])
+def test_a_loop_by_itself_is_told_where_it_stands(flow: Workflow, target: Any) -> None:
+    with pytest.raises(DefinitionError, match="A Loop or an Each is a target of add_conditional_edges"):
+        flow.add_edge("write", target)

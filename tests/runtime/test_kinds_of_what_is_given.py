@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -181,3 +183,45 @@ def test_what_a_plain_function_has_done_in_aeffect_is_recorded(tmp_path: Path) -
             assert failed.error is not None
             assert failed.error["type"] == "ConnectionError"
     assert charged == [5]
+
+
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_runner_is_not_sent_to_another_process(runner: Runner, take: Any) -> None:
+    with pytest.raises(
+        TypeError, match="Give the other process the name of the database, and make a Runner there"
+    ):
+        take(runner)
+
+
+async def _later(state: Page):
+    yield {"draft": "rain"}
+    yield {"verdict": "good"}
+
+
+def _both(state: Page):
+    yield {"draft": "rain"}
+    yield {"verdict": "good"}
+
+
+@pytest.mark.parametrize("node", [_both, _later])
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_what_a_generator_yields_before_its_last_is_not_dropped(
+    tmp_path: Path, node: Any, timeout: float | None
+) -> None:
+    flow = Workflow("page", Page).add_node("one", node, timeout=timeout)
+    with Runner(flow.add_edge(START, "one").add_edge("one", END), db=tmp_path / "runs.db") as runner:
+        error = runner.run({}).error
+    assert error is not None
+    assert error["type"] == "UnknownStateKey"
+    assert error["message"] == (
+        "`one` yields {'draft': 'rain'} and then {'verdict': 'good'}: only the last would be kept. Return one of "
+        "everything, or make several nodes."
+    )
+
+
+def test_a_generator_that_yields_once_is_a_node(tmp_path: Path) -> None:
+    def once(state: Page):
+        yield {"draft": "rain"}
+
+    with Runner(of_one(once), db=tmp_path / "runs.db") as runner:
+        assert runner.run({}).output == {"draft": "rain"}

@@ -49,6 +49,8 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
                 if edge.kind == "command" and name == edge.target and edge.label in (*nodes, END):
                     fix = f'{{"{edge.label}": "{name}"}}' if edge.label != END else f'{{END: "{name}"}}'
                     known = f". Destinations are {{node: label}}; did you mean {fix}?"
+                if name in _CONSTANTS:
+                    known, fix = f". Write {name} without quotes: it is a constant.", name
                 message = f"edge {ends}: no node `{name}`{known}"
             path = (edge.source, edge.target) if edge.target else (edge.source,)
             yield finding("G001", message, path=path, where=edge.where, fix=fix)
@@ -57,6 +59,10 @@ def unknown_node(facts: Facts) -> Iterator[Finding]:
             known = did_you_mean(node.compensate, nodes) or ". Add it, or rename it here."
             message = f"the compensation of `{node.name}`: no node `{node.compensate}`{known}"
             yield finding("G001", message, path=(node.name,), where=node.where, fix="rename")
+
+
+_CONSTANTS = ("START", "END")
+"""Names that are written in quotes by mistake."""
 
 
 def _unknown_ends(facts: Facts, edge: EdgeSpec) -> Iterator[str]:
