@@ -32,6 +32,8 @@ _SUSPECT = 2
 that is does not take the others with it until all are given up."""
 _OF_CODE = frozenset({"IncompatibleGraph", "InputInvalid", "TypeNotAllowed"})
 """Problems of a run with one process's code; before it was taken, so that nothing was executed."""
+_OTHERS = 12
+"""How many times `Settings.recheck` between two looks for those of other processes: it is one at all requests."""
 
 
 class Dispatcher:
@@ -134,7 +136,7 @@ class Dispatcher:
         if self._active and now >= self._beaten + self._settings.recheck / 2:
             self._beaten = now
             self._requests.beat(list(self._active), now + self._settings.recheck)
-        if now >= self._asked + self._settings.recheck:
+        if now >= self._asked + _OTHERS * self._settings.recheck:
             self._asked = now
             self._try_those_of_others(now)
         room = self._settings.runs - len(self._active)

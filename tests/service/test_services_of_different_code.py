@@ -16,7 +16,7 @@ from dalsegno.service.problems import RequestRefused
 from tests.service.conftest import until
 
 CLIENT = "ci"
-RECHECK = 0.1
+RECHECK = 0.05
 
 
 class State(TypedDict, total=False):
@@ -107,7 +107,7 @@ def test_a_run_that_no_process_can_go_on_with_is_left_alone(
         nonlocal tries, since
         if len(caplog.records) > tries:
             tries, since = len(caplog.records), time.monotonic()
-        return time.monotonic() > since + 5 * RECHECK
+        return time.monotonic() > since + 2 * 12 * RECHECK
 
     until(is_left_alone, "it is left alone")
 
