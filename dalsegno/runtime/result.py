@@ -72,7 +72,9 @@ class RunResult:
         again = f"go on with `dalsegno resume {as_typed(self.thread)}` or `Runner.resume({self.thread!r})`."
         if self.status == "failed" and self.error:
             node = f" in `{self.error['node']}`" if self.error.get("node") else ""
-            return f"failed{node}: {self.error['type']}: {self.error['message']} Mend the cause, then {again}"
+            said = ": ".join(filter(None, (self.error["type"], self.error["message"].strip())))
+            stop = "" if said.endswith((".", "!", "?")) else "."
+            return f"failed{node}: {said}{stop} Mend the cause, then {again}"
         if self.status == "interrupted":
             asked = "; ".join(f"`{i['node']}` asks {i['value']!r}" for i in self.interrupts)
             return f"waits for a human: {asked or 'at a breakpoint'}. Answer and {again}"

@@ -11,7 +11,7 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from dalsegno import END, START, Runner, SqliteCheckpointer, Workflow, human
-from dalsegno.errors import CheckpointError, DefinitionError, InputInvalid, KernelError
+from dalsegno.errors import CheckpointError, DefinitionError, InputInvalid, KernelError, RunFailed
 from dalsegno.nodes import aeffect, effect
 
 
@@ -225,3 +225,20 @@ def test_a_generator_that_yields_once_is_a_node(tmp_path: Path) -> None:
 
     with Runner(of_one(once), db=tmp_path / "runs.db") as runner:
         assert runner.run({}).output == {"draft": "rain"}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero. Mend the cause"),
+        (KeyError(), "KeyError. Mend the cause"),
+        (OSError("Is the disk full?"), "OSError: Is the disk full? Mend the cause"),
+    ],
+)
+def test_what_a_node_raised_is_a_sentence_of_its_own(tmp_path: Path, error: Exception, said: str) -> None:
+    def fails(state: Page):
+        raise error
+
+    with Runner(of_one(fails), db=tmp_path / "runs.db") as runner, pytest.raises(RunFailed) as raised:
+        runner.run({}).raise_for_status()
+    assert f"failed in `one`: {said}, then go on with `dalsegno resume " in str(raised.value)
