@@ -225,6 +225,26 @@ def test_what_is_secret_in_an_address_is_in_no_log_and_no_error(
     assert "open-" not in caplog.text
 
 
+TOKEN = "".join(f"{number:03}" for number in range(40))
+
+
+def test_what_is_left_of_a_secret_where_an_answer_over_http_is_cut_is_in_no_error(legacy: Legacy) -> None:
+    legacy.answer = lambda asked: (500, {}, b"x" * 150 + f" Bearer {TOKEN}".encode())
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with mcp_server(legacy.url, headers=headers, timeout=20) as server, pytest.raises(ToolFailed) as caught:
+        server.call("price", {})
+    assert "xxx" in str(caught.value)
+    assert TOKEN[:6] not in str(caught.value)
+
+
+def test_what_is_left_of_a_secret_where_the_last_words_of_a_child_are_cut_is_in_no_error() -> None:
+    dies = [sys.executable, "-c", "import os, sys; sys.exit(os.environ['TOKEN'] * 40 + ' is no good')"]
+    with mcp_server(dies, env={"TOKEN": TOKEN}, timeout=20) as server, pytest.raises(ToolFailed) as caught:
+        server.call("price", {})
+    assert "is no good" in str(caught.value)
+    assert TOKEN[-6:] not in str(caught.value)
+
+
 def test_a_child_that_hangs_is_started_again_when_it_is_asked_next(child: Callable[..., McpServer]) -> None:
     server = child(timeout=1)
     first = json.loads(server.call("price", {})[0])[0]

@@ -44,7 +44,11 @@ class StatusClient(httpx2.AsyncClient):
             await response.aclose()
         status, is_over = response.status_code, response.status_code == 404 and _SESSION in request.headers
         if is_over or not _is_error(body):
-            text = " ".join(body.decode("utf-8", "replace").split())[:_EXCERPT]
+            text = " ".join(body.decode("utf-8", "replace").split())
+            if (
+                len(text) > _EXCERPT
+            ):  # and what is left of a secret there is told from other text by this sign
+                text = f"{text[:_EXCERPT]}…"
             carrier = Exception()
             carrier.response = response  # type: ignore[attr-defined]  # where `retry_after` looks
             told = {"status": status, "retry_after": retry_after(carrier, time.time()), "over": is_over}

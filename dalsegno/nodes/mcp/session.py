@@ -123,9 +123,12 @@ class Session:
     @staticmethod
     def _tail(errors: IO[str]) -> str:
         errors.seek(0, 2)
-        errors.seek(max(errors.tell() - 2000, 0))
-        lines = [line.strip() for line in errors.read().splitlines() if line.strip()]
-        return lines[-1][-300:] if lines else ""
+        start = max(errors.tell() - 2000, 0)
+        errors.seek(start)
+        text = f"{'…' if start else ''}{errors.read()}"  # what is left of a secret is known by this sign
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        last = lines[-1] if lines else ""
+        return last if len(last) <= 300 else f"…{last[-300:]}"
 
 
 def _cause(error: BaseException) -> BaseException:

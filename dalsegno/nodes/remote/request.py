@@ -20,7 +20,7 @@ from dalsegno.errors import (
 )
 from dalsegno.nodes.policies.retry_after import retry_after
 from dalsegno.nodes.remote.addresses import Guard
-from dalsegno.nodes.secrets import spellings
+from dalsegno.nodes.secrets import spellings, without_pieces
 
 if TYPE_CHECKING:
     import httpx
@@ -142,7 +142,9 @@ class Asked:
 
     def excerpt(self, body: bytes | str) -> str:
         """How an answer begins, in one line, and without what is secret in the request."""
-        text = body if isinstance(body, str) else body[: EXCERPT * 8].decode("utf-8", "replace")
+        text = body
+        if not isinstance(text, str):
+            text = text[: EXCERPT * 8].decode("utf-8", "replace") + ("…" if len(text) > EXCERPT * 8 else "")
         text = self.scrub(re.sub(r"\s+", " ", text).strip())
         text = "".join(c if c.isprintable() else "�" for c in text)
         return text if len(text) <= EXCERPT else text[:EXCERPT] + "…"
@@ -167,11 +169,11 @@ def secrets_in_url(url: str) -> list[str]:
 
 
 def scrubbed(value: Any, secrets: Sequence[str]) -> Any:
-    """A plain value, without these texts in it."""
+    """A plain value, without these texts in it, and without what is left of one that was cut."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, "…")
-        return value
+        return without_pieces(value, secrets, "")
     if isinstance(value, dict):
         return {scrubbed(key, secrets): scrubbed(each, secrets) for key, each in value.items()}
     if isinstance(value, list):

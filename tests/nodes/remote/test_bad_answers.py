@@ -273,3 +273,20 @@ def test_an_error_object_that_nests_too_deeply_is_told(agent: Any, ask: Any, say
         return say.http(f'{{"jsonrpc": "2.0", "id": {request.rpc["id"]}, "error": {error}}}')
 
     assert failure(ask, agent(answer), RemoteAnswerInvalid).reason in ("not JSON", "not JSON-RPC")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda token: f'{{"headers": "{token}", "raw": "{token}", "again": "{token}"}}',
+        lambda token: f"{token[:60]}... is no good, and {token[:40]}… neither; it ends with ...{token[-20:]}",
+    ],
+)
+def test_what_is_left_of_a_credential_that_was_cut_is_in_no_error(
+    agent: Any, ask: Any, say: Any, told: Any
+) -> None:
+    token = "".join(f"{number:03}" for number in range(300))
+    server = agent(lambda *_: say.http(told(f"Bearer {token}"), status="400 Bad Request"))
+    error = failure(ask, server, RemoteStatus, headers={"Authorization": f"Bearer {token}"})
+    for piece in (token[:9], token[-9:]):
+        assert piece not in f"{error} {error.data}"
