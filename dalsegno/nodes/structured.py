@@ -214,4 +214,5 @@ def _found(value: Any) -> str:
 
 
 def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:500]
+    text = " ".join(str(error).split())
+    return text if len(text) <= 500 else f"{text[:500]}…"
