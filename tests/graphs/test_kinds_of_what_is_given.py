@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import pytest
 
 from dalsegno import END, START, Each, Loop, Workflow
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, WorkflowInvalid
 
 
 class Article(TypedDict, total=False):
@@ -132,3 +132,24 @@ def test_start_and_end_in_quotes_are_told_as_that() -> None:
 def test_a_loop_by_itself_is_told_where_it_stands(flow: Workflow, target: Any) -> None:
     with pytest.raises(DefinitionError, match="A Loop or an Each is a target of add_conditional_edges"):
         flow.add_edge("write", target)
+
+
+def test_a_report_reads_as_text() -> None:
+    flow = Workflow("article", Article).add_node(write).add_edge(START, "write")
+    report = flow.validate()
+    (warning,) = report.findings
+    assert str(report) == f"workflow `article`: every run ends within 1 superstep\n  {warning}"
+    assert (
+        str(warning)
+        == f'G004 `write` ends the run without an edge to END. Use add_edge("write", END). ({warning.where})'
+    )
+    report = flow.add_edge("write", "writ").validate()
+    assert str(report).startswith(
+        "workflow `article` has 1 error:\n  G001 edge write → writ: no node `writ`; did you mean"
+    )
+    with pytest.raises(WorkflowInvalid) as raised:
+        report.raise_for_errors()
+    assert str(raised.value) == str(report)
+    flow = Workflow("round", Article).add_node(write).add_edge(START, "write").add_edge("write", "write")
+    flow.add_edge("write", END).waive("T101", "write->write", "a person watches it")
+    assert str(flow.validate()) == "workflow `round` has no errors, and no bound is proved"

@@ -29,6 +29,9 @@ class Finding:
     fix: str = ""
     places: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}" + (f" ({self.where})" if self.where else "")
+
     def is_at(self, place: str) -> bool:
         """Whether `place`, a node or ``"a->b"``, is where this finding is."""
         return place in self.places
@@ -168,16 +171,25 @@ class Report:
 
     def raise_for_errors(self) -> None:
         """Raise `WorkflowInvalid` with all error findings, if there are any."""
-        errors = self.errors
-        if not errors:
-            return
-        lines = [f"  {f.code} {f.message}" + (f" ({f.where})" if f.where else "") for f in errors]
-        count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
-        raise WorkflowInvalid(
-            f"workflow `{self.workflow}` has {count}:\n" + "\n".join(lines),
-            report=self,
-            findings=self.findings,
-        )
+        if self.errors:
+            raise WorkflowInvalid(
+                "\n  ".join([self._head(), *map(str, self.errors)]), report=self, findings=self.findings
+            )
+
+    def __str__(self) -> str:
+        """What was found, a line for each, below what is proved."""
+        warnings = (f for f in self.findings if f.severity != "error")
+        return "\n  ".join([self._head(), *map(str, (*self.errors, *warnings))])
+
+    def _head(self) -> str:
+        if self.errors:
+            many = len(self.errors)
+            return f"workflow `{self.workflow}` has {many} error{'' if many == 1 else 's'}:"
+        proved = self.certificate.supersteps if self.certificate else None
+        if proved is None:
+            return f"workflow `{self.workflow}` has no errors, and no bound is proved"
+        many = int(proved)
+        return f"workflow `{self.workflow}`: every run ends within {many} superstep{'' if many == 1 else 's'}"
 
     def to_dict(self) -> dict[str, Any]:
         """The report as the JSON of `check`; `waived` and `hidden` are there where something is."""
