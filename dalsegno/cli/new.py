@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import re
@@ -117,13 +118,18 @@ def _distribution(folder: str) -> str:
 
 
 def _write(folder: Path, files: dict[str, str]) -> None:
+    begun: list[Path] = []
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"`{folder}` is there already, and not empty. Name a folder that is new.")
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():
-            (folder / file).write_text(text, encoding="utf-8")
+            begun.append(folder / file)
+            begun[-1].write_text(text, encoding="utf-8")
     except OSError as error:
+        with contextlib.suppress(OSError):  # half a project would be in the way of the next attempt
+            for path in begun:
+                path.unlink(missing_ok=True)
         raise UsageError(
             f"`{error.filename or folder}` cannot be written: {error.strerror or error}. Name another folder."
         ) from None

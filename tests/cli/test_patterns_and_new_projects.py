@@ -155,6 +155,15 @@ def test_a_folder_with_something_in_it_is_left_alone(dalsegno: Any, folder: Path
     assert sorted(file.name for file in folder.iterdir()) == ["app.py"]
 
 
+def test_a_project_that_cannot_be_written_leaves_nothing_in_the_way(
+    folder: Path, start: Any, dalsegno: Any
+) -> None:
+    process = start("new", "app", wrap=("sh", "-c", 'ulimit -f 0; exec "$@"', "sh"))
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "cannot be written: File too large" in err) == (2, True), err
+    assert dalsegno("new", "app").code == 0
+
+
 def test_a_folder_that_cannot_be_made_is_said(dalsegno: Any, folder: Path) -> None:
     got = dalsegno("new", "app.py/inside")
     assert got.code == 2
