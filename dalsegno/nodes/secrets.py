@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, TypedDict, get_args, get_origin
 from urllib.parse import quote, quote_plus
 
 from dalsegno.nodes.aliases import is_alias, meant
@@ -163,6 +163,13 @@ def input_shown(given: Any, shape: Mapping[str, Any] | None) -> Any:
     if not isinstance(given, Mapping):
         return masked(given)  # an object says by its class what is secret in it
     return {key: MASK if "secret" in state.get(key, ())[2:] else part for key, part in given.items()}
+
+
+def secret_keys(shape: Mapping[str, Any] | None) -> Any:
+    """A schema of the keys that are secret in the shape of a workflow."""
+    state = (shape or {}).get("state", {})
+    named = {key: Annotated[Any, Secret] for key, told in state.items() if "secret" in told[2:]}
+    return TypedDict("Keys", named)  # type: ignore[operator]  # a class that is made
 
 
 def holds_secret(annotation: Any) -> bool:

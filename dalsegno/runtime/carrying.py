@@ -193,7 +193,7 @@ def migrate(runner: Runner, thread: str, version: str) -> None:
     kept = runner.checkpointer.get_tuple(config)
     steps = steps_from(version, runner.migrations)
     if kept is not None and steps:
-        state = migrated(kept, steps, runner.graph)
+        state = migrated(kept, steps, runner.graph, runner.ledger.latest(thread, plain=True))
         store(runner.checkpointer, kept, state, version, runner.spec.version)
 
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import InputInvalid, did_you_mean
 from dalsegno.graphs.model import START
+from dalsegno.nodes.policies.words import in_words
+from dalsegno.nodes.secrets import Secrets, secret_keys
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
 
-    from dalsegno.checkpoints import Checkpointer
+    from dalsegno.checkpoints import Checkpointer, RunRecord
     from dalsegno.graphs.definitions import Migration
 
 Steps = Sequence[tuple[str, "Migration"]]
@@ -35,10 +37,13 @@ def state_in(kept: CheckpointTuple) -> dict[str, Any]:
     return {key: value for key, value in values.items() if not key.startswith(_OURS)}
 
 
-def migrated(kept: CheckpointTuple, steps: Steps, graph: Any) -> dict[str, Any]:
+def migrated(
+    kept: CheckpointTuple, steps: Steps, graph: Any, before: RunRecord | None = None
+) -> dict[str, Any]:
     """The state of a checkpoint after these migrations, the last of which gives that of a compiled graph.
 
-    Before a thread's first input is in its state there is nothing to migrate.
+    `before` is the thread's last run, whose shape says what was secret in the state. Before a thread's first input is in
+    its state there is nothing to migrate.
 
     Raises
     ------
@@ -52,8 +57,11 @@ def migrated(kept: CheckpointTuple, steps: Steps, graph: Any) -> dict[str, Any]:
         try:
             made = function(dict(values))
         except Exception as error:
+            was = secret_keys(before.shape if before is not None else None)
+            secrets = Secrets((*graph.builder.schemas, was))
+            secrets.learn(values)
             raise InputInvalid(
-                f"The migration from version {version} raised {type(error).__name__}: {error}. The state of thread "
+                f"The migration from version {version} raised {secrets.text(in_words(error))}. The state of thread "
                 f"{thread!r} was left as it is; mend the migration and try again.",
                 key=None,
                 expected="state",

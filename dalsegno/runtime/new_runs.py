@@ -109,7 +109,9 @@ def _last(runner: Runner, thread: str) -> tuple[str, str] | None:
 
 def _migrated_keys(runner: Runner, thread: str, steps: Any) -> Mapping[str, Any]:
     kept = _latest_checkpoint(runner, thread)
-    return migrated(kept, steps, runner.graph) if kept is not None else {}
+    if kept is None:
+        return {}
+    return migrated(kept, steps, runner.graph, runner.ledger.latest(thread, plain=True))
 
 
 def _latest_checkpoint(runner: Runner, thread: str) -> CheckpointTuple | None:

@@ -222,3 +222,30 @@ def test_a_schema_that_is_shown_has_no_secret_default() -> None:
         "user": {"default": "me", "title": "User", "type": "string"},
         "key": {"default": MASK, "title": "Key", "type": "string"},
     }
+
+
+class Renamed(TypedDict, total=False):
+    token: str
+
+
+@pytest.mark.parametrize("schema", [State, Renamed])
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_migration_that_fails_repeats_no_secret_of_the_state_before(
+    tmp_path: Path, schema: Any, resumes: bool
+) -> None:
+    def asking(version: str, schema: Any) -> Workflow:
+        flow = Workflow("asking", schema, version=version)
+        flow.add_node("ask", lambda state: interrupt("?") and {}, interrupts=1)
+        return flow.add_edge(START, "ask").add_edge("ask", END)
+
+    def repeating(state: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError(f"no place for {state['key']}")
+
+    with Runner(asking("1", State), db=tmp_path / "runs.db") as runner:
+        runner.run({"key": PLANTED}, thread="t")
+        if not resumes:
+            runner.resume("t", "yes")
+    later = asking("2", schema).add_migration("1", repeating)
+    with Runner(later, db=tmp_path / "runs.db") as runner, pytest.raises(InputInvalid) as caught:
+        runner.resume("t", "yes") if resumes else runner.run({}, thread="t")
+    assert f"raised ValueError: no place for {MASK}." in str(caught.value)
