@@ -42,8 +42,8 @@ def migrated(
 ) -> dict[str, Any]:
     """The state of a checkpoint after these migrations, the last of which gives that of a compiled graph.
 
-    `before` is the thread's last run, whose shape says what was secret in the state. Before a thread's first input is in
-    its state there is nothing to migrate.
+    `before` is the thread's last run, whose shape says what was secret in the state. Before a thread's first input is
+    in its state there is nothing to migrate.
 
     Raises
     ------
