@@ -7,15 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.types import ERROR
 
-from dalsegno.checkpoints import open_database
+from dalsegno.checkpoints import ExecutionRecord, Ledger, open_database
 from dalsegno.checkpoints.enlisting import Enlisted, Outcome
+from dalsegno.checkpoints.fencing import FENCE, Fence
+from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.postgres import PostgresCheckpointer
 from dalsegno.checkpoints.postgres.due import DueQueue
-from dalsegno.errors import DatabaseUnavailable
+from dalsegno.errors import DatabaseUnavailable, Fenced
 
 
 @pytest.fixture
@@ -67,6 +70,87 @@ def test_a_task_that_began_again_before_its_commit_failed_was_done_once() -> Non
     assert said(queue) == [["first given up"], ["second"]]
     queue.add(execution("third"))
     assert said(queue) == [["first given up"], ["second given up"], ["third"]]
+
+
+def test_what_its_owner_gave_up_while_its_commit_was_under_way_was_not_done() -> None:
+    queue = DueQueue()
+    queue.add(execution("first"))
+    taken = queue.take(["t"])
+    queue.give_up("run")
+    queue.put_back(taken)
+    assert [one.given({}) for _, one in queue.due([])] == [["first given up"]]
+
+
+def test_what_its_owner_forgot_while_its_commit_was_under_way_is_nobodys() -> None:
+    queue = DueQueue()
+    queue.add(execution("first"))
+    taken = queue.take(["t"])
+    queue.forget("run")
+    queue.put_back(taken)
+    assert said(queue) == []
+
+
+def test_what_was_committed_while_its_owner_gave_it_up_is_not_told_again() -> None:
+    queue = DueQueue()
+    queue.add(execution("first"))
+    taken = queue.take(["t"])
+    queue.give_up("run")
+    queue.committed(taken)
+    assert said(queue) == []
+    queue.add(execution("second"))
+    queue.put_back(queue.take(["t"]))
+    assert said(queue) == [["second"]]
+
+
+def test_a_commit_of_one_turn_takes_nothing_of_another_turns_task() -> None:
+    queue = DueQueue()
+    queue.add(execution("first"))
+    assert queue.take(["t"], "an earlier turn") == []
+    assert [one.given({}) for _, one in queue.take(["t"], "run")] == [["first"]]
+
+
+def test_a_node_whose_write_was_refused_after_its_turn_is_done_once_in_the_next(
+    postgres_url: str, ledger_of: Callable[..., Ledger]
+) -> None:
+    ledger = ledger_of(postgres_url)
+    database: Any = ledger.database
+    saver = PostgresCheckpointer(database)
+    place: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
+    kept = saver.put(place, empty_checkpoint(), {}, {})
+    tasks = ("task", kept["configurable"]["checkpoint_id"])
+
+    def ended(lease: Lease) -> Any:
+        """A node has ended in a turn; gives where its task writes."""
+        record = ExecutionRecord(run_id="r", superstep=1, node="n", occurrence=1)
+        ledger.journal(record, tasks=tasks, owner=lease.token)
+        fence = Fence(database, "t", lease.token)
+        return {"configurable": {**kept["configurable"], FENCE: fence}}
+
+    first = ledger.begin(run_id="r", thread="t", workflow="w")
+    late: list[BaseException] = []
+
+    def write_late(config: Any) -> None:
+        try:
+            saver.put_writes(config, [("k", 1)], "task")
+        except Fenced as error:
+            late.append(error)
+
+    with psycopg.connect(postgres_url) as other:
+        other.execute("SET search_path TO dalsegno")
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/t', 0))")
+        writing = threading.Thread(target=write_late, args=(ended(first),))
+        writing.start()
+        deadline = time.monotonic() + 60
+        while not other.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+            assert time.monotonic() < deadline
+        database.give_up(first.token)  # its turn is over, and does not wait for it
+        other.execute("DELETE FROM leases")
+    writing.join()
+    assert len(late) == 1
+    second = ledger.acquire("t", "r")
+    saver.put_writes(ended(second), [("k", 1)], "task")
+    ledger.finish(second, "completed")
+    assert [each.status for each in ledger.executions("r")] == ["failed", "done"]
 
 
 def test_what_was_enlisted_waits_on_where_a_further_try_gets_no_connection(database: Any) -> None:

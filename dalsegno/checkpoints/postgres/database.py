@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import psycopg
@@ -131,10 +131,12 @@ class PostgresDatabase(Enlisting):
         task: Mapping[str, Outcome] | None = None,
         *,
         is_done: Callable[[Session], bool] | None = None,
+        owner: Hashable = None,
     ) -> None:
         """Have a function write in a transaction, and again where the server has undone it or has gone away.
 
-        A connection that ends during a commit leaves open whether it was made: `is_done` finds out.
+        A connection that ends during a commit leaves open whether it was made: `is_done` finds out. `owner` is whose
+        the tasks are.
         """
         if self.session is not None:
             with self.transaction() as session:
@@ -144,7 +146,7 @@ class PostgresDatabase(Enlisting):
         due: Due = []
         try:
             with self.translated():
-                self._tried(statements, task, is_done, due)
+                self._tried(statements, task, is_done, due, owner)
         except BaseException:  # also where a further try gets no connection
             self._queue.put_back(due)
             raise
@@ -155,14 +157,16 @@ class PostgresDatabase(Enlisting):
         task: Mapping[str, Outcome] | None,
         is_done: Callable[[Session], bool] | None,
         due: Due,
+        owner: Hashable,
     ) -> None:
         for attempt in range(1, _TRIES + 1):
             with self._connections.one() as connection:
                 try:
-                    with self._session(connection, task, due) as session:
+                    with self._session(connection, task, due, owner) as session:
                         if attempt == 1 or is_done is None or not is_done(session):
                             statements(session)
                         else:
+                            self._queue.committed(due)
                             due.clear()
                     return
                 except psycopg.Error as error:
@@ -178,6 +182,7 @@ class PostgresDatabase(Enlisting):
         connection: Connection,
         task: str | Collection[str] | Mapping[str, Outcome] | None,
         due: Due | None = None,
+        owner: Hashable = None,
     ) -> Iterator[Session]:
         """A transaction; `due` gets what was enlisted for it, and is the caller's to put back where it fails."""
         outcomes = outcomes_of(task)
@@ -190,7 +195,7 @@ class PostgresDatabase(Enlisting):
                     yield session
                     if session.doomed is not None:
                         raise session.doomed
-                    mine += self._queue.take(outcomes)
+                    mine += self._queue.take(outcomes, owner)
                     for _, one in mine:
                         if (parameters := one.given(outcomes)) is not None:
                             session.execute(one.sql, parameters)
@@ -205,6 +210,7 @@ class PostgresDatabase(Enlisting):
                 self._queue.put_back(mine)
             roll_back(connection, error)
             raise
+        self._queue.committed(mine)
         mine.clear()  # whatever a listener raises: it is made
         with self._counting:
             self.commits += 1

@@ -174,7 +174,7 @@ class PostgresCheckpointer(Checkpointer):
 
         for _ in range(_TRIES):
             try:
-                self.database.write(guarded, task, is_done=is_done)
+                self.database.write(guarded, task, is_done=is_done, owner=token)
                 return
             except psycopg.Error as error:
                 if error.sqlstate != failures.FENCED:
