@@ -299,6 +299,34 @@ def test_what_keeps_a_server_from_letting_us_in_is_said_with_what_to_do(postgres
     assert "does not take this password" in str(meaning(refused, "postgresql://me@h/db"))
 
 
+def test_who_comes_first_after_a_restart_waits_for_none_of_the_connections_it_ended(
+    postgres_server: Any, postgres_url: str
+) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(postgres_url)["dbname"]
+    ended = (
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
+        "WHERE datname = %s AND application_name = 'dalsegno'"
+    )
+    database: Any = open_database(postgres_url, connections=8, timeout=5.0)
+    together = threading.Barrier(8, timeout=60)
+
+    def use(_: int) -> None:
+        with database.read() as session:
+            session.execute("SELECT 1").fetchone()
+            together.wait()
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(use, range(8)))
+        with postgres_server.connected() as connection:
+            assert connection.execute(ended, (name,)).fetchone() == (8,)
+        for _ in range(2):
+            with database.read() as session:  # within the five seconds
+                assert session.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        database.close()
+
+
 # --- the schema ---
 
 

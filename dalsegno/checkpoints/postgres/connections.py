@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,30 @@ class Connections:
     @contextlib.contextmanager
     def one(self) -> Iterator[Connection]:
         """A connection in no transaction, for as long as this lasts."""
-        with (self._pool or self._opened()).connection() as connection:
-            yield connection
+        pool = self._pool or self._opened()
+        connection = self._whole(pool)
+        try:
+            with connection:
+                yield connection
+        finally:
+            pool.putconn(connection)
+
+    def _whole(self, pool: ConnectionPool[Connection]) -> Connection:
+        """One that the server has not ended. The pool's own check pauses behind each that it has, a second and then
+        twice as long each time: a restart would cost the first who come then half a minute, and an error."""
+        until = time.monotonic() + self._timeout
+        while True:
+            connection = pool.getconn(until - time.monotonic())
+            try:
+                _check(connection)
+            except psycopg.Error:
+                connection.close()
+                pool.putconn(connection)  # which replaces it
+            except BaseException:
+                pool.putconn(connection)
+                raise
+            else:
+                return connection
 
     def close(self) -> None:
         """Close them; the next use opens the pool again."""
@@ -84,7 +107,6 @@ class Connections:
                     max_size=self._most,
                     open=False,
                     configure=self._configure,
-                    check=_check,
                     timeout=self._timeout,
                     max_idle=_IDLE,
                     reconnect_timeout=self._timeout,
