@@ -31,11 +31,16 @@ flow.add_edge("add", END)
 """
 
 
+def _environment() -> dict[str, str]:
+    """Where this package is found from any folder."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path if path)}
+
+
 @pytest.mark.parametrize("target", ["flow.py:flow", "flow.py", ".", "flow:flow"])
 def test_what_the_users_code_made_is_ended_with_the_process(tmp_path: Path, target: str) -> None:
     (tmp_path / "flow.py").write_text(_FLOW)
     command = [sys.executable, "-m", "dalsegno", "check", target]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=_environment())
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "notes.txt").read_text() == "collecting: True, frozen: True"
 
@@ -47,8 +52,11 @@ def test_who_errs_in_the_name_waits_for_no_import(tmp_path: Path, target: str) -
         "import sys; from dalsegno.cli import main; code = main(['check', sys.argv[1]]); "
         "sys.exit(code if 'langgraph' not in sys.modules else 'langgraph is imported')"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-c", program, target], cwd=tmp_path, capture_output=True, text=True, env=environment
+        [sys.executable, "-c", program, target],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=_environment(),
     )
     assert done.returncode == 2, done.stdout + done.stderr
