@@ -15,10 +15,9 @@ class ShownSchema(GenerateJsonSchema):
     """As pydantic makes them, without the defaults of secret fields.
 
     >>> from typing import Annotated
-    >>> from pydantic import BaseModel
+    >>> from pydantic import create_model
     >>> from dalsegno import Secret
-    >>> class Login(BaseModel):
-    ...     key: Annotated[str, Secret] = "sk-1234"
+    >>> Login = create_model("Login", key=(Annotated[str, Secret], "sk-1234"))
     >>> Login.model_json_schema(schema_generator=ShownSchema)["properties"]["key"]["default"]
     '**********'
     """
