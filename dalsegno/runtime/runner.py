@@ -141,6 +141,8 @@ class Runner:
             Another process runs on the thread.
         ThreadUnfinished
             The thread has pending work, and `abandon` is not set.
+        CheckpointError
+            This machine's clock is behind the thread's latest checkpoint.
 
         A failure inside the run does not raise: it is in the result, see `RunResult`.
         """
@@ -198,6 +200,8 @@ class Runner:
             does not fit.
         IncompatibleGraph
             The graph changed in a way with which the run cannot go on; `.difference` says how.
+        CheckpointError
+            This machine's clock is behind the thread's latest checkpoint.
         """
         return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim))
 
@@ -317,6 +321,8 @@ class Runner:
             The thread has no such checkpoint, or a value does not fit the state.
         ThreadUnfinished
             The new thread exists already.
+        CheckpointError
+            This machine's clock is behind the checkpoint.
         """
         return forking.fork(self, thread, at, into, values)
 
