@@ -208,12 +208,10 @@ class Builder:
         alone = isinstance(start_key, str) or not isinstance(start_key, Iterable)
         sources: tuple[Any, ...] = (start_key,) if alone else tuple(start_key)
         if not sources or not all(isinstance(n, str) for n in (*sources, end_key)):
-            chosen = " A Loop or an Each is a target of add_conditional_edges." * isinstance(
-                end_key, (Loop, Each)
-            )
-            raise DefinitionError(
-                f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes.{chosen}"
-            )
+            message = f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes."
+            if isinstance(end_key, (Loop, Each)):
+                message += " A Loop or an Each is a target of add_conditional_edges."
+            raise DefinitionError(message)
         if END in sources or end_key == START:
             raise DefinitionError(
                 f"add_edge({start_key!r}, {end_key!r}) at {where}: no edge leaves END or leads to START."

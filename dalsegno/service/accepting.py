@@ -126,10 +126,8 @@ def want(
             "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
         }
         before = requests.of(run.run_id)
-        is_known = (
-            before is not None and before.problem is None
-        )  # what nobody could go on with is asked for anew
-        known = dict(before.wanted or {}) if before is not None and is_known else {}
+        # What a process could not go on with is asked for anew.
+        known = dict(before.wanted or {}) if before is not None and before.problem is None else {}
         if known and known.get("resumes") == run.resumes and is_idle:
             if known == wanted:
                 return

@@ -215,11 +215,9 @@ class Database(Enlisting):
     @property
     def url(self) -> str:
         """What `open_database` takes in another process and another folder."""
-        return (
-            self.path
-            if self.path == ":memory:"
-            else f"sqlite:///{quote(self._file, errors='surrogateescape')}"
-        )
+        if self.path == ":memory:":
+            return self.path
+        return f"sqlite:///{quote(self._file, errors='surrogateescape')}"
 
     def lock(self, thread: str) -> None:
         """Nothing to do: whoever writes has the whole file."""
