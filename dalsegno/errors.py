@@ -542,8 +542,35 @@ def as_typed(name: str, *options: str) -> str:
     >>> as_typed("t1", "--at 1f0"), as_typed("two words"), as_typed("-x", "--at 1f0")
     ('t1 --at 1f0', "'two words'", '--at 1f0 -- -x')
     """
-    quoted = shlex.quote(name)
-    return " ".join([*options, "--", quoted] if name.startswith("-") else [quoted, *options])
+    word = quoted(name)
+    return " ".join([*options, "--", word] if name.startswith("-") else [word, *options])
+
+
+def quoted(text: str) -> str:
+    """A word as a shell reads it back. Where a terminal would not show it as it is (a newline, a tab, what changes the
+    direction of writing), it is spelled in ASCII, as bash, zsh and ksh take it, so that it is in one line and pasted as
+    it is meant.
+
+    >>> print(quoted("it's"), quoted("a\\tb"))
+    'it'"'"'s' $'a\\tb'
+    """
+    if text.isprintable():
+        return shlex.quote(text)
+    return f"$'{''.join(map(_spelled, text))}'"
+
+
+_NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "'": r"\'", "\\": r"\\"}
+
+
+def _spelled(character: str) -> str:
+    if (named := _NAMED.get(character)) is not None:
+        return named
+    if character.isprintable():
+        return character
+    is_byte = "\udc80" <= character <= "\udcff"  # of a file's name that is no text
+    spelled = character.encode(errors="surrogateescape" if is_byte else "surrogatepass")
+    # Three octal digits: of hexadecimal ones a shell may take more than two.
+    return "".join(f"\\{byte:03o}" for byte in spelled)
 
 
 LEFT_OUT = (

@@ -7,7 +7,6 @@ import contextlib
 import io
 import json
 import re
-import shlex
 import sys
 import tokenize
 from pathlib import Path
@@ -17,6 +16,7 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, UsageError, reporting
+from dalsegno.errors import quoted
 
 if TYPE_CHECKING:
     from dalsegno.graphs.patterns.catalog import Pattern
@@ -55,7 +55,7 @@ def command(
     screen.line(f"{folder}: {', '.join(files)}")
     screen.line()
     there = f"./{folder}" if str(folder).startswith("-") else str(folder)
-    for line in (f"cd {shlex.quote(there)}", *_COMMANDS):
+    for line in (f"cd {quoted(there)}", *_COMMANDS):
         screen.line(f"  {line}")
     return COMPLETED
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from dalsegno.checkpoints.opening import without_password
 from dalsegno.cli.budgets import spent_in_words, spent_out
 from dalsegno.cli.exits import wants_traceback
 from dalsegno.cli.screen import SIGN_STYLES, Copied, Screen, duration, one_line, readable, sign
-from dalsegno.errors import as_typed
+from dalsegno.errors import as_typed, quoted
 from dalsegno.observe.plain import plain
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ def again(thread: str, db_option: str | None, answer: str | None = None, *, budg
     """The command that goes on with a thread; `answer` is put as it is, `budget` is what it needs more of."""
     words = ["dalsegno resume"]
     words += [f"--budget {budget}=MORE"] if budget else []
-    words += [f"--db {shlex.quote(without_password(db_option))}"] if db_option else []
+    words += [f"--db {quoted(without_password(db_option))}"] if db_option else []
     words += [f"--value {answer}"] if answer else []
     words += [as_typed(thread)]
     return " ".join(words)

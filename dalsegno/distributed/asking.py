@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.distributed.engine import unavailable
 from dalsegno.distributed.orders import Letter, Order, identity_of, queue_of
-from dalsegno.errors import DefinitionError, EngineUnavailable, ThreadBusy, UnknownRun, as_typed
+from dalsegno.errors import DefinitionError, EngineUnavailable, ThreadBusy, UnknownRun, as_typed, quoted
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHandle
@@ -59,7 +58,7 @@ async def start(client: Client, order: Order, letter: Letter, *, replace: bool =
         raise ThreadBusy(
             f"The engine has a run on thread {order.thread!r} that has not ended and that this database does not know: "
             "it is another database's, or its thread was deleted from this one. Name another thread, or end it with "
-            f"`temporal workflow terminate --workflow-id {shlex.quote(name)}`.",
+            f"`temporal workflow terminate --workflow-id {quoted(name)}`.",
             thread=order.thread,
             holder=None,
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.interventions import change
-from dalsegno.errors import IncompatibleGraph, InputInvalid, as_typed, did_you_mean
+from dalsegno.errors import IncompatibleGraph, InputInvalid, as_typed, did_you_mean, quoted
 from dalsegno.graphs.langgraph_names import graph_as_it_was
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import as_it_was, today
@@ -275,7 +274,7 @@ def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]
         )
     else:
         said = " ".join(
-            f"--rename {shlex.quote(f'{old}={new}')}"
+            f"--rename {quoted(f'{old}={new}')}"
             for old, new in (
                 *difference.rename.items(),
                 *((old, "NEW") for old in difference.unmapped or ("OLD",)),

@@ -7,11 +7,13 @@ and ends "successfully" where the pending one was renamed.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dalsegno.errors import quoted
+from dalsegno.graphs.code import compiled_by, same_code
+from dalsegno.graphs.declarations import with_bars
 from dalsegno.graphs.model import END, START, WorkflowSpec, counter_name, counter_parts
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, name_of, names_of, prefix_of, shown
@@ -173,7 +175,7 @@ class _Comparison:
         if candidate is None:
             return ""
         self.suggested[self.place(name)] = self.place(candidate)
-        pair = shlex.quote(f"{self.at(name)}={self.at(candidate)}")
+        pair = quoted(f"{self.at(name)}={self.at(candidate)}")
         return f"; is it `{candidate}` now? `--rename {pair}`"
 
     def _successor(self, name: str) -> str | None:

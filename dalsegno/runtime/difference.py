@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from dalsegno.errors import quoted
 
 Verdict = Literal["same", "compatible", "needs mapping", "unsafe"]
 _RANK: tuple[Verdict, ...] = ("same", "compatible", "unsafe", "needs mapping")
@@ -52,7 +53,7 @@ class Difference:
         where it would not be enough."""
         if self.is_stuck:
             return ""
-        words = [f"--rename {shlex.quote(f'{old}={new}')}" for old, new in self.rename.items()]
+        words = [f"--rename {quoted(f'{old}={new}')}" for old, new in self.rename.items()]
         if any(c.can_be_accepted and not c.mapped for c in self.refused()):
             words.append("--accept-changes")
         return " ".join(words)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dalsegno.errors import quoted
 
 ASKING = """
 from typing import TypedDict
@@ -44,6 +50,39 @@ def suggested(text: str, command: str) -> list[str]:
     found = re.search(f"`dalsegno ({command} [^`]*)`", " ".join(text.split()))
     assert found is not None, text
     return shlex.split(found[1])
+
+
+def read_by_bash(words: str) -> list[str]:
+    """The words that bash makes of what was pasted."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash")
+    got = subprocess.run([bash, "-c", f"printf '%s\\0' {words}"], capture_output=True, check=True)
+    return [word.decode(errors="surrogateescape") for word in got.stdout.split(b"\0")[:-1]]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+@settings(max_examples=25, deadline=None)
+def test_any_text_is_read_back_by_bash_from_one_line(texts: list[str]) -> None:
+    words = " ".join(map(quoted, texts))
+    assert words.isprintable()
+    assert read_by_bash(words) == texts
+
+
+def test_a_path_that_is_no_text_is_read_back() -> None:
+    assert read_by_bash(quoted("caf\udce9\n.db")) == ["caf\udce9\n.db"]
+
+
+@pytest.mark.parametrize("thread", ["two\nlines", "a\ttab", "its'\r\n", "\x1b[31mred", "\u202eback"])
+def test_a_thread_that_a_terminal_cannot_show_can_be_pasted(folder: Path, dalsegno: Any, thread: str) -> None:
+    (folder / "mail.py").write_text(ASKING)
+    asked = dalsegno("run", "mail.py:flow", "--thread", thread)
+    (line,) = [line for line in asked.out.splitlines() if line.startswith("  go on")]
+    assert read_by_bash(line.partition("dalsegno ")[2])[-1] == thread
+    refused = dalsegno("run", "mail.py:flow", "--thread", thread)
+    found = re.search("`dalsegno (resume [^`]*)`", refused.err)
+    assert found is not None
+    assert read_by_bash(found[1]) == ["resume", thread]
 
 
 def newest(dalsegno: Any, thread: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.file.driver import sqlite3
-from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable
+from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable, quoted
 
 if TYPE_CHECKING:
     from sqlite_utils import Migrations
@@ -233,7 +233,7 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
         whose, instead = "another application", "name another file with `--db`"
         if application == 0 and _holds_langgraph(connection):
             whose = "LangGraph's SqliteSaver"
-            instead = f"take it over into a new one with `dalsegno db import {path} --db NEW.db`"
+            instead = f"take it over into a new one with `dalsegno db import {quoted(path)} --db NEW.db`"
         raise DatabaseInvalid(
             f"`{path}` is a SQLite database of {whose}. It was left as it is; {instead}.", path=path
         )

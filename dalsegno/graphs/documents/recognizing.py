@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dalsegno.errors import did_you_mean
+from dalsegno.errors import did_you_mean, quoted
 from dalsegno.graphs.definition import Step, WorkflowDefinition
 from dalsegno.graphs.loading import is_document
 
@@ -24,7 +24,7 @@ def no_workflow(data: Any, file: str) -> str | None:
         such = f", such as {', '.join(f'`{each}`' for each in documents[:3])}" if documents else ""
         return (
             f"`{name}` is a registry of agents, and no workflow. Name a document that says `registry: {name}`{such}. "
-            f"`dalsegno agents up {file}` starts its agents."
+            f"`dalsegno agents up {quoted(file)}` starts its agents."
         )
     if not isinstance(data, Mapping) or "steps" in data or did_you_mean("steps", data):
         return None
