@@ -42,6 +42,8 @@ PACKING = (
 _UNPACKING = ormsgpack.OPT_NON_STR_KEYS
 _NATIVE = ("null", "bytes", "bytearray", "msgpack")
 _NOTHING = ("null", b"")
+# Python 3.13 alone has the classes of `pathlib` there, and stored them so.
+_MOVED = {"pathlib._local": "pathlib"}
 
 
 class StrictSerializer(jsonplus.JsonPlusSerializer):
@@ -285,7 +287,8 @@ def _may_build(allowed: Collection[tuple[str, ...]], code: int, module: str, nam
 
 
 def _build(code: int, module: str, name: str, value: Any, method: str = "") -> Any:
-    cls = getattr(sys.modules.get(module) or importlib.import_module(module), name)
+    found = sys.modules.get(module) or importlib.import_module(_MOVED.get(module, module))
+    cls = getattr(found, name)
     if code == jsonplus.EXT_CONSTRUCTOR_SINGLE_ARG:
         return _member(cls, value) if isinstance(cls, EnumType) else cls(value)
     if code == jsonplus.EXT_CONSTRUCTOR_POS_ARGS:

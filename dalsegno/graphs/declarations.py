@@ -11,15 +11,18 @@ import collections.abc
 import dataclasses
 import functools
 import inspect
+import re
 import types
 import typing
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.aliases import meant, qualifier
 
+_TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\],]|[^\[\],'"]+|.""", re.DOTALL)
+_LAST_WORD = re.compile(r"[\w.]+\Z")
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
 
@@ -237,26 +240,44 @@ def narrower_keys(hint: Any, state: Mapping[str, Any], *schemas: Any) -> frozens
     return frozenset(keys)
 
 
-def code_hash(action: Callable[..., Any] | Any) -> str | None:
-    """A short hash of a callable's bytecode and constants; None where it has none.
+def type_name(hint: Any) -> str:
+    """The name of a type: the same under every version of Python.
 
-    It changes with the Python version, so it tells that code may have changed, never that it has not.
+    >>> type_name(typing.Optional[list[int]])
+    'list[int] | None'
     """
-    import hashlib
+    if isinstance(hint, type) and not get_args(hint):
+        return hint.__name__
+    return with_bars(str(hint).replace("typing.", ""))
 
-    code = getattr(function_of(action), "__code__", None)
-    if code is None:
-        return None
-    digest = hashlib.sha256()
-    pending = [code]
-    while pending:
-        part = pending.pop()
-        digest.update(part.co_code + repr(part.co_names).encode())
-        for constant in part.co_consts:
-            if isinstance(constant, types.CodeType):
-                pending.append(constant)
-            elif isinstance(constant, frozenset):  # its order changes from process to process
-                digest.update(repr(sorted(map(repr, constant))).encode())
-            else:
-                digest.update(repr(constant).encode())
-    return digest.hexdigest()[:12]
+
+def with_bars(name: str) -> str:
+    """The name of a type with its unions written as Python 3.14 does, where `Union[int, None]` is `int | None`.
+
+    >>> with_bars("dict[str, Union[int, Literal['Union['], NoneType]]")
+    "dict[str, int | Literal['Union['] | None]"
+    """
+    open_: list[tuple[str, list[str]]] = [("", [""])]  # what stands before each bracket, and its parts so far
+    for token in _TOKENS.findall(name):
+        parts = open_[-1][1]
+        if token == "[":
+            word = _LAST_WORD.search(parts[-1])
+            before = word[0] if word else ""
+            parts[-1] = parts[-1].removesuffix(before)
+            open_.append((before, [""]))
+        elif token == "]" and len(open_) > 1:
+            before, parts = open_.pop()
+            open_[-1][1][-1] += _bracketed(before, parts)
+        elif token == ",":
+            parts.append("")
+        else:
+            parts[-1] += token
+    whole = ",".join(open_[0][1])
+    return whole if len(open_) == 1 else name
+
+
+def _bracketed(before: str, parts: list[str]) -> str:
+    if before not in ("Optional", "Union"):
+        return f"{before}[{','.join(parts)}]"
+    told = [*map(str.strip, parts), *(["None"] if before == "Optional" else [])]
+    return " | ".join("None" if part == "NoneType" else part for part in told)

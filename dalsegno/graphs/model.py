@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dalsegno.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from dalsegno.graphs.code import Code
 
 START = "__start__"
 END = "__end__"
@@ -152,7 +155,7 @@ class NodeSpec:
     child: WorkflowSpec | None = None
     inputs: Mapping[str, str] | None = None
     outputs: Mapping[str, str] | None = None
-    code: str | None = None
+    code: Code | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dalsegno.graphs import declarations as declared
+from dalsegno.graphs.code import Code, code_of
 from dalsegno.graphs.model import Place
 from dalsegno.graphs.reaching import MOST_LOOKS, runs_a_graph
 from dalsegno.nodes.aliases import meant
@@ -46,7 +47,7 @@ class Said(NamedTuple):
 
     function: types.FunctionType | None
     place: Place | None
-    code: str | None
+    code: Code | None
     returns: Any
     targets: tuple[str, ...]
     jumps: Jumps
@@ -76,7 +77,7 @@ def said_by(action: Any) -> Said:
     return Said(
         function=function,
         place=Place(code.co_filename, code.co_firstlineno) if code is not None else None,
-        code=declared.code_hash(function),
+        code=code_of([declared.function_of(function)]),
         returns=None if any(map(_is_bare_command, (returns, *getattr(returns, "__args__", ())))) else returns,
         targets=declared.command_targets(function) if function is not None else (),
         jumps=Jumps(*map(any, zip(*jumps, strict=True))) if jumps else Jumps(),

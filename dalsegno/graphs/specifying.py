@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.calling import Caller
+from dalsegno.graphs.code import Code, code_of
 from dalsegno.graphs.model import (
     Each,
     EdgeKind,
@@ -190,12 +190,11 @@ def _child(workflow: Builder, node: NodeDefinition) -> WorkflowSpec | None:
     return _handed(node.child, node.name, [w for w in workflow.waivers if _is_inside(w, node)])
 
 
-def _code(action: Any) -> str | None:
-    """The hash of what runs: of a player of its words and of the functions that it calls."""
+def _code(action: Any) -> Code | None:
+    """What runs: of a player its words and the functions that it calls."""
     if not isinstance(action, Player):
-        return declared.code_hash(action)
-    parts = [action.words(), *(declared.code_hash(function) or "" for function in action.functions())]
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:12] if any(parts) else None
+        return code_of([declared.function_of(action)])
+    return code_of(map(declared.function_of, action.functions()), action.words())
 
 
 def _kind(node: NodeDefinition) -> NodeKind:
@@ -260,7 +259,7 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
     base = unqualified(base.__origin__) if hasattr(base, "__metadata__") else base
     return KeySpec(
         name=name,
-        type=_type_name(base),
+        type=declared.type_name(base),
         reducer=None if reducer is None else getattr(reducer, "__name__", type(reducer).__name__),
         has_default=has_default,
         ordered=None
@@ -272,9 +271,3 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
         else base in (list, str) or get_origin(base) is list,
         secret=holds_secret(hint),
     )
-
-
-def _type_name(hint: Any) -> str:
-    if isinstance(hint, type) and not get_args(hint):
-        return hint.__name__
-    return str(hint).replace("typing.", "")

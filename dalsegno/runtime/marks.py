@@ -148,10 +148,10 @@ def _is_complete(channel: str, seen: frozenset[str]) -> bool:
 
 
 def code_of(spec: Any, path: str = "", depth: int = 0) -> Mapping[str, str | None]:
-    """The hash of each node's code by its place, in subworkflows too."""
+    """What is kept of each node's code (`graphs/code.py`) by its place, in subworkflows too."""
     found: dict[str, str | None] = {}
     for name, node in spec.nodes.items():
-        found[path + coded(name)] = node.code
+        found[path + coded(name)] = node.code.kept if node.code is not None else None
         if node.child is not None and depth < 20:
             found |= code_of(node.child, f"{path}{coded(name)}/", depth + 1)
     return found

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
+from dalsegno.graphs.code import same_code
+
 LEAST = 1.0
 """How alike two nodes are at least, where there are several new ones: more than any two names make them."""
 
@@ -14,7 +16,8 @@ LEAST = 1.0
 class Successors:
     """The nodes of one level that are gone, matched with those that are new, by code, ways, what is in them, and name.
 
-    `then` and `now` are the shapes of the level, `code_then` and `code_now` the hashes of its nodes' code by name.
+    `then` and `now` are the shapes of the level, `code_then` and `code_now` what is kept of its
+    nodes' code by name.
     """
 
     def __init__(
@@ -59,7 +62,8 @@ class Successors:
         was, is_ = name.casefold(), candidate.casefold()
         score = (SequenceMatcher(None, was, is_).ratio() + (was in is_ or is_ in was)) / 2
         code = self._code_then.get(name)
-        if code is not None and code == self._code_now[candidate]:
+        coded = self._code_now[candidate]
+        if code is not None and coded is not None and same_code(code, coded):
             score += 3
         within_then = (self._then.get(name) or {}).get("child")
         within_now = self._now[candidate]["child"]

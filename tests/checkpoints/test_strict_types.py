@@ -17,7 +17,7 @@ import pydantic
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.serde.jsonplus import EXT_CONSTRUCTOR_POS_ARGS, JsonPlusSerializer
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command, Interrupt, Send
 
@@ -473,3 +473,10 @@ def test_an_error_of_the_users_own_serializer_is_named(url: str) -> None:
 
     with open_checkpointer(url, serde=Broken()) as saver, pytest.raises(NotSerializable, match="no key"):
         put(saver, "k", "bad")
+
+
+@pytest.mark.parametrize("module", ["pathlib", "pathlib._local"])
+def test_a_path_is_read_by_every_python_whichever_stored_it(module: str) -> None:
+    inside = ormsgpack.packb((module, type(Path()).__name__, ("/", "a", "b")))
+    stored = ormsgpack.packb({"at": ormsgpack.Ext(EXT_CONSTRUCTOR_POS_ARGS, inside)})
+    assert StrictSerializer().loads_typed(("msgpack", stored)) == {"at": Path("/a/b")}

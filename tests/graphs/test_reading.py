@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import inspect
 import operator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
@@ -718,4 +718,4 @@ def test_reading_runs_nothing() -> None:
 
     builder = line("a", a=never).add_conditional_edges("a", never, [END])
     assert validate(builder.compile()).ok
-    assert asyncio.iscoroutinefunction(async_step)
+    assert inspect.iscoroutinefunction(async_step)

@@ -1,0 +1,149 @@
+"""A run goes on under another version of Python than it began with: what did not change is told by nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Optional, TypedDict, Union
+
+import pytest
+
+from dalsegno import END, START, Runner, Workflow
+from dalsegno.checkpoints.interventions import change
+from dalsegno.errors import IncompatibleGraph
+from dalsegno.graphs.code import PYTHON
+
+NODES = """
+def fails(state):
+    if state["fails"]:
+        raise ValueError("told to fail")
+    return {"kept": 1}
+
+def passes(state):
+    return {"kept": 2}
+
+def ends(state):
+    return {"kept": state["kept"] + 1}
+"""
+
+
+class State(TypedDict, total=False):
+    fails: bool
+    kept: Optional[int]  # noqa: UP045 - Python 3.14 writes it in another way than those before it
+    several: Annotated[Union[int, list[Optional[Literal["Union[a, b]", "c"]]], None], "said"]  # noqa: UP007, UP045
+
+
+class Fallen(TypedDict, total=False):
+    fails: bool
+    kept: Optional[str]  # noqa: UP045
+    several: int | list[Literal["Union[a, b]", "c"] | None] | None
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Callable[..., Workflow]:
+    """A workflow of the nodes that end one another, by names of today; `edit` is a change of their source."""
+
+    def chain(*names: str, edit: tuple[str, str] = ("", ""), state: Any = State) -> Workflow:
+        path = tmp_path / "nodes.py"
+        path.write_text(NODES.replace(*edit))
+        nodes: dict[str, Any] = {}
+        exec(compile(path.read_text(), path, "exec", dont_inherit=True), nodes)
+        flow = Workflow("chain", state)
+        today = names or ("passes", "fails", "ends")
+        flow.add_sequence(list(zip(today, (nodes[n] for n in ("passes", "fails", "ends")), strict=True)))
+        return flow.add_edge(START, today[0]).add_edge(today[-1], END)
+
+    return chain
+
+
+@pytest.fixture
+def begun(chain: Callable[..., Workflow], tmp_path: Path) -> Callable[..., Path]:
+    """The database of a run that failed under another Python, which kept the code in another way."""
+
+    def begun(
+        code: Callable[[str, str, str], str] | None = None,
+        shape: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    ) -> Path:
+        db = tmp_path / "runs.db"
+        with Runner(chain(), db=db) as runner:
+            result = runner.run({"fails": True}, thread="t")
+            assert result.status == "failed", result
+            run = runner.ledger.get(result.run_id)
+            change(
+                runner.ledger,
+                run.run_id,
+                version=run.version,
+                fingerprint="0123456789abcdef",
+                shape=shape(run.shape or {}),
+                code={
+                    place: code(*kept.split(":")) if code is not None and kept is not None else kept
+                    for place, kept in (run.code or {}).items()
+                },
+            )
+        return db
+
+    return begun
+
+
+def changes(flow: Workflow, db: Path) -> list[str]:
+    with Runner(flow, db=db) as runner:
+        return [c.words for c in runner.difference("t").changes]
+
+
+def elsewhere(python: str, bytecode: str, source: str) -> str:
+    return f"cpython-3.99.1:{bytecode[::-1]}:{source}"
+
+
+def test_code_that_another_python_compiled_is_the_same_where_its_source_is(chain: Any, begun: Any) -> None:
+    db = begun(elsewhere)
+    assert changes(chain(), db) == []
+    assert changes(chain(edit=('["kept"] + 1', '["kept"] - 1')), db) == ["the code of `ends` changed"]
+    with Runner(chain(edit=('"told to fail"', '"told to"')), db=db) as runner:
+        assert [c.words for c in runner.difference("t").changes] == ["the code of `fails` changed"]
+
+
+def test_a_node_that_was_renamed_is_known_by_its_source(chain: Any, begun: Any) -> None:
+    db = begun(elsewhere)
+    with Runner(chain("xx", "yy", "zz"), db=db) as runner, pytest.raises(IncompatibleGraph) as raised:
+        runner.resume("t")
+    assert raised.value.difference.rename == {"fails": "yy"}
+
+
+def test_where_the_source_is_not_known_it_is_told_that_python_is_another_one(chain: Any, begun: Any) -> None:
+    db = begun(lambda python, bytecode, source: f"cpython-3.99.1:{bytecode[::-1]}:")
+    assert changes(chain(), db) == [
+        f"the run was made by cpython 3.99.1, and this is {PYTHON.replace('-', ' ')}: whether the code of `ends`, "
+        "`fails`, `passes` changed cannot be told without its source"
+    ]
+
+
+def test_what_earlier_versions_kept_of_the_code_is_compared_still(chain: Any, begun: Any) -> None:
+    db = begun(lambda python, bytecode, source: bytecode)
+    assert changes(chain(), db) == []
+    assert changes(chain(edit=('["kept"] + 1', '["kept"] - 1')), db) == ["the code of `ends` changed"]
+
+
+def test_a_type_has_the_same_name_under_every_python(chain: Any) -> None:
+    assert {key.name: key.type for key in chain().spec.state.values()} == {
+        "fails": "bool",
+        "kept": "int | None",
+        "several": "int | list[Literal['Union[a, b]', 'c'] | None] | None",
+    }
+
+
+def test_unions_that_were_kept_as_older_pythons_write_them_are_the_same(chain: Any, begun: Any) -> None:
+    def older(shape: Mapping[str, Any]) -> Mapping[str, Any]:
+        state = dict(shape["state"])
+        assert json.dumps(state) == json.dumps(chain().spec.shape()["state"])
+        state["kept"] = ["Optional[int]", None]
+        state["several"] = ["Union[int, list[Optional[Literal['Union[a, b]', 'c']]], NoneType]", None]
+        return {**shape, "state": state}
+
+    db = begun(shape=older)
+    assert changes(chain(), db) == []
+    (told,) = [words for words in changes(chain(state=Fallen), db) if "holds a value" in words]
+    assert (
+        told
+        == "the type of the state key `kept` was `Optional[int]` and is `str | None`, and it holds a value"
+    )
