@@ -90,6 +90,11 @@ class AnyDatabase(Protocol):
         """A consistent view: nobody's commit comes between two statements inside."""
         ...
 
+    def glance(self) -> AbstractContextManager[Statements | None]:
+        """As `read`, of what is committed, where that takes no longer than the statements inside; None where it would
+        wait: for another thread, or for a server."""
+        ...
+
     def lock(self, thread: str) -> None:
         """Inside a transaction, before anything that is asked about a thread: until its end nobody else's that has
         locked the same thread goes on, and no run writes to it."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from dalsegno.checkpoints import values
+from dalsegno.checkpoints.interface import Statements
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.ledger import Ledger
 from dalsegno.errors import NothingToResume
@@ -51,10 +52,18 @@ def cancel(ledger: Ledger, thread: str, *, by: str) -> Literal["asked", "cancell
 def is_cancelled(ledger: Journal, run_id: str) -> bool:
     """Whether somebody has asked the process that runs it to cancel a run."""
     with ledger.database.read() as connection:
-        found = connection.execute(
-            "SELECT 1 FROM runs WHERE run_id = ? AND cancel_by IS NOT NULL", (run_id,)
-        ).fetchone()
-    return found is not None
+        return _is_cancelled(connection, run_id)
+
+
+def is_seen_cancelled(ledger: Journal, run_id: str) -> bool | None:
+    """`is_cancelled` at a glance; None where the answer would have to be waited for."""
+    with ledger.database.glance() as connection:
+        return None if connection is None else _is_cancelled(connection, run_id)
+
+
+def _is_cancelled(connection: Statements, run_id: str) -> bool:
+    asked = "SELECT 1 FROM runs WHERE run_id = ? AND cancel_by IS NOT NULL"
+    return bool(connection.execute(asked, (run_id,)).fetchall())
 
 
 def change(

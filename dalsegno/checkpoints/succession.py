@@ -7,6 +7,7 @@ what it names, and the run would go on from what it was long ago.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 
@@ -18,13 +19,23 @@ from dalsegno.errors import CheckpointError
 PATIENCE = 5.0
 """Seconds that a clock may be behind, and is waited for."""
 
+_ROUND = 0.1
+"""Seconds after which the clock is looked at again: it may be set right meanwhile."""
+
 _OF_TIME = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-6[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _TICKS = 10_000_000  # in a second
 
 
-def come_after_all(database: AnyDatabase, thread: str) -> None:
-    """As `come_after`, of the latest checkpoint of a thread, its subgraphs' too."""
-    come_after(database.upkeep().latest_checkpoint(thread), thread)
+def ahead(database: AnyDatabase, thread: str) -> str | None:
+    """The latest checkpoint of a thread, its subgraphs' too, where it has to be waited for with `come_after`.
+
+    Raises
+    ------
+    CheckpointError
+        The clock is too far behind.
+    """
+    latest = database.upkeep().latest_checkpoint(thread)
+    return latest if _behind(latest, thread) is not None else None
 
 
 def come_after(identity: str | None, thread: str) -> None:
@@ -35,19 +46,30 @@ def come_after(identity: str | None, thread: str) -> None:
     CheckpointError
         The clock is too far behind.
     """
-    if identity is None or not _OF_TIME.fullmatch(identity):
-        return
-    while (made := str(uuid6())) <= identity:
-        behind = (_ticks(identity) - _ticks(made)) / _TICKS
-        if behind > PATIENCE:
-            raise CheckpointError(
-                f"The clock of this machine is {_words(behind)} behind the latest checkpoint of thread {thread!r}: "
-                "what is written now would be taken for older. Nothing was done. Set the clock right, or go on where "
-                "that was written.",
-                thread=thread,
-                seconds=behind,
-            )
-        time.sleep(behind)
+    while (seconds := _behind(identity, thread)) is not None:
+        time.sleep(min(seconds, _ROUND))
+
+
+async def acome_after(identity: str | None, thread: str) -> None:
+    """`come_after` in the running event loop."""
+    while (seconds := _behind(identity, thread)) is not None:
+        await asyncio.sleep(min(seconds, _ROUND))
+
+
+def _behind(identity: str | None, thread: str) -> float | None:
+    """Seconds to wait, None where what is made now comes after that."""
+    if identity is None or not _OF_TIME.fullmatch(identity) or (made := str(uuid6())) > identity:
+        return None
+    seconds = (_ticks(identity) - _ticks(made)) / _TICKS
+    if seconds > PATIENCE:
+        raise CheckpointError(
+            f"The clock of this machine is {_words(seconds)} behind the latest checkpoint of thread {thread!r}: "
+            "what is written now would be taken for older. Nothing was done. Set the clock right, or go on where "
+            "that was written.",
+            thread=thread,
+            seconds=seconds,
+        )
+    return seconds
 
 
 def _ticks(identity: str) -> int:

@@ -12,10 +12,12 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
 from dalsegno.checkpoints.fencing import FENCE
+from dalsegno.checkpoints.succession import acome_after, come_after
 from dalsegno.graphs.kernel import CONTEXT
 from dalsegno.graphs.routing import unstamped
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.cancelling import CancelledAgain
+from dalsegno.runtime.off_loop import OffLoop
 
 LOOK = 1.0
 """Seconds between two looks at whether a run in an event loop was cancelled, while no node begins or ends."""
@@ -30,7 +32,8 @@ class Drive:
 
     `error` is what a node raised; `drained` that it stopped when told to; `left` an exception that is
     not the run's (Ctrl-C, a cancelled task), to be raised again when the run is recorded. `is_cancelled` tells
-    whether somebody has asked to cancel the run.
+    whether somebody has asked to cancel the run, and may wait for the database. `later_than` is the checkpoint that the
+    run's own have to wait for, since the clock is behind it.
     """
 
     graph: Any
@@ -39,6 +42,7 @@ class Drive:
     context: Any
     control: RunControl
     is_cancelled: Callable[[], bool]
+    later_than: str | None = None
     error: Exception | None = None
     drained: bool = False
     left: BaseException | None = None
@@ -52,18 +56,21 @@ class Drive:
     def run(self) -> None:
         """Run it in this thread."""
         with self._ending():
+            self._wait()
             self.graph.invoke(self.payload, self.config, **self._options())
 
     async def arun(self) -> None:
         """Run it in this event loop."""
         with self._ending():
             async with self._cancellable():
+                await self._await()
                 await self.graph.ainvoke(self.payload, self.config, **self._options())
 
     def stream(self, mode: Any, subgraphs: bool) -> Iterator[Any]:
         """Run it in this thread, giving LangGraph's chunks without the kernel's keys."""
         options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
         with self._ending():
+            self._wait()
             for chunk in self.graph.stream(self.payload, self.config, **options):
                 yield without_kernel(chunk)
 
@@ -71,6 +78,8 @@ class Drive:
         """Run it in this event loop, giving LangGraph's chunks without the kernel's keys."""
         options = {**self._options(), "stream_mode": mode, "subgraphs": subgraphs}
         with self._ending():
+            async with self._cancellable():
+                await self._await()
             self._chunks = chunks = self.graph.astream(self.payload, self.config, **options)
             while True:
                 try:
@@ -85,20 +94,34 @@ class Drive:
         if self._chunks is not None:
             await self._chunks.aclose()
 
+    def _wait(self) -> None:
+        come_after(self.later_than, self.config["configurable"]["thread_id"])
+
+    async def _await(self) -> None:
+        await acome_after(self.later_than, self.config["configurable"]["thread_id"])
+
     @asynccontextmanager
     async def _cancellable(self) -> AsyncIterator[None]:
         """Cancel what is inside when the run was cancelled and its superstep has not ended within `GRACE`."""
         loop = asyncio.get_running_loop()
         waiting: list[asyncio.TimerHandle] = []
+        is_left = False
 
         def look() -> None:
             self._looks_at = loop.time() + LOOK
-            if self.is_cancelled():
+            seen = OffLoop(self.is_cancelled)
+            seen.done.add_done_callback(lambda _: noticed(seen.result))
+
+        def noticed(is_cancelled: bool) -> None:
+            if is_cancelled and self._ends_at is None:
                 self._ends_at = loop.time() + GRACE
+            if is_left:
+                return
+            if self._ends_at is not None:
                 limit.reschedule(self._ends_at)
                 again.reschedule(self._ends_at)
             else:
-                waiting[:] = [loop.call_at(self._looks_at, look)]
+                waiting[:] = [loop.call_at(loop.time() + LOOK, look)]
 
         if self._looks_at is None:
             self._looks_at = loop.time() + LOOK
@@ -113,6 +136,7 @@ class Drive:
                 raise  # a node's own
             raise GraphDrained("cancelled") from None
         finally:
+            is_left = True
             for next_look in waiting:
                 next_look.cancel()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from langgraph.checkpoint.base import CheckpointTuple
 
-from dalsegno.checkpoints.succession import come_after_all
+from dalsegno.checkpoints.succession import ahead
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.graphs.model import END, START
 from dalsegno.runtime.belonging import has_begun
@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class NewRun:
     """What the ledger is told of a new run; the version to migrate its thread from, if any; and its first step.
 
-    `after` is the run that was the thread's last one when this was made, and its status.
+    `after` is the run that was the thread's last one when this was made, and its status. `ahead` is the checkpoint that
+    those of the run have to wait for, if any.
     """
 
     described: Mapping[str, Any]
     migrated_from: str | None
     first: int
     after: tuple[str, str] | None
+    ahead: str | None
 
     def is_next(self, runner: Runner) -> bool:
         """Whether no other run has come to its thread, or gone on there, since it was made."""
@@ -59,8 +61,7 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
         raise InputInvalid(
             "The thread's name is empty. Give it one, or none.", key="thread", expected="a name"
         )
-    if thread is not None:
-        come_after_all(runner.ledger.database, thread)
+    mark = ahead(runner.ledger.database, thread) if thread is not None else None
     thread = thread if thread is not None else uuid.uuid4().hex[:12]
     pending = runner.pending(thread)
     latest = runner.ledger.latest(thread, plain=True) if known else None
@@ -99,6 +100,7 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
         migrated_from=latest.version if steps and latest is not None else None,
         first=pending.step + 2 if pending.checkpoint_id is not None else 0,
         after=(latest.run_id, latest.status) if latest is not None else None,
+        ahead=mark,
     )
 
 

@@ -18,7 +18,7 @@ _ROUND = 0.5
 
 def on_own_loop(work: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end, also where this thread's own event loop is running."""
-    if not _loop_is_running():
+    if not loop_is_running():
         asyncio.run(work)
         return
     ended: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -96,7 +96,7 @@ def _elsewhere(
         thread.join()
 
 
-def _loop_is_running() -> bool:
+def loop_is_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

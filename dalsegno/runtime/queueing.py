@@ -61,4 +61,4 @@ def take(
 
 def drive(runner: Runner, turn: turns.Turn) -> RunResult:
     """Go on with a run whose thread was taken, in this thread, until it ends or pauses."""
-    return runner._driven(turn)
+    return turns.driven(runner, turn)

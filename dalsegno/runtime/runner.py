@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
@@ -20,12 +20,13 @@ from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.kinds import NAMES, TEXT, Kind, check_kinds
 from dalsegno.nodes.policies import Budget
-from dalsegno.runtime import carrying, forking, settling, turns
+from dalsegno.runtime import carrying, forking, turns
 from dalsegno.runtime.adopting import adopted
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Listener, listeners_of
 from dalsegno.runtime.inputs import check_thread
-from dalsegno.runtime.own_loop import on_own_loop
+from dalsegno.runtime.late_results import keep_quiet
+from dalsegno.runtime.off_loop import off_loop
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
@@ -76,6 +77,7 @@ class Runner:
         target: str | None = None,
     ) -> None:
         check_kinds("Runner", {"store": store, "target": target}, _KINDS)
+        keep_quiet()
         self.source = graph
         self.spec = spec_of(graph)
         self.report = validate(self.spec)
@@ -93,7 +95,7 @@ class Runner:
         self.migrations = tuple(getattr(graph, "migrations", ()))
         self.listeners = listeners_of(on_event)
         self.sessions: list[Session] = []
-        self._needs_loop = any(node.is_async for node in self.spec.nodes.values())
+        self.needs_loop = any(node.is_async for node in self.spec.nodes.values())
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(
@@ -146,7 +148,7 @@ class Runner:
 
         A failure inside the run does not raise: it is in the result, see `RunResult`.
         """
-        return self._driven(turns.begin(self, input, thread, context, abandon, budget))
+        return turns.driven(self, turns.begin(self, input, thread, context, abandon, budget))
 
     async def arun(
         self,
@@ -158,7 +160,7 @@ class Runner:
         abandon: bool = False,
     ) -> RunResult:
         """`run` in the running event loop."""
-        return await self._adriven(turns.begin(self, input, thread, context, abandon, budget))
+        return await turns.adriven(self, partial(turns.begin, self, input, thread, context, abandon, budget))
 
     def resume(
         self,
@@ -203,7 +205,9 @@ class Runner:
         CheckpointError
             This machine's clock is behind the thread's latest checkpoint.
         """
-        return self._driven(turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim))
+        return turns.driven(
+            self, turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim)
+        )
 
     async def aresume(
         self,
@@ -217,8 +221,8 @@ class Runner:
         claim: Claim | None = None,
     ) -> RunResult:
         """`resume` in the running event loop."""
-        return await self._adriven(
-            turns.go_on(self, thread, value, rename, accept_changes, context, budget, claim)
+        return await turns.adriven(
+            self, partial(turns.go_on, self, thread, value, rename, accept_changes, context, budget, claim)
         )
 
     def stream(
@@ -236,7 +240,7 @@ class Runner:
         `RunResult`."""
         check_modes(stream_mode)
         turn = turns.begin(self, input, thread, context, abandon, budget)
-        return RunStream(self, turn, stream_mode, subgraphs)
+        return RunStream(self, turns.told(self, turn), stream_mode, subgraphs)
 
     astream = stream
     """`stream`, for `async for`: one `RunStream` can be read in both ways."""
@@ -257,14 +261,14 @@ class Runner:
         `RunResult`."""
         check_modes(stream_mode)
         turn = turns.go_on(self, thread, value, rename, accept_changes, context, budget)
-        return RunStream(self, turn, stream_mode, subgraphs)
+        return RunStream(self, turns.told(self, turn), stream_mode, subgraphs)
 
     astream_resume = stream_resume
     """`stream_resume`, for `async for`."""
 
     def drain(self, reason: str = "drain") -> None:
         """Ask every run of this runner to stop after its current superstep. They end as ``stopped``."""
-        for session in self.sessions:
+        for session in list(self.sessions):
             session.control.request_drain(reason)
 
     def cancel(self, thread: str) -> Literal["asked", "cancelled"]:
@@ -289,7 +293,7 @@ class Runner:
 
     async def acancel(self, thread: str) -> Literal["asked", "cancelled"]:
         """`cancel` without blocking the running event loop."""
-        return await asyncio.to_thread(self.cancel, thread)
+        return await off_loop(partial(self.cancel, thread))
 
     def fork(
         self,
@@ -335,7 +339,7 @@ class Runner:
         values: Mapping[str, Any] | None = None,
     ) -> RunResult:
         """`fork` without blocking the running event loop."""
-        return await asyncio.to_thread(forking.fork, self, thread, at, into, values)
+        return await off_loop(partial(forking.fork, self, thread, at, into, values))
 
     def delete(self, thread: str) -> None:
         """Delete everything of a thread: its checkpoints, runs, journal and effects, in one commit.
@@ -379,22 +383,3 @@ class Runner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # -- one turn -----------------------------------------------------------------------------------
-
-    def _driven(self, turn: turns.Turn) -> RunResult:
-        try:
-            if self._needs_loop:
-                on_own_loop(turn.drive.arun())
-            else:
-                turn.drive.run()
-        except BaseException as error:
-            turn.drive.left = error
-        return settling.settle(self, turn)
-
-    async def _adriven(self, turn: turns.Turn) -> RunResult:
-        try:
-            await turn.drive.arun()
-        except BaseException as error:
-            turn.drive.left = error
-        return settling.settle(self, turn)

@@ -13,11 +13,11 @@ from langgraph.types import Command
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.breakers import KeptBreakers
-from dalsegno.checkpoints.interventions import holds, is_cancelled
+from dalsegno.checkpoints.interventions import holds
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import Note, commit_usage, keep_usage, note_of
 from dalsegno.checkpoints.turns import KeptTurns
-from dalsegno.errors import BudgetExceeded, CheckpointError, Fenced, KernelError, NotSerializable
+from dalsegno.errors import BudgetExceeded, Fenced, KernelError, NotSerializable
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
 from dalsegno.nodes.parts import fields
@@ -36,12 +36,10 @@ from dalsegno.runtime.events import (
     PolicyActed,
     RunFinished,
 )
+from dalsegno.runtime.looking import Looking
 
 if TYPE_CHECKING:
     from dalsegno.runtime.calls import CallWatch
-
-LOOK = 0.02
-"""Seconds between two looks at whether the run was cancelled, when a node begins or ends: a look is a read."""
 
 
 class Session:
@@ -82,7 +80,7 @@ class Session:
         self.open: dict[str, tuple[Execution, int]] = {}
         """Executions of such a run that are under way, by their tasks."""
         self.control = RunControl()
-        self.cancelled = False
+        self.looking = Looking(ledger, run_id, self.control)
         self._effects = _Fenced(self)
         self._breakers = KeptBreakers(ledger)
         self._turns = KeptTurns(ledger) if ledger.database.is_shared else None
@@ -90,7 +88,6 @@ class Session:
         self._account = Account(
             budget, spent, clock=budget.clock if budget is not None else SYSTEM, reserved=self._reserved
         )
-        self._looked = time.monotonic()
         self.thread = thread
         self.ledger = ledger
         self.clock = clock
@@ -138,7 +135,7 @@ class Session:
         now = self.clock()
         with self._lock:
             self._started[execution] = now, self._account.version
-        self._look()
+        self.looking.look()
         if self._listeners:
             self.tell(NodeStarted.made(self._common(execution, superstep, now)))
         try:
@@ -161,7 +158,7 @@ class Session:
             self.executions += 1  # as the certificate counts: what failed or waited is executed again
         caught = self._told(execution, execution.caught) if execution.caught is not None else None
         self._journal(execution, superstep, "done", began, seconds, taken, caught, spent=spent)
-        self._look()
+        self.looking.look()
         if self._listeners:
             told = self._common(execution, superstep, began + seconds)
             told["seconds"], told["taken"] = seconds, tuple(taken)
@@ -221,6 +218,9 @@ class Session:
             if not self._over:
                 self.ledger.journal(record, tasks=tasks, owner=self.lease.token)
 
+    def is_cancelled(self) -> bool:
+        return self.looking.seen()
+
     def failure_of(self, error: BaseException) -> Execution | None:
         """The execution in which that error was raised; the first that failed if it is another."""
         with self._lock:
@@ -228,23 +228,6 @@ class Session:
                 if raised is error:
                     return execution
         return None
-
-    def is_cancelled(self) -> bool:
-        self._look()
-        return self.cancelled
-
-    def _look(self) -> None:
-        """See now and then whether the run was cancelled; it stops after its superstep then."""
-        if self.cancelled or time.monotonic() - self._looked < LOOK:
-            return
-        self._looked = time.monotonic()
-        try:
-            found = is_cancelled(self.ledger, self.run_id)
-        except CheckpointError:
-            return  # the next write will say what is wrong with the database
-        if found:
-            self.cancelled = True
-            self.control.request_drain("cancelled")
 
     @property
     def is_heard(self) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.interventions import is_cancelled
@@ -13,6 +15,7 @@ from dalsegno.errors import CheckpointError, DatabaseUnavailable, Fenced
 from dalsegno.graphs.views import KERNEL
 from dalsegno.runtime.events import RunFinished
 from dalsegno.runtime.failing import told
+from dalsegno.runtime.off_loop import OffLoop, off_loop
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
 from dalsegno.runtime.session import Session
@@ -22,10 +25,39 @@ if TYPE_CHECKING:
     from dalsegno.runtime.turns import Turn
 
 
+@dataclass(frozen=True)
+class _Ended:
+    """How a turn ended, as it was recorded."""
+
+    status: Status
+    pending: Pending
+    seconds: float
+    error: Mapping[str, Any] | None
+    waiting: tuple[Any, ...]
+    supersteps: int
+    usage: Mapping[str, Any]
+
+
 def settle(runner: Runner, turn: Turn) -> RunResult:
     """Record how the turn ended, give the thread back, and tell."""
-    with or_given_back(runner, turn.session.lease), _told_in_any_case(runner, turn):
-        return _settled(runner, turn)
+    with _told_in_any_case(runner, turn):
+        return _result(runner, turn, _recorded(runner, turn))
+
+
+async def asettle(runner: Runner, turn: Turn) -> RunResult:
+    """`settle` in the running event loop, where it is told; it is recorded in a thread, to its end also where that is
+    cancelled."""
+    with _told_in_any_case(runner, turn):
+        under_way = OffLoop(partial(_recorded, runner, turn))
+        left: BaseException | None
+        try:
+            left = await under_way.ended()
+        except GeneratorExit as dropped:
+            left = dropped
+        result = _result(runner, turn, under_way.result)
+        if left is not None:
+            raise left
+        return result
 
 
 @contextmanager
@@ -43,19 +75,42 @@ def _told_in_any_case(runner: Runner, turn: Turn) -> Iterator[None]:
 
 def give_back(runner: Runner, turn: Turn) -> None:
     """Give back a thread that was taken, and on which nothing was done: a run that was there is as it was."""
+    put_back(runner, turn)
+    _tell_put_back(runner, turn)
+
+
+async def agive_back(runner: Runner, turn: Turn) -> None:
+    """`give_back` in the running event loop."""
+    await off_loop(partial(put_back, runner, turn))
+    _tell_put_back(runner, turn)
+
+
+def put_back(runner: Runner, turn: Turn) -> None:
+    """`give_back` of a turn that nobody was told of."""
     session, was = turn.session, turn.was
-    if was is not None:
-        runner.ledger.abandon_resume(session.lease, was)
-    else:
-        runner.ledger.let_go(session.lease)
-    runner.sessions.remove(session)
-    status = "stopped" if was is None or was.status == "running" else was.status
-    _tell_the_end(runner, turn, status, session.clock() - turn.began, None)
+    with or_given_back(runner, session.lease):
+        if was is not None:
+            runner.ledger.abandon_resume(session.lease, was)
+        else:
+            runner.ledger.let_go(session.lease)
+        runner.sessions.remove(session)
 
 
-def _settled(runner: Runner, turn: Turn) -> RunResult:
+def _tell_put_back(runner: Runner, turn: Turn) -> None:
+    status = "stopped" if turn.was is None or turn.was.status == "running" else turn.was.status
+    _tell_the_end(runner, turn, status, turn.session.clock() - turn.began, None)
+
+
+def _recorded(runner: Runner, turn: Turn) -> _Ended:
+    with or_given_back(runner, turn.session.lease):
+        ended = _settled(runner, turn)
+        runner.sessions.remove(turn.session)
+        return ended
+
+
+def _settled(runner: Runner, turn: Turn) -> _Ended:
     drive, session = turn.drive, turn.session
-    runner.sessions.remove(session)
+    session.looking.end()
     if session.calls is not None:
         session.calls.give_up()
     if isinstance(drive.error, CheckpointError) and (
@@ -80,7 +135,9 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
         # What was done beside a failure, and given up with it, is executed again, as a handler beside a question is.
         usage["executions"] = runner.ledger.executed(session.run_id)
     with _recording(session):  # nobody asks to cancel it between the question and the record
-        if status != "completed" and (session.cancelled or is_cancelled(runner.ledger, session.run_id)):
+        if status != "completed" and (
+            session.looking.cancelled or is_cancelled(runner.ledger, session.run_id)
+        ):
             status, error = "cancelled", None
         waiting = tuple(map(session.secrets.shown, pending.interrupts)) if status == "interrupted" else ()
         runner.ledger.finish(
@@ -91,19 +148,25 @@ def _settled(runner: Runner, turn: Turn) -> RunResult:
             supersteps=supersteps,
             usage=usage,
         )
-    _tell_the_end(runner, turn, status, seconds, error)
-    if drive.left is not None:
-        raise drive.left
+    return _Ended(status, pending, seconds, error, waiting, supersteps, usage)
+
+
+def _result(runner: Runner, turn: Turn, ended: _Ended) -> RunResult:
+    """What the caller gets, behind what the listeners are told; raises what was not the run's."""
+    _tell_the_end(runner, turn, ended.status, ended.seconds, ended.error)
+    if turn.drive.left is not None:
+        raise turn.drive.left
+    has_output = ended.status in ("completed", "interrupted")
     return RunResult(
-        run_id=session.run_id,
-        thread=session.thread,
+        run_id=turn.session.run_id,
+        thread=turn.session.thread,
         workflow=runner.spec.name,
-        status=status,
-        output=pending.output(runner.spec) if status in ("completed", "interrupted") else None,
-        error=error,
-        interrupts=waiting,
-        supersteps=supersteps,
-        usage=usage,
+        status=ended.status,
+        output=ended.pending.output(runner.spec) if has_output else None,
+        error=ended.error,
+        interrupts=ended.waiting,
+        supersteps=ended.supersteps,
+        usage=ended.usage,
         resumed_from=turn.resumed_from,
     )
 
@@ -160,7 +223,9 @@ def or_given_back(runner: Runner, *taken: Lease) -> Iterator[list[Lease]]:
     except BaseException:
         for lease in leases:
             runner.ledger.let_go(lease)
-        runner.sessions[:] = [session for session in runner.sessions if session.lease not in leases]
+        for session in [session for session in runner.sessions if session.lease in leases]:
+            with suppress(ValueError):
+                runner.sessions.remove(session)  # alone: in other threads others come and go
         raise
 
 

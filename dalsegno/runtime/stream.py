@@ -68,14 +68,17 @@ class RunStream:
             return
         drive, manner = self._turn.drive, (self._mode, self._subgraphs)
         try:
-            if self._runner._needs_loop:
+            if self._runner.needs_loop:
                 yield from from_own_loop(drive.astream(*manner))
             else:
                 yield from drive.stream(*manner)
         except BaseException as error:
             drive.left = error
         finally:
-            self._settle()
+            try:
+                self.result = settling.settle(self._runner, self._turn)
+            finally:
+                self._ended.set()
 
     async def _achunks(self) -> AsyncIterator[Any]:
         if not self._begins():
@@ -87,18 +90,15 @@ class RunStream:
         except BaseException as error:
             drive.left = error
         finally:
-            self._settle()
+            try:
+                self.result = await settling.asettle(self._runner, self._turn)
+            finally:
+                self._ended.set()
 
     def _begins(self) -> bool:
         """Whether nobody has read any of it yet: there is one run, and one row of chunks."""
         began, self._has_begun = self._has_begun, True
         return not began
-
-    def _settle(self) -> None:
-        try:
-            self.result = settling.settle(self._runner, self._turn)
-        finally:
-            self._ended.set()
 
     def close(self) -> None:
         """End it: a run whose chunks were not all read is stopped, and one of which none was read is as it was."""
@@ -110,7 +110,7 @@ class RunStream:
     async def aclose(self) -> None:
         """`close` in the running event loop."""
         if self._begins():
-            settling.give_back(self._runner, self._turn)
+            await settling.agive_back(self._runner, self._turn)
             return
         await self._turn.drive.aclose()
         for chunks in list(self._readers):

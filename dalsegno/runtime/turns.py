@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langgraph.types import Command
@@ -14,7 +15,7 @@ from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.records import seconds_of
 from dalsegno.checkpoints.spending import keep_usage, note_of
-from dalsegno.checkpoints.succession import come_after_all
+from dalsegno.checkpoints.succession import ahead
 from dalsegno.errors import (
     DefinitionError,
     NothingToResume,
@@ -35,11 +36,14 @@ from dalsegno.runtime.events import RunStarted
 from dalsegno.runtime.inputs import check_thread
 from dalsegno.runtime.marks import first_step
 from dalsegno.runtime.new_runs import new_run
+from dalsegno.runtime.off_loop import OffLoop, off_loop
+from dalsegno.runtime.own_loop import on_own_loop
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.session import Session
-from dalsegno.runtime.settling import or_given_back
+from dalsegno.runtime.settling import asettle, or_given_back, put_back, settle
 
 if TYPE_CHECKING:
+    from dalsegno.runtime.result import RunResult
     from dalsegno.runtime.runner import Runner
 
 
@@ -50,15 +54,32 @@ _OF_A_RESUME = {
 
 
 @dataclass(frozen=True)
+class Mark:
+    """Where a turn begins: the graph, what to give to it, and the checkpoint it goes on from. `first_step` is
+    LangGraph's step number before the run's first superstep, `later_than` the checkpoint that its own have to wait for.
+    """
+
+    carried: Carried
+    payload: Any
+    resumed_from: str | None
+    first_step: int
+    later_than: str | None
+
+
+@dataclass(frozen=True)
 class Turn:
-    """What a turn holds: `began` is unix seconds, `resumed_from` the checkpoint it goes on from, `was` the run before
-    the turn, None where it is new."""
+    """What a turn holds: `began` is unix seconds, `was` the run before the turn, None where it is new."""
 
     drive: Drive
     session: Session
     began: float
-    resumed_from: str | None
+    mark: Mark
     was: RunRecord | None
+
+    @property
+    def resumed_from(self) -> str | None:
+        """The checkpoint it goes on from."""
+        return self.mark.resumed_from
 
     def pending(self) -> Pending:
         """What is pending on its thread, in today's names."""
@@ -73,7 +94,7 @@ def begin(
     abandon: bool,
     budget: Budget | None = None,
 ) -> Turn:
-    """Take a thread for a new run."""
+    """Take a thread for a new run, and tell nobody yet."""
     check_kinds("run", {"abandon": abandon}, {"abandon": FLAG})
     budget = budget_of(runner, budget)
     context = fitting_context(runner, context)
@@ -88,9 +109,8 @@ def begin(
             taken.append(lease := runner.ledger.begin(**new.described))
             if new.migrated_from is not None:  # a crash in between would migrate twice, or never
                 migrate(runner, lease.thread, new.migrated_from)
-        return _turn(
-            runner, lease, Carried(runner.graph), new.described["input"], context, None, new.first, budget
-        )
+        mark = Mark(Carried(runner.graph), new.described["input"], None, new.first, new.ahead)
+        return _turn(runner, lease, mark, context, budget)
 
 
 def go_on(
@@ -103,7 +123,7 @@ def go_on(
     budget: Budget | None = None,
     claim: Claim | None = None,
 ) -> Turn:
-    """Take a thread to go on with its last run."""
+    """Take a thread to go on with its last run, and tell nobody yet."""
     check_thread(thread)
     check_kinds("resume", {"accept_changes": accept_changes, "claim": claim}, _OF_A_RESUME)
     context = fitting_context(runner, context)
@@ -122,11 +142,68 @@ def go_on(
             if run.status == "stopped":  # killed, it may have noted no time: its journal tells the least
                 journalled = seconds_of(runner.ledger.executions(run.run_id))
                 usage["seconds"] = max(usage.get("seconds", 0.0), journalled)
-            carried, payload, mark, first = _mark(runner, run, value, rename, accept_changes)
+            mark = _mark(runner, run, value, rename, accept_changes)
         except BaseException:
             runner.ledger.abandon_resume(lease, run)
             raise
-        return _turn(runner, lease, carried, payload, context, mark, first, budget, usage, run)
+        return _turn(runner, lease, mark, context, budget, usage, run)
+
+
+def driven(runner: Runner, turn: Turn) -> RunResult:
+    """Do what a thread was taken for, in this thread, and give it back."""
+    told(runner, turn)
+    try:
+        if runner.needs_loop:
+            on_own_loop(turn.drive.arun())
+        else:
+            turn.drive.run()
+    except BaseException as error:
+        turn.drive.left = error
+    return settle(runner, turn)
+
+
+async def adriven(runner: Runner, begun: Callable[[], Turn]) -> RunResult:
+    """Take a thread, do what it was taken for in the running event loop, and give it back."""
+    turn = told(runner, await _abegun(runner, begun))
+    try:
+        await turn.drive.arun()
+    except BaseException as error:
+        turn.drive.left = error
+        if isinstance(error, GeneratorExit):  # it was dropped with its loop, and cannot wait
+            return settle(runner, turn)
+    return await asettle(runner, turn)
+
+
+async def _abegun(runner: Runner, begun: Callable[[], Turn]) -> Turn:
+    """Take a thread in the running event loop, which goes on meanwhile. Where that is cancelled, the thread is given
+    back."""
+    under_way = OffLoop(begun)
+    try:
+        cancelled = await under_way.ended()
+    except GeneratorExit:
+        put_back(runner, under_way.result)
+        raise
+    if cancelled is not None:
+        await off_loop(partial(put_back, runner, under_way.result))
+        raise cancelled
+    return under_way.result
+
+
+def told(runner: Runner, turn: Turn) -> Turn:
+    """Tell the listeners that a turn begins; it is what they are told of a thread that is taken for good."""
+    session = turn.session
+    with or_given_back(runner, session.lease):
+        session.tell(
+            RunStarted(
+                run_id=session.run_id,
+                thread=session.thread,
+                at=turn.began,
+                workflow=runner.spec.name,
+                resumed=turn.resumed_from is not None,
+                changes=turn.mark.carried.changes,
+            )
+        )
+    return turn
 
 
 def _acquired(runner: Runner, thread: str, claim: Claim | None, taken: list[Lease]) -> RunRecord:
@@ -148,9 +225,8 @@ def _acquired(runner: Runner, thread: str, claim: Claim | None, taken: list[Leas
 
 def _mark(
     runner: Runner, run: RunRecord, value: Any, rename: Mapping[str, str] | None, accept_changes: bool
-) -> tuple[Carried, Any, str | None, int]:
-    """The graph to go on in, what to give to it, the checkpoint it goes on from, and the step it began with."""
-    come_after_all(runner.ledger.database, run.thread)
+) -> Mark:
+    later_than = ahead(runner.ledger.database, run.thread)
     config: Any = {"configurable": {"thread_id": run.thread, "checkpoint_ns": ""}}
     kept = runner.checkpointer.get_tuple(config)
     if kept is None or not has_begun(runner, run, kept):
@@ -158,25 +234,22 @@ def _mark(
         if value is not None:
             answers((), value)
         first = kept.metadata["step"] + 2 if kept is not None else 0
-        return Carried(runner.graph), begun_anew(runner, run), None, first
+        return Mark(Carried(runner.graph), begun_anew(runner, run), None, first, later_than)
     carried = carry(runner, run, rename, accept_changes)
     pending = Pending.on(carried.graph, run.thread, carried.names)
     first = 0 if runner.is_ours else first_step(runner.checkpointer, run)
     if value is None:
-        return carried, None, pending.checkpoint_id, first
+        return Mark(carried, None, pending.checkpoint_id, first, later_than)
     secrets = pending.secrets(runner.schemas, runner.ledger.get(run.run_id).input)
     given = answers(pending.interrupts, value, secrets)
-    return carried, Command(resume=given), pending.checkpoint_id, first
+    return Mark(carried, Command(resume=given), pending.checkpoint_id, first, later_than)
 
 
 def _turn(
     runner: Runner,
     lease: Lease,
-    carried: Carried,
-    payload: Any,
+    mark: Mark,
     context: Any,
-    resumed_from: str | None,
-    first_step: int,
     budget: Budget | None,
     spent: Mapping[str, Any] | None = None,
     was: RunRecord | None = None,
@@ -187,9 +260,9 @@ def _turn(
         runner.ledger,
         runner.listeners,
         lease=lease,
-        names=carried.names,
-        executed=carried.executed,
-        first_step=first_step,
+        names=mark.carried.names,
+        executed=mark.carried.executed,
+        first_step=mark.first_step,
         budget=budget,
         spent=spent,
         secrets=Secrets(runner.schemas),
@@ -218,19 +291,16 @@ def _turn(
     else:
         config["callbacks"] = [THE_METER, watch] if watch is not None else [THE_METER]
     runner.sessions.append(session)
-    now = session.clock()
-    session.tell(
-        RunStarted(
-            run_id=lease.run_id,
-            thread=lease.thread,
-            at=now,
-            workflow=runner.spec.name,
-            resumed=resumed_from is not None,
-            changes=carried.changes,
-        )
+    drive = Drive(
+        mark.carried.graph,
+        mark.payload,
+        config,
+        context,
+        session.control,
+        session.is_cancelled,
+        mark.later_than,
     )
-    drive = Drive(carried.graph, payload, config, context, session.control, session.is_cancelled)
-    return Turn(drive, session, now, resumed_from, was)
+    return Turn(drive, session, session.clock(), mark, was)
 
 
 def _learn_kept(runner: Runner, thread: str, secrets: Secrets) -> None:

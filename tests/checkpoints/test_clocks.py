@@ -13,7 +13,7 @@ from langgraph.types import interrupt
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.checkpoints import Checkpointer, open_database
-from dalsegno.checkpoints.succession import come_after_all
+from dalsegno.checkpoints.succession import ahead
 from dalsegno.errors import CheckpointError
 
 HOUR = 3600.0
@@ -111,6 +111,6 @@ def test_an_id_that_no_clock_made_is_in_nobodys_way(url: str, saver: Checkpointe
     saver.put(place, checkpoint, {}, {})
     database = open_database(url)
     assert database.upkeep().latest_checkpoint("t") == name
-    come_after_all(database, "t")
+    assert ahead(database, "t") is None
     assert database.upkeep().latest_checkpoint("no such thread") is None
     database.close()

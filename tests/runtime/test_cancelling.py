@@ -60,7 +60,7 @@ def test_there_is_nothing_to_cancel_where_nothing_runs(world: Any, db: Path) -> 
 def test_a_run_that_is_going_on_lets_its_superstep_end(
     world: Any, db: Path, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dalsegno.runtime.session.LOOK", 0)  # or this would have to take 20 ms
+    monkeypatch.setattr("dalsegno.runtime.looking.LOOK", 0)  # or this would have to take 20 ms
     entered, leave = threading.Event(), threading.Event()
 
     def wait(state: State) -> dict[str, Any]:

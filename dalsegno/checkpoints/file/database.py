@@ -183,6 +183,18 @@ class Database(Enlisting):
                     if connection.in_transaction:
                         connection.execute("COMMIT")
 
+    @contextlib.contextmanager
+    def glance(self) -> Iterator[sqlite3.Connection | None]:
+        """As `read`, of what is committed; None where another thread has the connection."""
+        if self._depth or not self._lock.acquire(blocking=False):
+            yield None
+            return
+        try:
+            with self._translated:
+                yield self._opened()
+        finally:
+            self._lock.release()
+
     def commit(self, job: Job, *, soon: bool = False) -> None:
         """Have a job written, in one transaction with what other threads bring meanwhile.
 

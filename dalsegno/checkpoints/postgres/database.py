@@ -219,6 +219,11 @@ class PostgresDatabase(Enlisting):
             listener(commits)
 
     @contextlib.contextmanager
+    def glance(self) -> Iterator[None]:
+        """Nothing: a server is always waited for."""
+        yield None
+
+    @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view: nobody's commit comes between two statements inside."""
         if (session := self.session) is not None:

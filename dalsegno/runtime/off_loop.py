@@ -1,0 +1,94 @@
+"""Blocking work of async runs, in threads, while the event loop goes on with other things."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_MOST = 32
+"""Threads, of all loops of the process. Not those of a loop's own pool: sync nodes that hang may have all of these."""
+
+_pool: ThreadPoolExecutor | None = None
+
+
+class OffLoop(Generic[T]):
+    """Work that goes on in a thread; `done` belongs to the loop in which this is made, and says that it has ended."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self._loop.create_future()
+        self._work: Future[T] = _begun(work)
+        self._work.add_done_callback(self._tell)
+
+    def _tell(self, _: Future[T]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed
+            self._loop.call_soon_threadsafe(self._end)
+
+    def _end(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    async def ended(self) -> asyncio.CancelledError | None:
+        """Wait until it has ended, also where that is cancelled meanwhile; gives what was raised then.
+
+        Raises
+        ------
+        GeneratorExit
+            Whoever waits was dropped with its loop, and can await nothing more; it has ended all the same.
+        """
+        cancelled: asyncio.CancelledError | None = None
+        while not self.done.done():
+            try:
+                await asyncio.wait((self.done,))
+            except asyncio.CancelledError as error:
+                cancelled = error
+            except GeneratorExit:
+                self._work.exception()
+                raise
+        return cancelled
+
+    @property
+    def result(self) -> T:
+        """What came of it, when it has ended; raises what it raised."""
+        return self._work.result()
+
+
+async def off_loop(work: Callable[[], T]) -> T:
+    """Do it in a thread, to its end: where that is cancelled meanwhile, it is heard afterwards."""
+    under_way = OffLoop(work)
+    cancelled = await under_way.ended()
+    result = under_way.result
+    if cancelled is not None:
+        raise cancelled
+    return result
+
+
+def _begun(work: Callable[[], T]) -> Future[T]:
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_MOST, thread_name_prefix="dalsegno-off-loop")
+    try:
+        return _pool.submit(contextvars.copy_context().run, work)
+    except RuntimeError:  # the interpreter ends, and starts no thread any more
+        done: Future[Any] = Future()
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+def _forget() -> None:
+    global _pool
+    _pool = None  # its threads are the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
