@@ -59,6 +59,13 @@ def take(
     return turns.go_on(runner, thread, value, None, accept_changes, context, budget)
 
 
+def drop(runner: Runner, turn: turns.Turn) -> None:
+    """Let go of a turn whose taking was not committed: nobody was told of it, and its thread is as it was."""
+    runner.sessions.remove(turn.session)
+    runner.ledger.let_go(turn.session.lease)
+    runner.ledger.database.forget(turn.session.lease.token)
+
+
 def drive(runner: Runner, turn: turns.Turn) -> RunResult:
     """Go on with a run whose thread was taken, in this thread, until it ends or pauses."""
     return turns.driven(runner, turn)

@@ -153,7 +153,9 @@ class Dispatcher:
     def _try_those_of_others(self, now: float) -> None:
         """Have runs looked at that processes with other code (a version before or after this one) could not go on with,
         until each was tried here."""
-        for run_id, stamp, problem in self._requests.refused():
+        refused = self._requests.refused()
+        self._refused -= self._refused - {(run_id, stamp) for run_id, stamp, _ in refused}
+        for run_id, stamp, problem in refused:
             if problem in _OF_CODE and (run_id, stamp) not in self._refused:
                 self._requests.look_again(run_id, now)
 
@@ -163,6 +165,7 @@ class Dispatcher:
             return
         runner = self._runners[request.workflow]
         turn: Turn | None = None
+        taken: Turn | None = None
         is_suspect = False
         try:
             with self._ledger.database.transaction():
@@ -177,6 +180,7 @@ class Dispatcher:
                     self._requests.look_again(request.run_id, later)
                     return
                 turn = self._done(runner, request, step, later)
+            taken = turn
         except ThreadBusy:
             self._requests.look_again(request.run_id, later)
             return
@@ -185,13 +189,16 @@ class Dispatcher:
         except Exception as error:  # a changed graph, or code of the user's that reads an old state
             self._refuse(request, error)
             return
-        if turn is not None:  # and that is committed
+        finally:
+            if turn is not None and taken is None:
+                queueing.drop(runner, turn)
+        if taken is not None:
             self._active.add(request.run_id)
             if is_suspect:
                 self._suspects.add(request.run_id)
             threading.Thread(
                 target=self._drive,
-                args=(runner, turn, request),
+                args=(runner, taken, request),
                 name=f"dalsegno-run-{request.run_id[:8]}",
                 daemon=True,
             ).start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dalsegno.runtime.session import LOOK
+from dalsegno.runtime.looking import LOOK
 from tests.service.conftest import Served, until
 
 

@@ -1,0 +1,74 @@
+"""Turns that a service wanted to take, and could not commit to."""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any, TypedDict
+
+from dalsegno import END, START, Workflow
+from dalsegno.errors import DatabaseUnavailable
+from dalsegno.graphs.loading import LoadedTarget
+from dalsegno.runtime.events import Event, RunFinished, RunStarted
+from dalsegno.service import Service, Settings
+from dalsegno.service.models import StartRun
+from tests.service.conftest import until
+
+
+class State(TypedDict, total=False):
+    topic: str
+
+
+def work(state: State) -> State:
+    return {}
+
+
+def refuses(state: State) -> State:
+    raise SystemExit("enough")
+
+
+def test_nobody_is_told_of_a_turn_whose_taking_was_not_committed(tmp_path: Path) -> None:
+    told: list[Event] = []
+    given_up: list[Any] = []
+    flow = Workflow("work", State).add_node("work", work).add_edge(START, "work").add_edge("work", END)
+    settings = Settings(poll=0.02, recheck=0.1)
+    service = Service(
+        [LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db", settings, on_event=(told.append,)
+    )
+    runner = service.runners["work"]
+
+    def is_full(number: int, tasks: Any) -> None:
+        if runner.sessions and len(given_up) < 3:
+            given_up.append(weakref.ref(runner.sessions[0]))
+            raise DatabaseUnavailable("The disk is full.", path="runs.db")
+
+    run_id, _ = service.start(StartRun(workflow="work", input={"topic": "rain"}), client="ci")
+    service.checkpointer.database.before_commit.append(is_full)  # type: ignore[attr-defined]
+    service.open()
+    until(lambda: service.run(run_id).status == "completed", "it is taken when there is room")
+    until(lambda: service.dispatcher.active == 0, "it has ended")
+    assert service.drain() == 0
+    assert len(given_up) == 3
+    assert not runner.sessions
+    ends = [type(event) for event in told if isinstance(event, (RunStarted, RunFinished))]
+    assert ends == [RunStarted, RunFinished]
+    service.close()
+
+
+def test_runs_that_were_refused_are_forgotten_when_they_are_gone(tmp_path: Path) -> None:
+    flow = Workflow("work", State).add_node("work", refuses).add_edge(START, "work").add_edge("work", END)
+    settings = Settings(poll=0.02, recheck=0.02)
+    service = Service([LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db", settings)
+    refused = service.dispatcher._refused
+    ids = [
+        service.start(StartRun(workflow="work", input={"topic": str(n)}, thread=f"t{n}"), client="ci")[0]
+        for n in range(3)
+    ]
+    service.open()
+    until(lambda: len(refused) == 3, "all are refused")
+    until(lambda: service.dispatcher.active == 0, "all have ended")
+    for n in range(2):
+        service.runners["work"].delete(f"t{n}")
+    until(lambda: {run_id for run_id, _ in refused} == {ids[2]}, "only what is there is known")
+    assert service.drain() == 0
+    service.close()
