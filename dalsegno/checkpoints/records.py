@@ -52,6 +52,20 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class RunOutcome:
+    """What became of a run: what there is to count, of the fields of its `RunRecord`."""
+
+    run_id: str
+    thread: str
+    status: Status
+    workflow: str
+    started_at: float
+    finished_at: float | None
+    usage: Mapping[str, Any]
+    resumes: int
+
+
+@dataclass(frozen=True)
 class ExecutionRecord:
     """One execution of a node.
 

@@ -71,7 +71,7 @@ _EXECUTION: Mapping[str, Callable[[Any], bool]] = {
 
 
 def right_run(fields: Mapping[str, Any]) -> None:
-    """Raises DatabaseInvalid, with the thread and the field, where one is not what a run has."""
+    """Raises DatabaseInvalid, with the thread and the field, where one of those there are is not what a run has."""
     _look(fields, _RUN, str(fields["thread"]))
 
 
@@ -82,5 +82,5 @@ def right_execution(fields: Mapping[str, Any]) -> None:
 
 def _look(fields: Mapping[str, Any], rules: Mapping[str, Callable[[Any], bool]], thread: str) -> None:
     for name, is_right in rules.items():
-        if not is_right(fields[name]):
+        if name in fields and not is_right(fields[name]):
             raise damaged(thread, name, "is not as it was written")

@@ -14,6 +14,7 @@ from dalsegno.cli.exits import COMPLETED, UsageError, reporting
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger, RunRecord
+    from dalsegno.checkpoints.records import RunOutcome
 
 
 class Status(StrEnum):
@@ -90,10 +91,10 @@ def _print_metrics(
     from dalsegno.cli.screen import Screen
     from dalsegno.observe.ledger import metrics_of
 
-    found: list[RunRecord] = []
+    found: list[RunOutcome] = []
     if ledger is not None:
         try:
-            found = ledger.runs(status=status.value if status else None, workflow=workflow, thread=thread)
+            found = ledger.outcomes(status=status.value if status else None, workflow=workflow, thread=thread)
         finally:
             ledger.database.close()
     Screen(sys.stdout).line(metrics_of(found).removesuffix("\n"))

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dalsegno.checkpoints import RunRecord
+from dalsegno.checkpoints.records import RunOutcome
 from dalsegno.observe.bounded import Labels
 from dalsegno.observe.extras import wanted
 
 
-def metrics_of(runs: Iterable[RunRecord], *, most_labels: int = 200) -> str:
+def metrics_of(runs: Iterable[RunOutcome], *, most_labels: int = 200) -> str:
     """Runs in Prometheus's text format.
 
     ``workflow_executions_total{workflow,status}`` and ``workflow_active_executions{workflow}`` as a living process has
@@ -41,7 +41,7 @@ _SUMS = {
 class _Collector:
     """Counts once, when it is asked."""
 
-    def __init__(self, runs: list[RunRecord], most_labels: int) -> None:
+    def __init__(self, runs: list[RunOutcome], most_labels: int) -> None:
         self._runs = runs
         self._labels = Labels(most_labels)
 

@@ -15,6 +15,7 @@ from langgraph.checkpoint.base.id import uuid6
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger, SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.records import RunOutcome
 from dalsegno.errors import DatabaseInvalid, TypeNotAllowed
 
 THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
@@ -181,3 +182,6 @@ def test_what_nobody_of_ours_has_written_into_the_ledger_is_damage(
             connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
         with pytest.raises(DatabaseInvalid, match=f"`{column}`"):
             ledger.runs() if table == "runs" else ledger.executions("r")
+        if table == "runs" and column in RunOutcome.__dataclass_fields__:
+            with pytest.raises(DatabaseInvalid, match=f"`{column}`"):
+                ledger.outcomes()

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger, open_checkpointer, open_database
+from dalsegno.checkpoints.records import RunOutcome
 from dalsegno.errors import CheckpointError, NotSerializable, TypeNotAllowed, UnknownRun, UnknownThread
 
 
@@ -184,6 +186,15 @@ def test_runs_are_listed_newest_first_and_filtered(ledger: Ledger) -> None:
     assert ids(status="stopped") == ["r3"]
     assert ids(workflow="w") == ["r3", "r2", "r1"]
     assert ids(thread="t1", status="completed") == ["r1"]
+    searches: list[dict[str, Any]] = [{}, {"status": "stopped"}, {"status": "running"}, {"thread": "t1"}]
+    for search in searches:
+        outcomes = ledger.outcomes(**search)
+        assert [one.run_id for one in outcomes] == ids(**search)
+        for one in outcomes:
+            whole = ledger.get(one.run_id)
+            assert one == RunOutcome(
+                **{field.name: getattr(whole, field.name) for field in fields(RunOutcome)}
+            )
     latest = ledger.latest("t1")
     assert latest is not None
     assert latest.run_id == "r3"
