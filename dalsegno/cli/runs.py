@@ -52,6 +52,7 @@ def command(
     if metrics:
         return _print_metrics(ledger, status, workflow, thread)
     found: list[RunRecord] = []
+    given_up: dict[str, str] = {}
     if ledger is not None:
         try:
             found = ledger.runs(
@@ -64,6 +65,7 @@ def command(
                 from dalsegno.runtime.view import as_it_stands
 
                 found = [as_it_stands(ledger, run) for run in found]
+            given_up = {} if as_json else _given_up(ledger, found)
         finally:
             ledger.database.close()
     if as_json:
@@ -77,7 +79,7 @@ def command(
     now = time.time()
     screen.table(
         ("run", "workflow", "thread", "status", "started", "took", "supersteps", ""),
-        [_row(run, now) for run in found[:limit]],
+        [_row(run, now, given_up.get(run.run_id)) for run in found[:limit]],
         right=(5, 6),
     )
     if len(found) > limit:
@@ -101,7 +103,15 @@ def _print_metrics(
     return COMPLETED
 
 
-def _row(run: RunRecord, now: float) -> tuple[str, ...]:
+def _given_up(ledger: Ledger, runs: list[RunRecord]) -> dict[str, str]:
+    """The runs that nobody will go on with, and the last one of the thread of each: nobody can answer what they ask."""
+    unfinished = [run for run in runs if run.status in ("interrupted", "stopped")]
+    last = {thread: ledger.latest(thread, plain=True) for thread in {run.thread for run in unfinished}}
+    after = {run.run_id: found.run_id for run in unfinished if (found := last[run.thread]) is not None}
+    return {run_id: later for run_id, later in after.items() if later != run_id}
+
+
+def _row(run: RunRecord, now: float, given_up_for: str | None) -> tuple[str, ...]:
     from dalsegno.cli.screen import ago, duration, one_line, shortened, sign
 
     proved = (run.certificate or {}).get("supersteps")
@@ -113,7 +123,7 @@ def _row(run: RunRecord, now: float) -> tuple[str, ...]:
         ago(run.started_at, now),
         duration(seconds_of(run)),
         f"{run.supersteps}/{proved}" if proved is not None else str(run.supersteps),
-        _remark(run),
+        f"given up for {given_up_for[:8]}" if given_up_for else _remark(run),
     )
 
 

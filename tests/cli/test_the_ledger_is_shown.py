@@ -38,6 +38,14 @@ def test_runs_are_listed_newest_first(three_runs: Any) -> None:
     ]
 
 
+def test_a_question_of_a_run_that_was_given_up_is_not_listed(three_runs: Any) -> None:
+    """Who answers it would answer that of the run that came after it."""
+    three_runs("run", "app.py:asking", "--thread", "open", "--abandon")
+    rows = [re.split(r" {2,}", line) for line in three_runs("runs", "--thread", "open").out.splitlines()]
+    assert [row[-1] for row in rows[1:]] == ["ask asks Publish?", f"given up for {rows[1][0]}"]
+    assert [row[3] for row in rows[1:]] == ["‖ interrupted", "‖ interrupted"]
+
+
 def test_runs_are_narrowed(three_runs: Any) -> None:
     def threads(*options: str) -> list[str]:
         return [run["thread"] for run in json.loads(three_runs("runs", "--json", *options).out)]
