@@ -83,6 +83,7 @@ class GroupCommit:
         self._write_all = weakref.WeakMethod(write)  # whoever has the database keeps it open, nobody else
         self._jobs: deque[Job] = deque()
         self._parked: dict[Hashable, Exception] = {}
+        self._told: set[Hashable] = set()  # places whose last writer in person was told that it failed
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
 
@@ -178,10 +179,13 @@ class GroupCommit:
             raise parked
 
     def raise_parked(self) -> None:
-        """Raise what writing a lingering job has raised, where nobody was told yet."""
-        if self._parked:
-            _, error = self._parked.popitem()
-            raise error
+        """Raise what writing a lingering job has raised, where nobody was told yet.
+
+        LangGraph hands over a task's writes beside the checkpoint: where that one failed, its run has ended with it.
+        """
+        for place in [*self._parked]:
+            if place not in self._told and (error := self._parked.pop(place, None)) is not None:
+                raise error
 
     def _one_by_one(self, jobs: Sequence[Job]) -> None:
         """What is wrong with one is not the others' fault; but what comes after a lost write is not written."""
@@ -201,11 +205,13 @@ class GroupCommit:
             job.error = error
             job.done = True
             if error is None:
+                self._told.discard(job.place)
                 job.committed()
             elif job.due and not isinstance(error, Fenced):  # whoever lost its thread is told at each write
                 self._parked[job.place] = error
             else:
                 self._parked.pop(job.place, None)  # who waits for it is told now
+                self._told.add(job.place)
 
     def _start(self) -> None:
         """Have a thread that writes what lingers."""
