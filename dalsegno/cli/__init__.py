@@ -72,7 +72,8 @@ def _for_programs(given: list[str]) -> int:
 
 
 def app(given: Sequence[str] = ()) -> typer.Typer:
-    """The commands as a typer application: only the one that is asked for, where one is."""
+    """The commands as a typer application: only the one that is asked for, where one is, and else all, with no more of
+    those that are not named than stands in the list of them."""
     made = typer.Typer(
         rich_markup_mode=None,  # rich's help pages take a quarter of a second to import
         pretty_exceptions_enable=False,
@@ -85,13 +86,21 @@ def app(given: Sequence[str] = ()) -> typer.Typer:
     made.callback()(_root)
     asked = [name for name in COMMANDS if given and given[0] == name]
     for name in asked or COMMANDS:
-        if find_spec(f"{__name__}.{name}") is not None:
-            module = import_module(f"{__name__}.{name}")
-            if hasattr(module, "group"):
-                made.add_typer(module.group, name=name)
-            else:
-                made.command(name)(module.command)
+        if find_spec(f"{__name__}.{name}") is None:
+            continue
+        module = import_module(f"{__name__}.{name}")
+        group = getattr(module, "group", None)
+        if name not in given:
+            made.command(name, help=group.info.help if group is not None else module.command.__doc__)(_listed)
+        elif group is not None:
+            made.add_typer(group, name=name)
+        else:
+            made.command(name)(module.command)
     return made
+
+
+def _listed() -> None:
+    """A command in the list of them: what it takes costs more to describe than all of its module to import."""
 
 
 def _version(asked: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -58,6 +57,8 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
 
 async def aeffect(name: str, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
     """`effect` for a coroutine function."""
+    import asyncio  # here, or `dalsegno --help` takes a fifth longer
+
     _check_function(name, function, "aeffect")
     execution = _claim(name)
     if execution is None or execution.context is None:

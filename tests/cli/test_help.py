@@ -22,7 +22,7 @@ HEAVY = {*ENGINE, "langgraph", "pydantic", "sqlite_utils", "dalsegno.graphs", "d
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [
-        (["--help"], HEAVY),
+        (["--help"], {*HEAVY, "asyncio"}),
         (["--version"], HEAVY),
         (["run", "--help"], ENGINE),  # typer itself takes pydantic for a command's options
         (["rule", "T101"], ENGINE),
@@ -65,6 +65,18 @@ def test_every_command_is_in_the_help_and_has_its_own(dalsegno: Any) -> None:
     for name in COMMANDS:
         assert f"\n  {name} " in text
         assert dalsegno(name, "--help").code == 0
+
+
+def test_the_list_has_the_commands_in_their_order_with_a_sentence_each(dalsegno: Any) -> None:
+    for given in (["--help"], ["--help", "check"], []):
+        got = dalsegno(*given)
+        listed = (got.out + got.err).partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+        assert [line.split()[0] for line in listed] == list(COMMANDS)
+        assert all(line.endswith(".") for line in listed)
+
+
+def test_a_command_behind_two_dashes_is_done(dalsegno: Any) -> None:
+    assert dalsegno("--", "rule", "T101").out == dalsegno("rule", "T101").out
 
 
 def test_no_arguments_show_the_help(dalsegno: Any) -> None:
