@@ -113,8 +113,7 @@ def json_value(text: str, option: str) -> Any:
     elif text.startswith("@"):
         source, place = f"{option} ({text[1:]})", f"`{text[1:]}`"
     try:
-        if place is not None:
-            text = _read(text)
+        text = _as_given(text) if place is None else _read(text)
         text.encode()
     except (OSError, UnicodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
@@ -136,10 +135,22 @@ def json_value(text: str, option: str) -> Any:
         raise UsageError(f"{source} is JSON with a number of too many digits.") from None
 
 
+def _as_given(text: str) -> str:
+    """A word of the command line that may be UTF-8 where the locale is not, as in the locale `C` without UTF-8 mode.
+
+    Raises UnicodeError where it is not.
+    """
+    try:
+        text.encode()
+    except UnicodeError:
+        return os.fsencode(text).decode()
+    return text
+
+
 def json_or_text(text: str, option: str) -> Any:
     """A value as it was meant: JSON where it is JSON, else the text itself."""
     try:
-        text.encode()
+        text = _as_given(text)
     except UnicodeError:
         raise UsageError(f"{option}: what is given cannot be read: it is not UTF-8 text.") from None
     try:

@@ -305,3 +305,16 @@ def test_a_run_that_was_disowned_goes_on_when_its_terminal_is_closed(folder: Pat
     for end in (listening, told):
         os.close(end)
     assert json.loads(shell("$D runs --json --db t.db")[1])[0]["status"] == "completed"
+
+
+def test_words_in_utf_8_are_read_where_the_locale_is_not(folder: Path) -> None:
+    locale = "LC_ALL=C PYTHONUTF8=0"
+    topic = '\'{"topic": "räin ✓"}\''
+    code, out, err = shell(f"{locale} $D run app.py:flow --input {topic} --thread t --json")
+    assert (code, err) == (0, ""), err
+    assert json.loads(out)["output"]["topic"] == "räin ✓"
+    assert shell("$D run app.py:asking -q --thread a")[0] == 3
+    code, out, _ = shell(f"{locale} $D resume a --value 'jä' --json")
+    assert (code, json.loads(out)["output"]["approved"]) == (0, "jä")
+    code, _, err = shell(rf"{locale} $D run app.py:flow --input $(printf '\377')")
+    assert (code, err) == (2, "error: --input: what is given cannot be read: it is not UTF-8 text.\n")
