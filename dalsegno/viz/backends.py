@@ -17,6 +17,8 @@ _DOTS_PER_INCH = 192
 # Graphviz keeps its state in globals: one drawing at a time in a process.
 _ONE_AT_A_TIME = threading.Lock()
 _STDERR = 2
+SYSTEM_LIBRARIES = ("libglib2.0-0", "libxext6", "libxrender1")
+"""The packages with what the wheels of pygraphviz take from the system."""
 
 
 def picture(source: str, format: str, *, placed: bool = False) -> bytes:
@@ -27,14 +29,14 @@ def picture(source: str, format: str, *, placed: bool = False) -> bytes:
     Raises
     ------
     MissingExtra
-        There is neither pygraphviz nor a `dot` on the PATH.
+        There is neither a pygraphviz that can be loaded nor a `dot` on the PATH.
     RenderError
         Graphviz failed; the message holds what it said.
     """
     try:
         import pygraphviz  # noqa: F401
-    except ImportError:
-        return _with_dot(source, format, placed)
+    except ImportError as error:
+        return _with_dot(source, format, placed, error)
     return _with_pygraphviz(source, format, placed)
 
 
@@ -51,12 +53,20 @@ def _with_pygraphviz(source: str, format: str, placed: bool) -> bytes:
             raise RenderError(f"Graphviz could not draw the picture: {error}", format=format) from error
 
 
-def _with_dot(source: str, format: str, placed: bool) -> bytes:
+def _with_dot(source: str, format: str, placed: bool, no_pygraphviz: ImportError) -> bytes:
     dot = shutil.which("dot")
     if dot is None:
+        if isinstance(no_pygraphviz, ModuleNotFoundError) and no_pygraphviz.name == "pygraphviz":
+            way = "pip install 'dalsegno[render]' (carries it)"
+        else:
+            why = str(no_pygraphviz).strip().partition("\n")[0]
+            way = (
+                f"pygraphviz carries it, and cannot be loaded here ({why}). It uses libraries that small systems "
+                f"lack: apt-get install {' '.join(SYSTEM_LIBRARIES)} on Debian and Ubuntu"
+            )
         raise MissingExtra(
-            "Pictures and pages need Graphviz: pip install 'dalsegno[render]' (carries it), or install "
-            "Graphviz so that `dot` is on the PATH. DOT and Mermaid (.dot, .mmd) need neither.",
+            f"Pictures and pages need Graphviz: {way}, or install Graphviz so that `dot` is on the PATH. DOT and "
+            "Mermaid (.dot, .mmd) need neither.",
             extra="render",
             format=format,
         )

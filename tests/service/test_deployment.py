@@ -22,6 +22,7 @@ from dalsegno.graphs.checking import validate
 from dalsegno.graphs.loading import load_target
 from dalsegno.service.routes import ROUTES
 from dalsegno.service.tokens import Tokens
+from dalsegno.viz.backends import SYSTEM_LIBRARIES
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -160,6 +161,16 @@ def test_what_the_image_installs_is_pinned_as_everywhere_and_complete() -> None:
     names = {name for name, _ in runtime}
     assert not [missing for missing in _needed("dalsegno") if missing not in names]
     assert "hatchling" in {name for name, _ in build}
+
+
+def test_the_image_can_draw() -> None:
+    assert "pygraphviz" in {name for name, _ in _blocks(DEPLOY / "requirements.txt")}
+    said = instructions()
+    last = max(index for index, (name, _) in enumerate(said) if name == "FROM")
+    installed = {
+        word for name, rest in said[last:] if name == "RUN" and "apt-get" in rest for word in rest.split()
+    }
+    assert installed >= {*SYSTEM_LIBRARIES, "fontconfig-config", "fonts-dejavu-core"}
 
 
 def test_the_image_serves_a_workflow_that_has_no_errors() -> None:
