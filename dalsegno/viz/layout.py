@@ -6,7 +6,9 @@ the fonts of the machine, and not on the run that is laid over it.
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -96,9 +98,11 @@ def _level(diagram: Diagram, cluster: str | None, names: dict[str, str]) -> Iter
     for i, inner in enumerate(diagram.clusters):
         if inner.parent == cluster:
             head = banner(inner)
+            # Around it another one that is not drawn, or an arrow to the frame has no room; where we lead it, it has.
+            yield f"subgraph clusterof{i}{{margin=12;" if len(diagram.nodes) <= _LARGE else "{"
             yield f"subgraph cluster_{i}{{margin=24;labeljust=l;label={_room(head.width, head.height)};"
             yield from _level(diagram, inner.id, names)
-            yield "}"
+            yield "}}"
 
 
 def _room(wide: float, tall: float) -> str:
@@ -174,7 +178,7 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
             lines[i] = _arch(i, edge, lines, diagram, boxes, frames, width)
         if lines != led:
             width = min(width, _reach(boxes, frames, lines))
-        _bring_labels(diagram, boxes, lines)
+        _bring_labels(diagram, boxes, frames, lines)
     labels_end = [
         line.label[0] + label_width(edge) / 2
         for edge, line in zip(diagram.edges, lines, strict=True)
@@ -202,23 +206,35 @@ def _loop(diagram: Diagram, boxes: dict[str, Box], lines: list[Line | None]) -> 
             lines[i] = routing.looped(boxes[name], places[i], label_width(diagram.edges[i]), number)
 
 
-def _bring_labels(diagram: Diagram, boxes: dict[str, Box], lines: list[Line | None]) -> None:
-    """Brings the label of an edge to a frame, which ends at the frame's border, from where it would have gone on to."""
+def _bring_labels(
+    diagram: Diagram, boxes: dict[str, Box], frames: dict[str, Box], lines: list[Line | None]
+) -> None:
+    """Brings labels to their edges: that of an edge to a frame, which ends at the frame's border, from where it would
+    have gone on to; and one that stands across a frame's border to where it does not, if there is such a place."""
     rooms = {
         i: routing.label_room(line.label, label_width(diagram.edges[i]))
         for i, line in enumerate(lines)
         if line is not None and line.label is not None
     }
+    trails = functools.cache(lambda: [routing.trail(line) for line in lines if line is not None])
     for i, room in list(rooms.items()):
         line = lines[i]
         assert line is not None
-        trail = [bezier(curve, t / 8) for curve in curves(line.points) for t in range(9)]
-        near = min((max(abs(x - room.middle[0]) - room.width / 2, abs(y - room.middle[1])) for x, y in trail))
-        if near > _NEAR:
-            others = [other for k, other in rooms.items() if k != i]
-            at = routing.beside(line, room.width, [*boxes.values(), *others])
-            lines[i] = replace(line, label=at)
-            rooms[i] = routing.label_room(at, room.width)
+        is_far = routing.away(room, line) > _NEAR
+        if not is_far and not any(routing.is_across(room, frame) for frame in frames.values()):
+            continue
+        solid = [*boxes.values(), *(other for k, other in rooms.items() if k != i)]
+        places = list(routing.beside(line, room.width))
+        if not is_far:
+            places.sort(key=functools.partial(math.dist, room.middle))
+        free = (
+            at
+            for passed in (trails(), [])  # rather across a line than across a box
+            for at in places
+            if routing.is_free(routing.label_room(at, room.width), solid, frames.values(), passed)
+        )
+        at = next(free, places[0] if is_far else room.middle)
+        lines[i], rooms[i] = replace(line, label=at), routing.label_room(at, room.width)
 
 
 def _arch(

@@ -236,7 +236,7 @@ def _rows(
     cells = [f'<FONT POINT-SIZE="13" COLOR="{ink}"><B>{markup(name)}</B></FONT>']
     cells += [f'<FONT POINT-SIZE="10" COLOR="{soft}">{markup(line)}</FONT>' for line in quiet]
     rows = "".join(f'<TR><TD ALIGN="{align}">{cell}</TD></TR>' for cell in cells)
-    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0" {size}>{rows}</TABLE>>'
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="2" CELLPADDING="0" {size}>{rows}</TABLE>>'
 
 
 def _ink(classes: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from dalsegno.graphs.model import EdgeSpec, KeySpec, NodeSpec, WorkflowSpec, cou
 
 
 def spec_of_shape(shape: Mapping[str, Any], version: str = "0") -> WorkflowSpec:
-    """The workflow that has this shape."""
+    """The workflow that has this shape; what follows a spent loop stands behind the loop."""
     nodes = {name: _node(name, node) for name, node in shape.get("nodes", {}).items()}
     rows = [list(edge) + [None] * (8 - len(edge)) for edge in shape.get("edges", ())]
     state = {name: KeySpec(name, *kept[:2]) for name, kept in shape.get("state", {}).items()}
@@ -20,7 +20,9 @@ def spec_of_shape(shape: Mapping[str, Any], version: str = "0") -> WorkflowSpec:
         name=str(shape.get("name", "")),
         version=version,
         nodes=nodes,
-        edges=tuple(_edge(row, rows) for row in rows),
+        edges=tuple(
+            sorted((_edge(row, rows) for row in rows), key=lambda edge: edge.exhausted_of is not None)
+        ),
         state=state,
     )
 

@@ -1,4 +1,4 @@
-"""Edges that are drawn as plain curves.
+"""Edges that are drawn as plain curves, and the places that are free for labels beside them.
 
 Those of very large pictures, where every way around takes time and nobody follows it; and loops, which Graphviz
 leads back in waves where there is room for an arc.
@@ -6,7 +6,8 @@ leads back in waves where there is room for an arc.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dalsegno.viz.cards import label_width
 from dalsegno.viz.diagram import DiagramEdge
@@ -42,7 +43,7 @@ def swung(edge: DiagramEdge, boxes: Mapping[str, Box], end: str) -> Line | None:
 
 
 _BULGES = (26.0, 38.0, 54.0, 76.0, 106.0, 148.0)
-_STEPS = 16
+_STEPS, _STRIDE = 16, 6.0
 _SWING = 120.0
 """How far a loop may go beyond what it leads back over, in points: Graphviz swings the wider the longer it is."""
 _CORNER, _GAP = 14.0, 14.0
@@ -83,15 +84,15 @@ def arched(
         rights = sorted({right for right in between if right > near})
         ways += [_straight_up(x1, y1, x2, y2, right + _GAP) for right in rights]
     for points in ways:
-        trail = [bezier(curve, i / _STEPS) for curve in curves(points) for i in range(_STEPS + 1)]
-        right = max(x for x, _ in trail)
-        if right > limit or any(_meets(box, trail) for box in taken):
+        passed = trail(Line(points))
+        right = max(x for x, _ in passed)
+        if right > limit or any(_meets(box, passed) for box in taken):
             continue
         for label in ((right + wide / 2 + 3, (y1 + y2) / 2), known.label):
             if label is None or not wide:
                 return Line(points, (x2, y2), None, None)
             room = label_room(label, wide)
-            fits = label[0] + wide / 2 <= limit and not _meets(room, trail[2:-2], near=0)
+            fits = label[0] + wide / 2 <= limit and not _meets(room, passed[2:-2], near=0)
             if fits and not any(_overlap(room, box) for box in taken):
                 return Line(points, (x2, y2), None, label)
     return known
@@ -122,13 +123,47 @@ def looped(box: Box, label: Point | None, wide: float, number: int) -> Line:
     return Line(points, (right, middle + low), None, label)
 
 
-def beside(line: Line, wide: float, solid: list[Box]) -> Point:
-    """A place for a label at a line that has none near it: at its right, or its left, where nothing else is."""
-    places = [bezier(curve, t) for curve in curves(line.points) for t in (0.5, 0.75, 0.25)]
-    found = [(x + side * (wide / 2 + 6), y) for x, y in places for side in (1, -1)]
-    return next(
-        (at for at in found if not any(_overlap(label_room(at, wide), box) for box in solid)), found[0]
+def beside(line: Line, wide: float) -> Iterator[Point]:
+    """The places for a label at a line, on all its sides: at the right and in the middle first."""
+    for curve in curves(line.points):
+        for t in (0.5, 0.75, 0.25):
+            x, y = bezier(curve, t)
+            yield x + wide / 2 + 6, y
+            yield x - wide / 2 - 6, y
+            yield x, y + 14
+            yield x, y - 14
+
+
+def away(room: Box, line: Line) -> float:
+    """How far a label stands from its line."""
+    x, y = room.middle
+    return min(max(abs(px - x) - room.width / 2, abs(py - y)) for px, py in trail(line))
+
+
+def is_free(
+    room: Box, solid: Iterable[Box], frames: Iterable[Box], trails: Iterable[Sequence[Point]]
+) -> bool:
+    """Whether a label may stand there: on no box, on no line, and across no frame's border. `trails` are the lines'."""
+    return (
+        not any(_overlap(room, box) for box in solid)
+        and not any(is_across(room, frame) for frame in frames)
+        and not any(_meets(room, passed, near=0) for passed in trails)
     )
+
+
+def is_across(room: Box, frame: Box) -> bool:
+    """Whether the border of a frame goes through a room."""
+    across = frame.x <= room.x and room.x + room.width <= frame.x + frame.width
+    return _overlap(room, frame) and not (across and frame.y <= room.y and room.bottom <= frame.bottom)
+
+
+def trail(line: Line) -> list[Point]:
+    """Points that a line passes, a few from one to the next."""
+    found = []
+    for curve in curves(line.points):
+        steps = max(_STEPS, round(sum(map(math.dist, curve, curve[1:])) / _STRIDE))
+        found += [bezier(curve, i / steps) for i in range(steps + 1)]
+    return found
 
 
 def label_room(middle: Point, wide: float) -> Box:
@@ -136,11 +171,11 @@ def label_room(middle: Point, wide: float) -> Box:
     return Box(middle[0] - wide / 2, middle[1] - 8, wide, 16)
 
 
-def _meets(box: Box, trail: list[Point], near: float = 5.0) -> bool:
+def _meets(box: Box, passed: Sequence[Point], near: float = 5.0) -> bool:
     """Whether a curve comes near a box."""
     left, right = box.x - near, box.x + box.width + near
     top, low = box.y - near, box.bottom + near
-    return any(left < x < right and top < y < low for x, y in trail)
+    return any(left < x < right and top < y < low for x, y in passed)
 
 
 def _overlap(one: Box, other: Box) -> bool:

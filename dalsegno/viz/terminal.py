@@ -106,9 +106,10 @@ def _edge_parts(edge: DiagramEdge, depth: int, room: int, diagram: Diagram) -> l
         sign = "◇"
     names = {n.id: n.label for n in diagram.nodes} | {c.id: c.label for c in diagram.clusters}
     waits = " (waits for all)" if edge.via else ""
-    label = f"{edge.label} → " if edge.label and sign != "→" else f"{edge.label} " if edge.label else ""
-    text = f"{sign} {label}{plain(names.get(edge.target, edge.target))}{waits}"
-    return [("  " * depth + "   ", ""), (_cells(text, room - 2 * depth - 3), look)]
+    target = plain(names.get(edge.target, edge.target))
+    # A choice stands before the arrow to where it leads; a plain edge has nothing to say but how often it was taken.
+    text = f"{edge.label} → {target}" if edge.label and sign != "→" else f"{target} {edge.label}".rstrip()
+    return [("  " * depth + "   ", ""), (_cells(f"{sign} {text}{waits}", room - 2 * depth - 3), look)]
 
 
 def _in_order(diagram: Diagram, cluster: str | None) -> list[DiagramNode | Cluster]:

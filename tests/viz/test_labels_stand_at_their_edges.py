@@ -13,7 +13,7 @@ from dalsegno.viz.extract import diagram
 from dalsegno.viz.geometry import Line, bezier, curves, halfway
 from dalsegno.viz.layout import place
 from dalsegno.viz.metrics import width
-from dalsegno.viz.routing import label_room
+from dalsegno.viz.routing import HEAD, is_across, is_free, label_room, trail
 
 
 def _loop(source: str, target: str, label: str, most: int, spent: str) -> list[EdgeSpec]:
@@ -47,6 +47,20 @@ def _polling() -> WorkflowSpec:
     return WorkflowSpec("polling", nodes={"poll": NodeSpec("poll")}, edges=edges)
 
 
+def _checked() -> WorkflowSpec:
+    """A loop in a frame, close to the frame's border, where its label is wider than the room beside it."""
+    edges = (
+        EdgeSpec(START, "rate"),
+        *_loop("rate", "fix", "bad", 2, END),
+        EdgeSpec("fix", "rate"),
+        EdgeSpec("rate", END, "choice", router="route", label="ok"),
+    )
+    inner = WorkflowSpec("check", nodes={name: NodeSpec(name) for name in ("rate", "fix")}, edges=edges)
+    outer = (EdgeSpec(START, "write"), EdgeSpec("write", "check"), EdgeSpec("check", END))
+    nodes = {"write": NodeSpec("write"), "check": NodeSpec("check", kind="subworkflow", child=inner)}
+    return WorkflowSpec("article", nodes=nodes, edges=outer)
+
+
 def _far(line: Line, wide: float) -> float:
     """How far a label's room is from its line."""
     assert line.label is not None
@@ -67,6 +81,23 @@ def test_a_loop_to_a_frame_has_its_label_beside_it() -> None:
             assert _far(line, label_width(edge)) < 20, edge
             assert line.label is not None
             assert line.label[0] + label_width(edge) / 2 <= layout.width + 0.01
+
+
+def test_no_label_stands_across_a_frame_a_box_or_its_own_line() -> None:
+    picture = diagram(_checked())
+    layout = place(picture)
+    (frame,) = layout.frames.values()
+    labels = 0
+    for edge, line in zip(picture.edges, layout.lines, strict=True):
+        if edge.base:
+            assert line is not None
+            assert line.label is not None
+            room = label_room(line.label, label_width(edge))
+            assert not is_across(room, frame), edge
+            assert is_free(room, layout.boxes.values(), (), [trail(line)]), edge
+            assert _far(line, label_width(edge)) < 20, edge
+            labels += 1
+    assert labels == 3
 
 
 def test_loops_of_a_box_to_itself_go_around_each_others_labels() -> None:
@@ -152,3 +183,15 @@ def test_a_way_back_over_a_frame_has_no_waves() -> None:
     farthest = xs.index(max(xs))
     assert all(a <= b + 2 for a, b in pairwise(xs[: farthest + 1]))
     assert all(a + 2 >= b for a, b in pairwise(xs[farthest:]))
+
+
+def test_an_arrow_to_a_frame_and_one_from_it_have_room_for_a_line() -> None:
+    inner = WorkflowSpec(
+        "inner", nodes={"a": NodeSpec("a")}, edges=(EdgeSpec(START, "a"), EdgeSpec("a", END))
+    )
+    nodes = {"first": NodeSpec("first"), "inner": NodeSpec("inner", kind="subworkflow", child=inner)}
+    edges = (EdgeSpec(START, "first"), EdgeSpec("first", "inner"), EdgeSpec("inner", END))
+    layout = place(diagram(WorkflowSpec("outer", nodes=nodes, edges=edges)))
+    frame = layout.frames["inner"]
+    assert frame.y - layout.boxes["first"].bottom > 2 * HEAD
+    assert layout.boxes[END].y - frame.bottom > 2 * HEAD

@@ -174,6 +174,26 @@ def test_without_any_graphviz_the_error_names_both_ways(
     assert viz.draw(article, tmp_path / "article.mmd").read_text().startswith("---")
 
 
+def test_a_pygraphviz_that_cannot_be_loaded_is_not_said_to_be_missing(
+    article: WorkflowSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # What its wheel does where the system has no GLib.
+    (tmp_path / "pygraphviz.py").write_text(
+        "raise ImportError('libgobject-2.0.so.0: cannot open shared object file')"
+    )
+    monkeypatch.delitem(sys.modules, "pygraphviz", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingExtra) as caught:
+        viz.draw(article, tmp_path / "article.svg")
+    assert str(caught.value) == (
+        "Pictures and pages need Graphviz: pygraphviz carries it, and cannot be loaded here (libgobject-2.0.so.0: "
+        "cannot open shared object file). It uses libraries that small systems lack: apt-get install libglib2.0-0 "
+        "libxext6 libxrender1 on Debian and Ubuntu, or install Graphviz so that `dot` is on the PATH. DOT and Mermaid "
+        "(.dot, .mmd) need neither."
+    )
+
+
 # A `dot` on the PATH that is Graphviz all the same: the one that pygraphviz carries.
 _DOT = """#!{python}
 import sys, pygraphviz

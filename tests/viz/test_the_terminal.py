@@ -11,6 +11,7 @@ import pytest
 from dalsegno import viz
 from dalsegno.graphs.model import NodeSpec, WorkflowSpec
 from dalsegno.viz.overlay import Execution, RunView
+from dalsegno.viz.remembered import spec_of_shape
 from dalsegno.viz.terminal import cells, timeline_rows
 
 ARTICLE = """\
@@ -64,6 +65,23 @@ def test_a_run_shows_its_counts_and_its_mark(article: WorkflowSpec, interrupted:
     text = viz.to_text(article, run=interrupted)
     assert "↺ again 3/3 → write" in text
     assert "‖ waits for a human  ↻ resumes here" in text
+
+
+def test_how_often_an_edge_was_taken_stands_behind_where_it_leads(article: WorkflowSpec) -> None:
+    run = RunView(
+        "r", "t", "w", "completed", edges={("plan", "write", None): 3, ("review", "write", "again"): 2}
+    )
+    lines = [
+        line.split(" ┄")[0].split("  ")[0]
+        for line in map(str.strip, viz.to_text(article, run=run).split("\n"))
+    ]
+    assert "→ write ×3" in lines
+    assert "↺ again 2/3 → write" in lines
+
+
+def test_what_is_drawn_from_the_ledger_has_what_follows_a_spent_loop_behind_it(article: WorkflowSpec) -> None:
+    lines = [line.strip()[:3].strip() for line in viz.to_text(spec_of_shape(article.shape())).split("\n")]
+    assert lines.index("↺ a") < lines.index("⇢ s")
 
 
 def test_the_timeline_has_a_column_for_each_superstep() -> None:
