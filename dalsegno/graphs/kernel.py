@@ -17,9 +17,8 @@ from langgraph.types import Command, Overwrite, Send
 
 from dalsegno.errors import BoundExceeded, UndeclaredTarget, UnknownStateKey, did_you_mean
 from dalsegno.graphs.calling import Caller
-from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.routing import Decision, Router, unstamped
-from dalsegno.graphs.views import KERNEL, View
+from dalsegno.graphs.views import KERNEL, View, as_updates
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken, within
 from dalsegno.nodes.paths import coded
 
@@ -329,7 +328,7 @@ class NodeKernel:
         return self._updates(part)
 
     def _updates(self, part: Any) -> list[dict[str, Any]]:
-        updates = _as_dicts(part)
+        updates = as_updates(part)
         if updates is None:
             raise UnknownStateKey(
                 f"Node `{self.name}` returned {part!r}. A node returns a dictionary of state keys, an object of the "
@@ -362,32 +361,6 @@ class NodeKernel:
             used=used,
             path=path,
         )
-
-
-def _as_dicts(part: Any) -> list[dict[str, Any]] | None:
-    """A node's output as what it writes, by LangGraph's rule for objects: a pydantic object writes what was set or
-    has no None for a default, any other object what is not None. Pairs may write a key several times."""
-    if isinstance(part, Mapping):
-        return [dict(part)]
-    if isinstance(part, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 for p in part):
-        several: list[dict[str, Any]] = [{}]
-        for key, value in part:
-            if all(key in each for each in several):
-                several.append({})
-            next(each for each in several if key not in each)[key] = value
-        return several
-    keys = schema_keys(type(part))
-    if keys is None:
-        return None
-    fields = getattr(type(part), "model_fields", {})
-    is_set: frozenset[str] = getattr(part, "model_fields_set", frozenset())
-    values = {key: getattr(part, key) for key in keys if hasattr(part, key)}
-    written = {
-        key: value
-        for key, value in values.items()
-        if value is not None or key in is_set or (key in fields and fields[key].default is not None)
-    }
-    return [written]
 
 
 def _joined(parts: list[Any], record: Record | None, goto: Sequence[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""How a node sees the state: narrowed to its schema's keys and coerced to its schema's class."""
+"""How a node sees the state, narrowed to its schema's keys and coerced to its class, and what it writes to it."""
 
 from __future__ import annotations
 
@@ -36,6 +36,33 @@ def as_sent(hint: Any) -> Callable[[Any], Any]:
 
         return coerce
     return lambda argument: argument
+
+
+def as_updates(part: Any) -> list[dict[str, Any]] | None:
+    """What a node gives as what it writes, by LangGraph's rule for objects: a pydantic object writes what was set or
+    has no None for a default, any other object what is not None. Pairs may write a key several times. None where it
+    can write nothing."""
+    if isinstance(part, Mapping):
+        return [dict(part)]
+    if isinstance(part, list | tuple) and all(isinstance(p, tuple) and len(p) == 2 for p in part):
+        several: list[dict[str, Any]] = [{}]
+        for key, value in part:
+            if all(key in each for each in several):
+                several.append({})
+            next(each for each in several if key not in each)[key] = value
+        return several
+    keys = schema_keys(type(part))
+    if keys is None:
+        return None
+    fields = getattr(type(part), "model_fields", {})
+    is_set: frozenset[str] = getattr(part, "model_fields_set", frozenset())
+    values = {key: getattr(part, key) for key in keys if hasattr(part, key)}
+    written = {
+        key: value
+        for key, value in values.items()
+        if value is not None or key in is_set or (key in fields and fields[key].default is not None)
+    }
+    return [written]
 
 
 def _is_class(schema: Any) -> bool:
