@@ -26,7 +26,8 @@ class Enlisted:
     """One statement.
 
     `tasks` are the names of the commits it goes with, none of them for the next one. `instead` is asked where the
-    first of them is not done. `owner` is whose it is, `slot` what only one of an owner's can be true of.
+    first of them is not done. `owner` is whose it is, `slot` what only one of an owner's can be true of, `about` what
+    it is said of.
     """
 
     sql: str
@@ -35,6 +36,7 @@ class Enlisted:
     instead: Instead | None = None
     owner: Hashable = None
     slot: Hashable = None
+    about: Any = None
 
     def given(self, outcomes: Mapping[str, Outcome]) -> Sequence[Any] | None:
         """The parameters to execute it with, None where it is not true."""
@@ -102,6 +104,16 @@ class Queue:
                 if one.owner == owner:
                     self._remove(number)
 
+    def about(self, owner: Hashable) -> list[Any]:
+        """What an owner's statements are about that still wait for a task of theirs, in their order."""
+        if not self._numbered:
+            return []
+        with self._lock:
+            waiting = self._numbered.values()
+            return [
+                one.about for one in waiting if one.owner == owner and one.tasks and one.about is not None
+            ]
+
     def _due(self, names: Iterable[str]) -> Due:
         found = set(self._by_name.get(None, ()))
         for name in names:
@@ -155,15 +167,20 @@ class Enlisting:
         instead: Instead | None = None,
         owner: Hashable = None,
         slot: Hashable = None,
+        about: Any = None,
     ) -> None:
         """Have a statement executed with the next commit, or with the first that is one of those tasks'.
 
         A task is named by its id, and all tasks of a superstep by the id of the checkpoint they run on: the task's
         own comes first. `instead` is for what is true of a task that is done: of one that is not it gives the
         parameters to execute the statement with. `owner` is who may give it up, and `slot` names what can be true
-        once only. It is kept if its commit fails.
+        once only. It is kept if its commit fails. `about` is what `waiting_about` tells of it.
         """
-        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot))
+        self._queue.add(Enlisted(sql, parameters, tuple(tasks), instead, owner, slot, about))
+
+    def waiting_about(self, owner: Hashable) -> list[Any]:
+        """What those statements of an owner's are about that still wait for their tasks."""
+        return self._queue.about(owner)
 
     def give_up(self, owner: Hashable) -> None:
         """Have what an owner enlisted for tasks executed with the next commit, as of tasks that are not done: they

@@ -109,9 +109,14 @@ class AnyDatabase(Protocol):
         instead: Callable[[Any], Sequence[Any] | None] | None = None,
         owner: Hashable = None,
         slot: Hashable = None,
+        about: Any = None,
     ) -> None:
         """Have a statement executed with the next commit, or with the first that is one of those tasks'; see
         `enlisting.Enlisted`."""
+        ...
+
+    def waiting_about(self, owner: Hashable) -> list[Any]:
+        """What those statements of an owner's are about that still wait for their tasks."""
         ...
 
     def give_up(self, owner: Hashable) -> None:

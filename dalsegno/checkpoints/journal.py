@@ -96,7 +96,12 @@ class Journal:
     # --- executions ---
 
     def journal(
-        self, record: ExecutionRecord, *, tasks: Collection[str] = (), owner: Hashable = None
+        self,
+        record: ExecutionRecord,
+        *,
+        tasks: Collection[str] = (),
+        owner: Hashable = None,
+        about: Any = None,
     ) -> None:
         """Note a node execution in the commit of its task's writes, or of the checkpoint that holds them: it
         costs none of its own, and is there only if they are.
@@ -104,7 +109,8 @@ class Journal:
         `tasks` are the task's id and that of the checkpoint it ran on; without them it goes with the next
         commit, whoever makes it. An execution that is ``done`` is noted so only with the result of its task: where
         that failed after it, or was given up beside another one's failure, the execution's result was not taken,
-        and it is noted as what became of the task. `owner` is whose it is, for `Database.give_up`.
+        and it is noted as what became of the task. `owner` is whose it is, for `Database.give_up`; `about` what
+        `Database.waiting_about` tells while the result of such a one is not there.
         """
         row = (
             record.run_id, record.superstep, record.place, record.occurrence, record.index, record.attempt,
@@ -122,6 +128,7 @@ class Journal:
             instead=partial(_not_taken, row) if is_result else None,
             owner=owner,
             slot=(*row[:5], *tasks) if is_result and is_node else None,
+            about=about if is_result else None,
         )
 
     def executions(self, run_id: str) -> list[ExecutionRecord]:

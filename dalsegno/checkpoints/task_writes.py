@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,12 +43,23 @@ def kept_of(
     ]
 
 
+def _is_given_up(error: Any) -> bool:
+    """Whether that is LangGraph's word for a task that it did not wait for, or did not begin, beside another one's
+    failure. Nobody raised the one of a task that still waited for a thread, and no error handler is to answer it,
+    though LangGraph says so: the task is still to be done."""
+    if isinstance(error, concurrent.futures.CancelledError):
+        return error.__traceback__ is None
+    return isinstance(error, asyncio.CancelledError)
+
+
 def outcome_of(writes: Sequence[tuple[str, Any]]) -> Outcome | None:
     """What these writes say of their task, None where they only prepare it."""
     told = dict(writes)
-    if ERROR in told and _ERROR_SOURCE not in told:
-        # LangGraph's word for a task that it stopped waiting for beside another one's failure.
-        return "given up" if isinstance(told[ERROR], asyncio.CancelledError) else "failed"
+    if ERROR in told:
+        if _is_given_up(told[ERROR]):
+            return "given up"
+        if _ERROR_SOURCE not in told:
+            return "failed"
     if INTERRUPT in told:
         return "interrupted"
     return None if told.keys() == {RESUME} else "done"

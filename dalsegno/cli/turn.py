@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -59,7 +58,6 @@ class _Watch:
 
 def take(loaded: LoadedTarget, db: str, start: Callable[[Runner], RunResult], manner: Manner) -> int:
     """Take a turn at a run and give the exit code."""
-    logging.getLogger("concurrent.futures").addFilter(_no_late_sibling)
     watch = _Watch()
     listeners: list[Callable[[Event], None]] = []
 
@@ -87,13 +85,6 @@ def take(loaded: LoadedTarget, db: str, start: Callable[[Runner], RunResult], ma
     finally:
         with contextlib.suppress(CheckpointError):  # a database that cannot be written was told of already
             runner.close()
-
-
-def _no_late_sibling(record: logging.LogRecord) -> bool:
-    """Leave out what LangGraph's executor says when a node ends in the moment in which its sibling has failed
-    the run: its result is not kept, it is run again on resume like all that was in flight."""
-    error = record.exc_info[1] if record.exc_info else None
-    return "cannot schedule new futures after shutdown" not in str(error)
 
 
 def _taken(

@@ -26,7 +26,7 @@ from dalsegno.graphs.routing import Decision, Router
 from dalsegno.graphs.subworkflows import SubworkflowCaller
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
-from dalsegno.graphs.wrapping import acall_node, call_node, wrapped
+from dalsegno.graphs.wrapping import Written, acall_node, call_node, wrapped
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.metering import WATCH
 
@@ -60,6 +60,8 @@ def compile_workflow(
     assembly.add_edges()
     setattr(graph, SPEC, spec)
     compiled = graph.compile(name=workflow.name, **options)
+    for name in assembly.routed:
+        compiled.nodes[name].writers.append(Written())
     return compiled.with_config({"recursion_limit": assembly.bound + 1})
 
 
@@ -117,6 +119,7 @@ class _Assembly:
             for source in dict.fromkeys(edge.origins):
                 self.leaving.setdefault(source, []).append(edge)
         self.sent_to = Facts(spec).sent_to  # as T103 has it: elsewhere loops are counted
+        self.routed = self.sent_to & {router.source for router in workflow.routers}
 
     def add_node(self, name: str) -> None:
         node = self.workflow.nodes[name]
@@ -161,7 +164,7 @@ class _Assembly:
         joined = [e.target for e in edges if e.kind == "join"]
         if not inside:
             joined += [e.target for e in edges if e.kind == "choice"]
-        outside = any(r.source == node.name for r in self.workflow.routers) and not inside
+        routed = node.name in self.routed
         aliases = self.workflow.aliases
         own = None
         if node.destinations:
@@ -178,7 +181,9 @@ class _Assembly:
             routers=inside,
             static=static,
             joined=tuple(joined),
-            goes_on=bool(joined) or outside,
+            goes_on=bool(joined) or routed,
+            routed=routed,
+            handled=node.handler is not None,
             once=node.name in self.once,
         )
 

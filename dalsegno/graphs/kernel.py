@@ -21,6 +21,7 @@ from dalsegno.graphs.routing import Decision, Router, unstamped
 from dalsegno.graphs.views import KERNEL, View, as_updates
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken, within
 from dalsegno.nodes.paths import coded
+from dalsegno.nodes.subworkflow import keeps
 
 CONTEXT = "__dalsegno_run__"
 """The key in `config["configurable"]` under which a Runner passes its `RunContext`."""
@@ -131,8 +132,8 @@ class NodeKernel:
     level. `own` checks the node's own `Command(goto=…)`. `routers` are evaluated here, on the full
     state with the node's update applied. `static` are the targets of static edges, which LangGraph
     takes itself; `joined` those of joins, and of routers outside of this kernel; `goes_on` says that there is
-    some edge outside of this kernel; `once` that the node is
-    proved to run at most once in a run, so that nobody counts.
+    some edge outside of this kernel, `routed` some router; `handled` that the node
+    has an error handler, `once` that it is proved to run at most once in a run, so that nobody counts.
     """
 
     name: str
@@ -147,6 +148,8 @@ class NodeKernel:
     static: tuple[str, ...] = ()
     joined: tuple[str, ...] = ()
     goes_on: bool = False
+    routed: bool = False
+    handled: bool = False
     once: bool = False
 
     def __post_init__(self) -> None:
@@ -191,6 +194,8 @@ class NodeKernel:
         if context is not None and (info := get_runtime().execution_info) is not None:
             execution.attempt = info.node_attempt
             execution.task_id, execution.checkpoint_id = info.task_id, info.checkpoint_id
+            execution.config = None if self.routed else config
+            execution.left_to = None if keeps(config) else outer
         follows = stamp is not None and index != 0 and not stamp.get("first")
         return Entry(state, argument, record, step, execution, stamp is not None, follows)
 

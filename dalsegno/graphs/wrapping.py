@@ -129,7 +129,10 @@ def raise_refused(error: Exception) -> None:
 def _place(kernel: NodeKernel, entry: Entry, context: RunContext, given: Config) -> None:
     """Note where in the run an execution is, for policies and budgets, and what a handler is to catch."""
     execution = entry.execution
-    execution.caught = getattr(given.get(ERROR), "error", None)
+    execution.handled = kernel.handled
+    if ERROR in given:
+        execution.caught = given[ERROR].error
+        execution.task_id = execution.config = None  # what a handler wrote is kept with its superstep only
     execution.superstep = entry.superstep
     if context.account.budget is not None:
         into, outer = entry.record["into"], CURRENT.get()
@@ -206,6 +209,19 @@ def wrapped(kernel: NodeKernel, *, is_async: bool) -> Callable[..., Any] | Runna
         return call_node(kernel, state, config, own.of(config))
 
     return _named(node, kernel)
+
+
+class Written(Runnable[Any, Any]):
+    """Comes behind the routers that LangGraph asks itself: only now is all there that the node's task writes."""
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        context: RunContext | None = config["configurable"].get(CONTEXT) if config else None
+        if context is not None and config is not None:
+            context.written(config)
+        return input
+
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return self.invoke(input, config, **kwargs)
 
 
 class _OwnConfig:

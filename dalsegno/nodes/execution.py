@@ -122,23 +122,28 @@ class RunContext(Protocol):
         """A router outside of a node (of START, of a sent-to node) has decided."""
         ...
 
+    def written(self, config: Mapping[str, Any]) -> None:
+        """All routers outside of a node have decided: all that the task of this config writes is there."""
+        ...
+
 
 @dataclass(slots=True, eq=False)
 class Execution:
     """One execution of one node in a run.
 
-    `path` are the node's names from the outermost workflow in, each outer one with its occurrence
-    (``("sub#2", "write")``); `occurrence` counts the node's executions in the run from 1 (for a
-    sent-to node it names the decision that sent); `index` is the place of its `Send` (None where it
-    was not sent to); `attempt` counts from 1. `task_id` is LangGraph's name for it, under which its writes are
-    committed, `checkpoint_id` the checkpoint it runs on. `superstep` is the run's, `before` the supersteps that
-    lie before it, counted as the
-    certificate counts; `calls` are the model calls of this attempt, `most_calls` how many are declared.
-    `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made.
-    A call of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own,
-    all the rest is that of the `whole`. `argument` is what the node was called with. `around` is the execution of the
+    `path` are the node's names from the outermost workflow in, each outer one with its occurrence (``("sub#2",
+    "write")``); `occurrence` counts the node's executions in the run from 1 (for a sent-to node it names the decision
+    that sent); `index` is the place of its `Send` (None where it was not sent to); `attempt` counts from 1. `task_id`
+    is LangGraph's name for it, under which its writes are committed, `checkpoint_id` the checkpoint it runs on,
+    `config` what LangGraph gave to it, None while its task may have written a part of what it writes. `superstep` is
+    the run's, `before` the supersteps that lie before it, counted as the certificate counts; `calls` are the model
+    calls of this attempt, `most_calls` how many are declared.
+    `abandoned` says that nobody waits for its answer any more, `refused` why its next model call was not made. A call
+    of a tool inside of it is a part of it, with `part_of` set: its key and the names of its effects are its own, all
+    the rest is that of the `whole`. `argument` is what the node was called with. `around` is the execution of the
     subworkflow that it is in, `left_to` the one around it that commits what it wrote, where it left its graph by a
-    `Command` to the parent. `caught` is the failure that its answer was made of.
+    `Command` to the parent, or where its graph keeps nothing. `caught` is the failure that its answer was made of,
+    `handled` says that an error handler takes over where it fails.
     """
 
     run_id: str | None
@@ -148,6 +153,7 @@ class Execution:
     attempt: int = 1
     task_id: str | None = None
     checkpoint_id: str | None = None
+    config: Mapping[str, Any] | None = field(default=None, repr=False)
     context: RunContext | None = None
     used_names: set[str] | None = None
     superstep: int = 0
@@ -160,7 +166,8 @@ class Execution:
     around: Execution | None = field(default=None, repr=False)
     argument: Any = field(default=None, repr=False)
     left_to: Execution | None = field(default=None, repr=False)
-    caught: BaseException | None = field(default=None, repr=False)
+    caught: BaseException | str | None = field(default=None, repr=False)
+    handled: bool = False
 
     def again(self) -> Execution:
         """The next attempt of the same execution."""
@@ -199,9 +206,14 @@ class Execution:
         return "/".join((*(part.partition("#")[0] for part in self.path[:-1]), own))
 
     @property
+    def keeper(self) -> Execution:
+        """The execution whose task commits what it wrote: its own, but where that was left to one around it."""
+        return self if self.left_to is None else self.left_to.keeper
+
+    @property
     def tasks(self) -> tuple[str, ...]:
         """The names under which its writes may be committed: its own, and that of its superstep."""
-        keeper = self if self.left_to is None else self.left_to
+        keeper = self.keeper
         return tuple(name for name in (keeper.task_id, keeper.checkpoint_id) if name)
 
     @property
@@ -213,6 +225,11 @@ class Execution:
     def around_number(self) -> str:
         """The numbers of the executions around it, as they begin its own; empty where there is none."""
         return "/".join(part.partition("#")[2] for part in self.path[:-1])
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """The same for every attempt of this execution, and for no other of the run."""
+        return self.path, self.occurrence, self.index
 
     @property
     def idempotency_key(self) -> str:

@@ -9,6 +9,13 @@ from langgraph.errors import GraphInterrupt
 
 from dalsegno.errors import KernelError
 
+_DURABILITY = "__pregel_durability"  # langgraph._internal._constants.CONFIG_KEY_DURABILITY
+
+
+def keeps(config: Any) -> bool:
+    """Whether the graph that a task's config is of keeps checkpoints; every graph of a run but those below does."""
+    return _DURABILITY in config["configurable"]
+
 
 def keeping_nothing(config: Any) -> Any:
     """The config for a graph that keeps no checkpoints, in one that does.
@@ -16,7 +23,7 @@ def keeping_nothing(config: Any) -> Any:
     LangGraph 1.2 fails in a graph without a checkpointer that is told to keep them synchronously.
     """
     given = config.get("configurable", {})
-    own = {key: value for key, value in given.items() if key != "__pregel_durability"}
+    own = {key: value for key, value in given.items() if key != _DURABILITY}
     return {**config, "configurable": own}
 
 

@@ -37,6 +37,28 @@ def told(error: Exception | None, session: Session, pending: Pending) -> dict[st
     }
 
 
+def first_failure(error: Exception, session: Session) -> Exception:
+    """The failure that a run has ended with, where LangGraph raises that one.
+
+    Of nodes of one superstep that fail nearly together it raises any: it is the one that failed first, and where this
+    one is a subworkflow, the one that failed first in it. What a retry or an error handler takes over is none.
+    """
+    failing = list(session.failing.values())
+    looked = set[str | None]()
+    while True:
+        raised_in = [execution.checkpoint_id for execution, raised in reversed(failing) if raised is error]
+        level = next((checkpoint for checkpoint in raised_in if checkpoint not in looked), None)
+        if level is None:
+            return error
+        looked.add(level)
+        beside = (
+            raised
+            for execution, raised in failing
+            if execution.checkpoint_id == level and isinstance(raised, Exception) and not execution.handled
+        )
+        error = next(beside, error)
+
+
 def _stuck(pending: Pending, thread: str) -> str:
     if pending.tasks == (START,):
         return "The input cannot be put into the state: give this run up (`--abandon`), with another input."

@@ -20,7 +20,7 @@ from dalsegno.graphs.reaching import memory_of
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import CURRENT, Execution, within
-from dalsegno.nodes.subworkflow import keeping_nothing, unanswerable
+from dalsegno.nodes.subworkflow import keeping_nothing, keeps, unanswerable
 from dalsegno.runtime.executions import HANDLER_OF
 
 
@@ -37,7 +37,7 @@ def _watched_node(name: str, node: Any) -> Any:
     subgraphs = [bound] if isinstance(bound, Pregel) else node.subgraphs
     return node.copy(
         {
-            "bound": _Watched(name, bound),
+            "bound": _Watched(name, bound, handled=node.error_handler_node is not None),
             "writers": [*node.writers, _Routed()],
             "subgraphs": subgraphs,
         }
@@ -47,8 +47,9 @@ def _watched_node(name: str, node: Any) -> Any:
 class _Watched(Runnable[Any, Any]):
     """A node's own runnable, in an execution of the run."""
 
-    def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
+    def __init__(self, name: str, bound: Runnable[Any, Any], *, handled: bool) -> None:
         self.name = self.node = name
+        self._handled = handled
         self.bound = bound
         function: Any = getattr(bound, "func", None)
         if hasattr(function, "__qualname__") and not hasattr(bound, "__qualname__"):
@@ -60,6 +61,7 @@ class _Watched(Runnable[Any, Any]):
         context, execution, superstep = _entered(input, config)
         if execution is None:
             return self.bound.invoke(input, self._own(config), **kwargs)
+        execution.handled = self._handled
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
@@ -82,6 +84,7 @@ class _Watched(Runnable[Any, Any]):
         context, execution, superstep = _entered(input, config)
         if execution is None:
             return await self.bound.ainvoke(input, await self._aown(config), **kwargs)
+        execution.handled = self._handled
         token = CURRENT.set(execution)
         try:
             context.started(execution, superstep)
@@ -135,6 +138,8 @@ class _Routed(Runnable[Any, Any]):
                     execution, superstep = context.open.pop(inner)
                     execution.left_to = ended[0]
                     context.finished(execution, superstep, ())
+                if ended[0].task_id is not None:
+                    ended[0].config = config
                 context.finished(*ended, ())
         return input
 
@@ -161,11 +166,12 @@ def _entered(input: Any, config: Any) -> tuple[Any, Execution | None, int]:
     )
     if info is not None:
         execution.attempt, execution.task_id = info.node_attempt, info.task_id
-        execution.checkpoint_id = (
-            info.checkpoint_id
-        )  # by which what it wrote is committed where its task's commit failed
-    if handled is not None:  # LangGraph tells a handler the task of the node that failed
-        execution.caught, execution.task_id = handled.error, _task(config).rpartition(":")[2]
+        # By which what it wrote is committed where its task's commit failed:
+        execution.checkpoint_id = info.checkpoint_id
+    if handled is not None:  # what a handler wrote is kept with its superstep only
+        execution.caught, execution.task_id = handled.error, None
+    if not keeps(config):
+        execution.left_to = outer
     superstep = step - context.first_step if outer is None else step
     context.open[_task(config)] = (execution, superstep)
     return context, execution, superstep

@@ -92,8 +92,12 @@ class Session:
         self.ledger = ledger
         self.clock = clock
         self.failures: list[tuple[Execution, BaseException]] = []
+        self.failing: dict[tuple[Any, ...], tuple[Execution, BaseException]] = {}
+        """The last failure of each execution that was not done since, in the order in which they failed."""
         self._listeners = tuple(listeners)
         self._started: dict[Execution, tuple[float, int]] = {}
+        self._routing: dict[str, Execution] = {}
+        """Executions that are done, and whose routers LangGraph has yet to ask, by their tasks."""
         self._lock = threading.Lock()
         self._over = False
         self.is_told = False
@@ -156,6 +160,10 @@ class Session:
         began, seconds, spent = self._ended(execution)
         with self._lock:
             self.executions += 1  # as the certificate counts: what failed or waited is executed again
+            if self.failing:
+                self.failing.pop(execution.identity, None)
+            if execution.config is None and execution.task_id is not None and execution.left_to is None:
+                self._routing[execution.task_id] = execution
         caught = self._told(execution, execution.caught) if execution.caught is not None else None
         self._journal(execution, superstep, "done", began, seconds, taken, caught, spent=spent)
         self.looking.look()
@@ -168,7 +176,7 @@ class Session:
     def failed(self, execution: Execution, superstep: int, error: BaseException) -> None:
         with self._lock:
             if execution not in self._started:  # the pause before this attempt was broken off: it never began
-                self.failures.append((execution, error))
+                self._keep(execution, error)
                 return
         began, seconds, spent = self._ended(execution)
         common = self._common(execution, superstep, began + seconds)
@@ -180,17 +188,27 @@ class Session:
                 self.tell(NodeInterrupted(**common, seconds=seconds))
             return
         with self._lock:
-            self.failures.append((execution, error))
+            self._keep(execution, error)
         told = self._told(execution, error)
         self._journal(execution, superstep, "failed", began, seconds, error=told, spent=spent)
         self.tell(NodeFailed(**common, seconds=seconds, error=error, message=told["message"]))
+
+    def _keep(self, execution: Execution, error: BaseException) -> None:
+        self.failures.append((execution, error))
+        self.failing.pop(execution.identity, None)
+        self.failing[execution.identity] = execution, error
 
     def masked(self, execution: Execution, text: str) -> str:
         self.secrets.learn(execution.argument)
         return self.secrets.text(text)
 
-    def _told(self, execution: Execution, error: BaseException) -> dict[str, str]:
-        return {"type": type(error).__name__, "message": self.masked(execution, words_of(error))}
+    def _told(self, execution: Execution, error: BaseException | str) -> dict[str, str]:
+        # Of a failure whose handler is called by a resume nothing is kept but its `repr`.
+        if isinstance(error, str):
+            kind, message = error.partition("(")[0], error
+        else:
+            kind, message = type(error).__name__, words_of(error)
+        return {"type": kind, "message": self.masked(execution, message)}
 
     def acted(self, execution: Execution, policy: str, what: str, detail: Mapping[str, Any]) -> None:
         """Count what a policy around a node did, and tell the listeners."""
@@ -217,6 +235,14 @@ class Session:
         with self._lock:
             if not self._over:
                 self.ledger.journal(record, tasks=tasks, owner=self.lease.token)
+
+    def written(self, config: Mapping[str, Any]) -> None:
+        with self._lock:
+            execution = self._routing.pop(
+                config["metadata"]["langgraph_checkpoint_ns"].rpartition(":")[2], None
+            )
+        if execution is not None:
+            execution.config = config
 
     def is_cancelled(self) -> bool:
         return self.looking.seen()
@@ -295,7 +321,7 @@ class Session:
         with self._lock:
             if self._over:
                 return
-            self.ledger.journal(record, tasks=execution.tasks, owner=self.lease.token)
+            self.ledger.journal(record, tasks=execution.tasks, owner=self.lease.token, about=execution.keeper)
             if spent:  # in the same commit as the node's writes, whatever others have noted for theirs
                 keep_usage(self.ledger, self.lease, self._note(), tasks=execution.tasks)
 

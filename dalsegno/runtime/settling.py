@@ -14,7 +14,8 @@ from dalsegno.checkpoints.records import Status
 from dalsegno.errors import CheckpointError, DatabaseUnavailable, Fenced
 from dalsegno.graphs.views import KERNEL
 from dalsegno.runtime.events import RunFinished
-from dalsegno.runtime.failing import told
+from dalsegno.runtime.failing import first_failure, told
+from dalsegno.runtime.late_results import hand_over
 from dalsegno.runtime.off_loop import OffLoop, off_loop
 from dalsegno.runtime.pending import Pending
 from dalsegno.runtime.result import RunResult
@@ -117,10 +118,11 @@ def _settled(runner: Runner, turn: Turn) -> _Ended:
         not session.failure_of(drive.error) or _is_the_databases(runner, drive.error)
     ):
         _release(runner, session, drive.error)
+    hand_over(session, runner.checkpointer)
     pending = turn.pending()
     for values in (pending.values, *pending.inside):
         session.secrets.learn(values)
-    error = told(drive.error, session, pending)
+    error = told(drive.error and first_failure(drive.error, session), session, pending)
     status: Status
     if drive.error is not None:
         status = "failed"
