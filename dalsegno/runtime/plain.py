@@ -33,13 +33,13 @@ def watched(graph: Any) -> Any:
 
 
 def _watched_node(name: str, node: Any) -> Any:
-    bound = watched(node.bound) if isinstance(node.bound, Pregel) else node.bound
-    subgraphs = [bound] if isinstance(bound, Pregel) else node.subgraphs
+    is_graph = isinstance(node.bound, Pregel)
+    bound = watched(node.bound) if is_graph else node.bound
     return node.copy(
         {
             "bound": _Watched(name, bound, handled=node.error_handler_node is not None),
-            "writers": [*node.writers, _Routed()],
-            "subgraphs": subgraphs,
+            "writers": [*node.writers, _Routed(is_graph=is_graph)],
+            "subgraphs": [bound] if is_graph else node.subgraphs,
         }
     )
 
@@ -128,14 +128,16 @@ class _Routed(Runnable[Any, Any]):
     So are those inside of it that have left their graph by a `Command` to this one: nothing else commits them.
     """
 
+    def __init__(self, *, is_graph: bool) -> None:
+        self._is_graph = is_graph
+
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         context = config["configurable"].get(CONTEXT) if config else None
         if context is not None and config is not None:
             task = _task(config)
             ended = context.open.pop(task, None)
             if ended is not None:
-                for inner in [name for name in context.open if name.startswith(f"{task}|")]:
-                    execution, superstep = context.open.pop(inner)
+                for execution, superstep in _inside(context, task) if self._is_graph else ():
                     execution.left_to = ended[0]
                     context.finished(execution, superstep, ())
                 if ended[0].task_id is not None:
@@ -175,6 +177,12 @@ def _entered(input: Any, config: Any) -> tuple[Any, Execution | None, int]:
     superstep = step - context.first_step if outer is None else step
     context.open[_task(config)] = (execution, superstep)
     return context, execution, superstep
+
+
+def _inside(context: Any, task: str) -> list[tuple[Execution, int]]:
+    """What was under way in the graph of a task when that was left, and is not any more."""
+    under_way = list(context.open)  # other threads change it meanwhile
+    return [context.open.pop(inner) for inner in under_way if inner.startswith(f"{task}|")]
 
 
 def _close(context: Any, config: Any) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -62,6 +64,15 @@ class Wide:
 EVERYTHING = sorted(["fails", *(f"work {number}" for number in range(WIDTH))])
 
 
+@pytest.fixture
+def threads_that_take_turns_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.usefixtures("threads_that_take_turns_often")
 @pytest.mark.parametrize("kind", [Workflow, StateGraph])
 def test_they_are_done_by_the_resume_and_not_handled(kind: Any, db: Path) -> None:
     wide = Wide()
