@@ -15,6 +15,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 
 from dalsegno import END, START, RetryPolicy, Runner, Workflow
+from dalsegno.runtime.events import Event, NodeFailed
 
 NAMES = ("a", "b", "c", "d")
 
@@ -24,31 +25,46 @@ class State(TypedDict, total=False):
 
 
 class Together:
-    """Nodes that all begin before one of them fails, and all fail then. `failed` are their names, in that order."""
+    """Nodes that all begin before one of them fails, and all fail then: `first` before the others.
 
-    def __init__(self) -> None:
-        self.failed: list[str] = []
+    In threads the first one's ends last, so that LangGraph sees another failure before it.
+    """
+
+    def __init__(self, first: str) -> None:
+        self.first = first
         self._all = threading.Barrier(len(NAMES))
-        self._lock = threading.Lock()
+        self._has_failed = threading.Event()
+        self._others = threading.Semaphore(0)
+        self._is_failing = asyncio.Event()
 
     def node(self, name: str) -> Callable[[Any], Any]:
         def run(state: Any) -> Any:
-            self._all.wait(20)
-            with self._lock:
-                self._fail(name)
+            self._all.wait(60)
+            if name != self.first:
+                assert self._has_failed.wait(60)
+            raise ValueError(name)
 
         return run
 
     def anode(self, name: str) -> Callable[[Any], Any]:
         async def run(state: Any) -> Any:
-            await asyncio.sleep(0)
-            self._fail(name)
+            if name == self.first:
+                self._is_failing.set()
+            await self._is_failing.wait()
+            raise ValueError(name)
 
         return run
 
-    def _fail(self, name: str) -> None:
-        self.failed.append(name)
-        raise ValueError(name)
+    def listen(self, event: Event) -> None:
+        """Keeps the thread of the first one until the others have failed; told in the thread of each."""
+        if not isinstance(event, NodeFailed) or event.path[-1] not in NAMES:
+            return
+        if event.path[-1] != self.first:
+            self._others.release()
+            return
+        self._has_failed.set()
+        for _ in NAMES[1:]:
+            assert self._others.acquire(timeout=60)
 
 
 def _side_by_side(graph: Any, node: Callable[[str], Any]) -> Any:
@@ -61,10 +77,6 @@ def _of_functions(together: Together) -> Any:
     return _side_by_side(Workflow("functions", State), together.node)
 
 
-def _of_coroutines(together: Together) -> Any:
-    return _side_by_side(Workflow("coroutines", State), together.anode)
-
-
 def _of_langgraph(together: Together) -> Any:
     return _side_by_side(StateGraph(State), together.node)
 
@@ -74,14 +86,25 @@ def _of_a_subworkflow(together: Together) -> Any:
     return outer.add_edge(START, "sub").add_edge("sub", END)
 
 
-@pytest.mark.parametrize("made", [_of_functions, _of_coroutines, _of_langgraph, _of_a_subworkflow])
-def test_the_failure_that_came_first_is_told(made: Callable[[Together], Any], tmp_path: Path) -> None:
-    for turn in range(8):
-        together = Together()
-        with Runner(made(together), db=tmp_path / f"{turn}.db") as runner:
-            error = runner.run({"path": []}, thread="t1").error
-            assert error is not None
-            assert error["node"].rpartition("/")[2] == error["message"] == together.failed[0]
+@pytest.mark.parametrize("first", NAMES)
+@pytest.mark.parametrize("made", [_of_functions, _of_langgraph, _of_a_subworkflow])
+def test_the_failure_that_came_first_is_told(
+    made: Callable[[Together], Any], first: str, tmp_path: Path
+) -> None:
+    together = Together(first)
+    with Runner(made(together), db=tmp_path / "runs.db", on_event=together.listen) as runner:
+        error = runner.run({"path": []}, thread="t1").error
+    assert error is not None
+    assert error["node"].rpartition("/")[2] == error["message"] == first
+
+
+@pytest.mark.parametrize("first", NAMES)
+def test_so_is_that_of_coroutines(first: str, tmp_path: Path) -> None:
+    flow = _side_by_side(Workflow("coroutines", State), Together(first).anode)
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        error = runner.run({"path": []}, thread="t1").error
+    assert error is not None
+    assert error["node"] == error["message"] == first
 
 
 class Order:
