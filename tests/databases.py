@@ -10,11 +10,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 
 from dalsegno.checkpoints import open_database
+from dalsegno.errors import DatabaseUnavailable
+
+T = TypeVar("T")
 
 
 class Postgres:
@@ -88,6 +91,16 @@ class Postgres:
         """Stop it, and delete what it kept."""
         self._server._cleanup()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def patiently(what: Callable[[], T]) -> T:
+    """What that gives, also where a busy machine takes long to make a connection."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return what()
+        except DatabaseUnavailable:
+            assert time.monotonic() < deadline
 
 
 def _lives(pid: int) -> bool:

@@ -33,6 +33,7 @@ from dalsegno.errors import (
     NotSerializable,
     TypeNotAllowed,
 )
+from tests.databases import patiently
 
 PLACE: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
@@ -252,7 +253,7 @@ def test_a_server_that_is_away_is_said_to_be(own_server: Any) -> None:
     with own_server.database() as url:
         database = open_database(url, timeout=0.5)
         ledger = Ledger(database)
-        assert ledger.runs() == []
+        assert patiently(ledger.runs) == []
 
         def ask() -> None:
             with pytest.raises(DatabaseUnavailable, match="resume when it is back") as raised:
@@ -262,15 +263,18 @@ def test_a_server_that_is_away_is_said_to_be(own_server: Any) -> None:
                 Ledger(open_database(url, timeout=0.5)).runs()
 
         own_server.restart(meanwhile=ask)
-        assert ledger.runs() == []
+        assert patiently(ledger.runs) == []
         database.close()
 
 
 def test_nobody_waits_for_a_transaction_whose_process_stands_still(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_STALLED", 0.3)
     stalled, other = open_database(postgres_url), Ledger(open_database(postgres_url, timeout=20))
+    with monkeypatch.context() as patched:
+        patched.setattr(connections, "_STALLED", 0.3)
+        with stalled.read():  # this connection alone is cut so soon
+            pass
 
     def stand_still() -> None:
         with stalled.transaction() as session:
@@ -307,7 +311,7 @@ def test_who_comes_first_after_a_restart_waits_for_none_of_the_connections_it_en
         "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
         "WHERE datname = %s AND application_name = 'dalsegno'"
     )
-    database: Any = open_database(postgres_url, connections=8, timeout=5.0)
+    database: Any = open_database(postgres_url, connections=8, timeout=20.0)
     together = threading.Barrier(8, timeout=60)
 
     def use(_: int) -> None:
@@ -321,7 +325,7 @@ def test_who_comes_first_after_a_restart_waits_for_none_of_the_connections_it_en
         with postgres_server.connected() as connection:
             assert connection.execute(ended, (name,)).fetchone() == (8,)
         for _ in range(2):
-            with database.read() as session:  # within the five seconds
+            with database.read() as session:  # within the twenty seconds
                 assert session.execute("SELECT 1").fetchone() == (1,)
     finally:
         database.close()

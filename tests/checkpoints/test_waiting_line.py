@@ -40,6 +40,13 @@ def line_of(log: str) -> WaitingLine:
     return line
 
 
+def until(is_so: Callable[[], bool]) -> None:
+    limit = time.monotonic() + LONG
+    while not is_so():
+        assert time.monotonic() < limit
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def line(log: str) -> Iterator[WaitingLine]:
     line = line_of(log)
@@ -52,6 +59,7 @@ def test_who_is_next_waits_until_the_one_in_front_has_left(log: str, line: Waiti
     line.enter(LONG)
     with ThreadPoolExecutor(1) as pool:
         waited = pool.submit(other.enter, LONG)
+        until(lambda: other._waits is not None)  # it stands in line
         with pytest.raises(TimeoutError):
             waited.result(0.05)
         line.leave()
@@ -95,9 +103,13 @@ def test_a_wait_that_is_interrupted_is_given_up(log: str, line: WaitingLine) -> 
     line.enter(LONG)
     began = time.monotonic()
     timer = threading.Timer(0.05, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def enter() -> None:
+        timer.start()  # in here: it may come at once
         other.enter(LONG)
+
+    with pytest.raises(KeyboardInterrupt):
+        enter()
     timer.join()
     line.leave()
     assert line_of(log).enter(LONG) < LONG
@@ -109,10 +121,7 @@ def test_a_line_that_is_closed_leaves_no_thread_and_no_open_file(log: str, line:
     other = line_of(log)
     other.enter(0.01)  # closes itself
     line.leave()
-    limit = time.monotonic() + LONG
-    while any(each.name == "dalsegno-line" for each in threading.enumerate()):
-        assert time.monotonic() < limit
-        time.sleep(0.001)
+    until(lambda: all(each.name != "dalsegno-line" for each in threading.enumerate()))
     if os.path.isdir("/proc/self/fd"):
         files = [
             os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd") if _is_open(each)
@@ -133,7 +142,7 @@ def test_where_there_is_no_log_nobody_waits(tmp_path: Path) -> None:
 
 def test_a_file_that_stays_locked_is_waited_for_once_by_those_in_line_too(path: Path) -> None:
     with contextlib.ExitStack() as opened:
-        databases = [opened.enter_context(contextlib.closing(Database(path, timeout=1))) for _ in range(4)]
+        databases = [opened.enter_context(contextlib.closing(Database(path, timeout=1))) for _ in range(10)]
         for database in databases:
             with database.transaction():
                 pass
@@ -141,10 +150,10 @@ def test_a_file_that_stays_locked_is_waited_for_once_by_those_in_line_too(path: 
         other = opened.enter_context(contextlib.closing(sqlite3.connect(path, isolation_level=None)))
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(10) as pool:
             failures = list(pool.map(failure_of, databases))
         assert all(isinstance(one, DatabaseUnavailable) for one in failures)
-        assert time.monotonic() - began < 3  # one after the other they would have waited for 4 s
+        assert time.monotonic() - began < 9  # one after the other they would have waited for 10 s
         other.execute("ROLLBACK")
         for database in databases:
             with database.transaction() as connection:

@@ -19,6 +19,7 @@ from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.postgres import PostgresCheckpointer
 from dalsegno.checkpoints.postgres.due import DueQueue
 from dalsegno.errors import DatabaseUnavailable, Fenced
+from tests.databases import patiently
 
 
 @pytest.fixture
@@ -36,17 +37,6 @@ def execution(what: str) -> Enlisted:
         return [f"{what} {outcome}"]
 
     return Enlisted("INSERT", [what], ("t",), instead, owner="run", slot="n")
-
-
-def patiently(what: Callable[[], object]) -> None:
-    """Do something also where a busy machine takes long to make a connection."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            what()
-            return
-        except DatabaseUnavailable:
-            assert time.monotonic() < deadline
 
 
 def said(queue: DueQueue) -> list[Any]:

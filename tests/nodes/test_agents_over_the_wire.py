@@ -142,7 +142,7 @@ def test_an_answer_that_never_ends_is_ended_by_the_nodes_timeout(
             began = time.monotonic()
             result = drive(runner, "run", {}, thread="t")
     assert result.error["type"] == "NodeTimeout"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # it would go on for 50
 
 
 def test_a_budget_ends_a_model_that_calls_tools_for_ever(tmp_path: Path, drive: Callable[..., Any]) -> None:

@@ -146,15 +146,17 @@ def test_the_total_bounds_attempts_and_pauses(wrap: Any, failing: Any, clock: Ma
 
 def test_the_last_attempt_has_only_what_is_left_of_the_total(clock: ManualClock) -> None:
     left: list[float] = []
+    release = threading.Event()
 
     def slow() -> None:
         left.append(0)
         clock.advance(7)
-        threading.Event().wait(0.05)  # the thread is given up before
+        release.wait()
 
     retry = RetryPolicy(max_attempts=2, initial_interval=0, jitter=False, clock=clock)
     with pytest.raises(NodeTimeout, match="longer than 3 seconds"):
         with_policies(slow, retry=retry, timeout=Timeout(attempt=5, total=10, clock=clock))()
+    release.set()
     assert len(left) == 2
 
 

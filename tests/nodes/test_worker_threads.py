@@ -30,14 +30,18 @@ def answered(pool: Workers, job: Job) -> object:
     return job.answer()
 
 
-def test_calls_one_after_the_other_use_one_thread() -> None:
+def test_calls_one_after_the_other_use_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "IDLE", 60.0)
     pool, threads = Workers(), set[int]()
     for _ in range(200):
         answered(pool, Job(lambda: threads.add(threading.get_ident())))
     assert len(threads) == 1
 
 
-def test_an_abandoned_thread_comes_back_for_work_when_its_call_returns() -> None:
+def test_an_abandoned_thread_comes_back_for_work_when_its_call_returns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "IDLE", 60.0)
     pool, release = Workers(), threading.Event()
     job = pool.start(Job(lambda: (release.wait(), threading.get_ident())[1]))
     assert job.abandon()
@@ -140,7 +144,7 @@ with_policies(hang, timeout=600)()
 
 
 def test_a_call_that_never_returns_does_not_keep_the_process() -> None:
-    done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "given up\n"), done.stderr
 
 
@@ -153,7 +157,7 @@ def test_a_signal_ends_a_process_that_waits_for_such_a_call(signum: signal.Signa
         assert process.stdout.readline() == "in it\n"
         process.send_signal(signum)
         try:
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=120)
         finally:
             process.kill()
     assert process.returncode == -signum
@@ -174,5 +178,5 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_a_forked_child_makes_threads_of_its_own() -> None:
-    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "7\n"), done.stderr

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from dalsegno import END, START, RetryPolicy, Runner, Workflow
 from dalsegno.errors import CheckpointError, NotSerializable
 from dalsegno.nodes.agent import agent
+from dalsegno.nodes.policies import ManualClock, Timeout
 from dalsegno.observe import Prometheus, Traces
 from dalsegno.runtime.events import CallFinished, CallStarted, Event, RunFinished, RunStarted
 from dalsegno.testing import Reply, ScriptedChatModel
@@ -72,23 +73,29 @@ def test_a_turn_whose_database_is_gone_is_told_to_be_over_once(tmp_path: Path) -
 
 
 class Stuck(ScriptedChatModel):
-    """A model that does not answer while it is let wait."""
+    """A model that does not answer while it is let wait; with a clock, longer than that gives it."""
+
+    clock: Any = None
 
     async def _agenerate(self, *given: Any, **more: Any) -> Any:
+        if self.clock is not None:
+            self.clock.advance(6)
         await asyncio.Event().wait()
 
 
 def test_a_call_that_is_cancelled_with_its_attempt_ends_with_it(tmp_path: Path) -> None:
     tries: list[int] = []
+    clock = ManualClock()
 
     async def ask(state: State) -> dict[str, Any]:
         tries.append(1)
         if len(tries) == 1:
-            await Stuck(["never"]).ainvoke("Hello?")
+            await Stuck(["never"], clock=clock).ainvoke("Hello?")
         return {"said": "hello"}
 
     flow = Workflow("slow", State).add_edge(START, "ask").add_edge("ask", END)
-    flow.add_node(ask, timeout=0.3, retry=RetryPolicy(max_attempts=2, initial_interval=0.001))
+    again = RetryPolicy(max_attempts=2, initial_interval=0.001)
+    flow.add_node(ask, timeout=Timeout(attempt=5, clock=clock), retry=again)
     heard, registry, recorded = Heard(), CollectorRegistry(), Recorded()
     traces = Traces(recorded.provider)
     with Runner(flow, db=tmp_path / "runs.db", on_event=(heard, Prometheus(registry), traces)) as runner:

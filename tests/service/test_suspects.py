@@ -24,7 +24,7 @@ def test_they_go_on_one_at_a_time_and_all_others_beside_them(tmp_path: Path) -> 
 
     def work(state: State) -> State:
         under_way.add(state["topic"])
-        most.append({topic for topic in under_way if topic.startswith("suspect")})
+        most.append({topic for topic in list(under_way) if topic.startswith("suspect")})
         gate.wait(60)
         under_way.discard(state["topic"])
         return {}

@@ -379,7 +379,8 @@ def until_cancelled(worker: Served) -> list[str]:
 
 def test_a_task_that_takes_too_long_is_cancelled_at_the_agent(worker: Served, tell: Any) -> None:
     with pytest.raises(RemoteTimeout):
-        tell(worker, "wait", timeout=0.5)
+        tell(worker, "wait", timeout=1.5)
+    assert worker.work.begun.is_set()
     assert len(until_cancelled(worker)) == 1
 
 
@@ -391,10 +392,13 @@ def one_node(node: Any, **options: Any) -> Workflow:
 
 @pytest.mark.parametrize("way", ["run", "arun"])
 def test_a_nodes_timeout_cancels_the_task_at_the_agent(worker: Served, tmp_path: Path, way: str) -> None:
-    flow = one_node(asking(worker), timeout=Timeout(attempt=0.5))
+    clock = ManualClock()
+    flow = one_node(asking(worker), timeout=Timeout(attempt=5, clock=clock))
+    late = later(lambda: clock.advance(6), worker.work.begun)
     with Runner(flow, db=str(tmp_path / "runs.db")) as runner:
         state = {"question": "wait"}
         result = runner.run(state) if way == "run" else asyncio.run(runner.arun(state))
+    late.join()
     assert result.error["type"] == "NodeTimeout"
     assert len(until_cancelled(worker)) == 1
 
@@ -461,7 +465,7 @@ def test_a_process_that_dies_leaves_a_task_that_its_resume_goes_on_with(serve: A
     program.write_text(PROGRAM)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, str(program), worker.url, db], env=environment) as process:
-        assert worker.work.begun.wait(30)
+        assert worker.work.begun.wait(60)
         until = time.monotonic() + 20
         while not kept(db) and time.monotonic() < until:
             time.sleep(0.005)

@@ -132,9 +132,9 @@ def test_a_slow_drip_ends_with_the_calls_time(agent: Any, ask: Any) -> None:
     server = agent()
     server.answer = lambda _, connection: chunks(connection, b" ", 0.01, server.closing)
     began = time.monotonic()
-    error = failure(ask, server, RemoteTimeout, timeout=0.3)
-    assert 0.25 < time.monotonic() - began < 5
-    assert error.seconds == 0.3
+    error = failure(ask, server, RemoteTimeout, timeout=1.5)
+    assert 1.25 < time.monotonic() - began < 30
+    assert error.seconds == 1.5
     assert error.received > 0
     assert error.retryable
     assert "no end" in str(error)
