@@ -117,11 +117,12 @@ def test_a_wait_that_is_interrupted_is_given_up(log: str, line: WaitingLine) -> 
 
 
 def test_a_line_that_is_closed_leaves_no_thread_and_no_open_file(log: str, line: WaitingLine) -> None:
+    before = set(threading.enumerate())
     line.enter(LONG)
     other = line_of(log)
     other.enter(0.01)  # closes itself
     line.leave()
-    until(lambda: all(each.name != "dalsegno-line" for each in threading.enumerate()))
+    until(lambda: all(each.name != "dalsegno-line" for each in threading.enumerate() if each not in before))
     if os.path.isdir("/proc/self/fd"):
         files = [
             os.readlink(f"/proc/self/fd/{each}") for each in os.listdir("/proc/self/fd") if _is_open(each)

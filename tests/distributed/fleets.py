@@ -134,7 +134,7 @@ class Fleet:
 
 @contextmanager
 def made_fleet(
-    folder: Path, engine: DevEngine, databases: Databases, heartbeat: float = 2.5
+    folder: Path, engine: DevEngine, databases: Databases, heartbeat: float = 5.0
 ) -> Iterator[Fleet]:
     (folder / "plays.py").write_text((HERE / "plays.py").read_text())
     load_target(str(folder / "plays.py:ten"))

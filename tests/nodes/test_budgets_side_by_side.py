@@ -132,7 +132,7 @@ def test_a_refused_call_is_not_warned_of_as_a_broken_callback(
 ) -> None:
     runner = Runner(fan(Spending(), 1), db=tmp_path / "r.db")
     message(runner.run({}, budget=Budget(tokens=0)))
-    assert caplog.records == []
+    assert [r for r in caplog.records if not r.name.startswith("psycopg")] == []  # another test's pool
 
 
 def test_without_it_a_call_under_way_counts_as_the_largest_of_its_node() -> None:

@@ -142,7 +142,7 @@ def test_a_late_result_is_kept(
         failed = runner.run({"path": []}, thread="t1")
         assert failed.status == "failed"
         assert threading.main_thread() in put_by, "LangGraph keeps it by itself"
-        assert not caplog.text
+        assert [r for r in caplog.records if not r.name.startswith("psycopg")] == []  # another test's pool
         race.is_on = False
         race.seen.clear()
         done = runner.resume("t1")
