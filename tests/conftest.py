@@ -40,6 +40,15 @@ def _own_modules(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             del sys.modules[name]
 
 
+@pytest.fixture
+def threads_that_take_turns_often() -> Iterator[None]:
+    """What may happen between two instructions of a thread does happen, and not once in a thousand runs."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:
     """One server for all tests of this process."""

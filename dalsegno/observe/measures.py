@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from dalsegno.nodes.living import Living
 from dalsegno.observe import conventions as names
 from dalsegno.observe.bounded import OTHER, Labels
 from dalsegno.observe.extras import wanted
@@ -152,11 +152,11 @@ class Measures:
         self._calls.record(event.seconds, about)
 
 
-_LIVING: weakref.WeakSet[Measures] = weakref.WeakSet()
+_LIVING: Living[Measures] = Living()
 """All of them: a meter keeps only the first callback of a name."""
 
 
 def _collected(options: Any) -> Iterable[Any]:
-    for measures in list(_LIVING):
+    for measures in _LIVING:
         measures.record_waiting()
     return ()

@@ -6,10 +6,10 @@ import importlib
 import json
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dalsegno.nodes.living import Living
 from dalsegno.nodes.paths import name_of
 from dalsegno.observe import conventions as names
 from dalsegno.observe.extras import wanted
@@ -289,11 +289,11 @@ def _simple(value: Any) -> Any:
     return value if isinstance(value, str | bool | int | float) else str(value)
 
 
-_LIVING: weakref.WeakSet[Traces] = weakref.WeakSet()
+_LIVING: Living[Traces] = Living()
 
 
 def _forget_in_child() -> None:
-    for traces in list(_LIVING):
+    for traces in _LIVING:
         traces.forget_waiting()
 
 

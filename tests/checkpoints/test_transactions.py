@@ -231,3 +231,24 @@ def test_a_database_in_memory_outlives_a_fork(child: Any) -> None:
     assert process.line() == "[]"
     assert process.wait() == 0
     assert keys(database) == ["parent"]
+
+
+def test_another_thread_may_make_a_database_while_one_is_opened(tmp_path: Path) -> None:
+    made: list[Database] = []
+
+    class Asked:
+        """While somebody asks which file a database has open, another thread makes one more."""
+
+        def __eq__(self, other: object) -> bool:
+            made.append(Database(tmp_path / "other.db"))
+            return False
+
+    there = [Database(tmp_path / "there.db") for _ in range(3)]
+    for one in there:
+        one._opened_identity = Asked()  # type: ignore[assignment]  # what only looks like the place of a file
+    opened = Database(tmp_path / "runs.db")
+    for _ in range(2):  # a file that is new, and one that is there
+        with opened.read() as connection:
+            connection.execute("SELECT 1")
+        opened.close()
+    assert made

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import operator
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
@@ -62,14 +60,6 @@ class Wide:
 
 
 EVERYTHING = sorted(["fails", *(f"work {number}" for number in range(WIDTH))])
-
-
-@pytest.fixture
-def threads_that_take_turns_often() -> Iterator[None]:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(usual)
 
 
 @pytest.mark.usefixtures("threads_that_take_turns_often")

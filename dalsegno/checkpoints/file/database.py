@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import os
 import threading
-import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -22,6 +21,7 @@ from dalsegno.checkpoints.file.log_room import LogRoom
 from dalsegno.checkpoints.file.waiting_line import WaitingLine
 from dalsegno.checkpoints.opening import file_of
 from dalsegno.errors import CheckpointError, DatabaseUnavailable
+from dalsegno.nodes.living import Living
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.interface import Upkeep
@@ -352,7 +352,7 @@ class Database(Enlisting):
             self._line.close()
 
 
-_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+_databases: Living[Database] = Living()
 
 
 def _make_immortal(connection: sqlite3.Connection) -> None:
@@ -372,7 +372,7 @@ def _each(step: Callable[[Database], None]) -> Callable[[], None]:
 @atexit.register
 def _settle_all() -> None:
     """What lingers at the end of the process is written: the thread that would do it is gone."""
-    for database in list(_databases):
+    for database in _databases:
         with contextlib.suppress(Exception):
             database.flush()
 

@@ -8,7 +8,6 @@ import os
 import select
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from psycopg.adapt import Dumper
 from psycopg_pool import ConnectionPool
 
 from dalsegno.checkpoints.postgres import migrations
+from dalsegno.nodes.living import Living
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.postgres.address import Address
@@ -163,12 +163,12 @@ def _speaks(socket: int) -> bool:
     return bool(poll.poll(0))
 
 
-_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_all: Living[Connections] = Living()
 _left: list[Any] = []
 
 
 def _forked() -> None:
-    for one in list(_all):
+    for one in _all:
         one._leave_to_parent()
 
 

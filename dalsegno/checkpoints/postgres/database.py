@@ -6,7 +6,6 @@ import contextlib
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +20,7 @@ from dalsegno.checkpoints.postgres.due import DueQueue
 from dalsegno.checkpoints.postgres.session import Connection, Session, piped, roll_back
 from dalsegno.checkpoints.postgres.under_way import UnderWay
 from dalsegno.errors import CheckpointError
+from dalsegno.nodes.living import Living
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints.postgres.upkeep import PostgresUpkeep
@@ -290,11 +290,11 @@ class PostgresDatabase(Enlisting):
         self.under_way = UnderWay()
 
 
-_databases: weakref.WeakSet[PostgresDatabase] = weakref.WeakSet()
+_databases: Living[PostgresDatabase] = Living()
 
 
 def _forked() -> None:
-    for database in list(_databases):
+    for database in _databases:
         database._after_fork_in_child()
 
 

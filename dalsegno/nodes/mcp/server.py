@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -17,6 +16,7 @@ from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_m
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.labels import tool_name
+from dalsegno.nodes.living import Living
 from dalsegno.nodes.mcp.answers import (
     CLOSED,
     described_tools,
@@ -340,12 +340,12 @@ class McpTool(BaseTool):
         return await self.server.acall(self.own_name, arguments)  # type: ignore[no-any-return]  # as above
 
 
-_OPEN: weakref.WeakSet[McpServer] = weakref.WeakSet()
+_OPEN: Living[McpServer] = Living()
 
 
 def _forget() -> None:
     """In a process that was forked: the sessions belong to the other one."""
-    for server in list(_OPEN):
+    for server in _OPEN:
         server._lock, server._session = threading.Lock(), None
 
 
@@ -354,7 +354,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _close_all() -> None:
-    for server in list(_OPEN):
+    for server in _OPEN:
         server.close()
 
 
