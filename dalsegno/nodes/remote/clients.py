@@ -67,8 +67,9 @@ async def clients() -> Clients:
     loop = asyncio.get_running_loop()
     found = _of_loop.get(loop)
     if found is None:
-        for closed in [known for known in _of_loop if known.is_closed()]:
-            del _of_loop[closed]
+        for known in list(_of_loop):  # other threads change it meanwhile
+            if known.is_closed():
+                _of_loop.pop(known, None)
         found = _of_loop[loop] = Clients()
         await found.open()
     return found

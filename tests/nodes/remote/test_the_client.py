@@ -21,6 +21,7 @@ from dalsegno.errors import DefinitionError, RemoteStatus, RemoteTimeout, Remote
 from dalsegno.nodes import current_execution
 from dalsegno.nodes.policies import ManualClock
 from dalsegno.nodes.remote import remote
+from dalsegno.nodes.remote.clients import clients
 
 ROOT = Path(__file__).parents[3]
 UNTIMED = """
@@ -64,6 +65,37 @@ def test_calls_from_many_threads_share_the_connections(agent: Any) -> None:
         answers = list(threads.map(lambda _: player(server).invoke({}), range(40)))
     assert answers == [{"answer": "an answer"}] * 40
     assert server.connections <= 8
+
+
+def test_event_loops_of_other_threads_may_begin_meanwhile() -> None:
+    came: list[asyncio.AbstractEventLoop] = []
+
+    def come() -> None:
+        came.append(asyncio.new_event_loop())
+        came[-1].run_until_complete(clients())
+
+    class Asked(asyncio.SelectorEventLoop):
+        """While somebody asks whether it is closed, another one comes."""
+
+        is_alone = False
+
+        def is_closed(self) -> bool:
+            if self.is_alone:
+                self.is_alone = False
+                with ThreadPoolExecutor(1) as threads:
+                    threads.submit(come).result()
+            return super().is_closed()
+
+    there = [Asked() for _ in range(3)]
+    for loop in there:
+        loop.run_until_complete(clients())
+    for loop in there:
+        loop.is_alone = True
+    assert asyncio.run(clients()) is not None
+    assert len(came) == 3
+    for loop in there + came:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def test_no_more_connections_than_are_allowed_and_every_call_has_its_turn(
