@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -11,6 +12,8 @@ from dalsegno.nodes.execution import Execution, current_execution
 from dalsegno.nodes.kinds import shortly
 
 T = TypeVar("T")
+
+_claiming = threading.Lock()  # a node may use effects in several threads
 
 
 def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T:
@@ -106,14 +109,16 @@ def _claim(name: str) -> Execution | None:
         _check_wanted(execution, name, "was not begun")
         if not isinstance(name, str):  # nothing is done whose result could not be recorded
             raise KernelError(f"Node `{execution.node}` names an effect {name!r}: its name is a text.")
-        if execution.used_names is None:
-            execution.used_names = set()
-        if name in execution.used_names:
+        with _claiming:
+            if execution.used_names is None:
+                execution.used_names = set()
+            is_new = name not in execution.used_names
+            execution.used_names.add(name)
+        if not is_new:
             raise KernelError(
                 f"Node `{execution.node}` uses the effect name `{name}` twice. An effect's result is found by "
                 f'its name, so the name must be unique in the node: use "{name}-1", "{name}-2", ...'
             )
-        execution.used_names.add(name)
     return execution
 
 

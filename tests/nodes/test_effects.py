@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import operator
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -13,6 +18,7 @@ from langgraph.types import Send
 from dalsegno import END, START, Each, Loop, RetryPolicy, Runner, Workflow, aeffect, effect
 from dalsegno.errors import KernelError
 from dalsegno.nodes import current_execution
+from dalsegno.nodes.execution import CURRENT, Execution
 
 
 class State(TypedDict, total=False):
@@ -157,3 +163,26 @@ def test_every_send_and_every_entry_of_a_subworkflow_has_a_key_of_its_own(tmp_pa
     result = Runner(flow, db=tmp_path / "runs.db").run({})
     assert result.status == "completed"
     assert len(set(result.output["keys"])) == 6
+
+
+def test_of_two_threads_of_a_node_one_may_use_a_name() -> None:
+    node, done, in_step = Execution("run", ("node",), 1), list[int](), threading.Barrier(2)
+
+    def line(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_name == "_claim" and event == "line":
+            with contextlib.suppress(threading.BrokenBarrierError):
+                in_step.wait(0.3)  # each goes to its next line when the other one does, while it can
+        return line
+
+    def use() -> None:
+        CURRENT.set(node)
+        sys.settrace(line)
+        try:
+            effect("same", done.append, 1)
+        finally:
+            sys.settrace(None)
+
+    with ThreadPoolExecutor(2) as threads:
+        failures = [one.exception() for one in [threads.submit(use) for _ in range(2)]]
+    assert done == [1]
+    assert sorted(map(type, failures), key=str) == [type(None), KernelError]
