@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde.types import RESUME
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
 from dalsegno.checkpoints.file.database import Database
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.group_commit import GroupCommit, Job
 from dalsegno.checkpoints.records import ExecutionRecord
 from dalsegno.errors import DatabaseUnavailable
 
@@ -370,3 +371,47 @@ def test_what_waits_is_written_soon_also_where_ctrl_c_came_meanwhile(path: Path)
                 saver.get_tuple(config)
             saver.database.on_commit.append(lambda _: committed.set())
         assert committed.wait(10)
+
+
+class Nothing(Job):
+    """A job that writes nothing."""
+
+    def write(self, connection: object, company: object) -> None:
+        return
+
+
+def test_ctrl_c_is_heard_also_where_other_threads_bring_more_meanwhile() -> None:
+    class Asked(Nothing):
+        """While somebody asks how long it may wait, another thread brings one more."""
+
+        def __init__(self, place: str) -> None:
+            self.was_asked = False
+            super().__init__(place)
+
+        @property
+        def due(self) -> float:
+            if not self.was_asked:
+                self.was_asked = True
+                with ThreadPoolExecutor(1) as threads:
+                    threads.submit(commits.commit_soon, Nothing("another place")).result()
+            return 0.0
+
+        @due.setter
+        def due(self, _: float) -> None:
+            return
+
+    class Interrupted:
+        is_first = True
+
+        def write(self, arrived: Callable[[], object]) -> None:
+            arrived()
+            if self.is_first:
+                self.is_first = False
+                raise KeyboardInterrupt
+
+    owner, lock = Interrupted(), threading.RLock()
+    commits = GroupCommit(lock, owner.write, linger=0.01)
+    with lock:
+        with pytest.raises(KeyboardInterrupt):
+            commits.commit(Asked("a place"))
+        assert len(commits) == 1

@@ -171,7 +171,7 @@ class GroupCommit:
             elif not job.done:
                 job.failed()
                 self._jobs.appendleft(job)
-        if any(job.due for job in self._jobs):
+        if any(job.due for job in list(self._jobs)):  # others bring more meanwhile
             self._start()
 
     def _raise_parked_of(self, place: Hashable) -> None:
