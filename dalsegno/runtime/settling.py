@@ -225,7 +225,7 @@ def or_given_back(runner: Runner, *taken: Lease) -> Iterator[list[Lease]]:
     except BaseException:
         for lease in leases:
             runner.ledger.let_go(lease)
-        for session in [session for session in runner.sessions if session.lease in leases]:
+        for session in [session for session in list(runner.sessions) if session.lease in leases]:
             with suppress(ValueError):
                 runner.sessions.remove(session)  # alone: in other threads others come and go
         raise

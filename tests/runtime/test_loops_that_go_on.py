@@ -342,6 +342,24 @@ def test_a_run_that_begins_while_another_one_is_given_back_is_not_lost(url: str)
         assert len(others) == 1
 
 
+def test_a_run_is_given_back_also_where_another_one_ends_meanwhile() -> None:
+    class Ending:
+        """Another thread's run, which ends as somebody looks at whose it is."""
+
+        @property
+        def lease(self) -> None:
+            runner.sessions.remove(self)  # type: ignore[arg-type]  # it is asked for nothing else
+
+    def refuse(event: Event) -> None:
+        raise ValueError("not now")
+
+    with Runner(asking(), db=":memory:", on_event=refuse) as runner:
+        runner.sessions.append(Ending())  # type: ignore[arg-type]  # as above
+        with pytest.raises(ValueError, match="not now"):
+            runner.run({}, thread="t")
+        assert runner.sessions == []
+
+
 def test_listeners_of_an_async_run_are_told_in_its_event_loop() -> None:
     where: list[Any] = []
 
