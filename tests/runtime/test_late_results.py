@@ -7,12 +7,10 @@ import contextlib
 import operator
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
@@ -20,6 +18,7 @@ from langgraph.channels import UntrackedValue
 from langgraph.errors import NodeError
 from langgraph.graph import StateGraph
 from langgraph.pregel import _loop
+from langgraph.pregel._executor import BackgroundExecutor
 from langgraph.types import Command, Send
 
 from dalsegno import END, START, Each, Runner, Workflow
@@ -28,13 +27,6 @@ from dalsegno.runtime import late_results
 
 class State(TypedDict, total=False):
     path: Annotated[list[str], operator.add]
-
-
-def _frames(thread: int) -> Iterator[str]:
-    frame: FrameType | None = sys._current_frames().get(thread)
-    while frame is not None:
-        yield frame.f_code.co_name
-        frame = frame.f_back
 
 
 def _until(is_so: Callable[[], bool]) -> None:
@@ -53,15 +45,20 @@ class Race:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_on = True
         self.seen: list[str] = []
-        self._main = threading.get_ident()
+        self._leaving: list[BackgroundExecutor] = []
         self._late: int | None = None
-        with_ids = _loop.ensure_message_ids
+        leave, with_ids = BackgroundExecutor.__exit__, _loop.ensure_message_ids
+
+        def leaving(executor: BackgroundExecutor, *raised: Any) -> bool | None:
+            self._leaving.append(executor)
+            return leave(executor, *raised)
 
         def busy(channels: Any, writes: Any) -> None:
-            if threading.get_ident() == self._late:
-                _until(lambda: "shutdown" in _frames(self._main))
+            if self.is_on and threading.get_ident() == self._late:
+                _until(lambda: self._leaving[0].executor._shutdown)  # type: ignore[attr-defined]
             with_ids(channels, writes)
 
+        monkeypatch.setattr(BackgroundExecutor, "__exit__", leaving)
         monkeypatch.setattr(_loop, "ensure_message_ids", busy)
 
     def run(self, name: str) -> dict[str, Any]:
@@ -70,7 +67,7 @@ class Race:
             _until(lambda: "late" in self.seen)
             raise ValueError(name)
         if self.is_on and name == "late":
-            _until(lambda: "__exit__" in _frames(self._main))
+            _until(lambda: bool(self._leaving))
             self._late = threading.get_ident()
         return {"path": [name]}
 

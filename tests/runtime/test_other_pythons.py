@@ -98,7 +98,7 @@ def elsewhere(python: str, bytecode: str, source: str) -> str:
 def test_code_that_another_python_compiled_is_the_same_where_its_source_is(chain: Any, begun: Any) -> None:
     db = begun(elsewhere)
     assert changes(chain(), db) == []
-    assert changes(chain(edit=('["kept"] + 1', '["kept"] - 1')), db) == ["the code of `ends` changed"]
+    assert changes(chain(edit=('["kept"] + 1', '["kept"] - 10')), db) == ["the code of `ends` changed"]
     with Runner(chain(edit=('"told to fail"', '"told to"')), db=db) as runner:
         assert [c.words for c in runner.difference("t").changes] == ["the code of `fails` changed"]
 
@@ -121,7 +121,7 @@ def test_where_the_source_is_not_known_it_is_told_that_python_is_another_one(cha
 def test_what_earlier_versions_kept_of_the_code_is_compared_still(chain: Any, begun: Any) -> None:
     db = begun(lambda python, bytecode, source: bytecode)
     assert changes(chain(), db) == []
-    assert changes(chain(edit=('["kept"] + 1', '["kept"] - 1')), db) == ["the code of `ends` changed"]
+    assert changes(chain(edit=('["kept"] + 1', '["kept"] - 10')), db) == ["the code of `ends` changed"]
 
 
 def test_a_type_has_the_same_name_under_every_python(chain: Any) -> None:
