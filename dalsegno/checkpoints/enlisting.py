@@ -93,16 +93,12 @@ class Queue:
     def give_up(self, owner: Hashable) -> None:
         """No task of an owner's is kept any more: what waits for one goes with the next commit, as of one given up."""
         with self._lock:
-            for number, one in list(self._numbered.items()):
-                if one.owner == owner and one.tasks:
-                    self._give_up(number, ())
+            self._give_up_all(owner)
 
     def forget(self, owner: Hashable) -> None:
         """Forget everything that is an owner's."""
         with self._lock:
-            for number, one in list(self._numbered.items()):
-                if one.owner == owner:
-                    self._remove(number)
+            self._forget_all(owner)
 
     def about(self, owner: Hashable) -> list[Any]:
         """What an owner's statements are about that still wait for a task of theirs, in their order."""
@@ -119,6 +115,16 @@ class Queue:
         for name in names:
             found |= self._by_name.get(name, frozenset())
         return [(number, self._numbered[number]) for number in sorted(found)]
+
+    def _give_up_all(self, owner: Hashable) -> None:
+        for number, one in list(self._numbered.items()):
+            if one.owner == owner and one.tasks:
+                self._give_up(number, ())
+
+    def _forget_all(self, owner: Hashable) -> None:
+        for number, one in list(self._numbered.items()):
+            if one.owner == owner:
+                self._remove(number)
 
     def _give_up(self, number: int, tasks: tuple[str, ...]) -> None:
         one = self._numbered[number]

@@ -13,7 +13,7 @@ from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.serde.types import ERROR
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger, open_database
-from dalsegno.checkpoints.enlisting import Enlisted, Outcome
+from dalsegno.checkpoints.enlisting import Due, Enlisted, Outcome
 from dalsegno.checkpoints.fencing import FENCE, Fence
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.postgres import PostgresCheckpointer
@@ -90,6 +90,34 @@ def test_what_was_committed_while_its_owner_gave_it_up_is_not_told_again() -> No
     queue.add(execution("second"))
     queue.put_back(queue.take(["t"]))
     assert said(queue) == [["second"]]
+
+
+class Between:
+    """A lock behind which another connection comes, and takes what goes with its commit."""
+
+    def __init__(self, queue: DueQueue) -> None:
+        self._queue, self._lock = queue, queue._lock
+        self.taken: Due = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        self._queue._lock = self._lock
+        self.taken += self._queue.take(["t"])
+
+
+@pytest.mark.parametrize("over", ["give_up", "forget"])
+def test_a_commit_that_comes_as_the_owner_ends_takes_nothing_that_is_the_owners_still(over: str) -> None:
+    queue = DueQueue()
+    queue.add(execution("first"))
+    queue._lock = other = Between(queue)  # type: ignore[assignment]  # it is only entered and left
+    getattr(queue, over)("run")
+    queue.put_back(other.taken)  # its commit fails
+    left = [["first given up"]] if over == "give_up" else []
+    assert [one.given({}) for _, one in queue.due([])] == left
+    assert said(queue) == left
 
 
 def test_a_commit_of_one_turn_takes_nothing_of_another_turns_task() -> None:

@@ -64,11 +64,11 @@ class DueQueue(Queue):
             for number, one in self._out.items():
                 if one.owner == owner and one.tasks:
                     self._over[number] = "given up"
-        super().give_up(owner)
+            self._give_up_all(owner)  # under the same lock: what is taken behind it is given up already
 
     def forget(self, owner: Hashable) -> None:
         with self._lock:
             self._over.update(
                 (number, "forgotten") for number, one in self._out.items() if one.owner == owner
             )
-        super().forget(owner)
+            self._forget_all(owner)
