@@ -64,12 +64,12 @@ class Toolbox:
     @property
     def most_calls(self) -> int | None:
         """The most model calls in one call of one of them; None where one's are unknown."""
-        inside = [known_of(tool).calls for tool in self.tools.values()]
+        inside = [known_of(tool).calls for tool in self._now()]
         return None if None in inside else max([n for n in inside if n is not None], default=0)
 
     def effects(self) -> dict[str, bool]:
         """Whether one of them changes the world, and whether all that do may be repeated unharmed."""
-        changing = [known for known in map(known_of, self.tools.values()) if known.effect]
+        changing = [known for known in map(known_of, self._now()) if known.effect]
         return {
             "effect": bool(changing),
             "idempotent": bool(changing) and all(k.idempotent for k in changing),
@@ -77,7 +77,7 @@ class Toolbox:
 
     def functions(self) -> tuple[Any, ...]:
         """The functions behind the tools."""
-        return tuple(f for f in map(function_of, self.tools.values()) if f is not None)
+        return tuple(f for f in map(function_of, self._now()) if f is not None)
 
     def open(self) -> None:
         """Ask the servers for their tools, once."""
@@ -91,6 +91,10 @@ class Toolbox:
         """`open` without blocking the running event loop."""
         if self._servers:
             await asyncio.to_thread(self.open)
+
+    def _now(self) -> list[BaseTool]:
+        """Those that are known now: an execution in another thread may ask a server for more meanwhile."""
+        return list(self.tools.values())
 
     def _add(self, *tools: BaseTool) -> None:
         for tool in tools:

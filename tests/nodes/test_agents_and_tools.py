@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from dalsegno import END, START, Budget, RetryPolicy, Runner, Workflow, agent, effect, human, tool
 from dalsegno.errors import AnswerInvalid, DefinitionError
 from dalsegno.nodes import current_execution
+from dalsegno.nodes.agent import Agent
 from dalsegno.nodes.labels import tool_name
 from dalsegno.runtime.events import NodeFinished, PolicyActed
 from dalsegno.testing import Reply, ScriptedChatModel, crash_test
@@ -575,3 +576,24 @@ def test_a_tool_that_steers_the_graph_is_refused(play: Play) -> None:
 
     with ScriptedChatModel([call("go")]) as model, pytest.raises(Exception, match="gave Command"):
         play(agent(model, "?", tools=[go], writes="answer"), {})
+
+
+@pytest.mark.parametrize("look", [Agent.declares, Agent.functions])
+def test_an_agent_is_looked_at_while_another_thread_asks_a_server_for_its_tools(
+    look: Callable[[Agent], Any],
+) -> None:
+    class Server:
+        def list_tools(self) -> list[Any]:
+            return [langchain_tool("more")(add)]
+
+    class Asked(dict[str, Any]):
+        """While somebody asks what is known of a tool, the other thread has its answer."""
+
+        def get(self, *given: Any) -> Any:
+            box.open()
+            return super().get(*given)
+
+    box = (adding := agent(ScriptedChatModel([]), "Go", tools=[add, Server()], writes="answer")).toolbox
+    box.tools["add"].metadata = Asked(by="its author")
+    assert look(adding)
+    assert list(box.tools) == ["add", "more"]
