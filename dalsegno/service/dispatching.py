@@ -153,8 +153,10 @@ class Dispatcher:
     def _try_those_of_others(self, now: float) -> None:
         """Have runs looked at that processes with other code (a version before or after this one) could not go on with,
         until each was tried here."""
+        active = set(self._active)  # from before the look: what is being refused now is not recorded yet
         refused = self._requests.refused()
-        self._refused -= self._refused - {(run_id, stamp) for run_id, stamp, _ in refused}
+        gone = self._refused - {(run_id, stamp) for run_id, stamp, _ in refused}
+        self._refused -= {one for one in gone if one[0] not in active}
         for run_id, stamp, problem in refused:
             if problem in _OF_CODE and (run_id, stamp) not in self._refused:
                 self._requests.look_again(run_id, now)

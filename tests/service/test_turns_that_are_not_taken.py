@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from pathlib import Path
 from typing import Any, TypedDict
+
+import pytest
 
 from dalsegno import END, START, Workflow
 from dalsegno.errors import DatabaseUnavailable
@@ -38,8 +41,8 @@ def test_nobody_is_told_of_a_turn_whose_taking_was_not_committed(tmp_path: Path)
     runner = service.runners["work"]
 
     def is_full(number: int, tasks: Any) -> None:
-        if runner.sessions and len(given_up) < 3:
-            given_up.append(weakref.ref(runner.sessions[0]))
+        for session in runner.sessions[: 3 - len(given_up)]:
+            given_up.append(weakref.ref(session))
             raise DatabaseUnavailable("The disk is full.", path="runs.db")
 
     run_id, _ = service.start(StartRun(workflow="work", input={"topic": "rain"}), client="ci")
@@ -69,6 +72,28 @@ def test_runs_that_were_refused_are_forgotten_when_they_are_gone(tmp_path: Path)
     until(lambda: service.dispatcher.active == 0, "all have ended")
     for n in range(2):
         service.runners["work"].delete(f"t{n}")
-    until(lambda: {run_id for run_id, _ in refused} == {ids[2]}, "only what is there is known")
+    until(lambda: [run_id for run_id, _ in list(refused)] == [ids[2]], "only what is there is known")
+    assert service.drain() == 0
+    service.close()
+
+
+def test_a_run_that_is_refused_while_those_of_others_are_looked_at_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = Workflow("work", State).add_node("work", refuses).add_edge(START, "work").add_edge("work", END)
+    service = Service([LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db", Settings(poll=0.02))
+    dispatcher = service.dispatcher
+    refuse = dispatcher._requests.refuse
+
+    def late(*given: Any) -> None:
+        dispatcher._try_those_of_others(time.time())
+        refuse(*given)
+
+    monkeypatch.setattr(dispatcher._requests, "refuse", late)
+    run_id, _ = service.start(StartRun(workflow="work", input={"topic": "rain"}), client="ci")
+    service.open()
+    until(lambda: (request := service.request(run_id)) and request.problem, "it is refused")
+    until(lambda: dispatcher.active == 0, "it has ended")
+    assert [known for known, _ in dispatcher._refused] == [run_id]
     assert service.drain() == 0
     service.close()
