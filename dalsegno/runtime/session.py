@@ -102,6 +102,8 @@ class Session:
         self._over = False
         self.is_told = False
         """Whether the end of the turn was told."""
+        self.chunks: Any = None
+        """What the chunks of its stream come from: it is not to be collected with what reads them, but ended then."""
 
     @property
     def effects(self) -> Effects:

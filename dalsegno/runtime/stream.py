@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from langgraph.types import StreamMode
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.runtime import settling, turns
+from dalsegno.runtime.collecting import beside_collecting
 from dalsegno.runtime.own_loop import from_own_loop
 from dalsegno.runtime.result import RunResult
 
@@ -67,18 +69,25 @@ class RunStream:
         if not self._begins():
             return
         drive, manner = self._turn.drive, (self._mode, self._subgraphs)
+        chunks = from_own_loop(drive.astream(*manner)) if self._runner.needs_loop else drive.stream(*manner)
+        self._turn.session.chunks = chunks
         try:
-            if self._runner.needs_loop:
-                yield from from_own_loop(drive.astream(*manner))
-            else:
-                yield from drive.stream(*manner)
+            for chunk in chunks:  # noqa: UP028 - `yield from` would close them here, wherever that is
+                yield chunk
         except BaseException as error:
             drive.left = error
+        beside_collecting(partial(self._end, chunks))
+
+    def _end(self, chunks: Any) -> None:
+        try:
+            chunks.close()
+        except BaseException as error:
+            self._turn.drive.left = error
+        try:
+            self.result = settling.settle(self._runner, self._turn)
         finally:
-            try:
-                self.result = settling.settle(self._runner, self._turn)
-            finally:
-                self._ended.set()
+            self._turn.session.chunks = None
+            self._ended.set()
 
     async def _achunks(self) -> AsyncIterator[Any]:
         if not self._begins():
@@ -131,4 +140,4 @@ class RunStream:
 
     def __del__(self) -> None:
         if self._begins():
-            settling.give_back(self._runner, self._turn)
+            beside_collecting(partial(settling.give_back, self._runner, self._turn))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -205,3 +207,35 @@ def test_one_that_was_read_to_its_end_is_closed_already(runner: Runner) -> None:
         assert stream.result.output == WHOLE
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("in_a_loop", [False, True])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_one_that_is_collected_waits_for_nothing_that_the_collecting_thread_has(
+    tmp_path: Path, is_read: bool, in_a_loop: bool
+) -> None:
+    def leave(runner: Runner) -> None:
+        chunks = iter(stream := runner.stream({"topic": "x"}, "t1"))
+        if is_read:
+            assert next(chunks) == FIRST
+        left: list[Any] = [stream, chunks]
+        left.append(left)
+
+    def collect(_: object) -> None:
+        gc.collect()
+
+    runner = Runner(chain(in_a_loop=in_a_loop), db=tmp_path / "runs.db")
+    database = runner.ledger.database
+    database.enlist("SELECT 1", tasks=["t"], owner="somebody", instead=collect)
+    giving_up = threading.Thread(target=database.give_up, args=("somebody",), daemon=True)
+    gc.disable()
+    try:
+        leave(runner)
+        giving_up.start()  # it collects while it has the lock of what waits for a commit
+        giving_up.join(20)
+    finally:
+        gc.enable()
+    assert not giving_up.is_alive()
+    assert asyncio.run(until_free(runner, "t1")) == "stopped"
+    assert runner.resume("t1").output == WHOLE
+    runner.close()
