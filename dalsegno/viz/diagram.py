@@ -44,8 +44,8 @@ class DiagramEdge:
     """One way from `source` to `target`, ids of nodes or of clusters.
 
     `via` is the id of the join bar that the edge passes, None for every other edge. `key` is how a
-    run knows the edge (None: no run takes it), `bound` the most times a run may take it,
-    `base` the label without a run.
+    run knows the edge (None: no run takes it), `bound` the most times a run may take it
+    (in a subworkflow: each time that is entered), `base` the label without a run.
     """
 
     source: str

@@ -111,7 +111,8 @@ class _Edges:
         label = self._label(edge)
         said = [f"{_spoken(name)} → {_spoken(edge.target or 'undeclared')}", edge.kind, label]
         if edge.loop is not None:
-            said.append(f"at most {edge.loop} times in a run")
+            within = "each time its subworkflow is entered" if self.prefix else "in a run"
+            said.append(f"at most {edge.loop} times {within}")
         self.drawing.edges.append(
             DiagramEdge(
                 source,

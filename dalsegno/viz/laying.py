@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from dalsegno.graphs.model import START
-from dalsegno.nodes.paths import around
+from dalsegno.nodes.paths import around, name_of, prefix_of
 from dalsegno.viz.captions import RESUMABLE, caption, progress_line, run_description
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode, EdgeKey
 from dalsegno.viz.overlay import NodeRun, RunView
@@ -19,8 +19,9 @@ Box = TypeVar("Box", bound=DiagramNode | Cluster)
 
 def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
     """The diagram with the run over it: statuses, counts against bounds, the mark, the rest faded."""
-    counts = taken_times(diagram.edges, run.edges)
-    edges = tuple(_edge(edge, count) for edge, count in zip(diagram.edges, counts, strict=True))
+    whole = entered_again(diagram.edges, run.edges)
+    counts = taken_times(whole, run.edges)
+    edges = tuple(_edge(edge, count) for edge, count in zip(whole, counts, strict=True))
     reached = {end for e in edges if "taken" in e.classes for end in (e.source, e.target)}
     passed = Counter(e.via for e in edges if e.via and "taken" in e.classes)
     waited_for = Counter(e.via for e in edges if e.via)
@@ -41,6 +42,22 @@ def lay(diagram: Diagram, run: RunView, report: Any = None) -> Diagram:
         caption=caption(run, report),
         status=run.status,
         description=run_description(diagram, (*nodes, *clusters), edges, run),
+    )
+
+
+def entered_again(edges: Iterable[DiagramEdge], taken: Mapping[EdgeKey, int]) -> tuple[DiagramEdge, ...]:
+    """The edges, each with the bound of the whole run: a loop in a subworkflow has its own at each entry."""
+    edges = tuple(edges)
+    entries: Counter[str] = Counter()
+    for edge in edges:
+        if edge.key and name_of(edge.key[0]) == START:
+            level, count = prefix_of(edge.key[0]), taken.get(edge.key, 0)
+            entries[level] = max(entries[level], count) if edge.kind == "static" else entries[level] + count
+    return tuple(
+        replace(e, bound=e.bound * entries[level])
+        if e.key and e.bound is not None and (level := prefix_of(e.key[0])) and entries[level] > 1
+        else e
+        for e in edges
     )
 
 
@@ -72,7 +89,7 @@ def taken_times(edges: Collection[DiagramEdge], taken: Mapping[EdgeKey, int]) ->
 def counted(edge: DiagramEdge, count: int) -> str:
     """An edge's label with how often it was taken: against its bound where it has one."""
     if edge.bound is not None:
-        words = edge.base.removesuffix(f"≤ {edge.bound}").strip()
+        words = edge.base.rpartition("≤")[0].strip()
         return f"{words} {count}/{edge.bound}".strip()
     return f"{edge.base} ×{count}".strip() if count > 1 else edge.base
 

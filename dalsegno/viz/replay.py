@@ -16,7 +16,7 @@ from dalsegno.nodes.paths import name_of, prefix_of
 from dalsegno.viz.captions import progress_line
 from dalsegno.viz.cards import card, progress
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramNode, EdgeKey
-from dalsegno.viz.laying import counted, lay, taken_times
+from dalsegno.viz.laying import counted, entered_again, lay, taken_times
 from dalsegno.viz.overlay import Execution, NodeRun, RunView, StateAt
 from dalsegno.viz.timeline import Note, Score, score
 
@@ -112,9 +112,10 @@ class _Replay:
             looks[number] = (seen.status, _fitted(box, progress_line(seen, seen.status)))
 
     def _edges(self) -> dict[str, tuple[int, str]]:
-        counts = taken_times(self.diagram.edges, self.done.edges)
+        edges = entered_again(self.diagram.edges, self.done.edges)
+        counts = taken_times(edges, self.done.edges)
         changed = {}
-        for i, (edge, count) in enumerate(zip(self.diagram.edges, counts, strict=True)):
+        for i, (edge, count) in enumerate(zip(edges, counts, strict=True)):
             label = (count > 0, counted(edge, count) if edge.kind != "compensation" else edge.label)
             if label != self.labels[i]:
                 self.labels[i] = label

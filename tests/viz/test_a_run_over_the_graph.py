@@ -130,6 +130,35 @@ def test_a_loop_is_credited_up_to_its_bound_and_the_rest_goes_to_the_way_out() -
     assert labels == ["again 2/2", "spent"]
 
 
+@pytest.mark.parametrize("start", ["static", "choice"])
+def test_the_bound_of_a_loop_counts_for_each_time_its_subworkflow_was_entered(start: Any) -> None:
+    """Three times two ways back keep a bound of five, and are no `6/5`."""
+    answer = None if start == "static" else "go"
+    child = WorkflowSpec(
+        "child",
+        nodes={"step": NodeSpec("step")},
+        edges=(
+            EdgeSpec(START, "step", start, label=answer),
+            EdgeSpec("step", "step", "choice", router="r", label="more", loop=5),
+            EdgeSpec("step", END, "choice", router="r", label="enough"),
+        ),
+    )
+    spec = WorkflowSpec(
+        "w",
+        nodes={"each": NodeSpec("each", kind="subworkflow", child=child)},
+        edges=(EdgeSpec(START, "each"), EdgeSpec("each", END)),
+    )
+    loop = ("each/step", "each/step", "more")
+    entry = (f"each/{START}", "each/step", answer)
+    labels = []
+    for entered in (1, 3):
+        run = RunView("r", "t", "w", "running", edges={entry: entered, loop: 2 * entered})
+        labels.append(_labels(diagram(spec, run=run))["each/step", "each/step"])
+    assert labels == ["more 2/5", "more 6/15"]
+    (said,) = [e.details for e in diagram(spec).edges if e.kind == "choice" and e.bound]
+    assert "at most 5 times each time its subworkflow is entered" in said
+
+
 @pytest.mark.parametrize("status", ["running", "completed", "failed", "interrupted", "stopped", "cancelled"])
 def test_every_status_of_a_run_has_a_sign_and_a_word(article: WorkflowSpec, status: str) -> None:
     picture = diagram(article, run=RunView("r", "t", "article", status))
