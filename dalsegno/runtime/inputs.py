@@ -7,6 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
 from typing import Any, get_args
 
+from langgraph.channels import (
+    AnyValue,
+    BaseChannel,
+    BinaryOperatorAggregate,
+    EphemeralValue,
+    LastValue,
+    UntrackedValue,
+)
 from langgraph.types import Command, Overwrite
 from pydantic import BaseModel, ConfigDict, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -18,6 +26,9 @@ from dalsegno.nodes.kinds import shortly
 
 _SAME_TYPE = (operator.add, operator.or_)
 """Reducers whose update has the type of the key; another reducer may take anything."""
+
+_REPLACED = (LastValue, AnyValue, EphemeralValue, UntrackedValue)
+"""Channels whose update is their next value; another channel may take anything, as a reducer may."""
 
 
 def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
@@ -92,9 +103,10 @@ def _required(schema: Any) -> list[str]:
 def _coerced(key: str, value: Any, annotation: Any) -> Any:
     annotation = unqualified(annotation)
     extras = getattr(annotation, "__metadata__", ())
-    if any(callable(extra) and extra not in _SAME_TYPE for extra in extras if not isinstance(extra, type)):
+    reducers = [reducer for reducer in map(_reducer, extras) if reducer is not None]
+    if any(reducer not in _SAME_TYPE for reducer in reducers):
         return value
-    if isinstance(value, Overwrite) and any(extra in _SAME_TYPE for extra in extras):
+    if isinstance(value, Overwrite) and reducers:
         return replace(value, value=_coerced(key, value.value, annotation))
     adapter = _adapter(annotation)
     if adapter is None:
@@ -112,6 +124,16 @@ def _coerced(key: str, value: Any, annotation: Any) -> Any:
             expected=expected,
         ) from None
     return fitted if _became_something_else(value, fitted) else value
+
+
+def _reducer(extra: Any) -> Any:
+    """What makes the next value of an update, where that is said beside a key's type: a function, or a channel."""
+    if isinstance(extra, BinaryOperatorAggregate):
+        return extra.operator
+    kind = extra if isinstance(extra, type) else type(extra)
+    if issubclass(kind, BaseChannel):
+        return None if issubclass(kind, _REPLACED) else kind
+    return extra if callable(extra) and not isinstance(extra, type) else None
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any] | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 import pytest
 from langgraph.cache.memory import InMemoryCache
+from langgraph.channels import BinaryOperatorAggregate, DeltaChannel, EphemeralValue, Topic
 from langgraph.errors import NodeError
 from langgraph.graph import StateGraph
 from langgraph.types import CachePolicy, Command, Overwrite, Send
@@ -124,3 +125,40 @@ def test_an_input_may_overwrite_what_the_thread_has_of_a_key(db: Path, kind: Any
         assert at is not None
         runner.fork("t", at, into="fork", values={"log": Overwrite(["set"])})
         assert runner.pending("fork").values["log"] == ["set"]
+
+
+def listed(items: list[str], update: Any) -> list[str]:
+    return [*items, *(update if isinstance(update, list) else [update])]
+
+
+def all_listed(items: list[str], updates: list[Any]) -> list[str]:
+    return [item for update in [items, *updates] for item in listed([], update)]
+
+
+class Channels(TypedDict, total=False):
+    topic: Annotated[list[str], Topic(str, accumulate=True)]
+    delta: Annotated[list[str], DeltaChannel(all_listed)]
+    reduced: Annotated[list[str], BinaryOperatorAggregate(list, listed)]
+    added: Annotated[list[str], BinaryOperatorAggregate(list, operator.add)]
+    passing: Annotated[int, EphemeralValue]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"topic": "one"},
+        {"topic": ["one", "two"]},
+        {"delta": "one"},
+        {"delta": Overwrite(["one"])},
+        {"reduced": "one"},
+        {"reduced": Overwrite(["one"])},
+        {"added": Overwrite(["one"])},
+    ],
+)
+def test_an_input_may_be_whatever_the_channel_of_a_key_takes(db: Path, given: dict[str, Any]) -> None:
+    graph: Any = StateGraph(Channels).add_node("go", lambda state: {}).add_edge(START, "go")
+    with Runner(graph, db=db) as runner:
+        assert runner.run(given, "t").output == graph.compile().invoke(given)
+        for wrong in ({"added": "one"}, {"added": Overwrite(3)}, {"passing": "one"}):
+            with pytest.raises(InputInvalid, match="does not fit"):
+                runner.run(wrong, "t")
