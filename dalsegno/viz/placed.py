@@ -99,7 +99,7 @@ class _Placed:
         return f"{tail}->{head} [{','.join(parts)}];"
 
     def _words(self) -> Iterator[str]:
-        """Title, caption, errors and the mark: boxes without a border, where the SVG has them."""
+        """Title, caption, errors and the mark, where the SVG has them."""
         title = [
             (self.diagram.title, 15, p.INK, True),
             *((c, 10, p.MUTED, False) for c in self.diagram.caption[:1]),
@@ -118,12 +118,7 @@ class _Placed:
             if place is None:
                 continue
             if box.mark:
-                # Over a frame there is no room; within it, under its head, there is.
-                x, y = (4, -7) if isinstance(box, DiagramNode) else (14, 46)
-                at = _up(self.layout, (place.x + x, place.y + y))
-                ground = p.FRAME if isinstance(box, Cluster) or box.cluster is not None else p.PAPER
-                ink = p.STATUSES["pending"].ink
-                yield self._text(f"mark{i}", at, f"↻ {box.mark}", 10, ink, bold=True, ground=ground)
+                yield self._mark(f"mark{i}", (place.x + 2, place.y))
             lines = slip(box, place)
             if lines:
                 yield self._slip(f"error{i}", place.middle[0], slip_top(box, place), lines)
@@ -143,6 +138,16 @@ class _Placed:
             f'label=<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0">{rows}</TABLE>>];'
         )
 
+    def _mark(self, name: str, middle: Point) -> str:
+        """Where the run goes on: at the corner of its box, as the SVG has it; its caption says it in words."""
+        x, y = _up(self.layout, middle)
+        ink = p.STATUSES["pending"].ink
+        return (
+            f'"{name}" [shape=circle,style=filled,fillcolor="{ink}",color="{p.PAPER}",penwidth=1.5,fixedsize=true,'
+            f'margin=0,width=0.25,pos="{x:.1f},{y:.1f}",'
+            f'label=<<FONT POINT-SIZE="11" COLOR="{p.PAPER}"><B>↻</B></FONT>>];'
+        )
+
     def _text(
         self,
         name: str,
@@ -152,7 +157,6 @@ class _Placed:
         ink: str,
         *,
         bold: bool = False,
-        ground: str = p.PAPER,
     ) -> str:
         wide = width(text, size, bold=bold) + 8
         body = f"<B>{markup(text)}</B>" if bold else markup(text)
@@ -162,7 +166,7 @@ class _Placed:
             f'<TR><TD ALIGN="LEFT"><FONT POINT-SIZE="{size}" COLOR="{ink}">{body}</FONT></TD></TR></TABLE>>'
         )
         return (
-            f'"{name}" [shape=none,style=filled,fillcolor="{ground}",fixedsize=shape,margin=0,'
+            f'"{name}" [shape=none,style=filled,fillcolor="{p.PAPER}",fixedsize=shape,margin=0,'
             f"width={wide / 72:.3f},height={(size + 3) / 72:.3f},"
             f'pos="{at[0] + wide / 2:.1f},{at[1]:.1f}",label={label}];'
         )

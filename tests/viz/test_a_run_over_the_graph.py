@@ -220,7 +220,7 @@ def test_an_error_that_a_node_shows_is_not_repeated_by_its_frame() -> None:
     assert said in frame.details
 
 
-def test_the_error_and_the_mark_of_a_frame_stand_in_it_and_hide_nothing() -> None:
+def test_the_error_of_a_frame_stands_in_it_and_hides_nothing() -> None:
     spec, run = _broken(NodeRun(1, "done"))
     picture = diagram(spec, run=run)
     layout = place(picture)
@@ -232,9 +232,22 @@ def test_the_error_and_the_mark_of_a_frame_stand_in_it_and_hide_nothing() -> Non
     top, low = float(path.split("h")[0].split()[1]), float(next(slip.iter(f"{SVG}text")).get("y", "0"))
     assert layout.boxes[f"sub/{END}"].bottom < top < low < frame.bottom
     drawn = to_placed_dot(picture, layout, run)
-    for name in ("error", "mark"):
-        (_, y), *_ = re.findall(rf'"{name}\d\w*" .*pos="([-0-9.]+),([-0-9.]+)"', drawn)
-        assert frame.y < layout.height - float(y) < frame.bottom
+    (_, y), *_ = re.findall(r'"error\d\w*" .*pos="([-0-9.]+),([-0-9.]+)"', drawn)
+    assert frame.y < layout.height - float(y) < frame.bottom
+
+
+def test_the_mark_of_a_png_is_at_the_corner_as_in_the_svg_and_covers_no_arrow() -> None:
+    spec, run = _broken(NodeRun(1, "done"))
+    picture = diagram(spec, run=run)
+    layout = place(picture)
+    (frame,) = layout.frames.values()
+    (mark,) = re.findall(r'"mark\d+" .*', to_placed_dot(picture, layout, run))
+    ((wide, x, y),) = re.findall(r'width=([0-9.]+),pos="([-0-9.]+),([-0-9.]+)"', mark)
+    assert (float(x), layout.height - float(y)) == pytest.approx((frame.x + 2, frame.y), abs=0.1)
+    assert float(x) + 72 * float(wide) / 2 < frame.middle[0] - 20
+    (sign,) = [g for g in ET.fromstring(viz.svg(spec, run=run)).iter(f"{SVG}g") if g.get("class") == "mark"]
+    left, middle = re.findall(r"M([-0-9.]+) ([-0-9.]+)", next(sign.iter(f"{SVG}path")).get("d", ""))[0]
+    assert (float(left) + 9, float(middle)) == pytest.approx((frame.x + 2, frame.y), abs=0.1)
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "done"])
@@ -249,12 +262,10 @@ def test_the_words_of_a_frame_begin_in_it_in_a_png_as_in_the_svg(status: Any) ->
     assert float(middle) - float(wide) / 2 == pytest.approx(frame.x + 14, abs=1)
 
 
-def test_the_mark_and_the_error_of_a_png_hide_no_more_than_they_need() -> None:
+def test_the_error_of_a_png_has_a_ground_of_its_own() -> None:
     spec, run = _broken(NodeRun(1, "done"))
     drawn = to_placed_dot(diagram(spec, run=run), place(diagram(spec, run=run)), run)
-    (mark,) = re.findall(r'"mark\d+" .*', drawn)
     (slip,) = re.findall(r'"error\d+" .*', drawn)
-    assert f'fillcolor="{palette.FRAME}"' in mark
     assert f'fillcolor="{palette.STATUSES["failed"].fill}"' in slip
 
 
