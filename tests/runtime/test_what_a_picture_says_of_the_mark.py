@@ -93,3 +93,16 @@ def test_a_cancelled_run_waits_for_nobody(tmp_path: Path) -> None:
                 runner.cancel("t")
     assert lines["interrupted"][0].startswith("‖ waits for a human")
     assert lines["cancelled"][0].startswith("‖ not answered")
+
+
+def test_a_run_that_was_given_up_says_so(tmp_path: Path) -> None:
+    flow = Workflow("asking", State).add_node("ask", human("Publish?", answer=bool, writes="yes"))
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        first = runner.run({}, thread="t")
+        second = runner.run({}, thread="t", abandon=True)
+    with Seeing(flow, tmp_path / "runs.db") as seeing:
+        given_up, asks = (seeing.view(seeing.ledger.get(one.run_id)) for one in (first, second))
+    assert given_up.note == f"It was given up for run {second.run_id[:8]}: nobody goes on with it."
+    assert given_up.pending == ()
+    assert (asks.note, asks.pending) == (None, ("ask",))
