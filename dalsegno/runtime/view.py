@@ -131,9 +131,12 @@ def _used(run: RunRecord) -> Iterator[Used]:
     """What the run used, against what was proved of it."""
     proved, usage = run.certificate or {}, run.usage
     yield Used("supersteps", run.supersteps, proved.get("supersteps"))
-    for what, name in (("model_calls", "model calls"), ("tokens", "tokens"), ("seconds", "seconds")):
+    for what, name in (("model_calls", "model calls"), ("tokens", "tokens")):
         if usage.get(what) or proved.get(what) is not None:
             yield Used(name, usage.get(what) or 0, proved.get(what))
+    # No time is counted for people, routers, reducers and commits: where none is proved, that is all there was.
+    if proved.get("seconds") != 0 and (usage.get("seconds") or proved.get("seconds") is not None):
+        yield Used("seconds", usage.get("seconds") or 0, proved.get("seconds"))
 
 
 def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[ExecutionRecord]:

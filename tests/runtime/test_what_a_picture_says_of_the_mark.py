@@ -106,3 +106,15 @@ def test_a_run_that_was_given_up_says_so(tmp_path: Path) -> None:
     assert given_up.note == f"It was given up for run {second.run_id[:8]}: nobody goes on with it."
     assert given_up.pending == ()
     assert (asks.note, asks.pending) == (None, ("ask",))
+
+
+def test_the_seconds_of_a_run_are_not_held_against_a_proof_that_counts_none(tmp_path: Path) -> None:
+    """It counts no time for people, routers, reducers and commits."""
+    flow = Workflow("asking", State).add_node("ask", human("Publish?", answer=bool, writes="yes"))
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    assert flow.validate().certificate.seconds == 0
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        runner.run({}, thread="t")
+    with Seeing(flow, tmp_path / "runs.db") as seeing:
+        used = {one.what: one.used for one in seeing.view(seeing.ledger.last("t")).used}
+    assert used == {"supersteps": 0, "model calls": 0}
