@@ -57,6 +57,51 @@ def test_a_run_whose_router_raised_routes_when_it_is_resumed(saver: Checkpointer
     assert app.invoke(None, THREAD, durability="sync") == {"log": ["a", "b"]}
 
 
+def test_what_a_node_was_answered_and_how_it_failed_last_are_kept_where_its_router_raises(
+    saver: Checkpointer,
+) -> None:
+    failures = ["first", "second"]
+
+    def router(state: Log) -> str:
+        if failures:
+            raise RuntimeError(failures.pop(0))
+        return "b"
+
+    graph = StateGraph(Log)
+    graph.add_node("a", lambda state: {"log": [interrupt("who?"), interrupt("when?")]})
+    graph.add_node("b", say("b"))
+    graph.add_edge(START, "a")
+    graph.add_conditional_edges("a", router, {"b": "b"})
+    app = graph.compile(checkpointer=saver)
+
+    def answer(given: str) -> Any:
+        (asked,) = app.get_state(THREAD).interrupts
+        return app.invoke(Command(resume={asked.id: given}), THREAD, durability="sync")
+
+    app.invoke({"log": []}, THREAD, durability="sync")
+    assert answer("I")["__interrupt__"][0].value == "when?"
+    with pytest.raises(RuntimeError, match="first"):
+        answer("now")
+    with pytest.raises(RuntimeError, match="second"):
+        app.invoke(None, THREAD, durability="sync")
+    assert "second" in str(app.get_state(THREAD).tasks[0].error)
+    assert app.invoke(None, THREAD, durability="sync") == {"log": ["I", "now", "b"]}
+
+
+def test_a_newer_answer_replaces_an_older_one_also_beside_an_update(saver: Checkpointer) -> None:
+    graph = StateGraph(Log)
+    graph.add_node("a", lambda state: {"log": [interrupt("who?")]})
+    graph.add_edge(START, "a")
+    app = graph.compile(checkpointer=saver, interrupt_before=["a"])
+    app.invoke({"log": []}, THREAD, durability="sync")
+    at = app.get_state(THREAD).config
+    for given in (Command(resume="old", goto="a"), Command(resume="new", goto="a")):
+        app.invoke(given, at, durability="sync")
+    kept = saver.get_tuple(at)
+    assert kept is not None
+    assert next(value for _, channel, value in kept.pending_writes or () if channel == "__resume__") == "new"
+
+
 def test_a_sibling_that_was_done_is_kept_when_another_branch_fails(saver: Checkpointer) -> None:
     ran: list[str] = []
 

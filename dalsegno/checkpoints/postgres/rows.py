@@ -39,12 +39,10 @@ PUT_WRITES = (
     f"INSERT INTO checkpoint_writes ({_PLACE}, task_id, task_path, idx, channel, type, blob) "
     "SELECT $1::text, $2::text, $3::text, $4::text, $5::text, * "
     "FROM unnest($6::int[], $7::text[], $8::text[], $9::bytea[]) "
-    f"ON CONFLICT ({_PLACE}, task_id, idx) DO "
+    # Special ones (of negative index) replace those of an earlier attempt of the task, ordinary ones stay.
+    f"ON CONFLICT ({_PLACE}, task_id, idx) DO UPDATE SET "
+    "channel = excluded.channel, type = excluded.type, blob = excluded.blob WHERE checkpoint_writes.idx < 0"
 )
-REPLACE_WRITES = (
-    PUT_WRITES + "UPDATE SET channel = excluded.channel, type = excluded.type, blob = excluded.blob"
-)
-PUT_WRITES += "NOTHING"
 
 _AT = "thread_id = $1 AND checkpoint_ns = $2"
 HAS = f"SELECT 1 FROM checkpoints WHERE {_AT} AND checkpoint_id = $3"

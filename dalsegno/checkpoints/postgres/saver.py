@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -133,14 +132,13 @@ class PostgresCheckpointer(Checkpointer):
     ) -> None:
         thread, *_, task_id = place
         outcome = outcome_of(writes)
-        kept = kept_of(self.serde, writes, outcome, thread)
-        special = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        # One for each index: a task that was answered twice in a turn says so twice, and the last one holds.
+        kept = [*{one[0]: one for one in kept_of(self.serde, writes, outcome, thread)}.values()]
 
         def statements(session: Session) -> None:
             if kept:
                 columns = rows.columns_of(kept)
-                sql = rows.REPLACE_WRITES if special else rows.PUT_WRITES
-                session.send(sql, (*place, path, *columns))
+                session.send(rows.PUT_WRITES, (*place, path, *columns))
 
         task = {task_id: outcome} if outcome is not None else None
         probe = (*place, kept[-1][0], kept[-1][3]) if kept else ()
