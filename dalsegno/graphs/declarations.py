@@ -22,6 +22,7 @@ from dalsegno.errors import DefinitionError
 from dalsegno.nodes.aliases import meant, qualifier
 
 _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\],]|[^\[\],'"]+|.""", re.DOTALL)
+_ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _LAST_WORD = re.compile(r"[\w.]+\Z")
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -241,7 +242,7 @@ def narrower_keys(hint: Any, state: Mapping[str, Any], *schemas: Any) -> frozens
 
 
 def type_name(hint: Any) -> str:
-    """The name of a type: the same under every version of Python.
+    """The name of a type: the same under every version of Python, and in every process.
 
     >>> type_name(typing.Optional[list[int]])
     'list[int] | None'
@@ -254,9 +255,15 @@ def type_name(hint: Any) -> str:
 def with_bars(name: str) -> str:
     """The name of a type with its unions written as Python 3.14 does, where `Union[int, None]` is `int | None`.
 
+    Without what `Annotated` says beside a type: that is no part of it, and names the address of a function in
+    LangChain's `AnyMessage`, which is another one in every process.
+
     >>> with_bars("dict[str, Union[int, Literal['Union['], NoneType]]")
     "dict[str, int | Literal['Union['] | None]"
+    >>> with_bars("list[Annotated[Union[A, B], Field(by=<function kind at 0x7f01>, of=[1, 2])]]")
+    'list[A | B]'
     """
+    name = _ADDRESS.sub("", name)
     open_: list[tuple[str, list[str]]] = [("", [""])]  # what stands before each bracket, and its parts so far
     for token in _TOKENS.findall(name):
         parts = open_[-1][1]
@@ -277,6 +284,8 @@ def with_bars(name: str) -> str:
 
 
 def _bracketed(before: str, parts: list[str]) -> str:
+    if before in ("Annotated", "typing.Annotated"):
+        return parts[0].strip()
     if before not in ("Optional", "Union"):
         return f"{before}[{','.join(parts)}]"
     told = [*map(str.strip, parts), *(["None"] if before == "Optional" else [])]

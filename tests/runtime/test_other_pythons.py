@@ -1,8 +1,12 @@
-"""A run goes on under another version of Python than it began with: what did not change is told by nobody."""
+"""A run goes on under another version of Python than it began with, and in another process: what did not change is told
+by nobody."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, TypedDict, Union
@@ -13,6 +17,7 @@ from dalsegno import END, START, Runner, Workflow
 from dalsegno.checkpoints.interventions import change
 from dalsegno.errors import IncompatibleGraph
 from dalsegno.graphs.code import PYTHON
+from dalsegno.graphs.declarations import type_name
 
 NODES = """
 def fails(state):
@@ -147,3 +152,47 @@ def test_unions_that_were_kept_as_older_pythons_write_them_are_the_same(chain: A
         told
         == "the type of the state key `kept` was `Optional[int]` and is `str | None`, and it holds a value"
     )
+
+
+@pytest.mark.parametrize("marked", [lambda of: list[of], lambda of: dict[str, Union[of, None]]])  # noqa: UP007
+def test_what_stands_beside_a_type_is_no_part_of_its_name(marked: Any) -> None:
+    """A function there has another address in every process, as in LangChain's `AnyMessage`."""
+    hints = [marked(of) for of in (int, Annotated[int, object()], Annotated[int, (object(), "]"), "a, b]"])]
+    assert len({type_name(hint) for hint in hints}) == 1
+
+
+MESSAGES = """
+from langgraph.graph import MessagesState
+from langgraph.types import interrupt
+
+from dalsegno import END, START, Workflow
+
+def ask(state: MessagesState):
+    return {"messages": [("human", interrupt("Well?"))]}
+
+flow = Workflow("talk", MessagesState).add_node("ask", ask, interrupts=1, calls=0)
+flow.add_edge(START, "ask").add_edge("ask", END)
+"""
+
+
+def test_a_run_with_messages_goes_on_in_another_process(tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(MESSAGES)
+
+    def dalsegno(*words: str) -> tuple[int, Any]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "dalsegno", *words, "--json"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return ended.returncode, json.loads(ended.stdout or ended.stderr)
+
+    given = json.dumps({"messages": [{"role": "user", "content": "Hello."}]})
+    assert dalsegno("run", "talk.py:flow", "--input", given, "--thread", "t")[0] == 3
+    code, told = dalsegno("diff", "talk.py:flow", "t")
+    assert (code, told["changes"]) == (0, [])
+    code, result = dalsegno("resume", "t", "--value", "Fine.")
+    assert code == 0, result
+    assert [message["content"] for message in result["output"]["messages"]] == ["Hello.", "Fine."]
