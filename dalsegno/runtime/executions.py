@@ -133,7 +133,7 @@ def _in_flight(executed: list[Execution], superstep: int) -> bool:
 
 def longest_walk(executions: Iterable[Execution]) -> int:
     """Supersteps of the longest walk through executions: each follows those that led to it, one superstep before, and
-    a subworkflow weighs one more than the longest walk in it."""
+    a subworkflow weighs one more than the longest walk in it. One that was cut short has used none."""
     levels: dict[str, list[Execution]] = defaultdict(list)
     for execution in executions:
         levels[execution.entry].append(execution)
@@ -146,7 +146,9 @@ def longest_walk(executions: Iterable[Execution]) -> int:
             leads: dict[str, int] = {}
             before = longest
             for execution in together:
-                walk = led.get(execution.node, before) + 1 + lengths.get(execution.child, 0)
+                inside = lengths.get(execution.child, 0)
+                own = 1 if inside or execution.status in _ENDED else 0
+                walk = led.get(execution.node, before) + own + inside
                 longest = max(longest, walk)
                 for target, _ in execution.targets:
                     leads[target] = max(leads.get(target, 0), walk)

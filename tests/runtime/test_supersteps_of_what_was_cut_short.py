@@ -16,6 +16,7 @@ import pytest
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.runtime.executions import executions_of, longest_walk
+from dalsegno.runtime.view import as_journalled, history_of
 
 APP = """
 import os, signal
@@ -95,6 +96,30 @@ def test_the_journals_walk_is_the_one_that_was_counted(tmp_path: Path, shape: st
     with Runner(flow, db=tmp_path / "r.db") as runner:
         result = runner.run({}).raise_for_status()
         assert longest_walk(executions_of(runner.ledger.executions(result.run_id))) == result.supersteps
+
+
+def test_what_was_given_up_is_no_superstep_of_a_run_that_was_stopped(tmp_path: Path) -> None:
+    def stop(state: State) -> State:
+        raise KeyboardInterrupt
+
+    flow = Workflow("flow", State)
+    flow.add_node("outer", chain("inner", "a", "b", "stop", last=stop)).add_node("first", _step)
+    flow.add_edge(START, "first").add_edge("first", "outer").add_edge("outer", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        with pytest.raises(KeyboardInterrupt):
+            runner.run({}, thread="in a subworkflow")
+        alone = Runner(chain("alone", "a", "stop", last=stop), db=runner.checkpointer)
+        with pytest.raises(KeyboardInterrupt):
+            alone.run({}, thread="alone")
+        used = {}
+        for thread in ("in a subworkflow", "alone"):
+            run = runner.ledger.last(thread)
+            assert run is not None
+            assert run.status == "stopped"
+            used[thread] = as_journalled(
+                run, history_of(runner.ledger.executions(run.run_id), flow.spec)
+            ).supersteps
+    assert used == {"in a subworkflow": 4, "alone": 1}  # first, outer, a and b; a
 
 
 DYING = """
