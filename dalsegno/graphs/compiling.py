@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, TypedDict, get_args, get_origin
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import NodeError
@@ -47,7 +47,8 @@ def compile_workflow(
     `options` are those of `StateGraph.compile`.
     """
     kernel = Annotated[dict[str, Any], merge_records]
-    whole = _schema(workflow.state_schema.__name__, {**workflow.annotations, KERNEL: kernel})
+    annotations = {key: _with_a_name(hint) for key, hint in workflow.annotations.items()}
+    whole = _schema(workflow.state_schema.__name__, {**annotations, KERNEL: kernel})
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(
         whole,
         workflow.context_schema,
@@ -72,6 +73,17 @@ def _proved(workflow: Builder, certificate: Certificate | None) -> tuple[int, fr
         return bound + workflow.used_before, frozenset()
     most = certificate.executions_by_node if certificate else {}
     return bound, frozenset(name for name in workflow.nodes if name in most and most[name] <= 1)
+
+
+def _with_a_name(hint: Any) -> Any:
+    """An annotation whose reducer has a name. LangGraph compares the reducers of two schemas, and fails where one has
+    no name, as a `functools.partial`; a lambda it takes for the same as any other one."""
+    while get_origin(hint) in (Required, NotRequired):
+        hint = get_args(hint)[0]
+    *marks, reducer = getattr(hint, "__metadata__", (None,))
+    if not callable(reducer) or hasattr(reducer, "__name__"):
+        return hint
+    return Annotated[(hint.__origin__, *marks, lambda old, new: reducer(old, new))]
 
 
 def _without_managed(schema: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Required, TypedDict
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -211,6 +212,35 @@ def test_input_and_output_schemas_are_kept() -> None:
     flow.add_node("node", lambda s: {"y": s["x"] + 1})
     flow.add_edge(START, "node").add_edge("node", END)
     assert flow.compile().invoke({"x": 1}) == {"y": 2}
+
+
+class Merging:
+    """A reducer without a name, as a `functools.partial` is one."""
+
+    def __call__(self, old: dict[str, int], new: dict[str, int]) -> dict[str, int]:
+        return {**old, **new}
+
+
+class MergedByObject(TypedDict, total=False):
+    found: Annotated[dict[str, int], Merging()]
+
+
+class MergedByPartial(TypedDict, total=False):
+    found: Required[Annotated[dict[str, int], "of any kind", functools.partial(operator.or_)]]
+
+
+class MergedInModel(BaseModel):
+    found: Annotated[dict[str, int], Merging()] = {}
+
+
+@pytest.mark.parametrize("schema", [MergedByObject, MergedByPartial, MergedInModel])
+def test_a_reducer_needs_no_name(schema: Any) -> None:
+    flow = Workflow("merged", schema)
+    for name in ("a", "b"):
+        flow.add_node(name, lambda state, name=name: {"found": {name: 1}}).add_edge(START, name).add_edge(
+            name, END
+        )
+    assert flow.compile().invoke({"found": {"given": 0}}) == {"found": {"given": 0, "a": 1, "b": 1}}
 
 
 def test_a_state_without_named_keys_is_refused() -> None:
