@@ -148,8 +148,11 @@ class StrictSerializer(jsonplus.JsonPlusSerializer):
             stored = ormsgpack.unpackb(payload, ext_hook=_as_pair, option=_UNPACKING)
             module, name = stored[:2]
             if getattr(sys.modules.get(module), name, None) is not kind and kind is not re.Pattern:
+                way = "define it at module level"
+                if "[" in name:  # of a generic model, made inside of something else
+                    way = f"use a class of its own, defined at module level: `class Named({name}): ...`"
                 raise _not_serializable(
-                    _type_name(kind), f"it is not found again as `{module}.{name}`; define it at module level"
+                    _type_name(kind), f"it is not found again as `{module}.{name}`; {way}"
                 )
             check.kind(code, stored)
             check.inside(payload)

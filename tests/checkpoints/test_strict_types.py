@@ -373,6 +373,26 @@ def test_a_local_class_cannot_be_kept_because_nobody_could_find_it_again(saver: 
         put(saver, "k", Local(1))
 
 
+Content = TypeVar("Content")
+
+
+class Crate(pydantic.BaseModel, Generic[Content]):
+    content: Content
+
+
+class NumberCrate(Crate[int]): ...
+
+
+def test_a_generic_model_with_parameters_needs_a_class_to_be_found_by(saver: Checkpointer) -> None:
+    saver.allow_types([Crate[str], NumberCrate])
+    with pytest.raises(NotSerializable, match=r"at module level: `class Named\(Crate\[str\]\): \.\.\.`"):
+        put(saver, "k", Crate[str](content="one"))
+    put(saver, "k", NumberCrate(content=1))
+    found = saver.get_tuple(THREAD)
+    assert found is not None
+    assert found.checkpoint["channel_values"] == {"k": NumberCrate(content=1)}
+
+
 def test_a_node_that_writes_what_cannot_be_kept_fails_its_run_and_resumes(saver: Checkpointer) -> None:
     class Single(TypedDict):
         value: Any
