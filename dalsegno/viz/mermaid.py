@@ -38,15 +38,14 @@ def to_mermaid(diagram: Diagram) -> str:
     ids |= {c.id: f"s{i}" for i, c in enumerate(diagram.clusters)}
     lines = ["---", f'title: "{_title(diagram)}"', "---", "flowchart TD"]
     lines += _level(diagram, None, ids, "    ")
-    links: list[tuple[str, DiagramEdge | None]] = []
-    for edge in diagram.edges:
-        links.append((_link(edge, ids), edge))
+    links = [(_link(edge, ids), edge.classes) for edge in diagram.edges]
     for bar in (n for n in diagram.nodes if n.kind == "join"):
         edge = next(e for e in diagram.edges if e.via == bar.id)
-        links.append((f"{ids[bar.id]} --> {ids[edge.target]}", None))
+        arrow = "==>" if "taken" in bar.classes else "-->"
+        links.append((f"{ids[bar.id]} {arrow} {ids[edge.target]}", bar.classes))
     lines += [f"    {text}" for text, _ in links]
     lines += _classes(diagram, ids)
-    lines += _link_styles([edge for _, edge in links])
+    lines += _link_styles([classes for _, classes in links])
     return "\n".join(lines) + "\n"
 
 
@@ -120,14 +119,13 @@ def _classes(diagram: Diagram, ids: dict[str, str]) -> list[str]:
     return lines
 
 
-def _link_styles(edges: list[DiagramEdge | None]) -> list[str]:
+def _link_styles(links: list[tuple[str, ...]]) -> list[str]:
     colors: dict[str, list[str]] = defaultdict(list)
-    for i, edge in enumerate(edges):
-        classes = set(edge.classes) if edge else set()
+    for i, classes in enumerate(links):
         if "untaken" in classes:
             colors[p.HAIR].append(str(i))
         elif "loop" in classes:
             colors[p.ACCENT].append(str(i))
-        elif {"handler", "unknown"} & classes:
+        elif "handler" in classes or "unknown" in classes:
             colors[p.ALARM].append(str(i))
     return [f"    linkStyle {','.join(numbers)} stroke:{color}" for color, numbers in sorted(colors.items())]

@@ -10,9 +10,9 @@ import pygraphviz
 import pytest
 
 from dalsegno import viz
-from dalsegno.graphs.model import NodeSpec, WorkflowSpec
+from dalsegno.graphs.model import START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.extract import diagram
-from dalsegno.viz.overlay import RunView
+from dalsegno.viz.overlay import NodeRun, RunView
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -109,6 +109,22 @@ def test_the_mermaid_text_of_a_run_has_its_counts(article: WorkflowSpec, interru
     assert '|"again 3/3"|' in text
     assert "‖ waits for a human<br/>↻ resumes here" in text
     assert "proved 10 · used 9 supersteps" in text
+
+
+def test_behind_a_join_the_way_is_bold_in_mermaid_where_all_came_that_it_waits_for() -> None:
+    edges = (*(EdgeSpec(START, name) for name in "ab"), EdgeSpec("a", "c", "join", sources=("a", "b")))
+    spec = WorkflowSpec("w", nodes={name: NodeSpec(name) for name in "abc"}, edges=edges)
+    stems = []
+    for came in ("a", "ab"):
+        taken = {(name, "c", None): 1 for name in came}
+        run = RunView(
+            "r", "t", "w", "running", nodes={name: NodeRun(1, "done") for name in came}, edges=taken
+        )
+        lines = viz.to_mermaid(spec, run=run).splitlines()
+        (bar,) = [node.id for node in diagram(spec, run=run).nodes if node.kind == "join"]
+        number = [node.id for node in diagram(spec, run=run).nodes].index(bar)
+        stems += [line.strip() for line in lines if re.match(rf" *n{number} \S+ n\d+$", line)]
+    assert [stem.split()[1] for stem in stems] == ["-->", "==>"]
 
 
 def test_one_superstep_is_no_supersteps(article: WorkflowSpec) -> None:
