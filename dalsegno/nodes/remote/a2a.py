@@ -159,7 +159,7 @@ class A2A:
                     if progress.over:
                         break
                     if progress.task_id is not None and not kept:
-                        await remembered.keep(progress.task_id)
+                        await _keep(client, remembered, progress, progress.task_id)
                         kept = True
         except RemoteUnreachable:
             if progress.task_id is None:
@@ -176,6 +176,16 @@ class A2A:
             await asyncio.sleep(self._poll)
         progress.take_task(await client.get_task(GetTaskRequest(id=progress.task_id)))
         progress.looked = True
+
+
+async def _keep(client: Any, remembered: Remembered, progress: Progress, task_id: str) -> None:
+    """Keep a task for whoever goes on. Where that is refused (its attempt was given up, or its run taken over, in this
+    moment) nobody would find it again, so it is cancelled."""
+    try:
+        await remembered.keep(task_id)
+    except Exception:
+        await _cancel(client, progress)
+        raise
 
 
 async def _cancel(client: Any, progress: Progress) -> None:

@@ -31,6 +31,7 @@ from starlette.applications import Starlette
 from dalsegno import END, START, RetryPolicy, Runner, Timeout, Workflow
 from dalsegno.errors import (
     AddressRefused,
+    Fenced,
     MissingExtra,
     PlayerError,
     RemoteAnswerInvalid,
@@ -56,14 +57,16 @@ class Work(AgentExecutor):
     """Does what the first word of a message says."""
 
     def __init__(self) -> None:
-        self.release = threading.Event()
+        self.release, self.told = threading.Event(), threading.Event()
         self.reset()
 
     def reset(self) -> None:
         """What is under way ends, and nothing has been."""
         self.release.set()
+        self.told.set()
         self.cancelled: list[str] = []
         self.begun = threading.Event()
+        self.told = threading.Event()
         self.release = threading.Event()
 
     async def execute(self, context: Any, event_queue: Any) -> None:
@@ -73,11 +76,15 @@ class Work(AgentExecutor):
             return
         if word == "raise":
             raise RuntimeError("out of order")
+        if word == "silent":
+            self.begun.set()
+            while not self.told.is_set():
+                await asyncio.sleep(0.01)
         task = new_task_from_user_message(context.message)
         await event_queue.enqueue_event(task)
         told = TaskUpdater(event_queue, task.id, task.context_id)
         await told.start_work(told.new_agent_message([new_text_part("thinking")]))
-        if word == "wait":
+        if word in ("wait", "silent"):
             self.begun.set()
             while not release.is_set():
                 await asyncio.sleep(0.01)
@@ -408,6 +415,22 @@ def test_a_run_that_is_cancelled_cancels_the_task_at_the_agent(worker: Served, t
         cancelled = later(lambda: runner.cancel("one"), worker.work.begun)
         assert runner.run({"question": "wait"}, thread="one").status == "cancelled"
         cancelled.join()
+    assert len(until_cancelled(worker)) == 1
+
+
+def test_a_task_that_cannot_be_kept_is_cancelled_at_the_agent(worker: Served, tmp_path: Path) -> None:
+    """Nobody would find it again. Here another process takes the thread over before the agent has named the task."""
+    with Runner(one_node(asking(worker)), db=str(tmp_path / "runs.db")) as runner:
+
+        def take_over() -> None:
+            with runner.ledger.database.transaction() as connection:
+                connection.execute("UPDATE leases SET token = 'of another process'")
+            worker.work.told.set()
+
+        taken = later(take_over, worker.work.begun)
+        with pytest.raises(Fenced):
+            runner.run({"question": "silent"}, thread="t")
+        taken.join()
     assert len(until_cancelled(worker)) == 1
 
 
