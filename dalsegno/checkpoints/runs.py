@@ -77,6 +77,14 @@ class Runs(Journal):
         hint = hint or ". `dalsegno runs` lists those there are."
         raise UnknownRun(f"There is no run `{run_id}` in `{self.database.path}`{hint}", run_id=run_id)
 
+    def given_up_for(self, run: RunRecord) -> str | None:
+        """The last run of its thread, where that is another one and this one was not finished: nobody goes on with it,
+        or can answer what it asks."""
+        if run.status not in ("interrupted", "stopped"):
+            return None
+        latest = self.latest(run.thread, plain=True)
+        return latest.run_id if latest is not None and latest.run_id != run.run_id else None
+
     def latest(self, thread: str, *, plain: bool = False) -> RunRecord | None:
         """The last run of a thread."""
         rows = self._select("thread_id = ? ORDER BY id DESC LIMIT 1", (thread,))

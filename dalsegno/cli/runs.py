@@ -65,7 +65,8 @@ def command(
                 from dalsegno.runtime.view import as_it_stands
 
                 found = [as_it_stands(ledger, run) for run in found]
-            given_up = {} if as_json else _given_up(ledger, found)
+            if not as_json:
+                given_up = {run.run_id: later for run in found if (later := ledger.given_up_for(run))}
         finally:
             ledger.database.close()
     if as_json:
@@ -101,14 +102,6 @@ def _print_metrics(
             ledger.database.close()
     Screen(sys.stdout).line(metrics_of(found).removesuffix("\n"))
     return COMPLETED
-
-
-def _given_up(ledger: Ledger, runs: list[RunRecord]) -> dict[str, str]:
-    """The runs that nobody will go on with, and the last one of the thread of each: nobody can answer what they ask."""
-    unfinished = [run for run in runs if run.status in ("interrupted", "stopped")]
-    last = {thread: ledger.latest(thread, plain=True) for thread in {run.thread for run in unfinished}}
-    after = {run.run_id: found.run_id for run in unfinished if (found := last[run.thread]) is not None}
-    return {run_id: later for run_id, later in after.items() if later != run_id}
 
 
 def _row(run: RunRecord, now: float, given_up_for: str | None) -> tuple[str, ...]:

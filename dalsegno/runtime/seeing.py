@@ -62,7 +62,7 @@ class Seeing:
             notes.append(
                 f"The graph has changed since this run: it is drawn as it was then (version {run.version})."
             )
-        later = self._given_up_for(run)
+        later = self._ledger.given_up_for(run)
         if later is not None:
             notes.append(f"It was given up for run {later[:8]}: nobody goes on with it.")
         found: tuple[StateAt, ...] = ()
@@ -71,13 +71,6 @@ class Seeing:
             notes += [why] if why else []
         waiting = self._pending(run) if run.status != "completed" and spec is self.spec else None
         return run_view(self._ledger, spec, run, waiting, states=found, note=" ".join(notes) or None)
-
-    def _given_up_for(self, run: RunRecord) -> str | None:
-        """The last run of its thread, where that is another one and this one was not finished."""
-        latest = self._ledger.latest(run.thread, plain=True)
-        if latest is None or latest.run_id == run.run_id or run.status not in ("interrupted", "stopped"):
-            return None
-        return latest.run_id
 
     def _pending(self, run: RunRecord) -> Pending | None:
         try:
