@@ -76,32 +76,38 @@ def _outcomes(facts: Facts, first: str, second: str) -> Mapping[str, int]:
     outcomes: dict[str, int] = {END: NEITHER}
     for name in sorted(region, key=facts.place.__getitem__, reverse=True):
         own = FIRST if name == first else SECOND if name == second else NEITHER
-        for options, some in _groups(facts, name):
-            found = 0
+        for options, some, nothing in _groups(facts, name):
+            found = NEITHER if some and nothing else 0
             for target in options:
-                found |= outcomes.get(target, NEITHER)
-            if some:
-                found = NEITHER
-                for target in options:
-                    found = _beside(found, outcomes.get(target, NEITHER) | NEITHER)
+                given = outcomes.get(target, NEITHER)
+                found = (_beside(found, given | NEITHER) if some else found) | given
             own = _beside(own, found)
         outcomes[name] = own
     return outcomes
 
 
-def _groups(facts: Facts, name: str) -> Iterable[tuple[list[str], bool]]:
-    """The targets of each decision of a node, and whether it may take several of them."""
+def _groups(facts: Facts, name: str) -> Iterable[tuple[list[str], bool, bool]]:
+    """The targets of each decision of a node, and whether it may take several of them, and none of them."""
     groups: dict[object, tuple[list[Arc], bool]] = {}
+    looping: set[object] = set()
     for arc in facts.out.get(name, ()):
         edge = arc.edge
         if edge.kind == "handler" or edge.loop is not None or edge.each == 0:
+            looping.add(decision(arc))
             continue
         if edge.kind in ("choice", "command"):
             some = edge.many or edge.kind == "command" or not facts.spec.exact_choices
             groups.setdefault(decision(arc), ([], some))[0].append(arc)
         else:
             groups[id(edge)] = ([arc], False)
-    return [([a.target for a in arcs], some and len(arcs) > 1) for arcs, some in groups.values()]
+    # A router of ours that chooses nothing is refused: one of its targets is surely taken, or a loop of its own.
+    chosen = {
+        key for key, (arcs, _) in groups.items() if facts.spec.exact_choices and arcs[0].edge.kind == "choice"
+    }
+    return [
+        ([a.target for a in arcs], some and len(arcs) > 1, key not in chosen or key in looping)
+        for key, (arcs, some) in groups.items()
+    ]
 
 
 def _beside(a: int, b: int) -> int:
@@ -118,7 +124,7 @@ def _beside(a: int, b: int) -> int:
 def _decider(facts: Facts, outcomes: Mapping[str, int], without: int, with_it: int) -> str | None:
     """The first node of which one option leaves a source out that another brings."""
     for name in sorted(outcomes.keys() - {END}, key=facts.place.__getitem__):
-        for options, _ in _groups(facts, name):
+        for options, *_ in _groups(facts, name):
             given = [outcomes.get(t, NEITHER) for t in options]
             lacking = [g for g in given if g & (without | NEITHER)]
             if len(options) > 1 and lacking and any(g & with_it for g in given):

@@ -559,6 +559,27 @@ def a_join_of_branches_that_both_decide() -> Workflow:
 
 
 @healthy("S201")
+def a_join_with_what_all_choices_of_several_lead_to() -> Workflow:
+    made = nodes("go", "web", "docs", "found", "c").add_edge("web", "found").add_edge("docs", "found")
+    made.add_conditional_edges("go", route, {"web": "web", "docs": "docs"}, many=True)
+    return made.add_edge(["go", "found"], "c").add_edge("c", END)
+
+
+@sick("S201")
+def a_join_with_what_all_but_one_choice_of_several_lead_to() -> Workflow:
+    made = nodes("go", "web", "docs", "found", "c").add_edge("web", "found").add_edge("docs", "found")
+    made.add_conditional_edges("go", route, {"web": "web", "docs": "docs", "none": END}, many=True)
+    return made.add_edge(["go", "found"], "c").add_edge("c", END)
+
+
+@sick("S201")
+def a_join_of_two_that_a_choice_of_several_leads_to_apart() -> Workflow:
+    made = nodes("go", "web", "docs", "found", "c").add_edge("web", "found").add_edge("docs", "found")
+    made.add_conditional_edges("go", route, {"web": "web", "docs": "docs"}, many=True)
+    return made.add_edge(["web", "found"], "c").add_edge("c", END)
+
+
+@healthy("S201")
 def a_join_after_a_loop_in_one_branch() -> Workflow:
     made = nodes("go", "try", "tried", "other", "c").add_edge("go", "try").add_edge("go", "other")
     made.add_conditional_edges(
