@@ -87,8 +87,8 @@ def no_early_way_out(facts: Facts) -> Iterator[Finding]:
     left |= {home[e.source] for e in facts.unknown_routers if e.source in home}
     told: set[int] = set()
     for loop in loops:
-        where = home[loop.source]
-        if where != home[loop.target] or where in left or where in told:
+        where = home.get(loop.source)  # a node that only a spent loop opens is in none of these parts
+        if where is None or where != home.get(loop.target) or where in left or where in told:
             continue
         told.add(where)
         rounds = [n.name for n in facts.order if home.get(n.name) == where]

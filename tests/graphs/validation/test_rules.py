@@ -498,6 +498,13 @@ def test_a_loop_may_be_left_anywhere_in_it_and_from_a_loop_inside_it():
     assert check(made.spec()).findings == ()
 
 
+def test_a_spent_loop_may_open_another_one_to_a_node_that_nothing_else_leads_to():
+    made = Builder("work", "notify").edge(START, "work")
+    report = check(made.choice("work", END, ("work", 2, ("notify", 1, END))).spec())
+    assert [f.code for f in report.findings] == ["G004", "S206"]
+    assert report.certificate.supersteps == 4
+
+
 @case(
     "W001",
     "the waiver of G004 at `notify` waives nothing: no G004 is found there. Delete or correct it.",
