@@ -23,6 +23,7 @@ from dalsegno.nodes.aliases import meant, qualifier
 
 _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\],]|[^\[\],'"]+|.""", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
+_MODULE = re.compile(r"(?<![\w.<])(?:[^\W\d]\w*\.(?:<locals>\.)?)+(?=[^\W\d])")
 _LAST_WORD = re.compile(r"[\w.]+\Z")
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -256,12 +257,15 @@ def with_bars(name: str) -> str:
     """The name of a type with its unions written as Python 3.14 does, where `Union[int, None]` is `int | None`.
 
     Without what `Annotated` says beside a type: that is no part of it, and names the address of a function in
-    LangChain's `AnyMessage`, which is another one in every process.
+    LangChain's `AnyMessage`, which is another one in every process. And without the module of a class, as the name of
+    a class alone is: a file that is run as a script is `__main__`, and has its own name where it is imported.
 
     >>> with_bars("dict[str, Union[int, Literal['Union['], NoneType]]")
     "dict[str, int | Literal['Union['] | None]"
     >>> with_bars("list[Annotated[Union[A, B], Field(by=<function kind at 0x7f01>, of=[1, 2])]]")
     'list[A | B]'
+    >>> with_bars("dict[str, __main__.Item | app.make.<locals>.Item | Literal['app.Item', <Color.RED: 1>]]")
+    "dict[str, Item | Item | Literal['app.Item', <Color.RED: 1>]]"
     """
     name = _ADDRESS.sub("", name)
     open_: list[tuple[str, list[str]]] = [("", [""])]  # what stands before each bracket, and its parts so far
@@ -278,7 +282,7 @@ def with_bars(name: str) -> str:
         elif token == ",":
             parts.append("")
         else:
-            parts[-1] += token
+            parts[-1] += token if token[0] in "'\"" else _MODULE.sub("", token)
     whole = ",".join(open_[0][1])
     return whole if len(open_) == 1 else name
 

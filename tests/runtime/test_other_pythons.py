@@ -161,6 +161,17 @@ def test_what_stands_beside_a_type_is_no_part_of_its_name(marked: Any) -> None:
     assert len({type_name(hint) for hint in hints}) == 1
 
 
+def test_a_type_has_the_same_name_where_its_file_is_a_script() -> None:
+    class Item:
+        """Of a script, and of the same file where it is imported."""
+
+    names = []
+    for module in ("__main__", "shop.app"):
+        Item.__module__ = module
+        names += [type_name(hint) for hint in (list[Item], dict[str, Union[Item, None]], Item)]  # noqa: UP007
+    assert names == ["list[Item]", "dict[str, Item | None]", "Item"] * 2
+
+
 MESSAGES = """
 from langgraph.graph import MessagesState
 from langgraph.types import interrupt
