@@ -25,6 +25,7 @@ from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPA
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
 from pydantic import TypeAdapter
 
+from dalsegno.checkpoints.scripts import module_here
 from dalsegno.checkpoints.shortcuts import stored_fields, taken_apart
 from dalsegno.errors import DefinitionError, NotSerializable, TypeNotAllowed
 
@@ -270,6 +271,9 @@ class _Reader:
             name = f"{stored[0]}.{stored[1]}"
             if _may_build(self.allowed, code, *stored[:2], *stored[3:]):
                 return _build(code, *stored)
+            here = module_here(self.allowed, *stored[:2])
+            if _may_build(self.allowed, code, here, stored[1], *stored[3:]):
+                return _build(code, here, *stored[1:])
             problem = _not_allowed(name, "it may not be read")
         except Exception as error:
             problem = _not_allowed(

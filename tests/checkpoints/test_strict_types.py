@@ -248,6 +248,22 @@ def test_a_type_that_is_not_allowed_is_refused_when_it_is_read(url: str) -> None
         assert found.checkpoint["channel_values"] == {"draft": Draft("a")}
 
 
+def test_a_type_of_a_script_is_built_as_the_one_allowed_type_that_it_can_be() -> None:
+    """`__main__` here is pytest's own; `tests/runtime/test_scripts.py` runs scripts."""
+    stored = {
+        module: ("msgpack", ormsgpack.packb(ormsgpack.Ext(0, ormsgpack.packb([module, "Colour", "red"]))))
+        for module in ("__main__", "__mp_main__", "other")
+    }
+    reader = StrictSerializer([Colour])
+    assert reader.loads_typed(stored["__main__"]) is Colour.RED
+    assert reader.loads_typed(stored["__mp_main__"]) is Colour.RED
+    with pytest.raises(TypeNotAllowed, match=r"`other\.Colour`: it may not be read"):
+        reader.loads_typed(stored["other"])
+    for allow in ([Draft], [Colour, ("other", "Colour")]):
+        with pytest.raises(TypeNotAllowed, match=r"`__main__\.Colour`: it may not be read"):
+            StrictSerializer(allow).loads_typed(stored["__main__"])
+
+
 def forge(saver: Checkpointer, table: str, forged: Callable[[Any], Any]) -> None:
     """Replace the unpacked body of the one row of a table."""
     with saver.database.transaction() as connection:
