@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 import random
+from itertools import groupby
 from typing import Annotated, Any, Literal, TypedDict
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from langchain_core.runnables import RunnableConfig
@@ -189,6 +191,36 @@ def test_tasks_that_are_sent_do_not_hold_back_a_deferred_node() -> None:
     certificate = flow.validate(exact=True).certificate
     assert certificate is not None
     assert certificate.supersteps == 4
+
+
+@pytest.mark.parametrize(("deferred", "longest"), [(False, "a b; a c; b; c"), (True, "a b; a; c; b")])
+def test_a_join_of_a_deferred_node_takes_what_arrives_until_that_node_runs_for_one(
+    deferred: bool, longest: str
+) -> None:
+    """So nothing is left in it for a second time, and the longest run of all is the shorter."""
+    pytest.importorskip("scipy", reason="the extra `exact` is not installed")
+    ran: list[tuple[int, str]] = []
+
+    def node(name: str) -> Any:
+        def run(state: State, config: RunnableConfig) -> None:
+            ran.append((config["metadata"]["langgraph_step"], name))
+
+        return run
+
+    flow = Workflow("late", State)
+    for name in "abc":
+        flow.add_node(name, node(name), defer=deferred and name == "c")
+    flow.add_edge(START, "a").add_edge(START, "b").add_edge(["a", "b"], "c")
+    for source, target in ("aa", "cb"):
+        again = Loop(target, max=1, on_exhausted=END)
+        flow.add_conditional_edges(source, lambda state: "again", {"again": again, "ok": END})
+    flow.compile().invoke({})
+    steps = groupby(sorted(ran), key=lambda pair: pair[0])
+    assert "; ".join(" ".join(name for _, name in step) for _, step in steps) == longest
+    certificate = flow.validate(exact=True).certificate
+    assert certificate is not None
+    assert certificate.exact
+    assert certificate.supersteps == len(longest.split("; "))
 
 
 def test_a_deferred_node_behind_a_fan_out_is_bounded_tightly() -> None:

@@ -152,17 +152,28 @@ class _Explorer:
         for i, edge in enumerate(self.joins):
             wanted = {(i, o) for o in edge.origins}
             if wanted <= arrived:
-                arrived -= wanted
                 targets.add(edge.target)
+                if edge.target not in self.deferred:
+                    arrived -= wanted
         targets.discard(END)
         waiting = state.waiting | (targets & self.deferred)
         running = frozenset(targets - self.deferred)
         if not running:
             running, waiting = waiting, frozenset()
+            arrived = self._without_those_of(running, arrived)
         # What is sent neither waits nor holds back what is deferred.
         sent.update(running & sent.keys())
         tasks = tuple(sorted((n, min(count, self.most_tasks)) for n, count in sent.items() if count > 1))
         return State(running.union(sent), tasks, waiting, frozenset(arrived), tuple(sorted(counted.items())))
+
+    def _without_those_of(self, released: frozenset[str], arrived: set[Arrival]) -> set[Arrival]:
+        """What joins hold when deferred nodes run: until then a join of theirs takes every further arrival for one."""
+        left = set(arrived)
+        for i, edge in enumerate(self.joins):
+            wanted = {(i, o) for o in edge.origins}
+            if edge.target in released and wanted <= arrived:
+                left -= wanted
+        return left
 
     def _ways(self, name: str, tasks: int, counted: Mapping[str, int]) -> list[Outcome]:
         """What the tasks of one node lead to: each decides for itself."""

@@ -240,14 +240,19 @@ def _after(spec: WorkflowSpec, state: State, active: dict[str, None]) -> set[Sta
             arrived |= joining
             for key in counting:
                 count[key] = count.get(key, 0) + 1
-        for i, edge in enumerate(spec.edges):
-            if edge.kind == "join" and {(i, o) for o in edge.origins} <= arrived:
-                arrived -= {(i, o) for o in edge.origins}
-                targets.add(edge.target)
+        full = {
+            i: {(i, o) for o in edge.origins}
+            for i, edge in enumerate(spec.edges)
+            if edge.kind == "join" and {(i, o) for o in edge.origins} <= arrived
+        }
+        targets |= {spec.edges[i].target for i in full}
         running = frozenset(targets - deferred - {END})
         late = waiting | (targets & deferred)
         if not running:
             running, late = late, frozenset()
+        for i, arrivals in full.items():  # a deferred node is joined until it runs
+            if spec.edges[i].target not in late:
+                arrived -= arrivals
         again = Counter([*sent, *(running & set(sent))])
         times = tuple(sorted((name, n) for name, n in again.items() if n > 1))
         found.add((running | set(sent), frozenset(arrived), tuple(sorted(count.items())), late, times))
