@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dalsegno import RetryPolicy, Runner
-from dalsegno.errors import DefinitionError, WorkflowInvalid
-from dalsegno.graphs.patterns import Node, SagaStep, saga
+from dalsegno.errors import DefinitionError, UnknownStateKey, WorkflowInvalid
+from dalsegno.graphs.patterns import Node, SagaStep, Step, saga, sequential
 from dalsegno.testing import crash_test
 
 
@@ -47,6 +47,24 @@ def test_what_was_done_is_undone_backwards() -> None:
     assert output["outcome"] == "undone"
     assert output["undone"] == ["c", "b", "a"]
     assert output["failures"] == [{"name": "refuse", "error": "PermissionError", "message": "refused"}]
+
+
+@pytest.mark.parametrize("answer", ["released", {"released": 7}, {"status": "ok", "id": 3}, [1], 0, None, {}])
+def test_what_a_compensation_answers_is_dropped(answer: Any) -> None:
+    """Such as the answer of the service that it asked; an update of the state is none."""
+    steps = [SagaStep(nothing_given, compensate=lambda state: answer), refuse]
+    output = saga(steps).compile().invoke({"request": 1})
+    assert (output["outcome"], output["undone"]) == ("undone", ["nothing_given"])
+    row = [Step(nothing_given, compensate=lambda state: answer), Step(refuse, on_error="compensate")]
+    assert sequential(row).compile().invoke({"value": 1})["value"] == "given"
+
+
+def test_a_compensation_may_answer_with_an_update_of_the_state() -> None:
+    row = [Step(nothing_given, compensate=lambda state: {"value": 0}), Step(refuse, on_error="compensate")]
+    assert sequential(row).compile().invoke({"value": 1})["value"] == 0
+    row[0] = Step(nothing_given, compensate=lambda state: {"value": 0, "vlaue": 1})
+    with pytest.raises(UnknownStateKey, match=r"`vlaue`.* did you mean `value`"):
+        sequential(row).compile().invoke({"value": 1})
 
 
 def test_without_a_failure_nothing_is_undone() -> None:

@@ -61,7 +61,7 @@ class Answer:
         WrongAnswer
             It is not of the role's type, or not there at all.
         """
-        if self.key is None or isinstance(output, Command) or _has_command(output):
+        if self.key is None or isinstance(output, Command) or has_command(output):
             return output
         if type(output) in _UNDONE:
             output.close()
@@ -376,7 +376,8 @@ def _is_object_of(schema: Any, output: Any) -> bool:
     return is_class and isinstance(output, schema)
 
 
-def _has_command(output: Any) -> bool:
+def has_command(output: Any) -> bool:
+    """Whether a node's output is several, a `Command` among them."""
     return isinstance(output, list | tuple) and any(isinstance(part, Command) for part in output)
 
 

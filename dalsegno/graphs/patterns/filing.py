@@ -5,14 +5,17 @@ Where several nodes, or one that is sent to several times, answer under one key,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
+
+from langgraph.types import Command
 
 from dalsegno.graphs.calling import Caller, Config
 from dalsegno.graphs.checking import spec_of
 from dalsegno.graphs.patterns.around import Around, Fell
-from dalsegno.graphs.patterns.casting import is_workflow
+from dalsegno.graphs.patterns.casting import has_command, is_workflow
 from dalsegno.graphs.patterns.roles import Node
+from dalsegno.graphs.views import as_updates
 from dalsegno.graphs.wrapping import Inner
 from dalsegno.nodes.subworkflow import mapped
 
@@ -67,15 +70,18 @@ class _Filed(Around):
         return type(output)({**rest, **file(argument, output[self._key])})
 
 
-def added(update: dict[str, Any]) -> Callable[[Caller], Caller]:
-    """What to put around a node, so that an update joins what it gives; a value that is no update is dropped."""
-    return lambda caller: _Added(caller, update)
+def added(update: dict[str, Any], keys: Collection[str]) -> Callable[[Caller], Caller]:
+    """What to put around a node, so that an update joins what it gives.
+
+    A value is dropped: whatever has none of the state's `keys`.
+    """
+    return lambda caller: _Added(caller, update, keys)
 
 
 class _Added(Around):
-    def __init__(self, inner: Caller, update: dict[str, Any]) -> None:
+    def __init__(self, inner: Caller, update: dict[str, Any], keys: Collection[str]) -> None:
         super().__init__(inner)
-        self._update = update
+        self._update, self._keys = update, keys
 
     def _call(self, argument: Any, config: Config) -> Any:
         return self._given(self.inner.call(argument, config))
@@ -88,4 +94,11 @@ class _Added(Around):
             return Inner(self._given(output.output), output.walk)
         if isinstance(output, Fell):
             return output
-        return {**(output if type(output) is dict else {}), **self._update}
+        given = {} if self._is_value(output) else output
+        return {**given, **self._update} if type(given) is dict else self._update or given
+
+    def _is_value(self, output: Any) -> bool:
+        if isinstance(output, Command) or has_command(output):
+            return False
+        updates = as_updates(output)
+        return updates is None or (bool(updates[0]) and not any(key in self._keys for key in updates[0]))

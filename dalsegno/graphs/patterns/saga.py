@@ -63,7 +63,8 @@ class SagaStep(Node):
     ----------
     compensate
         An actor, or a `Node` with a retry and a timeout of its own, that undoes the step. It reads what the step gave
-        in ``state["results"]``. None: nothing is to be undone; declare ``effect=False`` then, unless it is the last.
+        in ``state["results"]``; what it answers is dropped, if it is no update of the state. None: nothing is to be
+        undone; declare ``effect=False`` then, unless it is the last.
     """
 
     def __init__(
@@ -253,7 +254,7 @@ def _back(flow: Workflow, cast: Cast, groups: Sequence[Mapping[str, Any]], undon
             Role(name=undo),
             compensate,
             on_failure=_not_undone(step),
-            around=added({"undone": [step]}),
+            around=added({"undone": [step]}, flow.annotations),
             effect=True,
             idempotent=True,
         )

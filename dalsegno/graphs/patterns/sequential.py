@@ -11,6 +11,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.patterns.catalog import pattern
+from dalsegno.graphs.patterns.filing import added
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, failed_as, named
 from dalsegno.graphs.patterns.states import Failure, read
 from dalsegno.graphs.workflow import Workflow
@@ -36,7 +37,7 @@ class Step(Node):
         ``"fail"``: the run fails, and can be resumed. ``"skip"``: the next step gets the same value.
         ``"compensate"``: the compensations of the steps before it run, the last one's first, and the run ends.
     compensate
-        An actor, or a `Node`, that undoes the step.
+        An actor, or a `Node`, that undoes the step. What it answers is dropped, if it is no update of the state.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ def sequential(
         else:
             flow.add_edge(node, following)
     for node in undone:
-        cast.add(Role(name=f"undo {node}"), played[node].compensate)
+        cast.add(Role(name=f"undo {node}"), played[node].compensate, around=added({}, flow.annotations))
         flow.add_conditional_edges(f"undo {node}", _back(played, node), _way_back(played, node))
     return flow
 
