@@ -24,6 +24,7 @@ from dalsegno.runtime.events import (
     RunFinished,
     RunStarted,
 )
+from dalsegno.runtime.executions import entry_of
 from dalsegno.runtime.view import History
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Progress:
         self._clock = clock
         self._lock = threading.RLock()
         self._loops: dict[tuple[str, str], int] = {}
+        self._entries: dict[str, str] = {}  # of subworkflows, the last
         self._running: dict[tuple[Any, ...], tuple[str, str, float]] = {}
         self._outer: dict[str, str] = {}
         self._fans: dict[str, _Fan] = {}
@@ -135,6 +137,7 @@ class Progress:
         past = self._past(event.run_id)
         if past is not None:
             self._loops = dict(past.counters)
+            self._entries = {around(record.place): entry_of(record) for record in past.records}
             self._superstep = past.supersteps
 
     def _start(self, event: NodeStarted) -> None:
@@ -143,8 +146,13 @@ class Progress:
             self._flush_before(event.node, superstep)
         if not around(event.place):
             self._superstep = event.superstep
-        for key in [k for k in self._loops if k[0].startswith(event.place + "/")]:
-            del self._loops[key]
+        entry = f"{event.place}#{event.occurrence}.{event.index}"
+        if (
+            self._entries.get(event.place, entry) != entry
+        ):  # a run that goes on is in the entry that it was in
+            for key in [k for k in self._loops if k[0].startswith(event.place + "/")]:
+                del self._loops[key]
+        self._entries[event.place] = entry
         self._outer[event.place] = superstep
         self._running[_key(event)] = (superstep, event.node, event.at)
 

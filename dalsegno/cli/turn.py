@@ -16,7 +16,7 @@ from dalsegno.errors import CheckpointError, WorkflowInvalid
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime import Runner, RunResult
 from dalsegno.runtime.events import Event, RunStarted
-from dalsegno.runtime.view import History, history_of
+from dalsegno.runtime.view import History, history_of, in_todays_names
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -97,7 +97,8 @@ def _taken(
     certificate = runner.report.certificate
 
     def past(run_id: str) -> History | None:
-        return history_of(runner.ledger.executions(run_id), runner.spec)
+        records = in_todays_names(runner.ledger.executions(run_id), runner.ledger.get(run_id))
+        return history_of(records, runner.spec)
 
     def last_words() -> str:
         show_cursor = "\x1b[?25h\r\x1b[K" if sys.stderr.isatty() else ""

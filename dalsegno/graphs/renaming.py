@@ -61,6 +61,21 @@ def today(path: str, rename: Mapping[str, str]) -> str:
     return path
 
 
+def way_today(
+    way: tuple[str, str | None, str | None], prefix: str, rename: Mapping[str, str]
+) -> tuple[str, str | None, str | None]:
+    """A way that was taken in the workflow at `prefix` (target, label, counter), in today's names."""
+
+    def now(name: str) -> str:
+        return name_of(today(prefix + coded(name), rename))
+
+    target, label, counter = way
+    if counter is not None:
+        source, router, answer, to = counter_parts(counter)
+        counter = "|".join((now(source), router, now(to) if answer == to else answer, now(to)))
+    return now(target), now(target) if label == target else label, counter
+
+
 def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str, used: Mapping[str, int]) -> Workflow:
     names = {n: name_of(old_of[path + coded(n)]) for n in workflow.nodes if path + coded(n) in old_of}
     for name, old in names.items():

@@ -18,10 +18,10 @@ from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import Note, commit_usage, keep_usage, note_of
 from dalsegno.checkpoints.turns import KeptTurns
 from dalsegno.errors import BudgetExceeded, Fenced, KernelError, NotSerializable
-from dalsegno.graphs.renaming import today
+from dalsegno.graphs.renaming import today, way_today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
 from dalsegno.nodes.parts import fields
-from dalsegno.nodes.paths import coded, shown
+from dalsegno.nodes.paths import coded, prefix_of, shown
 from dalsegno.nodes.policies import Account, Budget
 from dalsegno.nodes.policies.clock import SYSTEM
 from dalsegno.nodes.policies.words import words_of
@@ -132,6 +132,12 @@ class Session:
     def _today(self, place: str) -> str:
         return today(place, self.names) if self.names else place
 
+    def _ways_today(self, place: str, taken: Sequence[Taken]) -> tuple[Taken, ...]:
+        if not self.names:
+            return tuple(taken)
+        prefix = prefix_of(place)
+        return tuple(Taken(*way_today((t.target, t.label, t.counter), prefix, self.names)) for t in taken)
+
     def is_live(self, execution: Execution) -> bool:
         """Whether an attempt of a node is going on: it has not ended, and was not given up."""
         with self._lock:
@@ -171,7 +177,7 @@ class Session:
         self.looking.look()
         if self._listeners:
             told = self._common(execution, superstep, began + seconds)
-            told["seconds"], told["taken"] = seconds, tuple(taken)
+            told["seconds"], told["taken"] = seconds, self._ways_today(execution.place, taken)
             told["caught"] = f"{caught['type']}: {caught['message']}" if caught else None
             self.tell(NodeFinished.made(told))
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.records import seconds_of
 from dalsegno.graphs.model import START, WorkflowSpec
-from dalsegno.graphs.renaming import today
-from dalsegno.nodes.paths import around, coded, name_of, prefix_of, shown
+from dalsegno.graphs.renaming import today, way_today
+from dalsegno.nodes.paths import around, coded, prefix_of, shown
 from dalsegno.runtime.executions import (
     HANDLER_OF,
     entry_of,
@@ -147,10 +147,9 @@ def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[
 
 def _in_todays_names(record: ExecutionRecord, names: Mapping[str, str]) -> ExecutionRecord:
     prefix = prefix_of(record.place)
-    targets = []
-    for target, label, counter in record.targets:
-        new = name_of(today(prefix + coded(target), names))
-        targets.append((new, new if label == target else label, counter))
+    targets = [
+        way_today((target, label, counter), prefix, names) for target, label, counter in record.targets
+    ]
     return replace(_placed(record, today(record.place, names)), targets=targets)
 
 
@@ -199,11 +198,14 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     nodes: dict[str, list[ExecutionRecord]] = defaultdict(list)
     edges: Counter[Edge] = Counter()
     counters: Counter[tuple[str, str]] = Counter()
+    entries: dict[str, str] = {}
     for record in last.values():
         nodes[record.place].append(record)
-        prefix = prefix_of(record.place)
-        for inner in [key for key in counters if key[0].startswith(record.place + "/")]:
-            del counters[inner]
+        prefix, entry = prefix_of(record.place), entry_of(record)
+        if entries.setdefault(prefix, entry) != entry:
+            entries[prefix] = entry
+            for inner in [key for key in counters if key[0].startswith(prefix)]:
+                del counters[inner]
         for target, label, counter in record.targets if record.status == "done" else ():
             edges[record.place, prefix + coded(target), label] += 1
             if counter is not None:
