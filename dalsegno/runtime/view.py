@@ -265,9 +265,10 @@ def _add_undecided(
     for edge in level.edges:
         if edge.kind == "static" and edge.source == START:
             target = prefix + coded(edge.target)
-            first = sum(r.superstep == 1 for r in nodes.get(target, ()))
+            late = edge.target in level.nodes and level.nodes[edge.target].defer
+            first = {entry_of(r) for r in nodes.get(target, ()) if r.superstep == 1 or late}
             if first:
-                edges[prefix + START, target, None] = first
+                edges[prefix + START, target, None] = len(first)
         if edge.kind == "join":
             for source in (prefix + coded(name) for name in edge.sources):
                 done = sum(r.status == "done" for r in nodes.get(source, ()))

@@ -97,6 +97,22 @@ TWO = WorkflowSpec(
 )
 
 
+def test_the_way_from_start_to_a_deferred_node_is_taken_when_that_node_runs_at_last() -> None:
+    nodes = {"a": NodeSpec("a"), "late": NodeSpec("late", defer=True)}
+    spec = WorkflowSpec(
+        "w", nodes=nodes, edges=(EdgeSpec(START, "a"), EdgeSpec(START, "late"), EdgeSpec("a", "a", "choice"))
+    )
+    way = (START, "late", None)
+    ran = [record("a", 1), record("a", 2, 2)]
+    assert way not in history_of(ran, spec).edges
+    assert history_of([*ran, record("late", 3), record("late", 5, 2)], spec).edges[way] == 1
+    outer = WorkflowSpec("outer", nodes={"sub": NodeSpec("sub", kind="subworkflow", child=spec)})
+    inner = [
+        record("sub/late", step, f"{entry}.None/{n}") for entry in (1, 2) for n, step in ((1, 3), (2, 5))
+    ]
+    assert history_of(inner, outer).edges[f"sub/{START}", "sub/late", None] == 2
+
+
 def test_an_execution_repeated_after_a_crash_counts_once() -> None:
     first = record("a", 1, started_at=1.0, seconds=1.0, targets=[("c", None, None)])
     again = record("a", 1, started_at=9.0, seconds=2.0, targets=[("c", None, None)])
