@@ -66,7 +66,7 @@ def taken_times(edges: Collection[DiagramEdge], taken: Mapping[EdgeKey, int]) ->
 
     A loop and the edge that follows when it is spent may share source, target and label: the loop is
     credited up to its bound, the rest goes to the next. Where only one edge leads from a node to
-    another, a count without the router's answer is meant for it.
+    another, a count without the router's answer is meant for it; else it is of what was sent.
     """
     between = Counter(e.key[:2] for e in edges if e.key)
     left: dict[EdgeKey, int] = {}
@@ -77,7 +77,7 @@ def taken_times(edges: Collection[DiagramEdge], taken: Mapping[EdgeKey, int]) ->
             counts.append(0)
             continue
         ends = key[:2]
-        if key not in taken and between[ends] == 1:
+        if key not in taken and (between[ends] == 1 or "each" in edge.classes):
             key = (*ends, None)
         rest = left.setdefault(key, taken.get(key, 0))
         count = min(rest, edge.bound) if edge.bound is not None and between[ends] > 1 else rest

@@ -130,6 +130,18 @@ def test_a_loop_is_credited_up_to_its_bound_and_the_rest_goes_to_the_way_out() -
     assert labels == ["again 2/2", "spent"]
 
 
+def test_what_was_sent_is_told_from_what_went_to_the_same_node() -> None:
+    """Sends are written down without an answer."""
+    edges = (
+        EdgeSpec("a", "b", "choice", router="r", label="all", fans_out=True, each=3),
+        EdgeSpec("a", "b", "choice", router="r", label="one"),
+    )
+    spec = WorkflowSpec("w", nodes={"a": NodeSpec("a"), "b": NodeSpec("b")}, edges=edges)
+    for taken, classes in ((None, ["taken", "untaken"]), ("one", ["untaken", "taken"])):
+        run = RunView("r", "t", "w", "running", edges={("a", "b", taken): 1})
+        assert [e.classes[-1] for e in diagram(spec, run=run).edges] == classes
+
+
 @pytest.mark.parametrize("start", ["static", "choice"])
 def test_the_bound_of_a_loop_counts_for_each_time_its_subworkflow_was_entered(start: Any) -> None:
     """Three times two ways back keep a bound of five, and are no `6/5`."""
