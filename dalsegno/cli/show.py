@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,7 +36,7 @@ def command(
     """
     from dalsegno.cli.screen import Screen, print_json
     from dalsegno.graphs import model
-    from dalsegno.runtime.view import as_journalled, history_of, run_view
+    from dalsegno.runtime.view import as_journalled, history_of, in_todays_names, run_view, shape_today
     from dalsegno.viz.remembered import spec_of_shape
 
     ledger = options.existing_ledger(db)
@@ -45,11 +44,13 @@ def command(
         raise UnknownRun("Nothing was run here yet: there is no `.dalsegno/runs.db`.", run_id=run)
     try:
         record = find(ledger, run)
-        history = history_of(ledger.executions(record.run_id), model.WorkflowSpec(record.workflow))
+        history = history_of(
+            in_todays_names(ledger.executions(record.run_id), record), model.WorkflowSpec(record.workflow)
+        )
         record = as_journalled(record, history)
         latest = ledger.latest(record.thread, plain=True)
         holder = ledger.holder(record.thread) if record.status == "running" else None
-        spec = spec_of_shape(record.shape) if record.shape else None
+        spec = spec_of_shape(shape_today(record)) if record.shape else None
         view = run_view(ledger, spec, record) if spec is not None and not as_json else None
     finally:
         ledger.database.close()
@@ -177,14 +178,14 @@ def _print(
             ],
             right=(1, 2, 3),
         )
-    _print_usage(screen, run.usage)
+    _print_usage(screen, run)
 
 
-def _print_usage(screen: Screen, usage: Mapping[str, Any]) -> None:
+def _print_usage(screen: Screen, run: RunRecord) -> None:
     """What each node spent, and how often its policies did something."""
     from dalsegno.cli.screen import one_line
+    from dalsegno.runtime.view import spent_by_node
 
-    by_node: Mapping[str, Any] = usage.get("by_node") or {}
     rows = [
         (
             one_line(node),
@@ -192,16 +193,15 @@ def _print_usage(screen: Screen, usage: Mapping[str, Any]) -> None:
             f"{int(spent.get('tokens', 0)):,}",
             f"{spent['cost']:.6g}" if spent.get("cost") else "—",
         )
-        for node, spent in by_node.items()
+        for node, spent in spent_by_node(run).items()
         if spent.get("model_calls") or spent.get("tokens") or spent.get("cost")
     ]
     if rows:
         screen.line()
         screen.table(("node", "model calls", "tokens", "cost"), rows, right=(1, 2, 3))
-    policies: Mapping[str, Any] = usage.get("policies") or {}
     told = [
         (one_line(node), one_line(what), str(times))
-        for node, acted in policies.items()
+        for node, acted in spent_by_node(run, "policies").items()
         for what, times in acted.items()
     ]
     if told:

@@ -11,7 +11,7 @@ from dalsegno.graphs.checking import spec_of
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.runner import Runner
 from dalsegno.runtime.states import states_of
-from dalsegno.runtime.view import run_view
+from dalsegno.runtime.view import run_view, shape_today
 from dalsegno.viz.remembered import spec_of_shape
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Seeing:
     def graph_of(self, run: RunRecord) -> WorkflowSpec:
         """The graph that a run is drawn on: today's, or the one it was run in where that is another."""
         if run.shape and run.fingerprint != self.spec.fingerprint():
-            return spec_of_shape(run.shape, run.version)
+            return spec_of_shape(shape_today(run), run.version)
         return self.spec
 
     def view(self, run: RunRecord, *, states: bool = False) -> RunView:

@@ -20,6 +20,7 @@ from dalsegno.runtime.executions import (
     longest_walk,
     status_of,
 )
+from dalsegno.runtime.standing import renamed_shape
 from dalsegno.runtime.ways import with_ways
 from dalsegno.viz.overlay import NodeRun, RunView, StateAt, Used
 
@@ -58,7 +59,7 @@ def run_view(
     """
     history = history_of(in_todays_names(ledger.executions(run.run_id), run), spec)
     run = as_journalled(run, history)
-    nodes = _with_costs(history.nodes, run.usage)
+    nodes = _with_costs(history.nodes, spent_by_node(run))
     waiting = list[str]()
     if pending is not None and pending.run_id == run.run_id:
         waiting = [coded(task) for task in (pending.tasks if pending.is_stuck else pending.unfinished)]
@@ -114,9 +115,8 @@ def as_it_stands(ledger: Ledger, run: RunRecord) -> RunRecord:
     return as_journalled(run, history_of(ledger.executions(run.run_id), WorkflowSpec(run.workflow)))
 
 
-def _with_costs(nodes: Mapping[str, NodeRun], usage: Mapping[str, Any]) -> dict[str, NodeRun]:
+def _with_costs(nodes: Mapping[str, NodeRun], spent: Mapping[str, Any]) -> dict[str, NodeRun]:
     """Nodes with what each asked of models, where the run counted that by node."""
-    spent: Mapping[str, Any] = usage.get("by_node") or {}
     return {
         name: replace(
             node,
@@ -139,9 +139,27 @@ def _used(run: RunRecord) -> Iterator[Used]:
         yield Used("seconds", usage.get("seconds") or 0, proved.get("seconds"))
 
 
+def spent_by_node(run: RunRecord, what: str = "by_node") -> dict[str, Any]:
+    """What a run's usage tells of nodes, by their paths in today's names."""
+    names = {shown(old): shown(new) for old, new in _renames(run).items()}
+    return {today(node, names): told for node, told in (run.usage.get(what) or {}).items()}
+
+
+def shape_today(run: RunRecord) -> Mapping[str, Any]:
+    """The graph that a run was kept with, in the names its nodes have today."""
+    names = _renames(run)
+    return renamed_shape(run.shape or {}, names) if names else run.shape or {}
+
+
+def _renames(run: RunRecord) -> Mapping[str, str]:
+    """`{old place: today's place}` of a run that was carried over to renamed nodes."""
+    names: Mapping[str, str] = (run.shape or {}).get("was", {})
+    return names
+
+
 def in_todays_names(records: Iterable[ExecutionRecord], run: RunRecord) -> list[ExecutionRecord]:
     """The journal of a run that goes on under old node names, in the names the graph has today."""
-    names: Mapping[str, str] = (run.shape or {}).get("was", {})
+    names = _renames(run)
     return [_in_todays_names(record, names) for record in records] if names else list(records)
 
 

@@ -83,6 +83,22 @@ def test_a_renamed_node_is_refused_with_the_option_that_would_do(stuck: Path, da
     assert json.loads(done.out)["output"]["path"] == ["write", "review", "publish"]
 
 
+def test_a_run_that_went_on_under_a_rename_is_shown_in_todays_names(stuck: Path, dalsegno: Any) -> None:
+    app(stuck, "write", "check:review", "publish")
+    assert dalsegno("resume", "t1", "--rename", "review=check", "-q").code == 0
+    shown = dalsegno("show", "t1").out
+    assert "▢ check  ✓" in shown
+    assert "review" not in shown
+    assert [node["node"] for node in json.loads(dalsegno("show", "t1", "--json").out)["nodes"]] == [
+        "write",
+        "check",
+        "publish",
+    ]
+    app(stuck, "write", "check:review", "publish", "archive")
+    drawn = dalsegno("draw", "changing.py:flow", "--thread", "t1").out
+    assert "▢ check  ✓" in drawn, "drawn as it was then, and by the names of today"
+
+
 def test_an_unsafe_change_is_refused_unless_it_is_accepted(stuck: Path, dalsegno: Any) -> None:
     app(stuck, "write", "translate", "review", "publish")
     got = dalsegno("diff", "changing.py:flow", "t1")
