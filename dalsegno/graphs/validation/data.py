@@ -77,7 +77,8 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
 
     A node whose writes are not known is taken to write every key. What a parallel branch writes counts if it is
     written in an earlier superstep. What a loop writes counts on the way out of the spent loop. Subworkflows are
-    not looked at, because they are passed only the keys that are there.
+    not looked at, because they are passed only the keys that are there. A node that is sent to (`Send`) reads what
+    it was sent, and not the state.
 
     Without a declared input schema, the input may hold any key. The rule then looks only at keys that are clearly
     made for the node: other nodes write the key without reading it, and the node itself does not write it. A

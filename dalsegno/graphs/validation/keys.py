@@ -17,38 +17,40 @@ def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozense
 
     Where an edge has one source a key is missing behind it if it was before and the source does not write
     it; a join lacks what all of its sources lack. Nodes whose writes are not known write everything.
-    Loops change nothing: whatever is written before them stays.
+    Loops change nothing: whatever is written before them stays. A node that is sent to reads what it was sent.
     """
     bit = {key: 1 << i for i, key in enumerate(keys)}
     everything = (1 << len(keys)) - 1
     behind: dict[str, int] = {START: everything}
     found: dict[str, frozenset[str]] = {}
-    into: dict[str, list[tuple[str, ...]]] = {}
+    into: dict[str, list[tuple[bool, tuple[str, ...]]]] = {}
     for arc in facts.live:
         if arc.edge.loop is None and arc.target != END:
             origins = arc.edge.origins if arc.edge.kind == "join" else (arc.source,)
-            into.setdefault(arc.target, []).append(origins)
+            into.setdefault(arc.target, []).append((arc.edge.fans_out, origins))
     for name in facts.topological:
         if name in (START, END):
             continue
-        missing = 0
-        for origins in into.get(name, ()):
+        missing = unread = 0
+        for is_sent, origins in into.get(name, ()):
             lacking = everything
             for origin in origins:
                 lacking &= behind.get(origin, everything)
             missing |= lacking
+            unread |= 0 if is_sent else lacking
         writes = facts.writes_of(name)
         written = everything if writes is None else sum(bit.get(k, 0) for k in writes)
         behind[name] = missing & ~written
-        if missing:
-            found[name] = frozenset(k for k in keys if missing & bit[k])
+        if unread:
+            found[name] = frozenset(k for k in keys if unread & bit[k])
     return found
 
 
 def path_without(facts: Facts, name: str, key: str) -> tuple[str, ...] | None:
     """The shortest path from START to a node on which nobody writes `key`; None where one may be written.
 
-    None too where a branch beside the path may write it in time. What follows a loop that is spent follows a round.
+    It does not end with a send: what is sent is read as it was sent. None too where a branch beside the path may write
+    it in time. What follows a loop that is spent follows a round.
     """
     writers = {n.name for n in facts.order if _writes(facts, n.name, key)}
     walk = _Walks(facts, writers).from_start(name)
@@ -81,6 +83,8 @@ class _Walks:
                 for arc in self._facts.out.get(source, ()):
                     target = arc.target
                     if arc.edge.loop is not None or target == END or target in came:
+                        continue
+                    if arc.edge.fans_out and target == goal:
                         continue
                     if within is not None and target not in within:
                         continue

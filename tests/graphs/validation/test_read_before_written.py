@@ -38,6 +38,20 @@ def test_what_a_longer_branch_writes_is_missed_and_what_a_shorter_one_does_is_th
         assert missed(made) == found
 
 
+def test_what_is_sent_reads_what_it_was_sent() -> None:
+    """And what is not sent to that node, or follows it, reads the state."""
+    plan, after = node("plan", **SILENT), node("after", **SILENT)
+    made = Builder(plan, REVIEW, after).edge(START, "plan").fan_out("plan", ("review", 3), "after")
+    made.edge("review", "after").edge("after", END)
+    assert missed(made) == []
+    made = Builder(plan, REVIEW, after).edge(START, "plan").fan_out("plan", ("review", 3), "after")
+    made.edge("review", END).edge("after", "review")
+    assert missed(made) == [(START, "plan", "after", "review")]
+    made = Builder(plan, after, REVIEW).edge(START, "plan").fan_out("plan", ("after", 3), END)
+    made.edge("after", "review").edge("review", END)
+    assert missed(made) == [(START, "plan", "after", "review")]
+
+
 def test_behind_a_join_and_in_a_deferred_node_what_any_branch_wrote_is_there() -> None:
     made = Builder(WRITE, node("plan", **SILENT), REVIEW).edge(START, "plan", "write")
     made.join(("plan", "write"), "review").edge("review", END)

@@ -830,6 +830,13 @@ def a_key_that_comes_with_the_input() -> Workflow:
     return new(input_schema=A).add_node("use", read_a).add_edge(START, "use").add_edge("use", END)
 
 
+@healthy("D302")
+def a_worker_with_a_state_of_its_own_that_is_sent_what_it_reads() -> Workflow:
+    made = new(input_schema=B).add_node("plan", write_b).add_node("work", read_a)
+    made.add_edge(START, "plan").add_edge("work", END)
+    return made.add_conditional_edges("plan", route, [Each("work", max=5), END])
+
+
 @sick("D303")
 def a_scratch_key() -> Workflow:
     made = new(output_schema=B).add_node("x", write_a, reads=()).add_node("y", write_b, reads=())
