@@ -96,7 +96,33 @@ def _compared(
         if not level.path and bound is not None and level.pending and level.used >= bound:
             words = f"{bound} supersteps are proved for it, and the run has used {level.used}"
             found.append(Change("bound", spec.name, words, "unsafe"))
+    # What the run is not in the middle of is compared by its shape, with the node that holds it; and by its code.
+    compared = {level.path for level in before.levels}
+    inside = [place for place in sorted(before.code) if prefix_of(place) not in compared]
+    if before.levels:
+        found += _code_changes((shown(place), before.code[place], code.get(place)) for place in inside)
     return found, suggested
+
+
+def _code_changes(nodes: Iterable[tuple[str, str | None, str | None]]) -> Iterator[Change]:
+    """What changed in the code of nodes: of each its path, and what is kept of its code then and now."""
+    unknown: list[tuple[str, str, str]] = []
+    for path, was, is_ in nodes:
+        if was is None or is_ is None:
+            continue
+        same = same_code(was, is_)
+        if same is False:
+            yield Change("code", path, f"the code of `{path}` changed")
+        elif same is None:
+            unknown.append((path, compiled_by(was), compiled_by(is_)))
+    if unknown:
+        path, was, is_ = unknown[0]
+        yield Change(
+            "code",
+            path,
+            f"the run was made by {was}, and this is {is_}: whether the code of "
+            f"{_names(path for path, *_ in unknown)} changed cannot be told without its source",
+        )
 
 
 class _Comparison:
@@ -336,8 +362,8 @@ class _Comparison:
             )
         for name in sorted(self.now - self.then):
             yield Change("node", self.at(name), f"`{self.at(name)}` is new")
-        unknown: list[tuple[str, str, str]] = []
-        for name in sorted(self.now & self.then):
+        both = sorted(self.now & self.then)
+        for name in both:
             path, place = self.at(name), self.place(name)
             then, now = self.kept["nodes"][name], self.shape["nodes"][name]
             if then["kind"] != now["kind"]:
@@ -346,22 +372,10 @@ class _Comparison:
                 yield Change("node", path, f"the subworkflow of `{path}` changed")
             if (then["inputs"], then["outputs"]) != (now["inputs"], now["outputs"]):
                 yield Change("node", path, f"the keys that go into `{path}` or come out of it changed")
-            was, is_ = self.code_then.get(place), self.code_now.get(place)
-            if was is None or is_ is None:
-                continue
-            same = same_code(was, is_)
-            if same is False:
-                yield Change("code", path, f"the code of `{path}` changed")
-            elif same is None:
-                unknown.append((path, compiled_by(was), compiled_by(is_)))
-        if unknown:
-            path, was, is_ = unknown[0]
-            yield Change(
-                "code",
-                path,
-                f"the run was made by {was}, and this is {is_}: whether the code of "
-                f"{_names(path for path, *_ in unknown)} changed cannot be told without its source",
-            )
+        codes = ((name, self.place(name)) for name in both)
+        yield from _code_changes(
+            (self.at(name), self.code_then.get(place), self.code_now.get(place)) for name, place in codes
+        )
 
     def _ways(self) -> Iterator[Change]:
         old, new = ([way_of(e, {}) for e in shape["edges"]] for shape in (self.kept, self.shape))

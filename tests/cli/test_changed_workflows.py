@@ -147,3 +147,48 @@ def test_a_fork_that_cannot_be_is_said(stuck: Path, dalsegno: Any) -> None:
     assert "did you mean `topic`" in dalsegno("fork", "t1", "--at", at, "--set", "topik=x").err
     assert "KEY=VALUE" in dalsegno("fork", "t1", "--at", at, "--set", "topic").err
     assert "is a thread 't1' already" in dalsegno("fork", "t1", "--at", at, "--as", "t1").err
+
+
+NESTED = """
+import os
+from typing import TypedDict
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    told: str
+
+def write(state: State):
+    if os.path.exists("broken"):
+        raise ValueError("broken")
+    return {"told": "written"}
+
+def send(state: State):
+    return {"told": "sent"}
+
+parts = {n: Workflow(n, State).add_node(f).add_edge(START, f.__name__).add_edge(f.__name__, END) for n, f in
+         {"writing": write, "sending": send}.items()}
+flow = Workflow("article", State).add_sequence([(f"{n} it", part) for n, part in parts.items()])
+flow.add_edge(START, "writing it").add_edge("sending it", END)
+"""
+
+
+def test_code_that_changed_in_subworkflows_is_told(folder: Path, dalsegno: Any) -> None:
+    """In the one that the run is in the middle of, and in the one that it comes to."""
+    (folder / "nested.py").write_text(NESTED)
+    (folder / "broken").touch()
+    assert dalsegno("run", "nested.py:flow", "--thread", "t1", "-q").code == 1
+    (folder / "broken").unlink()
+    assert "nothing changed" in dalsegno("diff", "nested.py:flow", "t1").out
+    (folder / "nested.py").write_text(
+        NESTED.replace('"written"', '"rewritten"').replace('"sent"', '"resent"')
+    )
+    sys.modules.pop("nested", None)
+    document = json.loads(dalsegno("diff", "nested.py:flow", "t1", "--json").out)
+    changes = [(change["kind"], change["where"]) for change in document["changes"]]
+    assert (document["verdict"], changes) == (
+        "compatible",
+        [("code", "sending it/send"), ("code", "writing it/write")],
+    )
+    resumed = dalsegno("resume", "t1")
+    assert "the code of `sending it/send` changed; the code of `writing it/write` changed" in resumed.err
+    assert (resumed.code, "resent" in resumed.out) == (0, True)
