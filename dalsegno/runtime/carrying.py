@@ -87,7 +87,7 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
     difference, names = difference_of(runner, run, rename)
     refused = difference.refused(accept_changes)
     if refused:
-        raise _refusal(run, difference, refused)
+        raise _refusal(run, difference, refused, rename or {})
     _refuse_what_nobody_finds(runner, run, difference)
     graph, spec = runner.graph, runner.spec
     shaped = run.fingerprint != spec.fingerprint() or WAS in (run.shape or {}) or bool(names)
@@ -257,20 +257,26 @@ def places_of(shape: Mapping[str, Any], path: str = "") -> set[str]:
     return found
 
 
-def _refusal(run: RunRecord, difference: Difference, refused: tuple[Change, ...]) -> IncompatibleGraph:
+def _refusal(
+    run: RunRecord, difference: Difference, refused: tuple[Change, ...], asked: Mapping[str, str]
+) -> IncompatibleGraph:
+    """What keeps the run from going on, and what would do beside the renames that were asked for."""
     thread = run.thread
     reasons = "; ".join(c.words for c in refused)
-    options = difference.options
-    if options and difference.rename:
-        rename = ", ".join(f'"{old}": "{new}"' for old, new in difference.rename.items())
+    if options := difference.options:
+        given = [f"--rename {quoted(f'{old}={new}')}" for old, new in asked.items()]
+        names = ", ".join(f'"{old}": "{new}"' for old, new in {**asked, **difference.rename}.items())
+        arguments = [repr(thread), *([f"rename={{{names}}}"] if names else [])]
+        if "--accept-changes" in options.split():
+            arguments.append("accept_changes=True")
         way = (
-            f"Go on with `dalsegno resume {as_typed(thread, options)}` or "
-            f"`Runner.resume({thread!r}, rename={{{rename}}})` if that is what became of it"
+            f"`dalsegno resume {as_typed(thread, ' '.join((*given, options)))}` or "
+            f"`Runner.resume({', '.join(arguments)})`"
         )
-    elif options:
         way = (
-            f"`dalsegno resume {as_typed(thread, options)}` or `Runner.resume({thread!r}, accept_changes=True)` goes "
-            "on all the same"
+            f"Go on with {way} if that is what became of it"
+            if difference.rename
+            else f"{way} goes on all the same"
         )
     else:
         said = " ".join(

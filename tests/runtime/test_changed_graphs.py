@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -100,6 +101,20 @@ def test_a_renamed_pending_node_names_the_rename_that_would_do(world: Any, db: P
 def test_a_rename_cannot_be_waved_through(world: Any, db: Path) -> None:
     begun(world.chain("a", "b", "c"), db, world, "b")
     assert refused(world.chain("a", "beta:b", "c"), db, accept_changes=True).verdict == "needs mapping"
+
+
+@pytest.mark.parametrize("asked", [{}, {"b": "beta"}])
+def test_what_a_refusal_proposes_is_enough(world: Any, db: Path, asked: dict[str, str]) -> None:
+    """Of a rename and an insertion, and where the rename was asked for: it names both."""
+    begun(world.chain("a", "b", "c"), db, world, "b")
+    with Runner(world.chain("first:a", "beta:b", "c"), db=db) as runner:
+        with pytest.raises(IncompatibleGraph) as raised:
+            runner.resume("t1", rename=asked)
+        assert "`dalsegno resume t1 --rename b=beta --accept-changes`" in str(raised.value)
+        call = re.search(r"`Runner\.(resume\(.*?\))`", str(raised.value))
+        assert call is not None
+        assert eval(f"runner.{call[1]}").status == "completed"
+    assert world.seen == ["b", "c"]
 
 
 def test_new_input_is_refused_where_this_graph_does_not_have_what_is_pending(world: Any, db: Path) -> None:
