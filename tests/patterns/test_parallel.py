@@ -12,7 +12,7 @@ import pytest
 from langgraph.types import interrupt
 
 from dalsegno import RetryPolicy, Runner
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, TooFewAnswers
 from dalsegno.graphs.patterns import Node, parallel
 from dalsegno.runtime import RunResult
 from dalsegno.testing import crash_test
@@ -135,6 +135,17 @@ def test_too_few_answers_say_what_failed(tmp_path: Path) -> None:
     assert error is not None
     assert error["type"] == "TooFewAnswers"
     assert "needs 2 answers, and 1 came. `broken`: ValueError: no" in error["message"]
+
+
+def test_where_one_answer_is_enough_and_none_comes_nothing_fewer_is_to_be_asked_for() -> None:
+    def broken(state: Any) -> str:
+        raise ValueError("no")
+
+    with pytest.raises(TooFewAnswers) as raised:
+        parallel([broken], join="any", on_error="collect").compile().invoke({"value": 1})
+    assert str(raised.value).startswith(
+        "`parallel` needs 1 answer, and none came. `broken`: ValueError: no. Mend what failed and start again."
+    )
 
 
 def test_a_branch_is_retried_before_it_counts_as_failed() -> None:

@@ -150,9 +150,9 @@ def _needed(join: Any, branches: int) -> int:
 
 def _too_few(needed: int, answered: int, failures: Sequence[Failure]) -> TooFewAnswers:
     why = "; ".join(f"`{f['name']}`: {f['error']}: {f['message']}" for f in failures)
+    many, fewer = ("1 answer", "") if needed == 1 else (f"{needed} answers", ", or ask for fewer: join=")
     return TooFewAnswers(
-        f"`parallel` needs {needed} answers, and {answered} came. {why}. Mend what failed and start again, or ask for "
-        "fewer: join=.",
+        f"`parallel` needs {many}, and {answered or 'none'} came. {why}. Mend what failed and start again{fewer}.",
         needed=needed,
         answered=answered,
         failures=tuple(failures),
