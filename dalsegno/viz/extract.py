@@ -112,7 +112,7 @@ class _Edges:
         said = [f"{_spoken(name)} → {_spoken(edge.target or 'undeclared')}", edge.kind, label]
         if edge.loop is not None:
             within = "each time its subworkflow is entered" if self.prefix else "in a run"
-            said.append(f"at most {edge.loop} times {within}")
+            said.append(f"at most {'once' if edge.loop == 1 else f'{edge.loop} times'} {within}")
         self.drawing.edges.append(
             DiagramEdge(
                 source,

@@ -173,3 +173,12 @@ def test_findings_stand_at_the_nodes_of_their_path(article: WorkflowSpec) -> Non
     assert "T101" in _node(picture, "write").badges
     assert "finding" in _node(picture, "review").classes
     assert "T101" not in _node(picture, "plan").badges
+
+
+def test_a_bound_of_one_is_said_as_once() -> None:
+    edges = tuple(EdgeSpec("a", "a", "choice", router="r", label=f"{k}", loop=k) for k in (1, 2))
+    said = [e.details for e in diagram(WorkflowSpec("w", nodes={"a": NodeSpec("a")}, edges=edges)).edges]
+    assert [words.rpartition(" · ")[2] for words in said] == [
+        "at most once in a run",
+        "at most 2 times in a run",
+    ]
