@@ -29,6 +29,7 @@ from dalsegno.errors import (
     UnknownThread,
     as_typed,
 )
+from dalsegno.graphs.loading import from_anywhere
 from dalsegno.observe.extras import wanted
 from dalsegno.runtime import Runner
 from dalsegno.runtime.queueing import enqueue
@@ -209,6 +210,7 @@ class Client:
     def _runner(self, graph: Any, target: str | None) -> Runner:
         """The runner of a graph; it is never run here."""
         known = self._runners.get(id(graph))
+        target = from_anywhere(target) if target is not None else None
         if known is None or known.source is not graph or known.target != target:
             known = self._runners[id(graph)] = Runner(graph, self.checkpointer, target=target)
         return known

@@ -61,6 +61,14 @@ def load_target(target: str) -> LoadedTarget:
     return LoadedTarget(_graph(target, name, found), f"{place}:{name}")
 
 
+def from_anywhere(target: str) -> str:
+    """A target that can be kept: that of a file which is there is found again from any folder."""
+    if os.path.isfile(target):
+        return os.path.abspath(target)
+    place, colon, name = target.rpartition(":")
+    return f"{os.path.abspath(place)}{colon}{name}" if os.path.isfile(place) else target
+
+
 def load_function(target: str, folder: str | Path) -> Callable[..., Any]:
     """Load a function: ``file.py:name``, relative to `folder`, or ``package.module:name``, as seen from there.
 

@@ -16,6 +16,7 @@ from dalsegno.checkpoints.interventions import cancel
 from dalsegno.checkpoints.lease import this_process
 from dalsegno.checkpoints.maintenance import delete_thread
 from dalsegno.graphs.checking import spec_of, validate
+from dalsegno.graphs.loading import from_anywhere
 from dalsegno.graphs.views import KERNEL
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.kinds import NAMES, TEXT, Kind, check_kinds
@@ -54,7 +55,7 @@ class Runner:
         A function, or several. Each is called with every `Event` of a run, in the thread where it happens.
     target
         Where the graph comes from (``path.py:name``). It is kept with each run, so that ``dalsegno resume`` finds
-        the graph.
+        the graph, from any folder.
 
     Raises
     ------
@@ -81,7 +82,7 @@ class Runner:
         self.source = graph
         self.spec = spec_of(graph)
         self.report = validate(self.spec)
-        self.target = target
+        self.target = from_anywhere(target) if target is not None else None
         self.store = store
         self.checkpointer = open_checkpointer(db)
         self.ledger = Ledger(self.checkpointer.database, self.checkpointer.serde)

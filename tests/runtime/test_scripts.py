@@ -56,7 +56,7 @@ flow.add_node(make, calls=0).add_node(paint, calls=0, interrupts=1).add_node(loo
 flow.add_edge(START, "make").add_edge("make", "paint").add_edge("paint", "look").add_edge("look", END)
 
 def begin():
-    with Runner(flow, db="runs.db") as runner:
+    with Runner(flow, db="runs.db", target="pictures.py:flow") as runner:
         assert runner.run({}, thread="t").status == "interrupted"
 
 if __name__ == "__main__":
@@ -90,11 +90,10 @@ def test_a_run_that_a_script_began_goes_on_where_it_is_imported_and_in_the_scrip
 ) -> None:
     (tmp_path / "pictures.py").write_text(SCRIPT)
     run(tmp_path, "pictures.py", "begin")
-    again = ("--db", "runs.db", "--json")
-    assert (
-        json.loads(run(tmp_path, "-m", "dalsegno", "diff", "pictures.py:flow", "t", *again))["changes"] == []
-    )
-    target = ("--target", "pictures.py:flow", "--value", "well")
-    resumed = json.loads(run(tmp_path, "-m", "dalsegno", "resume", "t", *target, *again))
+    diff = ("diff", "pictures.py:flow", "t", "--db", "runs.db", "--json")
+    assert json.loads(run(tmp_path, "-m", "dalsegno", *diff))["changes"] == []
+    (elsewhere := tmp_path / "elsewhere").mkdir()  # the script said of its run what it is of
+    resume = ("resume", "t", "--value", "well", "--db", "../runs.db", "--json")
+    resumed = json.loads(run(elsewhere, "-m", "dalsegno", *resume))
     assert (resumed["status"], resumed["interrupts"][0]["value"]) == ("interrupted", "Really?")
     assert "'told': ['well', 'yes', '3']" in run(tmp_path, "pictures.py", "resume")
