@@ -183,6 +183,8 @@ def _bytes(path: Path, shown: str) -> bytes:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except FileNotFoundError:
+        if path.is_symlink():
+            _refuse(shown, f"`{shown}` is a link to `{os.readlink(path)}`, which does not exist.")
         folder = path.parent
         near = [p.name for p in folder.iterdir() if is_document(p.name)] if folder.is_dir() else []
         _refuse(shown, f"`{shown}` does not exist{did_you_mean(path.name, near) or '.'}")

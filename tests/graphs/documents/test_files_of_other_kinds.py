@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dalsegno.errors import DocumentInvalid, TargetNotLoaded
+from dalsegno.graphs.definition import read_definition
 from dalsegno.graphs.loading import load_target
 from tests.graphs.documents.conftest import Write
 
@@ -54,6 +55,14 @@ def test_what_was_to_be_a_workflow_is_told_what_it_lacks(write: Write, text: str
     write(text)
     with pytest.raises(DocumentInvalid, match=r"`steps` is missing|did you mean `steps`"):
         load_target("flow.yaml")
+
+
+def test_of_a_link_that_leads_nowhere_it_is_said_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "flow.yaml").symlink_to("gone.yaml")
+    with pytest.raises(
+        TargetNotLoaded, match=r"`.*flow\.yaml` is a link to `gone\.yaml`, which does not exist\."
+    ):
+        read_definition(tmp_path / "flow.yaml")
 
 
 def test_a_folder_and_a_file_that_is_not_there_are_no_documents(write: Write, folder: Path) -> None:
