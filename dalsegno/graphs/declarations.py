@@ -267,7 +267,7 @@ def with_bars(name: str) -> str:
     >>> with_bars("dict[str, __main__.Item | app.make.<locals>.Item | Literal['app.Item', <Color.RED: 1>]]")
     "dict[str, Item | Item | Literal['app.Item', <Color.RED: 1>]]"
     """
-    name = _ADDRESS.sub("", name)
+    name = without_addresses(name)
     open_: list[tuple[str, list[str]]] = [("", [""])]  # what stands before each bracket, and its parts so far
     for token in _TOKENS.findall(name):
         parts = open_[-1][1]
@@ -285,6 +285,15 @@ def with_bars(name: str) -> str:
             parts[-1] += token if token[0] in "'\"" else _MODULE.sub("", token)
     whole = ",".join(open_[0][1])
     return whole if len(open_) == 1 else name
+
+
+def without_addresses(text: str) -> str:
+    """A text without the addresses of objects in it, which are others in every process.
+
+    >>> without_addresses("<object object at 0x7f01>")
+    '<object object>'
+    """
+    return _ADDRESS.sub("", text)
 
 
 def _bracketed(before: str, parts: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
-from dalsegno.graphs.model import Each, Loop, Place, Target, WorkflowSpec
+from dalsegno.graphs.model import Each, Loop, Place, Target, WorkflowSpec, text_of
 from dalsegno.nodes.policies import Policies
 
 Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
@@ -195,7 +195,7 @@ def _count_once(targets: Iterable[Target], where: Place) -> None:
 
 def label_of(answer: Hashable) -> str:
     """A router's answer in words; sends without an answer of their own go by the name of their node."""
-    return answer.target if isinstance(answer, Each) else str(answer)
+    return answer.target if isinstance(answer, Each) else text_of(answer)
 
 
 def native_retry(policy: Any) -> Any:

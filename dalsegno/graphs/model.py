@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal
 
 from dalsegno.errors import DefinitionError
@@ -194,6 +195,15 @@ class EdgeSpec:
     def origins(self) -> tuple[str, ...]:
         """The nodes this edge comes from: several for a join, else one."""
         return self.sources or (self.source,)
+
+
+def text_of(answer: Hashable) -> str:
+    """A router's answer as a text, the same in every process: of a class and of a function its name.
+
+    >>> text_of("no"), text_of(True), text_of(ValueError)
+    ('no', 'True', 'ValueError')
+    """
+    return answer.__name__ if isinstance(answer, type | FunctionType) else str(answer)
 
 
 def counter_name(source: str, router: str | None, label: Hashable, target: str) -> str:

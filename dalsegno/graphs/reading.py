@@ -22,7 +22,7 @@ from langgraph.pregel import Pregel
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
-from dalsegno.graphs.model import END, EdgeKind, EdgeSpec, NodeKind, NodeSpec, Place, WorkflowSpec
+from dalsegno.graphs.model import END, EdgeKind, EdgeSpec, NodeKind, NodeSpec, Place, WorkflowSpec, text_of
 from dalsegno.graphs.references import Jumps, Said, names_unresolved, plain_function, runs_tools, said_by
 from dalsegno.graphs.specifying import state_keys
 from dalsegno.nodes.policies.retry import attempts_of
@@ -341,7 +341,7 @@ def _branch_edges(source: str, router: str, branch: Any, said: Said, kind: EdgeK
             kind,
             where,
             router=router,
-            label=str(answer),
+            label=answer if isinstance(answer, str) else declared.without_addresses(text_of(answer)),
             many=True,
             fans_out=sends and answer in sent_to,
         )

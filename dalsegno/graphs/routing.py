@@ -13,7 +13,7 @@ from typing import Any
 from langgraph.types import Send
 
 from dalsegno.errors import UndeclaredTarget, did_you_mean
-from dalsegno.graphs.model import END, Each, Loop, Target, counter_name
+from dalsegno.graphs.model import END, Each, Loop, Target, counter_name, text_of
 from dalsegno.nodes.execution import Taken
 
 SEND = "__dalsegno_send__"
@@ -168,7 +168,7 @@ class Router:
     def _label(self, answer: Hashable) -> str | None:
         if not self.router:
             return None
-        label = str(answer)
+        label = text_of(answer)
         if label in self.aliases:  # an answer that is the name of its target goes with it
             target = self.answers[answer]
             named = target.target if isinstance(target, Loop) else target

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, TypedDict, Union
 
 import pytest
+from langgraph.graph import StateGraph
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.checkpoints.interventions import change
-from dalsegno.errors import IncompatibleGraph
+from dalsegno.errors import DefinitionError, IncompatibleGraph
+from dalsegno.graphs.checking import spec_of
 from dalsegno.graphs.code import PYTHON
 from dalsegno.graphs.declarations import type_name
 
@@ -170,6 +172,26 @@ def test_a_type_has_the_same_name_where_its_file_is_a_script() -> None:
         Item.__module__ = module
         names += [type_name(hint) for hint in (list[Item], dict[str, Union[Item, None]], Item)]  # noqa: UP007
     assert names == ["list[Item]", "dict[str, Item | None]", "Item"] * 2
+
+
+def test_an_answer_of_a_router_has_the_same_text_in_every_process() -> None:
+    class Again:
+        """A class of a script has another module where its file is imported."""
+
+    def edges(*answers: Any) -> list[Any]:
+        flow = Workflow("answers", State).add_node("a", lambda state: {}).add_edge(START, "a")
+        flow.add_conditional_edges("a", lambda state: answers[0], dict(zip(answers, ("a", END), strict=True)))
+        return [edge.label for edge in flow.spec.edges if edge.label]
+
+    assert edges(Again, "on") == ["Again", "on"]
+    assert edges(changes, "on at 0x1") == ["changes", "on at 0x1"]
+    with pytest.raises(
+        DefinitionError, match=r"answers with `<object object at 0x.*is another text in every process"
+    ):
+        edges(object(), "on")
+    plain = StateGraph(State).add_node("a", lambda state: {}).add_edge(START, "a")
+    plain.add_conditional_edges("a", lambda state: "on", {object(): "a", Again: "a", "on": END})  # type: ignore[dict-item]
+    assert [edge.label for edge in spec_of(plain).edges if edge.label] == ["<object object>", "Again", "on"]
 
 
 MESSAGES = """
