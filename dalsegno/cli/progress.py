@@ -146,10 +146,9 @@ class Progress:
             self._flush_before(event.node, superstep)
         if not around(event.place):
             self._superstep = event.superstep
+        # A subworkflow is entered anew; but a run that goes on is in the entry that it was in.
         entry = f"{event.place}#{event.occurrence}.{event.index}"
-        if (
-            self._entries.get(event.place, entry) != entry
-        ):  # a run that goes on is in the entry that it was in
+        if self._entries.get(event.place, entry) != entry:
             for key in [k for k in self._loops if k[0].startswith(event.place + "/")]:
                 del self._loops[key]
         self._entries[event.place] = entry
