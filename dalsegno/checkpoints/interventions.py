@@ -86,6 +86,12 @@ def change(
         )
 
 
+def found_at(ledger: Ledger, run_id: str, target: str) -> None:
+    """Record where the graph of a run comes from now."""
+    with ledger.database.transaction() as connection:
+        connection.execute("UPDATE runs SET target = ? WHERE run_id = ?", (target, run_id))
+
+
 def holds(ledger: Journal, thread: str, token: str) -> bool:
     """Whether that lease is still the thread's; asked inside a transaction it stays so until its end."""
     with ledger.database.read() as connection:

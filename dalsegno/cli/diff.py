@@ -51,7 +51,7 @@ def command(
             document: dict[str, Any] = {"thread": thread, "run_id": run.run_id, "workflow": run.workflow}
             print_json({**document, **difference.to_dict(), "options": difference.options}, out)
         else:
-            _print(thread, run, difference, db)
+            _print(thread, run, difference, db, target)
     return FAILED if refused else COMPLETED
 
 
@@ -64,8 +64,8 @@ def _known(thread: str, db: str | None) -> None:
     ledger.database.close()
 
 
-def _print(thread: str, run: Any, difference: Any, db: str | None) -> None:
-    from dalsegno.cli.outcomes import again
+def _print(thread: str, run: Any, difference: Any, db: str | None, target: str) -> None:
+    from dalsegno.cli.outcomes import again, target_option
     from dalsegno.cli.screen import Screen, one_line
 
     screen = Screen(sys.stdout)
@@ -83,5 +83,5 @@ def _print(thread: str, run: Any, difference: Any, db: str | None) -> None:
     if run.status in ("completed", "cancelled"):
         screen.line(f"The run is {run.status}: there is nothing to go on with.")
     elif difference.options:
-        way = again(thread, db).replace("dalsegno resume", f"dalsegno resume {difference.options}", 1)
-        screen.line(f"go on with: {way}")
+        options = f"{target_option(run.target, target)} {difference.options}"
+        screen.line(f"go on with: {again(thread, db, options)}")

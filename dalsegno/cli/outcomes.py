@@ -127,31 +127,41 @@ def _answer_in_words(schema: Any) -> str:
 
 
 def way_on(
-    status: str, thread: str, interrupts: Sequence[Any], db_option: str | None, short: str | None = None
+    status: str,
+    thread: str,
+    interrupts: Sequence[Any],
+    db_option: str | None,
+    short: str | None = None,
+    options: str = "",
 ) -> str | None:
     """How to go on with a run of that status; None where there is nothing to go on with.
 
-    `short` is what the run had too little of.
+    `short` is what the run had too little of, `options` are those that it takes in any case.
     """
     if status == "failed" and short is not None:
-        return f"give it more: {again(thread, db_option, budget=short)}"
+        return f"give it more: {again(thread, db_option, f'{options} --budget {short}=MORE')}"
     if status == "failed":
-        return f"mend the cause, then: {again(thread, db_option)}"
+        return f"mend the cause, then: {again(thread, db_option, options)}"
     if status in ("stopped", "queued") or (status == "interrupted" and not interrupts):
-        return again(thread, db_option)
+        return again(thread, db_option, options)
     if status == "interrupted":
-        return again(thread, db_option, "ANSWER" if len(interrupts) == 1 else "'{\"ID\": ANSWER, ...}'")
+        answer = "ANSWER" if len(interrupts) == 1 else "'{\"ID\": ANSWER, ...}'"
+        return again(thread, db_option, options, answer)
     return None
 
 
-def again(thread: str, db_option: str | None, answer: str | None = None, *, budget: str | None = None) -> str:
-    """The command that goes on with a thread; `answer` is put as it is, `budget` is what it needs more of."""
-    words = ["dalsegno resume"]
-    words += [f"--budget {budget}=MORE"] if budget else []
+def again(thread: str, db_option: str | None, options: str = "", answer: str | None = None) -> str:
+    """The command that goes on with a thread; options and the answer are put as they are."""
+    words = ["dalsegno resume", *([options.strip()] if options.strip() else [])]
     words += [f"--db {quoted(without_password(db_option))}"] if db_option else []
     words += [f"--value {answer}"] if answer else []
     words += [as_typed(thread)]
     return " ".join(words)
+
+
+def target_option(known: str | None, target: str = "TARGET") -> str:
+    """What a run takes whose target the ledger does not know: those that were started from Python."""
+    return "" if known else f"--target {quoted(target)}"
 
 
 def value_in_words(value: Any) -> str:

@@ -98,7 +98,7 @@ def _print(
     drawn: tuple[WorkflowSpec, RunView] | None,
 ) -> None:
     from dalsegno.cli.budgets import spent_in_words, spent_out
-    from dalsegno.cli.outcomes import questions, value_in_words, way_on
+    from dalsegno.cli.outcomes import questions, target_option, value_in_words, way_on
     from dalsegno.cli.runs import seconds_of
     from dalsegno.cli.screen import SIGN_STYLES, Copied, ago, clock, duration, one_line, readable, sign
     from dalsegno.runtime.view import resumed_of
@@ -148,7 +148,8 @@ def _print(
     facts.append(("input", value_in_words(input_shown(run.input, run.shape))))
     facts += questions(() if superseded else run.interrupts)
     short = spent_out(run.error, run.usage, used)
-    way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short)
+    target = target_option(run.target)
+    way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short, target)
     if way:
         facts.append(("go on", Copied(way)))
     screen.facts(facts)

@@ -11,7 +11,7 @@ from langgraph.types import Command
 
 from dalsegno.checkpoints import Claim, RunRecord
 from dalsegno.checkpoints.fencing import FENCE, Fence
-from dalsegno.checkpoints.interventions import cancel, is_cancelled
+from dalsegno.checkpoints.interventions import cancel, found_at, is_cancelled
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.records import seconds_of
 from dalsegno.checkpoints.spending import keep_usage, note_of
@@ -143,6 +143,9 @@ def go_on(
                 journalled = seconds_of(runner.ledger.executions(run.run_id))
                 usage["seconds"] = max(usage.get("seconds", 0.0), journalled)
             mark = _mark(runner, run, value, rename, accept_changes)
+            if claim is None and runner.target not in (None, run.target):
+                # It has moved, or Python began the run. A worker has the one that was submitted, at its own place.
+                found_at(runner.ledger, run.run_id, runner.target)
         except BaseException:
             runner.ledger.abandon_resume(lease, run)
             raise

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dalsegno import Runner
 from dalsegno.errors import quoted
+from dalsegno.graphs.loading import load_target
 
 ASKING = """
 from typing import TypedDict
@@ -103,6 +106,56 @@ def test_a_rename_of_any_name_can_be_typed_as_it_is_suggested(waiting: Any) -> N
     words = suggested(refused.err, "resume")
     assert words == ["resume", "two words", "--rename", "ask $(a b)=ask 'x'; y"]
     assert waiting(*words, "--target", "mail.py:renamed", "--value", "x").code == 0
+
+
+TWO = """
+from typing import TypedDict
+from langgraph.types import interrupt
+from dalsegno import END, START, Workflow
+
+class State(TypedDict, total=False):
+    answers: list[str]
+
+def ask(state: State):
+    return {"answers": [interrupt("One?"), interrupt("Two?")]}
+
+flow = Workflow("two", State).add_node("NAME", ask, interrupts=2).add_edge(START, "NAME").add_edge("NAME", END)
+"""
+
+
+def two(file: Path, name: str) -> str:
+    """A workflow of two questions in that file; its target."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(TWO.replace("NAME", name))
+    sys.modules.pop(file.stem, None)
+    return f"{file}:flow"
+
+
+def go_on(out: str) -> str:
+    """The command behind `go on`, or `go on with:`."""
+    (line,) = [line for line in out.splitlines() if line.strip().startswith("go on")]
+    return line.partition("dalsegno ")[2]
+
+
+def test_a_run_that_python_began_goes_on_as_is_suggested(folder: Path, dalsegno: Any) -> None:
+    with Runner(load_target(two(folder / "two.py", "ask")).graph, ".dalsegno/runs.db") as runner:
+        assert runner.run({}, thread="t").status == "interrupted"
+    assert go_on(dalsegno("show", "t").out) == "resume --target TARGET --value ANSWER t"
+
+    target = two(folder / "a folder" / "asking.py", "asks")
+    suggested = shlex.split(go_on(dalsegno("diff", target, "t").out))
+    assert suggested == ["resume", "--target", target, "--rename", "ask=asks", "t"]
+    asked = dalsegno(*suggested, "--value", "1")
+    assert (asked.code, go_on(asked.out)) == (3, "resume --value ANSWER t")
+    assert json.loads(dalsegno("show", "t", "--json").out)["target"] == target
+
+    (folder / "a folder" / "asking.py").unlink()
+    moved = two(folder / "moved.py", "asks")
+    wrong = dalsegno("resume", "t", "--target", moved, "--value", "{", "--rename", "no=such")
+    assert wrong.code != 0
+    assert dalsegno("resume", "t", "--value", "2").code == 2, "what was refused is not where it is"
+    assert dalsegno("resume", "t", "--target", moved, "--value", "2").code == 0
+    assert json.loads(dalsegno("show", "t", "--json").out)["target"] == moved
 
 
 def test_a_fork_has_a_name(waiting: Any) -> None:
