@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -138,7 +139,7 @@ def test_a_clock_that_goes_back_keeps_it_open_for_one_recovery_at_most(
 def test_breakers_of_one_name_share_their_state_and_others_do_not(
     wrap: Any, failing: Any, clock: ManualClock
 ) -> None:
-    name = f"shared {id(clock)}"
+    name = f"shared {uuid.uuid4()}"  # breakers of a process are found by their names, also by the next test
     fail(wrap(failing(ValueError()), breaker=broken(clock, failures=1, name=name)))
     fail(wrap(failing(), breaker=broken(clock, failures=1, name=name)), error=CircuitOpen)
     assert wrap(failing(), breaker=broken(clock, failures=1))() == "answer"

@@ -283,6 +283,7 @@ def test_a_finished_sibling_whose_node_was_renamed_is_not_lost(world: Any, db: P
             made.add_edge(START, node).add_edge(node, END)
         return made
 
+    world.beside["two"] = "one"
     begun(flow("one"), db, world, "two")
     assert refused(flow("uno"), db).rename == {"one": "uno"}
     assert sorted(resumed(flow("uno"), db, rename={"one": "uno"}).output["path"]) == ["one", "two"]
@@ -297,6 +298,7 @@ def test_where_a_finished_sibling_leads_must_be_there(world: Any, db: Path) -> N
         made.add_node(last, world.node("last"))
         return made.add_edge("one", last).add_edge("two", END).add_edge(last, END)
 
+    world.beside["two"] = "one"
     begun(flow("last"), db, world, "two")
     assert refused(flow("ultimate"), db).rename == {"last": "ultimate"}
     assert resumed(flow("ultimate"), db, rename={"last": "ultimate"}).output["path"] == ["one", "two", "last"]

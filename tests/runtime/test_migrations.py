@@ -100,6 +100,7 @@ def test_an_update_that_a_finished_sibling_made_for_the_old_version_is_refused(w
         return made.add_migration("1", renamed) if number == "2" else made
 
     world.broken.add("two")
+    world.beside["two"] = "one"
     with Runner(flow("1"), db=db) as runner:
         runner.run({"topic": "x"}, thread="t1")
     world.broken.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
@@ -17,10 +18,14 @@ class State(TypedDict, total=False):
 
 
 class World:
-    """What the nodes do: fail when told to. `seen` are their names, `keys` their idempotency keys, in order."""
+    """What the nodes do: fail when told to. `seen` are their names, `keys` their idempotency keys, in order.
+
+    `beside` names a node that has begun before one fails: LangGraph does not begin what waits for a thread then.
+    """
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
+        self.beside: dict[str, str] = {}
         self.seen: list[str] = []
         self.keys: list[tuple[str, str]] = []
 
@@ -30,6 +35,10 @@ class World:
             execution = current_execution()
             self.keys.append((name, execution.idempotency_key if execution else ""))
             if name in self.broken:
+                limit = time.monotonic() + 20
+                while name in self.beside and self.beside[name] not in self.seen:
+                    assert time.monotonic() < limit, f"{self.beside[name]} did not begin"
+                    time.sleep(0.001)
                 raise ValueError(f"{name} is broken")
             return {"path": [name]}
 
