@@ -304,6 +304,20 @@ def test_a_database_that_is_replaced_while_in_use_is_unavailable(path: Path) -> 
     assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3]
 
 
+def test_the_log_of_a_replaced_database_is_not_applied_to_the_new_one(path: Path, tmp_path: Path) -> None:
+    with SqliteCheckpointer(tmp_path / "new.db") as other:
+        put(other, 7)
+    saver = SqliteCheckpointer(path)
+    put(saver, 1)
+    os.replace(tmp_path / "new.db", path)
+    for _ in range(2):  # whoever looked first may have told nobody
+        with pytest.raises(DatabaseUnavailable, match="is still the log of the old file"):
+            put(saver, 2)
+    Path(f"{path}-wal").unlink()
+    Path(f"{path}-shm").unlink()
+    assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [7]
+
+
 def test_no_new_database_is_made_where_one_is_to_be_put_back(tmp_path: Path) -> None:
     here, away = tmp_path / "here", tmp_path / "away"
     saver = SqliteCheckpointer(here / "runs.db")

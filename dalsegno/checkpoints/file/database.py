@@ -85,6 +85,7 @@ class Database(Enlisting):
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_identity: tuple[int, int] | None = None
+        self._opened_log: tuple[int, int] | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
         self._writer: int | None = None  # the thread whose transaction is open
@@ -272,19 +273,37 @@ class Database(Enlisting):
             # where it is to be put back: whoever noticed first may have looked only, and told nobody.
             with contextlib.suppress(sqlite3.Error):
                 self._let_go()
+            self._refuse_another_log(now)
             raise DatabaseUnavailable(
                 f"`{self.path}` was moved, deleted or replaced while it was in use. Put it back, or start again "
                 "with the file that is there now.",
                 path=self.path,
             )
         if self._connection is None:
+            self._refuse_another_log(now)
             self._connection = self._open()
             is_durable_file = self.profile == "durable" and self.path != ":memory:"
             self._room = LogRoom(self._file + "-wal") if is_durable_file else None
             self._line = WaitingLine(self._file + "-wal")
             self._data_version = None
             self._opened_identity = self._identity()
+            self._opened_log = self._identity("-wal")
         return self._connection
+
+    def _refuse_another_log(self, now: tuple[int, int] | None) -> None:
+        """Raise DatabaseUnavailable where the log of the file that was here would be applied to the one that is now."""
+        is_another = None not in (now, self._opened_identity) and now != self._opened_identity
+        if not is_another or self._opened_log is None or self._identity("-wal") != self._opened_log:
+            return
+        # SQLite leaves the log where the file was moved. It drops it only where the file in its place is empty.
+        with contextlib.suppress(OSError):
+            is_another = os.path.getsize(self._file) > 0
+        if is_another:
+            raise DatabaseUnavailable(
+                f"`{self.path}` was replaced while it was in use, and `{self.path}-wal` is still the log of the old "
+                "file: it would overwrite the new one. Put the old file back, or move its log away too.",
+                path=self.path,
+            )
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
@@ -299,9 +318,9 @@ class Database(Enlisting):
             surroundings.warn_of_other_writers(self.path)
         self._data_version = version
 
-    def _identity(self) -> tuple[int, int] | None:
+    def _identity(self, suffix: str = "") -> tuple[int, int] | None:
         try:
-            found = os.stat(self._file)
+            found = os.stat(self._file + suffix)
         except OSError:
             return None
         return found.st_dev, found.st_ino
