@@ -84,8 +84,8 @@ class Database(Enlisting):
         self._line = WaitingLine(None)
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._opened_identity: tuple[int, int] | None = None
-        self._opened_log: tuple[int, int] | None = None
+        self._opened_identity: surroundings.Identity | None = None
+        self._opened_log: surroundings.Identity | None = None
         self._depth = 0
         self._doomed: BaseException | None = None
         self._writer: int | None = None  # the thread whose transaction is open
@@ -266,7 +266,7 @@ class Database(Enlisting):
                 self._let_go()
 
     def _opened(self) -> sqlite3.Connection:
-        now = self._identity()
+        now = surroundings.identity_of(self._file)
         is_another = self._connection is not None and now != self._opened_identity
         if is_another or (now is None and self._opened_identity is not None):
             # SQLite would go on writing to the file that nobody can find any more. Nor is a new one made in its place,
@@ -286,24 +286,14 @@ class Database(Enlisting):
             self._room = LogRoom(self._file + "-wal") if is_durable_file else None
             self._line = WaitingLine(self._file + "-wal")
             self._data_version = None
-            self._opened_identity = self._identity()
-            self._opened_log = self._identity("-wal")
+            self._opened_identity = surroundings.identity_of(self._file)
+            self._opened_log = surroundings.identity_of(self._file + "-wal")
         return self._connection
 
-    def _refuse_another_log(self, now: tuple[int, int] | None) -> None:
-        """Raise DatabaseUnavailable where the log of the file that was here would be applied to the one that is now."""
+    def _refuse_another_log(self, now: surroundings.Identity | None) -> None:
         is_another = None not in (now, self._opened_identity) and now != self._opened_identity
-        if not is_another or self._opened_log is None or self._identity("-wal") != self._opened_log:
-            return
-        # SQLite leaves the log where the file was moved. It drops it only where the file in its place is empty.
-        with contextlib.suppress(OSError):
-            is_another = os.path.getsize(self._file) > 0
-        if is_another:
-            raise DatabaseUnavailable(
-                f"`{self.path}` was replaced while it was in use, and `{self.path}-wal` is still the log of the old "
-                "file: it would overwrite the new one. Put the old file back, or move its log away too.",
-                path=self.path,
-            )
+        if is_another and self._opened_log is not None:
+            surroundings.refuse_log_of_another(self._file, self.path, self._opened_log)
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
@@ -318,13 +308,6 @@ class Database(Enlisting):
             surroundings.warn_of_other_writers(self.path)
         self._data_version = version
 
-    def _identity(self, suffix: str = "") -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._file + suffix)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
     def _open(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             try:
@@ -335,7 +318,7 @@ class Database(Enlisting):
                     path=self.path,
                 ) from error
             surroundings.refuse_network(self._file, self.path)
-            identity = self._identity()
+            identity = surroundings.identity_of(self._file)
             ours = any(one._opened_identity == identity for one in _databases)
             if identity is not None and not ours:
                 surroundings.warn_of_another_library(identity, self.path)

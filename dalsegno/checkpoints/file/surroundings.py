@@ -1,4 +1,4 @@
-"""What a database must not have around it: a network, and other SQLite libraries."""
+"""What a database must not have around it: a network, other SQLite libraries, and the log of another file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ _NETWORK = frozenset({
     "nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "afs", "ncpfs", "ceph", "glusterfs", "lustre", "beegfs",
     "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.juicefs",
 })  # fmt: skip
+
+Identity = tuple[int, int]
+"""Which file it is, whatever it is called: device and inode."""
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -73,12 +76,37 @@ def refuse_network(file: str, path: str) -> None:
         )
 
 
-def warn_of_another_library(identity: tuple[int, int], path: str) -> None:
+def identity_of(file: str) -> Identity | None:
+    """Which file is there; None where there is none, or none that can be reached."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def refuse_log_of_another(file: str, path: str, log: Identity) -> None:
+    """Raise DatabaseUnavailable where `log`, that of a file that was here, would be applied to the one that is now.
+
+    SQLite leaves the log where the file was moved. It drops it only where the file in its place is empty.
+    """
+    holds_something = True
+    with contextlib.suppress(OSError):
+        holds_something = os.path.getsize(file) > 0
+    if holds_something and identity_of(f"{file}-wal") == log:
+        raise DatabaseUnavailable(
+            f"`{path}` was replaced while it was in use, and `{path}-wal` is still the log of the old file: it would "
+            "overwrite the new one. Put the old file back, or move its log away too.",
+            path=path,
+        )
+
+
+def warn_of_another_library(identity: Identity, path: str) -> None:
     """Warn where somebody else in this process has the file open, by the standard library's SQLite it may be.
 
     Two libraries drop each other's locks when they close the file
     (https://www.sqlite.org/howtocorrupt.html#_multiple_copies_of_sqlite_linked_into_the_same_application).
-    `identity` is device and inode. Seen on Linux only.
+    Seen on Linux only.
     """
     two = sqlite3.__name__.startswith("pysqlite3") and "_sqlite3" in sys.modules
     if two and identity in _open_files():
@@ -100,8 +128,8 @@ def warn_of_other_writers(path: str) -> None:
     )
 
 
-def _open_files() -> set[tuple[int, int]]:
-    found: set[tuple[int, int]] = set()
+def _open_files() -> set[Identity]:
+    found: set[Identity] = set()
     if not os.path.isdir("/proc/self/fd"):
         return found
     for descriptor in os.listdir("/proc/self/fd"):
