@@ -12,6 +12,7 @@ from dalsegno.graphs.definitions import (
     NodeDefinition,
     RouterDefinition,
     caller,
+    check_answers,
     check_source,
     label_of,
     name_of,
@@ -262,12 +263,7 @@ class Builder:
             if literal
             else {}
         )
-        for answer in targets:
-            if not isinstance(answer, str) and declared.without_addresses(text := label_of(answer)) != text:
-                raise DefinitionError(
-                    f"{where}: the router `{name}` answers with `{text}`, which is another text in every process, so "
-                    "that a run could not go on in another one. Answer with a text, a member of an Enum or a class."
-                )
+        check_answers(targets, name, where)
         several = many if many is not None else bool(literal and literal[1])
         if source == START and any(isinstance(t, Loop) for t in targets.values()):
             raise DefinitionError(

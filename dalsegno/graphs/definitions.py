@@ -193,6 +193,17 @@ def _count_once(targets: Iterable[Target], where: Place) -> None:
             spent = spent.on_exhausted
 
 
+def check_answers(answers: Iterable[Hashable], router: str, where: Place) -> None:
+    """Raise DefinitionError where an answer of a router is another text in every process."""
+    for answer in answers:
+        text = label_of(answer)
+        if not isinstance(answer, str) and declared.without_addresses(text) != text:
+            raise DefinitionError(
+                f"{where}: the router `{router}` answers with `{text}`, which is another text in every process, so "
+                "that a run could not go on in another one. Answer with a text, a member of an Enum or a class."
+            )
+
+
 def label_of(answer: Hashable) -> str:
     """A router's answer in words; sends without an answer of their own go by the name of their node."""
     return answer.target if isinstance(answer, Each) else text_of(answer)
