@@ -180,7 +180,7 @@ def _tokens(file: Path | None) -> Tokens:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise UsageError(f"--token-file {file}: it cannot be read: {why}.") from None
-    found = Tokens(read_tokens(text, os.environ))
+    found = Tokens(read_tokens(text, os.environ, f"--token-file {file}"))
     os.environ.pop("DALSEGNO_TOKENS", None)  # not for the programs that nodes start
     if file is not None and not found:
         raise UsageError(f"--token-file {file}: there is no token in it. A line is NAME=TOKEN.")

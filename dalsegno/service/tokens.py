@@ -21,12 +21,14 @@ class Tokens:
     ----------
     lines
         One token each, ``NAME=TOKEN`` or a token alone; empty lines and those that begin with ``#`` are left out.
-        Several tokens may have one name, so that a token can be replaced without a pause.
+        Several tokens may have one name, so that a token can be replaced without a pause. In a mapping the keys say
+        where each line is.
 
     Raises
     ------
     DefinitionError
-        A token is too short, or holds what no HTTP header can. The message does not repeat it.
+        A token is too short, or holds what no HTTP header can, or its name is none. The message says which line it is,
+        and does not repeat it.
 
     Example
     -------
@@ -35,23 +37,26 @@ class Tokens:
     ('ci', None)
     """
 
-    def __init__(self, lines: Iterable[str] = ()) -> None:
+    def __init__(self, lines: Iterable[str] | Mapping[str, str] = ()) -> None:
         self._clients: dict[bytes, str] = {}
-        for number, line in enumerate(lines, 1):
+        placed = (
+            lines if isinstance(lines, Mapping) else {f"Line {n}": line for n, line in enumerate(lines, 1)}
+        )
+        for place, line in placed.items():
             text = line.strip()
             if not text or text.startswith("#"):
                 continue
             name, _, token = text.partition("=")
-            if not token.strip("= ") or not name.replace("-", "").replace("_", "").isalnum():
-                name, token = "", text
-            token = token.strip()
-            if len(token) < SHORTEST or not token.isascii() or not token.isprintable() or " " in token:
+            is_alone = not token.strip("= ")  # after it there may be the padding of base64
+            name, token = ("", text) if is_alone else (name.strip(), token.strip())
+            if not (is_alone or _is_name(name)) or not _is_token(token):
                 raise DefinitionError(
-                    f"Token {number} is no token: it has {SHORTEST} or more printable ASCII characters and no space. "
+                    f"{place}: this is no token. A line is NAME=TOKEN; the name has letters, digits, `-` and `_`, the "
+                    f"token {SHORTEST} or more printable ASCII characters and no space. "
                     "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one."
                 )
             hashed = _hashed(token)
-            self._clients[hashed] = name.strip() or f"token-{hashed.hex()[:8]}"
+            self._clients[hashed] = name or f"token-{hashed.hex()[:8]}"
 
     def __bool__(self) -> bool:
         return bool(self._clients)
@@ -80,9 +85,21 @@ class Tokens:
         return found
 
 
-def read_tokens(text: str, environment: Mapping[str, str]) -> list[str]:
-    """The lines of a token file's text and of ``DALSEGNO_TOKENS`` (separated by commas or lines)."""
-    return [*text.splitlines(), *environment.get("DALSEGNO_TOKENS", "").replace(",", "\n").splitlines()]
+def read_tokens(text: str, environment: Mapping[str, str], file: str = "the token file") -> Mapping[str, str]:
+    """The lines of a token file's text and of ``DALSEGNO_TOKENS`` (separated by commas or lines), by where they are."""
+    others = environment.get("DALSEGNO_TOKENS", "").replace(",", "\n")
+    return {
+        **{f"{file}, line {number}": line for number, line in enumerate(text.splitlines(), 1)},
+        **{f"DALSEGNO_TOKENS, token {number}": line for number, line in enumerate(others.splitlines(), 1)},
+    }
+
+
+def _is_name(name: str) -> bool:
+    return name.replace("-", "").replace("_", "").isalnum()
+
+
+def _is_token(token: str) -> bool:
+    return len(token) >= SHORTEST and token.isascii() and token.isprintable() and " " not in token
 
 
 def _hashed(token: str) -> bytes:

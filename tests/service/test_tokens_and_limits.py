@@ -47,6 +47,17 @@ def test_what_can_be_guessed_or_sent_by_nobody_is_no_token_and_is_not_repeated(l
     assert line.partition("=")[2] not in str(caught.value) or "=" not in line
 
 
+@pytest.mark.parametrize("line", ["ci", "ci.example=" + TOKEN, "=" + TOKEN, "a client=" + TOKEN])
+def test_a_line_that_is_no_token_is_told_with_its_place_and_its_form(line: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        Tokens(read_tokens(f"# clients\nci={TOKEN}\n{line}\n", {}, "--token-file tokens.txt"))
+    assert str(caught.value).startswith("--token-file tokens.txt, line 3: ")
+    assert "A line is NAME=TOKEN" in str(caught.value)
+    assert TOKEN not in str(caught.value)
+    with pytest.raises(DefinitionError, match=r"^DALSEGNO_TOKENS, token 2: "):
+        Tokens(read_tokens("", {"DALSEGNO_TOKENS": f"ci={TOKEN},{line}"}))
+
+
 def test_tokens_show_no_secret() -> None:
     tokens = Tokens([f"ci={TOKEN}"])
     assert TOKEN not in repr(tokens) + repr(vars(tokens))
