@@ -170,7 +170,13 @@ async def follow_run(request: Request) -> Response:
     _, is_over = await asyncio.to_thread(service.stands, run_id)
     last = request.headers.get("last-event-id", "").strip()
     if last and not SEEN.fullmatch(last):
-        raise refused(422, "does-not-fit", "It is the id of an event.", field="header.Last-Event-ID")
+        raise refused(
+            422,
+            "does-not-fit",
+            "`Last-Event-ID` is the `id` of the last event that you saw, such as `17` or `17.3`. Without it you get "
+            "all events.",
+            field="header.Last-Event-ID",
+        )
     seen = Seen.of(last or asked.after)
     streams = _streams(request)
 

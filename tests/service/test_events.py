@@ -80,6 +80,13 @@ def test_a_browser_that_has_seen_the_end_is_told_not_to_come_back(service: Serve
     assert (got.status_code, got.content) == (204, b"")
 
 
+def test_what_is_no_id_of_an_event_is_refused_with_what_one_looks_like(service: Served) -> None:
+    run_id = service.start(topic="no id")["run_id"]
+    got = service.client.get(f"/v1/runs/{run_id}/events", headers={"last-event-id": "the last one"})
+    assert (got.status_code, got.json()["errors"][0]["field"]) == (422, "header.Last-Event-ID")
+    assert "`17` or `17.3`" in got.json()["detail"]
+
+
 def test_a_run_that_waits_is_followed_on(service: Served) -> None:
     run_id = service.start("asking", "on")["run_id"]
     with service.client.stream("GET", f"/v1/runs/{run_id}/events") as response:
