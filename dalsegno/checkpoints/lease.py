@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from dalsegno.errors import as_typed
+
 _DEAD_STATES = frozenset("ZXx")  # a killed child that nobody has waited for yet is a zombie
 
 
@@ -60,9 +62,10 @@ class Holder:
         who = self.owner or f"process {self.process.pid} on {self.process.host}"
         return f"{who} since {since} (run {self.run_id})"
 
-    @property
-    def remedy(self) -> str:
-        """What to do for whoever wants the thread."""
+    def remedy(self, thread: str) -> str:
+        """What to do for whoever wants the thread that it holds."""
+        if self.owner is not None:  # were it ended, the engine would have another one go on
+            return f"Wait until it is done, or `dalsegno cancel {as_typed(thread)}` first."
         if self.process == this_process():
             return "That is this process: wait until that call is done, or close its stream."
         return "Wait until it is done, or end that process."

@@ -242,7 +242,7 @@ class Ledger(Runs):
         # Of two claims the later one has the thread; whoever has it without one is left alone while it lives.
         if holder is not None and not (is_later and holder.owner) and holder.alive(now):
             raise ThreadBusy(
-                f"Thread {lease.thread!r} is held by {holder}. {holder.remedy}",
+                f"Thread {lease.thread!r} is held by {holder}. {holder.remedy(lease.thread)}",
                 thread=lease.thread,
                 holder=holder,
             )

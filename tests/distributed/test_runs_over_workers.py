@@ -75,7 +75,7 @@ def test_a_second_run_on_a_live_thread_is_refused(fleet: Fleet, ten: Worker) -> 
     with pytest.raises(ThreadBusy, match="`dalsegno cancel 'a live one'`"):
         fleet.submit("ten", {"trail": []}, "a live one")
     until(lambda: handle.status() == "running")
-    with pytest.raises(ThreadBusy):
+    with pytest.raises(ThreadBusy, match=r"held by worker .*`dalsegno cancel 'a live one'` first"):
         fleet.submit("ten", {"trail": []}, "a live one")
     fleet.open("second")
     assert handle.result(60).status == "completed"
