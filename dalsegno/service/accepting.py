@@ -20,6 +20,8 @@ from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import refused
 from dalsegno.service.settings import Settings
 
+_ABANDON = '`"abandon": true`'
+
 
 def accept(
     runner: Runner,
@@ -68,7 +70,10 @@ def accept(
             raise refused(422, "input-invalid", str(error), field="body.context") from error
         thread = asked.thread or uuid.uuid4().hex
         budget = Budget(**asked.budget.model_dump(exclude_none=True)) if asked.budget else None
-        run_id = queueing.enqueue(runner, asked.input, thread, budget=budget, abandon=asked.abandon)
+        try:
+            run_id = queueing.enqueue(runner, asked.input, thread, budget=budget, abandon=asked.abandon)
+        except ThreadUnfinished as error:
+            raise _unfinished(thread, latest) from error
         requests.add(
             Request(
                 run_id=run_id,
@@ -111,14 +116,23 @@ def want(
         run = last_of_its_thread(ledger, run)
         if run.status in ("completed", "cancelled"):
             raise NothingToResume(
-                f"Run {run.run_id} is {run.status}: there is nothing to go on with.", thread=run.thread
+                f"Run {run.run_id} is {run.status}: there is nothing to go on with. `POST /v1/runs` starts "
+                "another one.",
+                thread=run.thread,
             )
         is_idle = run.status in ("failed", "interrupted")
         pending = runner.pending(run.thread) if is_answer else None
         waiting = pending.interrupts if pending is not None else ()
         secrets = pending.secrets(runner.schemas, run.input) if pending is not None else Secrets()
         if run.status == "running" or (is_answer and not (is_idle and waiting)):
-            raise refused(409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now.")
+            way = (
+                "Resume it without an answer"
+                if is_idle or run.status == "stopped"
+                else f"Wait until it asks or ends ({_waited_for(run)})"
+            )
+            raise refused(
+                409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now. {way}."
+            )
         wanted = {
             "resumes": run.resumes,
             "answers": _answers(waiting, asked, secrets) if is_answer else None,
@@ -173,7 +187,8 @@ def last_of_its_thread(ledger: Ledger, run: RunRecord) -> RunRecord:
     ledger.database.lock(run.thread)
     latest = ledger.latest(run.thread, plain=True)
     if latest is None or latest.run_id != run.run_id:
-        raise NothingToResume(f"Run {run.run_id} is not the last one of its thread.", thread=run.thread)
+        last = f"; that is run {latest.run_id}" if latest is not None else ""
+        raise NothingToResume(f"Run {run.run_id} is not the last one of its thread{last}.", thread=run.thread)
     return latest
 
 
@@ -204,10 +219,31 @@ def _refuse_before_its_end(requests: Requests, run: RunRecord) -> None:
     known = requests.of(run.run_id)
     if run.status == "stopped" and known is not None and known.due is not None:
         raise ThreadUnfinished(
-            f"Run {run.run_id} on thread {run.thread!r} stopped, and is about to go on. Wait until it ends, or give "
-            "it up with `abandon`.",
+            f"Run {run.run_id} on thread {run.thread!r} stopped, and is about to go on. Wait until it ends "
+            f"({_waited_for(run)}), or give it up with {_ABANDON}.",
             thread=run.thread,
         )
+
+
+def _unfinished(thread: str, latest: RunRecord | None) -> ThreadUnfinished:
+    """What keeps new input from a thread, in words for a client: of the database and of other ways to it, it may know
+    nothing."""
+    if latest is None or latest.status in ("completed", "cancelled"):
+        what = f"Thread {thread!r} has work pending that is no run's: its checkpoints were imported or set by hand"
+        way = "Name another thread"
+    else:
+        what = f"Run {latest.run_id} on thread {thread!r} is {latest.status}, and has work pending"
+        verb = "Answer it" if latest.status == "interrupted" else "Go on with it"
+        way = f"{verb} (`POST /v1/runs/{latest.run_id}/resume`)"
+        if latest.status == "queued":
+            way = f"Wait until it ends ({_waited_for(latest)})"
+    return ThreadUnfinished(
+        f"{what}; new input would drop that work. {way}, or give it up with {_ABANDON}.", thread=thread
+    )
+
+
+def _waited_for(run: RunRecord) -> str:
+    return f"`GET /v1/runs/{run.run_id}?wait=60`"
 
 
 def _room(requests: Requests, client: str, settings: Settings) -> None:

@@ -92,8 +92,11 @@ def of_error(error: DalsegnoError) -> tuple[Problem, dict[str, str]]:
     if isinstance(error, DatabaseUnavailable):  # where it is, and what it says, is for the log
         words = "The database cannot be used now, and the log of the service says why. Try again."
     if isinstance(error, ThreadBusy):  # which process it is is nobody's business
-        run = getattr(error.holder, "run_id", None)
-        words = f"Thread {error.thread!r} has a run in progress ({run}). Wait until it ends, or cancel it."
+        run = getattr(error.holder, "run_id", "{run_id}")
+        words = (
+            f"Thread {error.thread!r} has a run in progress. Wait until it ends (`GET /v1/runs/{run}?wait=60`), or "
+            f"cancel it (`POST /v1/runs/{run}/cancel`)."
+        )
     return _problem(_kebab(type(error).__name__), status, words, errors), {}
 
 

@@ -166,6 +166,9 @@ def test_a_thread_with_pending_work_takes_no_other_input_unless_it_is_given_up(s
     asked = {"workflow": "asking", "input": {"topic": "other"}, "thread": "busy"}
     got = service.client.post("/v1/runs", json=asked)
     assert (got.status_code, got.json()["type"]) == (409, "urn:dalsegno:thread-unfinished")
+    assert f"`POST /v1/runs/{first['run_id']}/resume`" in got.json()["detail"]
+    assert '`"abandon": true`' in got.json()["detail"]
+    assert "dalsegno resume" not in got.json()["detail"]  # who asks over HTTP may have no command line
     other = service.client.post("/v1/runs", json={**asked, "workflow": "article"})
     assert (other.status_code, other.json()["errors"][0]["field"]) == (409, "body.thread")
     got = service.client.post("/v1/runs", json={**asked, "abandon": True})
@@ -173,6 +176,7 @@ def test_a_thread_with_pending_work_takes_no_other_input_unless_it_is_given_up(s
     service.ended(got.json()["run_id"], "interrupted")
     late = service.client.post(f"/v1/runs/{first['run_id']}/resume", json={"answer": "yes"})
     assert late.status_code == 409
+    assert f"that is run {got.json()['run_id']}" in late.json()["detail"]
 
 
 def test_what_nobody_can_answer_any_more_is_no_question(service: Served) -> None:
@@ -196,7 +200,7 @@ def test_a_thread_that_is_taken_names_the_run_and_not_the_process(service: Serve
     )
     (service.folder / "hold taken").unlink()
     assert (got.status_code, got.json()["type"]) == (409, "urn:dalsegno:thread-busy")
-    assert first["run_id"] in got.json()["detail"]
+    assert f"`POST /v1/runs/{first['run_id']}/cancel`" in got.json()["detail"]
     assert "process" not in got.json()["detail"]
     service.ended(first["run_id"])
 
