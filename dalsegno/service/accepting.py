@@ -133,16 +133,19 @@ def want(
             raise refused(
                 409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now. {way}."
             )
+        before = requests.of(run.run_id)
+        known = dict(before.wanted or {}) if before is not None else {}
+        known = known if known.get("resumes") == run.resumes and is_idle else {}
+        # What a process could not go on with is asked for anew; what was answered then is still the answer.
+        is_refused = before is not None and before.problem is not None
+        kept = known if is_refused else {}
         wanted = {
             "resumes": run.resumes,
-            "answers": _answers(waiting, asked, secrets) if is_answer else None,
+            "answers": _answers(waiting, asked, secrets) if is_answer else kept.get("answers"),
             "accept_changes": asked.accept_changes,
-            "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else None,
+            "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else kept.get("budget"),
         }
-        before = requests.of(run.run_id)
-        # What a process could not go on with is asked for anew.
-        known = dict(before.wanted or {}) if before is not None and before.problem is None else {}
-        if known and known.get("resumes") == run.resumes and is_idle:
+        if known and not is_refused:
             if known == wanted:
                 return
             raise refused(

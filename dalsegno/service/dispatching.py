@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
 from dalsegno.checkpoints.lease import this_process
-from dalsegno.errors import CheckpointError, DalsegnoError, DatabaseInvalid, DatabaseUnavailable, ThreadBusy
+from dalsegno.errors import (
+    CheckpointError,
+    DalsegnoError,
+    DatabaseInvalid,
+    DatabaseUnavailable,
+    IncompatibleGraph,
+    ThreadBusy,
+)
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import queueing
 from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, deadline, next_step
@@ -271,6 +278,8 @@ class Dispatcher:
         log.warning("Run %s cannot be gone on with: %s: %s", request.run_id, type(error).__name__, said)
         if isinstance(error, DatabaseInvalid):
             said = "The database is not as it was written, and the log of the service says where."
+        if isinstance(error, IncompatibleGraph) and error.difference.options == "--accept-changes":
+            said += f' Over HTTP: `POST /v1/runs/{request.run_id}/resume` with `{{"accept_changes": true}}`.'
         problem = {"type": type(error).__name__, "message": said}
         self._refused.add((request.run_id, request.stamp))
         with contextlib.suppress(DalsegnoError):

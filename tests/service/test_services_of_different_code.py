@@ -24,15 +24,19 @@ class State(TypedDict, total=False):
     by: str
 
 
-def asking(question: str) -> Workflow:
+class More(State, total=False):
+    topic: str
+
+
+def asking(question: str, state: type = State) -> Workflow:
     """A version of a workflow, known by the name of the node that asks."""
-    flow = Workflow("article", State, version="1")
+    flow = Workflow("article", state, version="1")
     flow.add_node(question, human("Publish?", answer=Literal["yes", "no"], writes="verdict"))
     flow.add_node("publish", lambda state: {"by": question})
     return flow.add_edge(START, question).add_edge(question, "publish").add_edge("publish", END)
 
 
-Serving = Callable[[str], Service]
+Serving = Callable[..., Service]
 
 
 @pytest.fixture
@@ -40,9 +44,9 @@ def serving(url: str) -> Iterator[Serving]:
     """Makes the service of a process with one version of the code."""
     made: list[Service] = []
 
-    def make(question: str) -> Service:
+    def make(question: str, state: type = State) -> Service:
         settings = Settings(poll=0.02, recheck=RECHECK)
-        made.append(Service([LoadedTarget(asking(question), "app.py:flow")], url, settings))
+        made.append(Service([LoadedTarget(asking(question, state), "app.py:flow")], url, settings))
         return made[-1]
 
     yield make
@@ -52,9 +56,9 @@ def serving(url: str) -> Iterator[Serving]:
         service.close()
 
 
-def waiting(service: Service) -> str:
+def waiting(service: Service, **input: Any) -> str:
     """A run that has come to its question."""
-    run_id, _ = service.start(StartRun(workflow="article", input={}), client=CLIENT)
+    run_id, _ = service.start(StartRun(workflow="article", input=input), client=CLIENT)
     service.open()
     until(lambda: service.run(run_id).status == "interrupted", "it asks")
     service.drain()
@@ -123,3 +127,19 @@ def test_what_nobody_could_go_on_with_may_be_answered_anew(serving: Serving) -> 
     new.drain()
     answered(serving("ask"), run_id, accept_changes=True)
     assert problem(new, run_id) is None
+
+
+def test_what_goes_on_all_the_same_is_told_as_a_request_and_does_with_the_answer_that_it_was_given(
+    serving: Serving,
+) -> None:
+    run_id = waiting(serving("ask", More), topic="rain")
+    answered(serving("ask", More), run_id)
+    new = serving("ask")
+    new.open()
+    until(lambda: problem(new, run_id) == "IncompatibleGraph", "a key of the state is gone")
+    request = new.request(run_id)
+    assert request is not None
+    assert request.problem is not None
+    assert f'`POST /v1/runs/{run_id}/resume` with `{{"accept_changes": true}}`' in request.problem["message"]
+    new.resume(run_id, ResumeRun(accept_changes=True), client=CLIENT)
+    until(lambda: new.run(run_id).status == "completed", "it goes on")
