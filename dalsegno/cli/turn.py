@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import RunRecord
 from dalsegno.cli import exits, progress, signals
@@ -15,7 +16,7 @@ from dalsegno.cli.screen import Screen, print_json
 from dalsegno.errors import CheckpointError, WorkflowInvalid
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime import Runner, RunResult
-from dalsegno.runtime.events import Event, RunStarted
+from dalsegno.runtime.events import Event, NodeFailed, RunStarted
 from dalsegno.runtime.view import History, history_of, in_todays_names
 
 if TYPE_CHECKING:
@@ -36,10 +37,12 @@ class Manner:
 
 
 class _Watch:
-    """Notes which run was started, and drains it if that was asked for before it began."""
+    """Notes which run was started and which node ended the program, and drains the run if that was asked for before it
+    began."""
 
     def __init__(self) -> None:
         self.started: RunStarted | None = None
+        self.ended_by: NodeFailed | None = None
         self.drain: Callable[[], None] | None = None
         self.wanted = False
 
@@ -48,6 +51,8 @@ class _Watch:
             self.started = event
             if self.wanted and self.drain is not None:
                 self.drain()
+        elif isinstance(event, NodeFailed) and isinstance(event.error, SystemExit):
+            self.ended_by = self.ended_by or event
 
     def ask(self) -> None:
         """Ask the run to stop after its current superstep, also when it has not begun yet."""
@@ -131,6 +136,15 @@ def _taken(
         if watch.started is None:
             raise
         result = recorded(runner.ledger.get(watch.started.run_id, plain=True))
+        code = 128 + signal.SIGINT if code is None else code  # a node may raise it without a signal
+    except SystemExit:
+        if watch.ended_by is None:
+            raise
+        result = recorded(runner.ledger.get(watch.ended_by.run_id, plain=True))
+        result = replace(result, error=_of_a_node(watch.ended_by))
+        code = (
+            exits.FAILED if code is None else code
+        )  # whatever the node said: 0 is for a run that is completed
     except CheckpointError as error:
         if watch.started is None:
             raise
@@ -148,6 +162,15 @@ def _taken(
     if result.status == "stopped" and code is not None:
         return code
     return exits.code_of_status(result.status)
+
+
+def _of_a_node(failed: NodeFailed) -> dict[str, Any]:
+    return {
+        "type": type(failed.error).__name__,
+        "message": failed.message or "the node ended the program",
+        "node": failed.node,
+        "attempt": failed.attempt,
+    }
 
 
 def recorded(run: RunRecord) -> RunResult:

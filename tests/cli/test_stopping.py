@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 SLOW = """
-import asyncio, os, sys, threading, time
+import asyncio, json, os, sys, threading, time
 from typing import TypedDict
 from dalsegno import END, START, Workflow
 
@@ -42,11 +42,23 @@ def told(state: State):
     sys.stdin.readline()
     return {"done": [*state["done"], "middle"]}
 
+def ending(state: State):
+    if not os.environ.get("PASS"):
+        if "END" not in os.environ:
+            raise KeyboardInterrupt
+        sys.exit(json.loads(os.environ["END"]))
+    return {"done": [*state["done"], "middle"]}
+
+async def aending(state: State):
+    return ending(state)
+
+
 def of(middle):
     made = Workflow("slow", State).add_node(first).add_node("middle", middle).add_node(last)
     return made.add_edge(START, "first").add_edge("first", "middle").add_edge("middle", "last").add_edge("last", END)
 
 sync, coloured, listening = of(held), of(aheld), of(told)
+leaving, aleaving = of(ending), of(aending)
 """
 
 
@@ -104,6 +116,37 @@ def test_sigterm_lets_the_superstep_end_and_the_run_goes_on_after_it(
     assert process.returncode == 143
     assert "used 2 supersteps" in out
     assert "last" not in err
+    assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "end", "said"),
+    [("leaving", "null", "the node ended the program"), ("leaving", "0", "0"), ("aleaving", '"bye"', "bye")],
+    ids=["nothing", "0", "words"],
+)
+def test_a_node_that_ends_the_program_does_not_say_that_the_run_is_completed(
+    slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch, name: str, end: str, said: str
+) -> None:
+    monkeypatch.setenv("END", end)
+    process = start("run", f"slow.py:{name}", "--thread", "t1", "--quiet")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (1, "")
+    assert f"slow failed in `middle`: SystemExit: {said} · proved 3 · used 1 superstep" in out
+    assert "go on   dalsegno resume t1" in out
+    process = start("resume", "t1", "--json")
+    document = json.loads(process.communicate(timeout=30)[0])
+    assert (process.returncode, document["status"]) == (1, "stopped")
+    assert document["error"] == {"type": "SystemExit", "message": said, "node": "middle", "attempt": 1}
+    assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
+
+
+def test_a_node_that_is_interrupted_by_itself_stops_the_run_as_ctrl_c_does(
+    slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start("run", "slow.py:leaving", "--thread", "t1", "--quiet")
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "○ slow stopped" in out
     assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
 
 
