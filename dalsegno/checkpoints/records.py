@@ -50,6 +50,13 @@ class RunRecord:
     process: Mapping[str, Any] | None = None
     resumed: Sequence[float] = ()
 
+    @property
+    def is_untold(self) -> bool:
+        """Whether its last turn has not told what the run used: it goes on, its process died, or its database failed,
+        and no more than that could be recorded."""
+        lost = self.status == "failed" and self.error is not None and self.error.get("traceback") is None
+        return lost or self.status in ("running", "stopped")
+
 
 @dataclass(frozen=True)
 class RunOutcome:

@@ -61,7 +61,7 @@ def command(
                 thread=thread,
                 limit=min(limit + 1, sys.maxsize),
             )
-            if any(run.status in ("running", "stopped") for run in found):
+            if any(run.is_untold for run in found):
                 from dalsegno.runtime.view import as_it_stands
 
                 found = [as_it_stands(ledger, run) for run in found]

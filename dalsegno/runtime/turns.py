@@ -139,7 +139,7 @@ def go_on(
         try:
             budget = budget_of(runner, budget, run.usage)
             usage = {**_by_place(run), "executions": runner.ledger.executed(run.run_id)}
-            if run.status == "stopped":  # killed, it may have noted no time: its journal tells the least
+            if run.is_untold:  # killed, it may have noted no time: its journal tells the least
                 journalled = seconds_of(runner.ledger.executions(run.run_id))
                 usage["seconds"] = max(usage.get("seconds", 0.0), journalled)
             mark = _mark(runner, run, value, rename, accept_changes)

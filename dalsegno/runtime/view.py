@@ -93,9 +93,9 @@ def run_view(
 
 
 def as_journalled(run: RunRecord, history: History) -> RunRecord:
-    """A run with the supersteps and the seconds that its journal tells of: where its turn has not ended, or its process
-    was killed, the ledger was not told of them."""
-    if run.status not in ("running", "stopped"):
+    """A run with the supersteps and the seconds that its journal tells of: where its turn has not ended, its
+    process was killed, or its database failed, the ledger was not told of them."""
+    if not run.is_untold:
         return run
     usage, seconds = run.usage, seconds_of(history.everything)
     if seconds > usage.get("seconds", 0.0):
@@ -110,7 +110,7 @@ def resumed_of(run: RunRecord) -> Sequence[float]:
 
 def as_it_stands(ledger: Ledger, run: RunRecord) -> RunRecord:
     """A run with what it has used by now; see `as_journalled`."""
-    if run.status not in ("running", "stopped"):
+    if not run.is_untold:
         return run
     return as_journalled(run, history_of(ledger.executions(run.run_id), WorkflowSpec(run.workflow)))
 

@@ -209,8 +209,12 @@ def test_a_full_disk_fails_the_run_and_keeps_what_was_committed(
     assert "what was committed is safe" in err
     assert "dalsegno resume t1" in err
     assert "Traceback" not in err
+    (listed,) = json.loads(dalsegno("runs", "--json").out)
+    shown = json.loads(dalsegno("show", "t1", "--json").out)
+    assert (listed["status"], listed["supersteps"], shown["supersteps"]) == ("failed", 1, 1)
     got = json.loads(dalsegno("resume", "t1", "--json").out)
     assert got["status"] == "completed"
+    assert got["usage"]["seconds"] >= shown["usage"]["seconds"] > 0
     assert len(got["output"]["draft"]) == 2_000_000
     shown = json.loads(dalsegno("show", "t1", "--json").out)
     assert next(n["times"] for n in shown["nodes"] if n["node"] == "write") == 1
