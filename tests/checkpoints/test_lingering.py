@@ -71,6 +71,25 @@ def test_nothing_waits_longer_than_its_linger(path: Path) -> None:
         assert committed.wait(10)
 
 
+def test_where_there_are_no_more_threads_a_write_does_not_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with SqliteCheckpointer(path) as saver:
+        config = put(saver)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            for task in "ab":
+                saver.put_writes(config, [("k", 1)], task)
+        assert saver.database.commits == 3
+        committed = threading.Event()
+        saver.database.on_commit.append(lambda _: committed.set())
+        saver.put_writes(config, [("k", 1)], "c")
+        assert committed.wait(10)
+
+
 @pytest.mark.parametrize("channel", ["__error__", "__interrupt__", "__resume__"])
 def test_errors_interrupts_and_answers_are_committed_at_once(path: Path, channel: str) -> None:
     with SqliteCheckpointer(path, linger=LONG) as saver:

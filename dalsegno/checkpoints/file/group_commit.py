@@ -122,7 +122,11 @@ class GroupCommit:
         self._raise_parked_of(job.place)
         job.due = time.monotonic() + self.linger
         self._jobs.append(job)
-        self._start()
+        try:
+            self._start()
+        except RuntimeError:  # no more threads
+            with self._lock:
+                self.drain()
 
     def write_within(self, job: Job) -> None:
         """Write a job, and no other one, in the transaction that this thread has open."""
@@ -219,10 +223,11 @@ class GroupCommit:
             if self._thread is None:
                 # It has the database as long as it runs, or what waits would be lost with it.
                 database = self._write_all()
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._flush, args=(database,), name="dalsegno-linger", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread
 
     def _flush(self, database: object) -> None:
         idle = 0
