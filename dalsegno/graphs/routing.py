@@ -110,7 +110,7 @@ class Router:
         answers = list(answer) if isinstance(answer, list | tuple | set | frozenset) else [answer]
         sends = [a for a in answers if isinstance(a, Send)]
         plain = [a for a in answers if not isinstance(a, Send)]
-        if not answers or plain == [None]:
+        if not answers or (plain == [None] and None not in self.answers):
             if self.empty_allowed and not answers:
                 return
             raise self._refuse(

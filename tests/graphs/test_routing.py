@@ -48,6 +48,16 @@ def test_a_mapping_translates_the_answer() -> None:
     assert ran(branching(lambda s: True, {True: "b", False: "c"})) == ["a", "b"]
 
 
+def test_nothing_is_an_answer_where_the_mapping_names_it() -> None:
+    targets = {"on": "b", None: "c"}
+    assert ran(branching(lambda s: None, targets)) == ["a", "c"]
+    assert ran(branching(lambda s: [None, "on"], targets, many=True)) == ["a", "b", "c"]
+
+    again = {"on": "b", None: Loop("a", max=2, on_exhausted="c")}
+    assert ran(branching(lambda s: None if len(s["path"]) < 3 else "on", again)) == ["a", "a", "a", "b"]
+    assert ran(branching(lambda s: None, again)) == ["a", "a", "a", "c"]
+
+
 def test_targets_are_taken_from_a_literal_return_type() -> None:
     def router(state: State) -> Literal["b", "c"]:
         return "c"
