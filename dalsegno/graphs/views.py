@@ -18,7 +18,8 @@ def view_of(schema: Any) -> View:
     """A function from the whole state to what a node with that schema is given."""
     names = tuple(schema_keys(schema) or ())
     if _is_class(schema):
-        return lambda state: schema(**{name: state[name] for name in names if name in state})
+        made = _making(schema)
+        return lambda state: made({name: state[name] for name in names if name in state})
     return lambda state: {name: state[name] for name in names if name in state}
 
 
@@ -30,12 +31,22 @@ def keys_of(names: frozenset[str]) -> View:
 def as_sent(hint: Any) -> Callable[[Any], Any]:
     """A function that coerces a sent argument to the type its node declares, and only to that."""
     if _is_class(hint):
+        made = _making(hint)
 
         def coerce(argument: Any) -> Any:
-            return hint(**argument) if isinstance(argument, Mapping) else argument
+            return made(argument) if isinstance(argument, Mapping) else argument
 
         return coerce
     return lambda argument: argument
+
+
+def _making(schema: Any) -> View:
+    """A function from keys and values to an object of the class. Keys of a state are the names of fields; a pydantic
+    class whose fields have aliases would take only those, and a default for the rest."""
+    fields = getattr(schema, "model_fields", {})
+    if any(field.validation_alias is not None for field in fields.values()):
+        return lambda values: schema.model_validate(dict(values), by_name=True)
+    return lambda values: schema(**values)
 
 
 def as_updates(part: Any) -> list[dict[str, Any]] | None:

@@ -15,10 +15,10 @@ from langgraph.managed import RemainingSteps
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command
-from pydantic import BaseModel
+from langgraph.types import Command, Send
+from pydantic import BaseModel, Field
 
-from dalsegno import END, START, Loop, Workflow
+from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import DefinitionError, UnknownStateKey
 
 
@@ -241,6 +241,30 @@ def test_a_reducer_needs_no_name(schema: Any) -> None:
             name, END
         )
     assert flow.compile().invoke({"found": {"given": 0}}) == {"found": {"given": 0, "a": 1, "b": 1}}
+
+
+class Outside(BaseModel):
+    user_id: int = Field(0, alias="userId")
+    log: Annotated[list[str], operator.add] = Field([], validation_alias="theLog")
+
+
+def test_a_field_of_the_state_that_has_an_alias_is_a_key_by_its_own_name() -> None:
+    def node(state: Outside) -> dict[str, Any]:
+        return {"user_id": state.user_id + 1, "log": [f"{state.user_id} {state.log}"]}
+
+    graph = single(Outside, node).compile()
+    assert graph.invoke({"user_id": 7, "log": ["a"]}) == {"user_id": 8, "log": ["a", "7 ['a']"]}
+    assert graph.invoke(Outside(userId=7)) == {"user_id": 8, "log": ["7 []"]}
+
+
+@pytest.mark.parametrize("key", ["user_id", "userId"])
+def test_what_is_sent_to_a_class_with_aliases_is_taken_by_either_name(key: str) -> None:
+    def node(sent: Outside) -> dict[str, Any]:
+        return {"log": [str(sent.user_id)]}
+
+    flow = Workflow("sent", Typed).add_node("node", node).add_edge("node", END)
+    flow.add_conditional_edges(START, lambda state: Send("node", {key: 7}), [Each("node", max=1)])
+    assert flow.compile().invoke({})["log"] == ["7"]
 
 
 def test_a_state_without_named_keys_is_refused() -> None:
