@@ -13,6 +13,7 @@ import sys
 import types
 import typing
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 _PLAIN_MODULES = frozenset({"builtins", "typing", "typing_extensions", "types", "collections.abc", "abc"})
@@ -78,8 +79,21 @@ def _walk_class(cls: type, found: set[type], seen: set[int]) -> None:
         return
     for annotation in _annotations(cls).values():
         _walk(annotation, found, seen)
-    for argument in getattr(cls, "__pydantic_generic_metadata__", {}).get("args", ()):
+    for argument in _arguments(cls):
         _walk(argument, found, seen)
+
+
+def _arguments(cls: type) -> Iterator[Any]:
+    """What a class fills in the parameters of its bases with: of `class Named(Box[Item])`, `Item`."""
+    for base in cls.__mro__:
+        yield from vars(base).get("__pydantic_generic_metadata__", {}).get("args", ())
+        for filled in vars(base).get("__orig_bases__", ()):
+            if hasattr(
+                typing.get_origin(filled), "__total__"
+            ):  # a TypedDict is no base of what inherits from it
+                yield filled
+            else:
+                yield from (each for each in typing.get_args(filled) if not isinstance(each, typing.TypeVar))
 
 
 def _annotations(cls: type) -> dict[str, Any]:

@@ -102,8 +102,14 @@ def _keys_of(schema: Any) -> dict[str, Any] | None:
             f"that name in the module of `{schema.__name__}`, not inside a function.",
         ) from error
     if isinstance(fields, Mapping):
-        return {name: hints[name] for name in fields if name in hints}
+        return {name: _filled(hints[name], field) for name, field in fields.items() if name in hints}
     return {name: hint for name, hint in hints.items() if get_origin(hint) is not typing.ClassVar}
+
+
+def _filled(hint: Any, field: Any) -> Any:
+    """A field's annotation with the parameters of a generic class filled in, which only the field itself has."""
+    is_open = isinstance(hint, typing.TypeVar) or bool(getattr(hint, "__parameters__", ()))
+    return field.rebuild_annotation() if is_open else hint
 
 
 def check_key(key: str, hint: Any, schema: Any) -> None:

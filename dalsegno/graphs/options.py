@@ -120,7 +120,12 @@ def check_workflow(name: Any, state_schema: Any, given: Mapping[str, Any]) -> No
             f'Workflow({name!r}, ...): the first argument is a name, like Workflow("article", State).'
         )
     if not _SCHEMA.has(state_schema):
-        raise DefinitionError(f"Workflow {name!r}: the state is {_SCHEMA.words}, not {state_schema!r}.")
+        way, generic = "", get_origin(state_schema)
+        if _SCHEMA.has(generic):
+            way = (
+                f" Fill in its parameters in a class of its own: `class Named({generic.__name__}[...]): ...`."
+            )
+        raise DefinitionError(f"Workflow {name!r}: the state is {_SCHEMA.words}, not {state_schema!r}.{way}")
     check_kinds(f"Workflow {name!r}", given, _OF_A_WORKFLOW)
 
 

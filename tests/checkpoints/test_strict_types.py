@@ -488,6 +488,37 @@ def test_the_types_of_a_schema_are_those_it_names_however_deep() -> None:
     assert types_in(None) == set()
 
 
+Open = TypeVar("Open")
+
+
+class Shelf(TypedDict, Generic[Open], total=False):
+    goods: list[Open]
+
+
+class ShelfOfDrafts(Shelf[Draft]): ...
+
+
+@dataclasses.dataclass
+class Rack(Generic[Open]):
+    goods: list[Open]
+
+
+class RackOfDrafts(Rack[Draft]): ...
+
+
+class CrateOfDrafts(Crate[Draft]): ...
+
+
+class RackOfCrates(Rack[CrateOfDrafts]): ...
+
+
+def test_the_types_of_a_schema_are_those_too_that_fill_in_the_parameters_of_what_it_inherits_from() -> None:
+    assert types_in(ShelfOfDrafts) == {Draft, Colour}
+    assert types_in(RackOfDrafts) == {RackOfDrafts, Draft, Colour}
+    assert types_in(CrateOfDrafts) == {CrateOfDrafts, Draft, Colour}
+    assert types_in(RackOfCrates) == {RackOfCrates, CrateOfDrafts, Draft, Colour}
+
+
 def test_a_schema_is_enough_to_keep_its_values(saver: Checkpointer) -> None:
     saver.allow_schema(State)
     put(saver, "k", Review(verdict="good", draft=Draft("a")))

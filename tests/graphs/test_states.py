@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Required, TypedDict
+from typing import Annotated, Any, Generic, Required, TypedDict, TypeVar
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
@@ -267,9 +267,28 @@ def test_what_is_sent_to_a_class_with_aliases_is_taken_by_either_name(key: str) 
     assert flow.compile().invoke({})["log"] == ["7"]
 
 
+Content = TypeVar("Content")
+
+
+class Box(BaseModel, Generic[Content]):
+    content: Content
+    log: Annotated[list[Content], operator.add] = []
+
+
+class Shelf(TypedDict, Generic[Content]):
+    content: Content
+
+
+def test_a_generic_class_with_its_parameters_is_a_state() -> None:
+    state = single(Box[int], lambda state: {}).spec.state
+    assert (state["content"].type, state["log"].type) == ("int", "list[int]")
+
+
 def test_a_state_without_named_keys_is_refused() -> None:
     with pytest.raises(DefinitionError, match="named keys"):
         Workflow("list", list)
+    with pytest.raises(DefinitionError, match=r"Fill in .*: `class Named\(Shelf\[\.\.\.\]\): \.\.\.`"):
+        Workflow("shelf", Shelf[int])
 
 
 def test_a_reserved_key_is_refused() -> None:
