@@ -64,8 +64,8 @@ def _for_programs(given: list[str]) -> int:
             raise
         from dalsegno.cli.exits import UsageError, code_of_error, tell
 
-        command = f" {given[0]}" if given[0] in COMMANDS else ""
-        refused = UsageError(f"{said().rstrip('.')}. `dalsegno{command} --help` tells what there is.")
+        path = getattr(getattr(error, "ctx", None), "command_path", "dalsegno")
+        refused = UsageError(f"{said().rstrip('.')}. `{path} --help` tells what there is.")
         tell(refused, as_json=True)
         return code_of_error(refused)
     return code if isinstance(code, int) else 0

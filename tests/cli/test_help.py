@@ -89,23 +89,25 @@ def test_the_version_is_the_packages(dalsegno: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "said", "asked"),
     [
-        (("run", "--json", "--bogus", "x"), "No such option: --bogus"),
-        (("runs", "--limit", "x", "--json"), "Invalid value for '--limit'"),
-        (("show", "--json"), "Missing argument 'RUN'"),
-        (("nosuch", "--json"), "No such command 'nosuch'"),
+        (("run", "--json", "--bogus", "x"), "No such option: --bogus", "dalsegno run"),
+        (("runs", "--limit", "x", "--json"), "Invalid value for '--limit'", "dalsegno runs"),
+        (("show", "--json"), "Missing argument 'RUN'", "dalsegno show"),
+        (("nosuch", "--json"), "No such command 'nosuch'", "dalsegno"),
+        (("db", "prune", "--keep", "x", "--json"), "Invalid value for '--keep'", "dalsegno db prune"),
+        (("db", "nosuch", "--json"), "No such command 'nosuch'", "dalsegno db"),
     ],
 )
 def test_what_typer_refuses_is_json_where_json_is_asked_for(
-    dalsegno: Any, arguments: tuple[str, ...], said: str
+    dalsegno: Any, arguments: tuple[str, ...], said: str, asked: str
 ) -> None:
     got = dalsegno(*arguments)
     assert (got.code, got.out) == (2, "")
     error = json.loads(got.err)["error"]
     assert error["type"] == "UsageError"
     assert error["message"].startswith(said)
-    assert error["message"].endswith(" --help` tells what there is.")
+    assert error["message"].endswith(f". `{asked} --help` tells what there is.")
     assert dalsegno(*(a for a in arguments if a != "--json")).err.startswith("Usage: dalsegno")
 
 
