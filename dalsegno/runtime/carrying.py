@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -257,6 +258,10 @@ def places_of(shape: Mapping[str, Any], path: str = "") -> set[str]:
     return found
 
 
+def _in_python(name: str) -> str:
+    return json.dumps(name, ensure_ascii=not name.isprintable())
+
+
 def _refusal(
     run: RunRecord, difference: Difference, refused: tuple[Change, ...], asked: Mapping[str, str]
 ) -> IncompatibleGraph:
@@ -265,7 +270,9 @@ def _refusal(
     reasons = "; ".join(c.words for c in refused)
     if options := difference.options:
         given = [f"--rename {quoted(f'{old}={new}')}" for old, new in asked.items()]
-        names = ", ".join(f'"{old}": "{new}"' for old, new in {**asked, **difference.rename}.items())
+        names = ", ".join(
+            f"{_in_python(old)}: {_in_python(new)}" for old, new in {**asked, **difference.rename}.items()
+        )
         arguments = [repr(thread), *([f"rename={{{names}}}"] if names else [])]
         if "--accept-changes" in options.split():
             arguments.append("accept_changes=True")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,18 @@ def test_a_run_that_was_noted_before_places_were_is_gone_on_with(world: World, t
         records = runner.ledger.executions(run.run_id)
         assert {r.node: r.place for r in records}["read/write"] == "read|2Fwrite"
         assert set(history_of(records, runner.spec).nodes) == {"read|2Fwrite", "b"}
+
+
+@pytest.mark.parametrize("name", ['say "b"', "back\\slash", "two\nlines", "été", "\u202eb"])
+def test_the_call_that_a_refused_resume_proposes_can_be_pasted(world: World, db: Path, name: str) -> None:
+    world.broken.add("b")
+    failed(world.chain("a", "b"), db)
+    with Runner(world.chain("a", f"{name}:b"), db=db) as runner:
+        with pytest.raises(IncompatibleGraph) as refused:
+            runner.resume("t1")
+        found = re.search(r"Runner\.resume\('t1', rename=(\{.*?\})\)", str(refused.value))
+        assert found is not None
+        assert ast.literal_eval(found[1]) == {"b": name}
 
 
 def test_a_run_goes_on_whose_loop_was_taken_for_an_answer_with_a_bar(world: World, db: Path) -> None:
