@@ -22,6 +22,7 @@ from dalsegno.errors import (
     UnknownThread,
 )
 from dalsegno.nodes.policies import Budget
+from dalsegno.runtime.view import as_it_stands
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord
@@ -89,6 +90,7 @@ def withdraw(runner: Runner, turn: Turn, attempt: int) -> Outcome:
     run = _run_of(runner, turn)
     if run is None or run.status in ("completed", "cancelled"):
         return Outcome(run.status if run else "deleted")
+    run = as_it_stands(runner.ledger, run)
     lease = runner.ledger.acquire(run.thread, run.run_id, claim=claim_of(turn, attempt))
     runner.ledger.finish(lease, "cancelled", supersteps=run.supersteps, usage=run.usage)
     return Outcome("cancelled", run.resumes)
@@ -148,7 +150,7 @@ def _still_asked(runner: Runner, run: RunRecord, letter: Letter) -> dict[str, An
 def _refused(runner: Runner, turn: Turn, attempt: int, error: DalsegnoError) -> Outcome:
     """Record that a run cannot go on in this worker's code, as a failure that a resume can mend."""
     run_id, thread = turn.order.run_id, turn.order.thread
-    run = runner.ledger.get(run_id, plain=True)
+    run = as_it_stands(runner.ledger, runner.ledger.get(run_id, plain=True))
     lease = runner.ledger.acquire(thread, run_id, claim=claim_of(turn, attempt))
     described = {
         "type": type(error).__name__,

@@ -139,3 +139,20 @@ def test_a_type_that_a_newer_worker_does_not_know_fails_its_run_until_one_does(u
     with Runner(asking(Typed), db=url) as runner:
         assert runner.resume("t").status == "interrupted"
         assert runner.resume("t", "yes").output == {"n": 1, "draft": Draft("some words"), "verdict": "yes"}
+
+
+@pytest.mark.parametrize("is_withdrawn", [True, False], ids=["withdrawn", "refused"])
+def test_what_a_killed_worker_committed_is_counted_where_the_run_ends_without_another_turn(
+    url: str, is_withdrawn: bool
+) -> None:
+    with Runner(asking(Typed), db=url) as runner:
+        run_id = runner.run({"n": 1}, thread="t").run_id
+        with runner.ledger.database.transaction() as session:  # as the kill has left it
+            session.execute("UPDATE runs SET status = 'running', supersteps = 0, finished_at = NULL")
+    turn = Turn(Order(run_id, "t", "asks"), 1, 100.0)
+    renamed = Workflow("asks", Typed).add_node("write", lambda state: {"draft": Draft("some words")})
+    renamed.add_node("question", human("Publish?", answer=str, writes="verdict")).add_edge(START, "write")
+    with Runner(renamed.add_edge("write", "question").add_edge("question", END), db=url) as newer:
+        outcome = withdraw(newer, turn, 2) if is_withdrawn else advance(newer, turn, 2)
+        assert outcome.status == ("cancelled" if is_withdrawn else "failed")
+        assert newer.ledger.get(run_id).supersteps == 1
