@@ -31,7 +31,8 @@ class Request:
 
     `key` and `digest` tell the same request from another one; `due` is unix seconds, None for never. `stamp` counts
     what was asked of it since, `deaths` how often in a row its process died while it ran. `wanted` is what it is to
-    go on with, and has not been recorded to have; `problem` why a process could not go on (``type``, ``message``).
+    go on with, and has not been recorded to have; `problem` why a process could not go on (``type``, ``message``, and
+    ``started_at``, which is the run's: where that is later by now, somebody else went on with it).
     """
 
     run_id: str
@@ -162,8 +163,10 @@ class Requests:
     def refuse(self, request: Request, problem: Mapping[str, Any]) -> None:
         """A run cannot be gone on with here: not looked at again until somebody asks for it, or another process, whose
         code may be another one, has it tried once more. What it is to go on with is kept for that."""
-        text = values.dump_json(dict(problem), thread=request.thread, key="problem")
         with self._database.transaction() as connection:
+            run = self._ledger.one(request.run_id, plain=True)
+            told = {**problem, "started_at": run.started_at if run is not None else None}
+            text = values.dump_json(told, thread=request.thread, key="problem")
             connection.execute(
                 "UPDATE requests SET due = NULL, problem = ? WHERE run_id = ? AND stamp = ?",
                 (text, request.run_id, request.stamp),

@@ -28,6 +28,7 @@ from dalsegno.service.models import (
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Checkpointer, RunRecord
+    from dalsegno.checkpoints.requests import Request
     from dalsegno.runtime import Runner
     from dalsegno.service.service import Service
 
@@ -61,8 +62,15 @@ def whole(service: Service, run: RunRecord) -> Run:
             for asked in _waiting(service, run)
         ],
         usage=plain(dict(run.usage)),
-        problem=Trouble(**request.problem) if request is not None and request.problem else None,
+        problem=_problem(run, request),
     )
+
+
+def _problem(run: RunRecord, request: Request | None) -> Trouble | None:
+    """Why a run is not gone on with by itself; None where it ended, or somebody else has gone on with it since."""
+    told = request.problem if request is not None else None
+    is_old = not told or told.get("started_at", run.started_at) != run.started_at
+    return None if is_old or run.status in ("completed", "cancelled") else Trouble.model_validate(told)
 
 
 def _waiting(service: Service, run: RunRecord) -> Sequence[Mapping[str, Any]]:

@@ -13,6 +13,7 @@ from dalsegno.graphs.loading import LoadedTarget
 from dalsegno.service import Service, Settings
 from dalsegno.service.models import ResumeRun, StartRun
 from dalsegno.service.problems import RequestRefused
+from dalsegno.service.showing import whole
 from tests.service.conftest import until
 
 CLIENT = "ci"
@@ -143,3 +144,20 @@ def test_what_goes_on_all_the_same_is_told_as_a_request_and_does_with_the_answer
     assert f'`POST /v1/runs/{run_id}/resume` with `{{"accept_changes": true}}`' in request.problem["message"]
     new.resume(run_id, ResumeRun(accept_changes=True), client=CLIENT)
     until(lambda: new.run(run_id).status == "completed", "it goes on")
+
+
+def test_a_problem_is_none_any_more_where_somebody_else_has_gone_on_with_the_run(serving: Serving) -> None:
+    def shown() -> Any:
+        return whole(new, new.run(run_id)).problem
+
+    run_id = waiting(serving("ask"))
+    answered(serving("ask"), run_id)
+    new = serving("question")
+    new.open()
+    until(shown, "the new version cannot go on with it")
+    new.drain()
+    runner = new.runners["article"]
+    runner.resume(new.run(run_id).thread, rename={"ask": "question"})  # by hand
+    assert (new.run(run_id).status, shown()) == ("interrupted", None)
+    runner.resume(new.run(run_id).thread, "yes")
+    assert (new.run(run_id).status, shown()) == ("completed", None)
