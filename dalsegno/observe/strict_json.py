@@ -25,7 +25,12 @@ def strict_json(text: str) -> Any:
     JSONDecodeError
         It is no JSON.
     """
-    value = json.loads(text, parse_constant=_constant, object_pairs_hook=_object, parse_float=_float)
+    try:
+        value = json.loads(text, parse_constant=_constant, object_pairs_hook=_object, parse_float=_float)
+    except (json.JSONDecodeError, Inexact):
+        raise
+    except ValueError:  # CPython says which of its own limits that is, and how to set it
+        raise Inexact("a whole number in it has more digits than can be read.") from None
     json.dumps(value, ensure_ascii=False).encode()
     return value
 

@@ -150,7 +150,8 @@ async def _ours(request: Request, error: DalsegnoError) -> Response:
 
 
 async def _unfit(request: Request, error: ValidationError) -> Response:
-    return answer(of_validation(error, "body" if error.title in _BODIES else "query"))
+    model = _MODELS.get(error.title)
+    return answer(of_validation(error, model, "body" if model in _BODIES else "query"))
 
 
 async def _status(request: Request, error: HTTPException) -> Response:
@@ -162,4 +163,5 @@ async def _status(request: Request, error: HTTPException) -> Response:
     return answer(of_status(error.status_code, words), error.headers)
 
 
-_BODIES = frozenset(route.body.__name__ for route in ROUTES if route.body is not None)
+_BODIES = frozenset(route.body for route in ROUTES if route.body is not None)
+_MODELS = {model.__name__: model for model in (*_BODIES, *(route.query for route in ROUTES))}

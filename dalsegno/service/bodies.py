@@ -38,6 +38,14 @@ async def body_of(request: Request, model: type[Model], *, most: int, patience: 
             f"The body is `{kind or 'of no type'}`; send `application/json`.",
             field="header.Content-Type",
         )
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise refused(
+            415,
+            "not-json",
+            f"The body is encoded as `{coding}`; send it as it is.",
+            field="header.Content-Encoding",
+        )
     return model.model_validate(parsed(raw))
 
 

@@ -90,7 +90,7 @@ async def start_run(request: Request) -> Response:
         raise refused(
             422,
             "does-not-fit",
-            "A key is 1 to 255 printable ASCII characters.",
+            "A key is 1 to 255 printable ASCII characters, and has no space.",
             field="header.Idempotency-Key",
         )
     asked = await _body(request, m.StartRun)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from dalsegno.errors import (
@@ -24,6 +24,7 @@ from dalsegno.errors import (
     TypeNotAllowed,
     UnknownRun,
     UnknownThread,
+    did_you_mean,
 )
 from dalsegno.service.models import FieldError, Problem
 
@@ -100,17 +101,37 @@ def of_error(error: DalsegnoError) -> tuple[Problem, dict[str, str]]:
     return _problem(_kebab(type(error).__name__), status, words, errors), {}
 
 
-def of_validation(error: ValidationError, where: str) -> Problem:
+def of_validation(error: ValidationError, model: type[BaseModel] | None, where: str) -> Problem:
     """The problem of a body (`where` is ``"body"``) or of parameters that do not fit their model."""
     errors = [
         FieldError(
             field=".".join([where, *(str(part) for part in found["loc"])]),
-            message=found["msg"],
+            message=_words(found, model),
         )
         for found in error.errors(include_url=False, include_context=False, include_input=False)[:20]
     ]
     words = "; ".join(f"`{found.field}`: {found.message}" for found in errors)
     return _problem("does-not-fit", 422, words, errors)
+
+
+def _words(found: Any, model: type[BaseModel] | None) -> str:
+    """What is wrong with a field: as pydantic says it, but of JSON, and with the names that there are."""
+    if found["type"] in ("model_type", "dict_type"):
+        return "Input should be an object"
+    if found["type"] != "extra_forbidden" or model is None:
+        return str(found["msg"])
+    *around, name = found["loc"]
+    for part in around:
+        options = get_args(model.model_fields[part].annotation)
+        model = next(
+            option for option in options if isinstance(option, type) and issubclass(option, BaseModel)
+        )
+    known = did_you_mean(str(name), model.model_fields)
+    return f"Nothing of that name is known{known or f'; there is {_named(model)}.'}"
+
+
+def _named(model: type[BaseModel]) -> str:
+    return ", ".join(f"`{name}`" for name in model.model_fields) or "no parameter"
 
 
 def _problem(kind: str, status: int, detail: str, errors: list[FieldError]) -> Problem:

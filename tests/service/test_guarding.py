@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -90,6 +92,7 @@ BODIES = {
     "no JSON": (b"{bad", 400, "body"),
     "not a number": (b'{"workflow": "article", "input": {"topic": NaN}}', 400, "body"),
     "infinite": (b'{"workflow": "article", "input": {"topic": 1e999}}', 400, "body"),
+    "more digits than anybody reads": (b"[" + b"9" * 5000 + b"]", 400, "body"),
     "a name twice": (b'{"workflow": "article", "workflow": "asking"}', 400, "body"),
     "a name twice, after many": (b'{"input": {' + MANY + b'"n79999":0}}', 400, "body"),
     "half a pair": (b'{"workflow": "\\ud800"}', 400, "body"),
@@ -114,7 +117,27 @@ def test_a_body_that_does_not_fit_is_refused_with_its_field(service: Served, nam
     got = service.client.post("/v1/runs", content=body, headers={"content-type": "application/json"})
     found = problem(got, status)
     assert found["errors"][0]["field"] == field
-    assert "Traceback" not in got.text
+    assert not re.search("Traceback|StartRun|dictionary|sys[.]set", got.text)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"workflow": "article", "inputs": {}}, "did you mean `input`?"),
+        ({"workflow": "article", "queue": 1}, "there is `workflow`, `input`, `thread`, `context`,"),
+        ({"workflow": "article", "budget": {"model_cals": 1}}, "did you mean `model_calls`?"),
+    ],
+)
+def test_who_asks_for_what_is_not_known_is_told_what_is(service: Served, body: Any, words: str) -> None:
+    assert words in problem(service.client.post("/v1/runs", json=body), 422)["errors"][0]["message"]
+    (parameter,) = problem(service.client.get("/v1/runs?threads=t"), 422)["errors"]
+    assert "did you mean `thread`?" in parameter["message"]
+
+
+def test_a_body_that_is_compressed_is_refused_as_such(service: Served) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    got = service.client.post("/v1/runs", content=gzip.compress(json.dumps(ASKED).encode()), headers=headers)
+    assert problem(got, 415)["errors"][0]["field"] == "header.Content-Encoding"
 
 
 def test_a_body_of_another_type_is_refused(service: Served) -> None:
