@@ -35,6 +35,7 @@ def command(
     The run is drawn over its graph. A thread's name means the last run on it.
     """
     from dalsegno.cli.screen import Screen, print_json
+    from dalsegno.distributed.orders import letter_of
     from dalsegno.graphs import model
     from dalsegno.runtime.view import as_journalled, history_of, in_todays_names, run_view, shape_today
     from dalsegno.viz.remembered import spec_of_shape
@@ -52,6 +53,7 @@ def command(
         holder = ledger.holder(record.thread) if record.status == "running" else None
         spec = spec_of_shape(shape_today(record)) if record.shape else None
         view = run_view(ledger, spec, record) if spec is not None and not as_json else None
+        letter = letter_of(ledger, record.run_id) if record.status in ("queued", "stopped") else None
     finally:
         ledger.database.close()
     superseded = latest.run_id if latest is not None and latest.run_id != record.run_id else None
@@ -60,7 +62,8 @@ def command(
         return COMPLETED
     screen = Screen(sys.stdout)
     drawn = (spec, view) if spec is not None and view is not None and view.executions else None
-    _print(screen, record, history, superseded, holder, db, traceback or wants_traceback(), drawn)
+    queue = letter.place.queue if letter is not None else None
+    _print(screen, record, history, superseded, holder, queue, db, traceback or wants_traceback(), drawn)
     return COMPLETED
 
 
@@ -93,6 +96,7 @@ def _print(
     history: History,
     superseded: str | None,
     holder: Any,
+    queue: str | None,
     db: str | None,
     full: bool,
     drawn: tuple[WorkflowSpec, RunView] | None,
@@ -150,7 +154,9 @@ def _print(
     short = spent_out(run.error, run.usage, used)
     target = target_option(run.target)
     way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short, target)
-    if way:
+    if way and queue is not None:  # the engine has it, and `resume` would be refused
+        facts.append(("goes on", f"by itself, when a worker takes it from queue {one_line(queue)}"))
+    elif way:
         facts.append(("go on", Copied(way)))
     screen.facts(facts)
     if run.error:

@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from dalsegno import Runner
 from dalsegno.cli.history import _in_words
+from dalsegno.distributed.orders import Letter, Place, keep
+from dalsegno.graphs.loading import load_target
+from dalsegno.runtime.queueing import enqueue
 
 
 @pytest.fixture
@@ -123,6 +127,16 @@ def test_a_waiting_run_is_shown_with_its_question(three_runs: Any) -> None:
     assert "go on       dalsegno resume --value ANSWER open\n" in got.out
     (question,) = json.loads(three_runs("show", "open", "--json").out)["interrupts"]
     assert (question["node"], question["value"]) == ("ask", "Publish?")
+
+
+def test_a_run_that_the_engine_has_is_shown_to_go_on_by_itself(dalsegno: Any, folder: Path) -> None:
+    target = load_target(str(folder / "app.py:flow"))
+    with Runner(target.graph, folder / ".dalsegno" / "runs.db", target=target.target) as runner:
+        run_id = enqueue(runner, {"topic": "rain"}, "handed")
+        keep(runner.ledger, run_id, "handed", Letter(Place("127.0.0.1:7233", "", "nights")), first=True)
+    shown = dalsegno("show", "handed").out
+    assert re.search(r"goes on +by itself, when a worker takes it from queue nights", shown)
+    assert "dalsegno resume" not in shown  # which would be refused
 
 
 def test_a_run_is_named_by_its_id_the_beginning_of_it_or_its_thread(three_runs: Any) -> None:
