@@ -288,7 +288,7 @@ class Ledger(Runs):
             holder = holder_of(connection, thread)
             if holder is not None and holder.alive(self._clock()):
                 raise ThreadBusy(
-                    f"Thread {thread!r} is held by {holder} and cannot be deleted.",
+                    f"Thread {thread!r} is held by {holder} and cannot be deleted. {holder.remedy(thread)}",
                     thread=thread,
                     holder=holder,
                 )

@@ -21,7 +21,7 @@ from dalsegno.distributed.orders import (
     letter_of,
     take_questions,
 )
-from dalsegno.errors import EngineUnavailable, NothingToResume, ThreadBusy
+from dalsegno.errors import EngineUnavailable, NothingToResume, ThreadBusy, as_typed
 from dalsegno.graphs.reading import ROOT
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime.answering import answers
@@ -114,7 +114,8 @@ class Handle:
             )
         if run.status not in ("interrupted", "failed") and client.loop.call(asking.is_open(client, run)):
             raise ThreadBusy(
-                f"Run {run.run_id} on thread {run.thread!r} is {run.status}, and the engine sees to it.",
+                f"Run {run.run_id} on thread {run.thread!r} is {run.status}, and the engine sees to it. Wait until it "
+                f"is done, or `dalsegno cancel {as_typed(run.thread)}`.",
                 thread=run.thread,
                 holder=None,
             )

@@ -91,6 +91,8 @@ def test_a_claim_pushes_nobody_aside_who_has_none(worker: Callable[[], Ledger]) 
     taken = engine.acquire("t", "r", claim=FIRST)
     with pytest.raises(ThreadBusy, match=r"held by worker 1 .* or `dalsegno cancel t` first"):
         ledger.acquire("t", "r")
+    with pytest.raises(ThreadBusy, match=r"cannot be deleted\. .* or `dalsegno cancel t` first"):
+        ledger.delete_thread("t")
     engine.finish(taken, "completed")
 
 

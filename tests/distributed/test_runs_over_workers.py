@@ -77,6 +77,8 @@ def test_a_second_run_on_a_live_thread_is_refused(fleet: Fleet, ten: Worker) -> 
     until(lambda: handle.status() == "running")
     with pytest.raises(ThreadBusy, match=r"held by worker .*`dalsegno cancel 'a live one'` first"):
         fleet.submit("ten", {"trail": []}, "a live one")
+    with pytest.raises(ThreadBusy, match=r"the engine sees to it\. .* `dalsegno cancel 'a live one'`"):
+        handle.resume()
     fleet.open("second")
     assert handle.result(60).status == "completed"
     assert (
