@@ -95,8 +95,9 @@ def refuse_log_of_another(file: str, path: str, log: Identity) -> None:
         holds_something = os.path.getsize(file) > 0
     if holds_something and identity_of(f"{file}-wal") == log:
         raise DatabaseUnavailable(
-            f"`{path}` was replaced while it was in use, and `{path}-wal` is still the log of the old file: it would "
-            "overwrite the new one. Put the old file back, or move its log away too.",
+            f"`{path}` was replaced while it was in use, and `{path}-wal` is still the log of the old file. It "
+            "overwrites the new one once that is opened by a process that has not seen this: before you start anything "
+            "again, put the old file back, or move its log away too.",
             path=path,
         )
 
