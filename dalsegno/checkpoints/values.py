@@ -148,5 +148,5 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"[{index}]", part) for index, part in enumerate(value))
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from ((f".{f.name}", getattr(value, f.name)) for f in dataclasses.fields(value))
-    elif hasattr(value, "model_fields_set"):
+    elif hasattr(type(value), "model_fields"):  # not of a class, which has them itself
         yield from ((f".{name}", getattr(value, name)) for name in type(value).model_fields)

@@ -362,6 +362,9 @@ class Holder_:
         (ValueError("no"), "`k`", "ValueError"),
         ([2**70], "`k[0]`", "int"),
         (lambda: None, "`k`", "function"),
+        ({"answer": Review}, "`k['answer']`", "ModelMetaclass"),
+        (Review, "`k`", "ModelMetaclass"),
+        (Draft, "`k`", "type"),
     ],
 )
 def test_a_value_that_cannot_be_kept_is_named_and_the_last_checkpoint_stands(
