@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from dalsegno.errors import TargetNotLoaded, did_you_mean
@@ -165,11 +166,22 @@ def import_error(target: str, place: str, error: BaseException) -> TargetNotLoad
     said = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}".rstrip(": .")
     hint = ""
     if isinstance(error, ImportError) and "relative import" in str(error):
-        hint = " The file is a part of a package: name it package.module:name, from the package's folder."
+        hint = f" The file is a part of a package: name it {_in_its_package(target, place)}."
     if isinstance(error, SystemExit) and not place.endswith("()"):
         hint = ' It ends the program when it is imported: put that under `if __name__ == "__main__":`.'
     where = f" at {at}" if at else ""
     return refuse(target, "import error", f"`{place}` failed{where}: {said}.{hint}")
+
+
+def _in_its_package(target: str, place: str) -> str:
+    """What a file is called as a module, and where: its packages are the folders around it that say so."""
+    file = Path(place).absolute()
+    packages = [folder.name for folder in takewhile(lambda f: (f / "__init__.py").is_file(), file.parents)]
+    if not packages or file.suffix != ".py":
+        return "package.module:name, from the package's folder"
+    module = ".".join([*reversed(packages), file.stem])
+    name = target.rpartition(".py")[2]  # with its colon, where there is one
+    return f"`{module}{name}`, from the folder `{file.parents[len(packages)]}`"
 
 
 def users_own(error: BaseException) -> BaseException:

@@ -217,6 +217,17 @@ def test_a_file_of_a_package_says_to_name_the_module(files: Files) -> None:
     assert "package.module:name" in str(refused("package/app.py:flow", "import error"))
 
 
+@pytest.mark.parametrize("way", ["src/acme/flows/app.py", "{root}/src/acme/flows/app.py"])
+def test_a_file_of_a_package_says_what_its_module_is_called(files: Files, way: str) -> None:
+    within = "src__in__acme__in__"
+    root = files(**{f"{within}__init__": "", f"{within}flows__in____init__": ""}).parents[3]
+    files(**{f"{within}flows__in__app": "from ..common import make", f"{within}common": FLOW})
+    place = way.format(root=root)
+    for name in (":make", ""):
+        said = str(refused(f"{place}{name}", "import error"))
+        assert f"name it `acme.flows.app{name}`, from the folder `{root / 'src'}`." in said
+
+
 def test_a_factory_that_fails_carries_its_traceback(files: Files) -> None:
     path = files(app=FLOW + "def broken():\n    raise OSError('no config')\n")
     error = refused("app.py:broken", "import error")
