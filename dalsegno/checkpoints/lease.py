@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from dalsegno.errors import as_typed
 
@@ -96,7 +97,8 @@ class Holder:
 class Lease:
     """The right of this process to run a thread; `lost` once another one has taken it over.
 
-    `noted` is when what its run has used was noted last, in unix seconds.
+    `noted` is when what its run has used was noted last, in unix seconds. `note` says what it has used by now, where
+    that is to be noted with every sign of life.
     """
 
     thread: str
@@ -104,6 +106,7 @@ class Lease:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     lost: bool = False
     noted: float = 0.0
+    note: Callable[[], tuple[Any, ...]] | None = field(default=None, repr=False, compare=False)
 
 
 _held: set[str] = set()

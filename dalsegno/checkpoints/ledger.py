@@ -16,6 +16,7 @@ from dalsegno.checkpoints.interface import AnyDatabase, Statements
 from dalsegno.checkpoints.lease import Heartbeat, Lease, drop, hold, is_held, this_process
 from dalsegno.checkpoints.records import STATUSES, RunRecord, Status
 from dalsegno.checkpoints.runs import JSON_FIELDS, Runs
+from dalsegno.checkpoints.spending import note_usage
 from dalsegno.errors import CheckpointError, ThreadBusy, UnknownRun
 
 if TYPE_CHECKING:
@@ -224,8 +225,11 @@ class Ledger(Runs):
         leases = [lease for lease in list(self._leases.values()) if is_held(lease.token)]
         if not leases:
             return False
+        notes = [used() for lease in leases if (used := lease.note) is not None]
         # A beat that fails is made up for by the next one, long before the lease expires.
         with contextlib.suppress(Exception), self.database.transaction() as connection:
+            for note in notes:
+                note_usage(connection, note)
             for lease in leases:
                 renewed = connection.execute(
                     "UPDATE leases SET expires_at = ? WHERE thread_id = ? AND token = ?",
@@ -267,6 +271,7 @@ class Ledger(Runs):
 
     def _release(self, lease: Lease) -> None:
         drop(lease.token)
+        lease.note = None
         self._leases.pop(lease.token, None)
         if not self._leases:
             self._heartbeat.stop()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from dalsegno.checkpoints import values
+from dalsegno.checkpoints.interface import Statements
 from dalsegno.checkpoints.journal import Journal
 from dalsegno.checkpoints.lease import Lease
 
@@ -37,4 +38,9 @@ def keep_usage(ledger: Journal, lease: Lease, note: Note, *, tasks: Collection[s
 def commit_usage(ledger: Journal, note: Note) -> None:
     """As `keep_usage`; it is committed when this returns."""
     with ledger.database.transaction() as connection:
-        connection.execute(_NOTE, note)
+        note_usage(connection, note)
+
+
+def note_usage(connection: Statements, note: Note) -> None:
+    """As `keep_usage`, in a transaction that is open."""
+    connection.execute(_NOTE, note)

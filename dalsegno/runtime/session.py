@@ -345,12 +345,15 @@ class Session:
     def _reserved(self) -> None:
         """A model is about to be called: where calls are limited, a crash during the call forgets none."""
         if self._account.is_metered:
-            with self._lock:
-                note = self._note()
-            commit_usage(self.ledger, note)
+            commit_usage(self.ledger, self.noted())
+
+    def noted(self) -> Note:
+        """What the run has used by now."""
+        with self._lock:
+            return self._note()
 
     def _note(self) -> Note:
-        """What the run has used; under the lock, so that what is noted later is never less."""
+        """As `noted`; under the lock, so that what is noted later is never less."""
         return note_of(self.ledger, self.lease, self.usage())
 
 

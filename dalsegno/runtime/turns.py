@@ -280,6 +280,8 @@ def _turn(
         keep_usage(
             runner.ledger, lease, note_of(runner.ledger, lease, session.usage())
         )  # a crash does not forget the budget
+        if budget.seconds is not None:  # nor the time of a node that has committed nothing yet
+            lease.note = session.noted
     config: dict[str, Any] = {
         "configurable": {
             "thread_id": lease.thread,

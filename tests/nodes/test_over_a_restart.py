@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -108,3 +109,50 @@ def test_a_budget_is_inherited_by_a_subworkflow_and_kept_by_the_next_process(tmp
     _, done = process(tmp_path, "budget", "2", "0")
     assert (done["status"], done["output"]) == ("completed", {"n": 2})
     assert done["usage"]["model_calls"] == 2
+
+
+KILLED = """
+import os, signal, sys, time
+from typing import TypedDict
+
+from dalsegno import END, START, Budget, Runner, Workflow
+from dalsegno.checkpoints import Ledger
+from dalsegno.nodes.policies import ManualClock
+
+clock = ManualClock(0)
+
+
+class State(TypedDict, total=False):
+    n: int
+
+
+def long(state):
+    clock.advance(100)
+    limit = time.monotonic() + 50
+    while time.monotonic() < limit:
+        if runner.ledger.last("t1").usage.get("seconds", 0) >= 100:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.01)
+
+
+flow = Workflow("long", State).add_node("long", long).add_edge(START, "long").add_edge("long", END)
+with Runner(flow, db="runs.db") as runner:
+    runner.ledger = Ledger(runner.checkpointer.database, runner.checkpointer.serde, heartbeat=0.01)
+    if sys.argv[1] == "run":
+        runner.run({}, "t1", budget=Budget(seconds=60, clock=clock))
+    else:
+        print(runner.resume("t1", budget=Budget(clock=clock)).error["message"])
+"""
+
+
+def test_the_time_of_a_node_in_flight_is_not_forgotten_when_its_process_is_killed(tmp_path: Path) -> None:
+    def started(how: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", KILLED, how]
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    killed = started("run")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert "The run has spent 100 of 60 seconds, and `long` needs more." in started("resume").stdout
