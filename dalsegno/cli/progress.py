@@ -92,6 +92,7 @@ class Progress:
         self._superstep = 0
         self._wide = max((len(name) for name in _paths(spec)), default=0)  # with room for a fan's ` ×12`
         self._digits = min(len(str(proved or 100)), 4)
+        self._inside = 2 * _depth(spec)  # room for `.1` of each level
 
     def __call__(self, event: Event) -> None:
         with self._lock:
@@ -236,8 +237,9 @@ class Progress:
         self, superstep: str, node: str, word: str, seconds: float | None, notes: Sequence[str]
     ) -> None:
         paint = self._screen.paint
+        outer, dot, inside = superstep.partition(".")
         parts = [
-            f"superstep {superstep.rjust(self._digits)}",
+            f"superstep {outer.rjust(self._digits)}{(dot + inside).ljust(self._inside)}",
             one_line(node).ljust(self._wide),
             paint(word.ljust(6), _STYLES.get(word, "cyan")),
             *([duration(seconds).rjust(6)] if seconds is not None else []),
@@ -261,6 +263,12 @@ def _paths(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[str
         yield prefix + node.name + (" ×12" if node.name in sent_to else "")
         if node.child is not None and depth < 4:
             yield from _paths(node.child, f"{prefix}{node.name}/", depth + 1)
+
+
+def _depth(spec: WorkflowSpec, most: int = 4) -> int:
+    """How many levels of subworkflows there are."""
+    children = [node.child for node in spec.nodes.values() if node.child is not None]
+    return 1 + max(_depth(child, most - 1) for child in children) if children and most else 0
 
 
 def _loops(spec: WorkflowSpec, prefix: str) -> dict[str, int]:

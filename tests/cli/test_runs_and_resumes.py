@@ -73,6 +73,7 @@ def test_supersteps_of_a_subworkflow_stand_behind_that_of_its_node(dalsegno: Any
         "superstep 1.3  article/write  done  0.00 s",
     ]
     assert lines(got.err)[-1] == "superstep 1  article  done  0.00 s"
+    assert len({line.index("article") for line in got.err.splitlines()[1:]}) == 1
 
 
 def test_quiet_and_json_leave_stderr_empty(dalsegno: Any) -> None:
