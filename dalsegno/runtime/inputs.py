@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass, replace
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from langgraph.channels import (
     AnyValue,
@@ -65,7 +65,7 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
         if key not in value and key not in present:
             expected = _words(keys[key])
             raise InputInvalid(f"The input lacks the key `{key}` ({expected}).", key=key, expected=expected)
-    return {key: _coerced(key, item, keys[key]) for key, item in value.items()}
+    return {key: _coerced(key, item, _narrowed(schema, key, keys[key])) for key, item in value.items()}
 
 
 def check_thread(thread: Any) -> None:
@@ -100,6 +100,14 @@ def _required(schema: Any) -> list[str]:
     return []
 
 
+def _narrowed(schema: Any, key: str, annotation: Any) -> Any:
+    """An annotation with what a pydantic class says beside it: ``topic: str = Field(min_length=2)``. A node that is
+    given the class would fail by it, and an input cannot be changed any more then."""
+    is_model = isinstance(schema, type) and issubclass(schema, BaseModel)
+    beside = schema.model_fields[key].metadata if is_model and not hasattr(annotation, "__metadata__") else ()
+    return Annotated[annotation, *beside] if beside else annotation
+
+
 def _coerced(key: str, value: Any, annotation: Any) -> Any:
     annotation = unqualified(annotation)
     extras = getattr(annotation, "__metadata__", ())
@@ -117,9 +125,10 @@ def _coerced(key: str, value: Any, annotation: Any) -> Any:
         first = error.errors()[0]
         at = "".join(f"[{part!r}]" for part in first["loc"])
         expected = _words(annotation)
+        got = type(value).__name__
+        kinds = f" Expected {expected}, got {got}." if got != expected else ""
         raise InputInvalid(
-            f"The input's `{key}`{at} does not fit: {first['msg']}. Expected {expected}, got "
-            f"{type(value).__name__}.",
+            f"The input's `{key}`{at} does not fit: {first['msg']}.{kinds}",
             key=key,
             expected=expected,
         ) from None

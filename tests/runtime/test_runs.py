@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langgraph.graph import StateGraph
 from langgraph.types import Send, interrupt
+from pydantic import BaseModel, Field
 
 from dalsegno import END, START, Each, Loop, Runner, Workflow
 from dalsegno.errors import (
@@ -239,6 +240,27 @@ def test_an_input_that_does_not_fit_names_the_key(
     assert raised.value.key == key
     assert words in str(raised.value)
     assert runner.ledger.runs() == []
+
+
+class Bounded(BaseModel):
+    topic: str = Field(min_length=2)
+    words: Annotated[int, Field(gt=0)] = 5
+
+
+@pytest.mark.parametrize(
+    ("given", "key"), [({"topic": "r"}, "topic"), ({"topic": "rain", "words": 0}, "words")]
+)
+def test_an_input_that_a_pydantic_state_would_refuse_is_refused_before_there_is_a_run(
+    db: Path, given: Any, key: str
+) -> None:
+    flow = Workflow("bounded", Bounded).add_node("a", lambda state: {"words": state.words + 1})
+    runner = Runner(flow.add_edge(START, "a").add_edge("a", END), db=db)
+    with pytest.raises(InputInvalid) as raised:
+        runner.run(given, thread="t1")
+    assert raised.value.key == key
+    assert "got" not in str(raised.value)  # it is of the right type
+    assert runner.ledger.runs() == []
+    assert runner.run({"topic": "rain", "words": 2}, thread="t1").output["words"] == 3
 
 
 def test_a_value_that_cannot_be_serialised_names_its_key_and_the_checkpoint_before_it_stays(
