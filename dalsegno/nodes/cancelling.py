@@ -7,6 +7,8 @@ piece and drops the cancellation that comes together with it. So what goes on is
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Coroutine
 from typing import Any, Self
 
 AGAIN = 1.0
@@ -54,3 +56,12 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # it is looked at, or it would be told of as lost
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Do what is left to do after a cancellation, also where that comes again meanwhile; it has to end by itself."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))
+    task.result()

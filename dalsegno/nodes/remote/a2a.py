@@ -19,6 +19,7 @@ from dalsegno.errors import (
     RemoteFault,
     RemoteUnreachable,
 )
+from dalsegno.nodes.cancelling import ended, to_its_end
 from dalsegno.nodes.remote.addresses import parsed
 from dalsegno.nodes.remote.clients import clients
 from dalsegno.nodes.remote.exchange import Question
@@ -97,14 +98,7 @@ class A2A:
         try:
             await asyncio.shield(following)
         except asyncio.CancelledError:
-            if (
-                not progress.known.is_set()
-            ):  # the message is on its way: without an answer there is nothing to cancel
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(progress.known.wait(), GRACE)
-            following.cancel()
-            await asyncio.wait((following,))
-            await _cancel(client, progress)
+            await to_its_end(_given_up(client, following, progress))
             raise
         if progress.answer is None:
             raise ended_otherwise(progress, asked)
@@ -186,6 +180,15 @@ async def _keep(client: Any, remembered: Remembered, progress: Progress, task_id
     except Exception:
         await _cancel(client, progress)
         raise
+
+
+async def _given_up(client: Any, following: asyncio.Future[None], progress: Progress) -> None:
+    """End a call that nobody waits for any more, and its task at the agent."""
+    if not progress.known.is_set():  # the message is on its way: without an answer there is nothing to cancel
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(progress.known.wait(), GRACE)
+    await ended(following)
+    await _cancel(client, progress)
 
 
 async def _cancel(client: Any, progress: Progress) -> None:

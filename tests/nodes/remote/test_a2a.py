@@ -391,6 +391,21 @@ def test_a_task_that_takes_too_long_is_cancelled_at_the_agent(worker: Served, te
     assert len(until_cancelled(worker)) == 1
 
 
+def test_a_call_that_is_given_up_before_the_agent_names_its_task_leaves_nothing_behind(
+    worker: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits to be told of the task, and is cancelled again meanwhile."""
+    monkeypatch.setattr("dalsegno.nodes.remote.a2a.GRACE", 0.2)
+    monkeypatch.setattr("dalsegno.nodes.cancelling.AGAIN", 0.05)
+
+    async def left() -> list[Any]:
+        with pytest.raises(RemoteTimeout):
+            await asking(worker, timeout=0.5).ainvoke({"question": "silent"})
+        return [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+
+    assert asyncio.run(left()) == []
+
+
 def one_node(node: Any, **options: Any) -> Workflow:
     return (
         Workflow("asking", State).add_node("ask", node, **options).add_edge(START, "ask").add_edge("ask", END)
