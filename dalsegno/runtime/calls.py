@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from uuid import UUID
@@ -29,6 +30,7 @@ ABANDONED = "Abandoned"
 
 class _Open(NamedTuple):
     began: float
+    since: float
     node: str
     execution: Execution | None
     kind: Literal["model", "tool"]
@@ -95,7 +97,7 @@ class CallWatch(BaseCallbackHandler):
         session, current = self._session, current_execution()
         execution = current.whole if current is not None else None
         node = session.shown(execution.place) if execution is not None else ""
-        opened = _Open(session.clock(), node, execution, kind, name, provider)
+        opened = _Open(session.clock(), time.monotonic(), node, execution, kind, name, provider)
         with self._lock:
             self._open[run_id] = opened
         common = self._common(run_id, opened, content)
@@ -115,13 +117,13 @@ class CallWatch(BaseCallbackHandler):
             opened = self._open.pop(run_id, None)
         if opened is None:
             return
-        now = self._session.clock()
+        seconds = time.monotonic() - opened.since
         self._session.tell(
             CallFinished(
                 **self._common(run_id, opened, content),
-                at=now,
+                at=opened.began + seconds,
                 name=model or opened.name,
-                seconds=now - opened.began,
+                seconds=seconds,
                 input_tokens=input_tokens,
                 output_tokens=output_tokens,
                 error=error,

@@ -95,7 +95,7 @@ class Session:
         self.failing: dict[tuple[Any, ...], tuple[Execution, BaseException]] = {}
         """The last failure of each execution that was not done since, in the order in which they failed."""
         self._listeners = tuple(listeners)
-        self._started: dict[Execution, tuple[float, int]] = {}
+        self._started: dict[Execution, tuple[float, float, int]] = {}
         self._routing: dict[str, Execution] = {}
         """Executions that are done, and whose routers LangGraph has yet to ask, by their tasks."""
         self._lock = threading.Lock()
@@ -146,7 +146,7 @@ class Session:
     def started(self, execution: Execution, superstep: int) -> None:
         now = self.clock()
         with self._lock:
-            self._started[execution] = now, self._account.version
+            self._started[execution] = now, time.monotonic(), self._account.version
         self.looking.look()
         if self._listeners:
             self.tell(NodeStarted.made(self._common(execution, superstep, now)))
@@ -279,10 +279,10 @@ class Session:
 
     def _ended(self, execution: Execution) -> tuple[float, float, bool]:
         """When an execution began, how many seconds it took, and whether the run has spent something meanwhile."""
-        now = self.clock()
+        now, end = self.clock(), time.monotonic()  # the first may be set while the node is executed
         with self._lock:
-            began, version = self._started.pop(execution, (now, 0))
-        return began, now - began, version < self._account.version
+            began, since, version = self._started.pop(execution, (now, end, 0))
+        return began, end - since, version < self._account.version
 
     def _common(self, execution: Execution, superstep: int, at: float) -> dict[str, Any]:
         place = self._today(execution.place)

@@ -70,7 +70,7 @@ def _told_in_any_case(runner: Runner, turn: Turn) -> Iterator[None]:
         if not turn.session.is_told:
             status = "failed" if isinstance(error, CheckpointError) else "stopped"
             described = _described(error) if status == "failed" else None
-            _tell_the_end(runner, turn, status, turn.session.clock() - turn.began, described)
+            _tell_the_end(runner, turn, status, turn.seconds, described)
         raise
 
 
@@ -99,7 +99,7 @@ def put_back(runner: Runner, turn: Turn) -> None:
 
 def _tell_put_back(runner: Runner, turn: Turn) -> None:
     status = "stopped" if turn.was is None or turn.was.status == "running" else turn.was.status
-    _tell_the_end(runner, turn, status, turn.session.clock() - turn.began, None)
+    _tell_the_end(runner, turn, status, turn.seconds, None)
 
 
 def _recorded(runner: Runner, turn: Turn) -> _Ended:
@@ -130,7 +130,7 @@ def _settled(runner: Runner, turn: Turn) -> _Ended:
         status = "stopped" if pending.tasks or pending.run_id != session.run_id else "completed"
     else:
         status = "interrupted" if pending.tasks else "completed"
-    seconds = session.clock() - turn.began
+    seconds = turn.seconds
     supersteps = _supersteps(runner, session, pending)
     usage = session.usage()
     if status != "completed" or turn.resumed_from is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,12 @@ class Turn:
     began: float
     mark: Mark
     was: RunRecord | None
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        """How long it goes on, also where the clock of `began` was set meanwhile."""
+        return time.monotonic() - self.since
 
     @property
     def resumed_from(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 import threading
 import time
@@ -11,12 +12,13 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langgraph.types import Send
 
-from dalsegno import END, START, Each, Runner, Workflow
+from dalsegno import END, START, Each, RetryPolicy, Runner, Workflow, agent
 from dalsegno.checkpoints import Ledger, open_checkpointer, open_database
 from dalsegno.checkpoints.spending import commit_usage, keep_usage, note_of
 from dalsegno.checkpoints.strict import StrictSerializer
 from dalsegno.nodes.policies import spend
-from dalsegno.runtime.events import NodeFinished
+from dalsegno.runtime.events import CallFinished, NodeFailed, NodeFinished, RunFinished, RunStarted
+from dalsegno.testing import ScriptedChatModel
 
 LIMIT = 60.0
 
@@ -120,3 +122,28 @@ def test_of_two_notes_the_later_one_stands_whichever_is_committed_last(
     commit_usage(ledger, note_of(ledger, lease, {"model_calls": 9}))  # who has lost the thread notes nothing
     assert ledger.get("r").usage == {"model_calls": 5}
     ledger.finish(again, "completed")
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0], ids=["forward", "back"])
+def test_a_clock_that_is_set_while_a_node_is_executed_does_not_change_how_long_it_took(
+    url: str, step: float
+) -> None:
+    clock = itertools.count(time.time(), step)
+    told: list[Any] = []
+
+    def heard(event: Any) -> None:
+        if isinstance(event, RunStarted):
+            runner.sessions[-1].clock = lambda: next(clock)
+        elif isinstance(event, NodeFinished | NodeFailed | CallFinished | RunFinished):
+            told.append(event)
+
+    model = ScriptedChatModel([ConnectionError("gone"), "Rain."])
+    again = RetryPolicy(max_attempts=2, initial_interval=0, jitter=False)
+    flow = Workflow("set", State).add_node("say", agent(model, "Say.", writes="item"), retry=again)
+    flow.add_edge(START, "say").add_edge("say", END)
+    with Runner(flow, db=url, on_event=heard) as runner:
+        result = runner.run({})
+        seconds = [event.seconds for event in told]
+        seconds += [execution.seconds for execution in runner.ledger.executions(result.run_id)]
+    assert (result.status, len(seconds)) == ("completed", 5 + 2)
+    assert all(0 <= each < LIMIT for each in seconds), seconds
