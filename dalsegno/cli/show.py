@@ -154,9 +154,10 @@ def _print(
     short = spent_out(run.error, run.usage, used)
     target = target_option(run.target)
     way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short, target)
-    if way and queue is not None:  # the engine has it, and `resume` would be refused
+    if way and queue is not None:  # the engine has it, and while it does `resume` is refused
         facts.append(("goes on", f"by itself, when a worker takes it from queue {one_line(queue)}"))
-    elif way:
+        way += "  # if the engine has lost it"
+    if way:
         facts.append(("go on", Copied(way)))
     screen.facts(facts)
     if run.error:
