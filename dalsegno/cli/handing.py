@@ -48,6 +48,13 @@ def printed(handle: Handle, manner: Manner) -> int:
     else:
         proved = (run.certificate or {}).get("supersteps")
         print_outcome(result, proved, manner.db_option, full=manner.full_traceback)
+    if result.status in ("queued", "running", "stopped"):
+        from dalsegno.cli.screen import Screen
+
+        Screen(sys.stderr).line(
+            "the engine no longer has the run: it was given up, or ended there by other means, or a worker that has "
+            "another --db took it"
+        )
     return exits.code_of_status(result.status)
 
 

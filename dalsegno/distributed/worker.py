@@ -184,6 +184,13 @@ class Worker:
         outcome = self._attempted(advance, turn)
         if outcome.status in ("stopped", "queued"):
             raise _again("handed over", HANDED_OVER)
+        if outcome.status == "deleted":
+            _LOG.warning(
+                "run %s on thread %r is not in this worker's database: its thread was deleted, or it was submitted to "
+                "another database; the engine drops it",
+                turn.order.run_id,
+                turn.order.thread,
+            )
         return outcome
 
     def _attempted(self, what: Callable[[Runner, Turn, int], Outcome], turn: Turn) -> Outcome:

@@ -149,9 +149,11 @@ def made_fleet(
 
 
 @contextmanager
-def working(fleet: Fleet, graph: Any, queue: str = "default", **options: Any) -> Iterator[Worker]:
+def working(
+    fleet: Fleet, graph: Any, queue: str = "default", *, db: str | None = None, **options: Any
+) -> Iterator[Worker]:
     """A worker in this process, for what needs none to die."""
-    worker = Worker(graph, db=fleet.db, engine=fleet.engine.address, queue=queue, **options)
+    worker = Worker(graph, db=db or fleet.db, engine=fleet.engine.address, queue=queue, **options)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:

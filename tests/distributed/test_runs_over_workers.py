@@ -407,6 +407,24 @@ def test_the_command_line_submits_waits_answers_and_cancels(
     assert main(["resume", "shell", *there]) == 2
 
 
+def test_a_run_that_a_worker_of_another_database_takes_is_not_dropped_without_a_word(
+    fleet: Fleet,
+    databases: Databases,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["submit", f"{fleet.folder / 'plays.py'}:ten", "--input", '{"trail": []}', "--queue", "another"]
+    words += ["--db", fleet.db, "--engine", fleet.engine.address, "--thread", "astray", "--wait"]
+    with working(fleet, fleet.plays.ten, "another", db=databases.new()):
+        assert main(words) == 1
+    out, err = capsys.readouterr()
+    assert "ten queued" in out
+    assert "a worker that has another --db took it" in err
+    assert "'astray' is not in this worker's database" in caplog.text
+    with working(fleet, fleet.plays.ten, "another"):  # nothing is lost
+        assert main(["resume", "astray", "--db", fleet.db]) == 0
+
+
 def test_a_thread_whose_waiting_run_was_deleted_can_be_used_again(
     fleet: Fleet, capsys: pytest.CaptureFixture[str]
 ) -> None:
