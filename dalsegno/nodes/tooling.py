@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import keyword
 import typing
@@ -165,8 +166,15 @@ def _of_function(function: Callable[..., Any], name: str | None, description: st
     name = name or str(getattr(function, "__name__", type(function).__name__))
     if name == "<lambda>":
         raise DefinitionError("A lambda has no name that a model could call: tool(function, name=...).")
-    _check_types(function, name)
+    if isinstance(function, functools.partial):
+        raise DefinitionError(
+            f"The tool `{name}` is a partial, which has no types of its own: make it a function."
+        )
     doc = inspect.getdoc(function) if inspect.isroutine(function) else None
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = getattr(function, "__call__")  # noqa: B004, B009 - LangChain reads no types of the object itself
+        doc = function.__doc__
+    _check_types(function, name)
     options: dict[str, Any] = {
         "name": name,
         "description": description or (None if doc else name.replace("_", " ")),
@@ -197,6 +205,11 @@ def _check_types(function: Callable[..., Any], name: str) -> None:
             f"The tool `{name}` takes `{alone[0]}` by its place only, and a call gives arguments by name."
         )
     many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if further := [p for p, each in parameters.items() if each.kind in many and p not in ("args", "kwargs")]:
+        raise DefinitionError(
+            f"The tool `{name}` takes whatever else is given as `{further[0]}`, and a model is told each argument by "
+            "its name. Name them."
+        )
     named = [p for p, each in parameters.items() if each.kind not in many and not _is_langchains(p, hints[p])]
     _check_names(named, name, {"args", "kwargs"})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import operator
 import pickle
 import threading
@@ -48,6 +49,37 @@ def test_arguments_are_validated_and_given_as_their_types(play: Play, function: 
     player = tool(function, writes="price")
     assert play(player, {"line": {"item": "tea", "amount": "2"}}) == {"price": 2.4}
     assert play(player, {"line": Line(item="tea"), "rate": 1}) == {"price": 2.0}
+
+
+class Pricing:
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def __call__(self, line: Line) -> float:
+        return price(line, self.rate)
+
+
+class Asking:
+    async def __call__(self, line: Line) -> float:
+        """The price of a line, asked for."""
+        return await aprice(line, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "described"),
+    [(Pricing(1), "Pricing", "Pricing"), (Asking(), "Asking", "The price of a line, asked for.")],
+)
+def test_an_object_that_can_be_called_is_a_tool(play: Play, given: Any, named: str, described: str) -> None:
+    player = tool(given, writes="price")
+    assert play(player, {"line": {"item": "tea", "amount": "2"}}) == {"price": 4.0}
+    script = [
+        {"name": named, "args": {"line": {"item": "tea", "amount": 2}}},
+        Reply("4 euros.", expect="4"),
+    ]
+    assert play(agent(ScriptedChatModel(script), "Go.", tools=[given], writes="said"), {}) == {
+        "said": "4 euros."
+    }
+    assert (player.tool.name, player.tool.description) == (named, described)
 
 
 def test_parameters_come_from_the_keys_they_are_mapped_to(play: Play) -> None:
@@ -122,6 +154,14 @@ def configured(config: str) -> str:
     return config
 
 
+def open_ended(amount: int, **more: int) -> str:
+    return f"{amount} {more}"
+
+
+def one_by_one(amount: int, *more: int) -> str:
+    return f"{amount} {more}"
+
+
 def steering(amount: int) -> Any:
     return Command(update={"receipt": amount})
 
@@ -141,6 +181,9 @@ def test_a_command_is_no_result(play: Play, writes: str | None) -> None:
         (3, {}, "3 is no tool"),
         (placed, {}, "takes `amount` by its place only"),
         (configured, {}, "an argument `config`, a name that LangChain keeps"),
+        (open_ended, {}, "takes whatever else is given as `more`"),
+        (one_by_one, {}, "takes whatever else is given as `more`"),
+        (functools.partial(price, rate=1), {}, "is a partial, which has no types of its own"),
     ],
 )
 def test_a_tool_that_cannot_be_meant_is_refused_at_once(
