@@ -225,11 +225,13 @@ class Ledger(Runs):
         leases = [lease for lease in list(self._leases.values()) if is_held(lease.token)]
         if not leases:
             return False
-        notes = [used() for lease in leases if (used := lease.note) is not None]
+        notes = []
+        for lease in leases:
+            if (used := lease.note) is not None:
+                with contextlib.suppress(Exception):  # a sign of life is given all the same
+                    notes.append(used())
         # A beat that fails is made up for by the next one, long before the lease expires.
         with contextlib.suppress(Exception), self.database.transaction() as connection:
-            for note in notes:
-                note_usage(connection, note)
             for lease in leases:
                 renewed = connection.execute(
                     "UPDATE leases SET expires_at = ? WHERE thread_id = ? AND token = ?",
@@ -237,6 +239,10 @@ class Ledger(Runs):
                 )
                 if not renewed.rowcount:
                     lease.lost = lease.token in self._leases
+            for note in (
+                notes
+            ):  # behind the leases, as `finish` has it: of two who lock rows neither waits for the other
+                note_usage(connection, note)
         return True
 
     def _take(self, connection: Statements, lease: Lease, now: float, claim: Claim | None) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from dalsegno.checkpoints import Ledger, open_database
 from dalsegno.checkpoints.lease import Heartbeat, Holder, Process, start_time, this_process
+from dalsegno.checkpoints.spending import note_of
 from dalsegno.errors import ThreadBusy, UnknownRun
 
 
@@ -170,6 +171,22 @@ def test_an_active_run_gives_signs_of_life_and_a_finished_one_does_not(url: str,
     assert (holder.since, holder.expires_at) == (1000, 1110)
     ledger.finish(lease, "completed")
     assert not ledger.renew()
+
+
+def test_a_sign_of_life_notes_what_a_run_has_used_and_is_given_also_where_nobody_can_say(
+    url: str, ledger_of: Any
+) -> None:
+    now = [1000.0]
+    ledger = ledger_of(url, clock=lambda: now[0], expiry=60)
+    leases = [ledger.begin(run_id=run, thread=run, workflow="w") for run in ("r1", "r2")]
+    leases[0].note = lambda: {}["nobody knows"]
+    leases[1].note = lambda: note_of(ledger, leases[1], {"seconds": 50.0})
+    now[0] = 1050
+    assert ledger.renew()
+    assert [ledger.holder(run).expires_at for run in ("r1", "r2")] == [1110, 1110]
+    assert [ledger.get(run).usage for run in ("r1", "r2")] == [{}, {"seconds": 50.0}]
+    for lease in leases:
+        ledger.finish(lease, "completed", usage={})
 
 
 def test_the_heartbeat_beats_until_there_is_nothing_to_renew() -> None:
