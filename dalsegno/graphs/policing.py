@@ -187,6 +187,7 @@ def _ended(failed: Exception) -> None:
     assert execution is not None
     if execution.context is not None:
         execution.context.failed(execution, execution.superstep, failed)
+    THE_METER.give_up(execution)
     CURRENT.set(execution.again())
 
 

@@ -92,6 +92,7 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
             context.failed(_attempt(kernel, entry), entry.superstep, error)
         raise
     finally:
+        THE_METER.give_up(CURRENT.get())
         CURRENT.reset(token)
         if meter is not None:
             METER.reset(meter)

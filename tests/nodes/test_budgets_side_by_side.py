@@ -15,9 +15,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.types import Send
 
-from dalsegno import END, START, Budget, Each, Runner, Workflow
-from dalsegno.errors import BudgetExceeded, DefinitionError
-from dalsegno.nodes.policies import Account
+from dalsegno import END, START, Budget, Each, RetryPolicy, Runner, Workflow
+from dalsegno.errors import BudgetExceeded, DefinitionError, NodeTimeout
+from dalsegno.nodes.policies import Account, ManualClock, Timeout, with_policies
 from dalsegno.nodes.policies.metering import ACCOUNT, METER, THE_METER
 from dalsegno.runtime.result import RunResult
 
@@ -125,6 +125,53 @@ def test_a_call_that_could_pass_the_limit_says_what_it_needs() -> None:
     assert (caught.value.spent, caught.value.held) == (80, 100)
     account.release(2)
     account.reserve("ask", key=3)
+
+
+class Hanging(Spending):
+    """Never answers its first call, in which the time is over."""
+
+    clock: Any = None
+    hangs: bool = True
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        if self.hangs:
+            self.hangs = False
+            self.clock.advance(6)
+            await asyncio.Event().wait()
+        return self._generate(messages)
+
+
+@pytest.mark.parametrize("way", ["its timeout", "its own", "a function"])
+def test_nothing_is_held_back_for_a_call_that_was_cancelled(tmp_path: Path, way: str) -> None:
+    """LangChain tells of no end of it."""
+    model = Hanging(clock=(clock := ManualClock()))
+    budget = Budget(tokens=150, tokens_per_call=100)
+    limit = Timeout(attempt=5, clock=clock)
+
+    async def ask(state: State) -> State:
+        await model.ainvoke("50")
+        return {"note": "done"}
+
+    async def give_up(state: State) -> State:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await model.ainvoke("50")
+        model.hangs = False
+        return {}
+
+    if way == "a function":
+        asked = with_policies(ask, timeout=limit, budget=budget, name="ask")
+        with pytest.raises(NodeTimeout):
+            asyncio.run(asked({}))
+        assert asyncio.run(asked({})) == {"note": "done"}
+        return
+    again = RetryPolicy(max_attempts=2, initial_interval=0, jitter=False)
+    flow = Workflow("asking", State)
+    flow.add_node("before", give_up if way == "its own" else lambda state: {})
+    flow.add_node("ask", ask, timeout=limit, retry=again)
+    flow.add_edge(START, "before").add_edge("before", "ask").add_edge("ask", END)
+    done = Runner(flow, db=tmp_path / "r.db").run({}, "t1", budget=budget)
+    assert (done.status, done.usage["tokens"]) == ("completed", 50)
 
 
 def test_a_refused_call_is_not_warned_of_as_a_broken_callback(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -21,6 +22,14 @@ ACCOUNT: ContextVar[Account | None] = ContextVar("dalsegno_account", default=Non
 """The account of what runs without a `Runner`; a run has its own."""
 
 
+class _Open(NamedTuple):
+    """A call under way: whose it is, and the task of an event loop that waits for it."""
+
+    execution: Execution | None
+    account: Account | None
+    task: asyncio.Task[Any] | None
+
+
 class Meter(BaseCallbackHandler):
     """Counts model calls of the node that makes them, and refuses one that is not declared or not paid for.
 
@@ -33,7 +42,8 @@ class Meter(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._open: dict[UUID, tuple[Execution | None, Account | None]] = {}
+        self._open: dict[UUID, _Open] = {}
+        self._in_loops: dict[Execution | None, set[UUID]] = {}
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
         self._begin(run_id, kwargs)
@@ -42,13 +52,13 @@ class Meter(BaseCallbackHandler):
         self._begin(run_id, kwargs)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        execution, _ = self._open.get(run_id, (None, None))
+        opened = self._open.get(run_id)
+        execution = opened.execution if opened is not None else None
         if execution is not None and execution.is_given_up:
             raise _abandoned(execution)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        with self._lock:
-            execution, account = self._open.pop(run_id, (None, None))
+        execution, account, _ = self._ended(run_id)
         if account is None:
             return
         model, tokens_in, tokens_out = usage_of(response)
@@ -58,16 +68,48 @@ class Meter(BaseCallbackHandler):
             raise _abandoned(execution)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        with self._lock:
-            _, account = self._open.pop(run_id, (None, None))
+        _, account, _ = self._ended(run_id)
         if account is not None:
             account.release(run_id)
+
+    def give_up(self, execution: Execution | None) -> None:
+        """An attempt has ended, in an event loop: nothing is held back any more for calls that were cancelled in it.
+
+        LangChain tells of no end of those. A call that a task of its own waits for, or a thread, goes on.
+        """
+        if execution not in self._in_loops:
+            return
+        now = _task()
+        with self._lock:
+            begun = self._in_loops.get(execution, set())
+            over = [
+                i for i in begun if (task := self._open[i].task) is now or (task is not None and task.done())
+            ]
+        for run_id in over:
+            _, account, _ = self._ended(run_id)
+            if account is not None:
+                account.release(run_id)
+
+    def _ended(self, run_id: UUID) -> _Open:
+        with self._lock:
+            opened = self._open.pop(run_id, None)
+            if opened is None:
+                return _Open(None, None, None)
+            begun = self._in_loops.get(opened.execution)
+            if opened.task is not None and begun is not None:
+                begun.discard(run_id)
+                if not begun:
+                    del self._in_loops[opened.execution]
+            return opened
 
     def _begin(self, run_id: UUID, kwargs: dict[str, Any]) -> None:
         model = (kwargs.get("metadata") or {}).get("ls_model_name")
         execution, account = reserve(1, model, run_id)
+        opened = _Open(execution, account, _task())
         with self._lock:
-            self._open[run_id] = execution, account
+            self._open[run_id] = opened
+            if opened.task is not None:
+                self._in_loops.setdefault(execution, set()).add(run_id)
 
 
 def reserve(
@@ -134,6 +176,13 @@ def spend(
     if account is not None and (input_tokens or output_tokens or cost):
         node = execution.place if execution is not None else account.owner
         account.settle(node, input_tokens=input_tokens, output_tokens=output_tokens, model=model, cost=cost)
+
+
+def _task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return None
 
 
 def usage_of(response: LLMResult) -> tuple[str | None, int, int]:

@@ -228,6 +228,7 @@ class BudgetLayer:
             raise
 
     def _leave(self, account: Account, node: str, tokens: list[Any], began: float) -> None:
+        self._the_meter.give_up(CURRENT.get())
         for variable, token in tokens:
             variable.reset(token)
         account.settle(node, seconds=self._clock.now() - began)
