@@ -99,15 +99,18 @@ def _check(question: Mapping[str, Any], answer: Any, secrets: Secrets) -> None:
     for place, expected in misfits(plain, schema):
         found, expected = f"`{place}` in the answer" if place else "The answer", secrets.text(expected)
         raise InputInvalid(
-            f"{found} {to} does not fit: expected {expected}{'' if place else _such_as(schema)}. "
+            f"{found} {to} does not fit: expected {expected}{'' if place else _such_as(schema, expected)}. "
             "Nothing was run; answer again.",
             key=place or None,
             expected=expected,
         )
 
 
-def _such_as(schema: Mapping[str, Any]) -> str:
-    """The keys of an object, for who did not give one; JSON Schema calls it no more than that."""
+def _such_as(schema: Mapping[str, Any], expected: str) -> str:
+    """The keys of an object, for who did not give one, and what makes a text of what reads like a number; JSON Schema
+    calls them no more than that."""
+    if schema.get("type") == "string" and expected == "string":
+        return ", in JSON with double quotes around it"
     named = schema.get("properties")
     if schema.get("type") != "object" or not named:
         return ""

@@ -172,3 +172,13 @@ def test_who_gives_no_object_is_told_its_keys() -> None:
     said = str(caught.value)
     assert 'expected object, in JSON {"approved": boolean, "comment": string (may be left out)}.' in said
     assert len(said) < 400
+
+
+def test_who_gives_a_number_for_a_text_is_told_how_a_text_is_written() -> None:
+    asked = {"id": "q", "node": "ask", "value": "Which house?", "schema": {"type": "string", "minLength": 2}}
+    with pytest.raises(
+        InputInvalid, match=r"expected string, in JSON with double quotes around it\. Nothing was run"
+    ):
+        answers([asked], 7)
+    with pytest.raises(InputInvalid, match=r"expected at least 2 characters\. Nothing was run"):
+        answers([asked], "7")
