@@ -6,18 +6,29 @@ import asyncio
 import json
 import operator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 import pytest
+from langchain.agents import AgentState, create_agent
+from langchain.agents.structured_output import ToolStrategy
 from langgraph.graph import StateGraph
 from langgraph.types import Command, Send, interrupt
+from pydantic import BaseModel
 from worlds import State
 
 from dalsegno import END, START, Budget, Runner, Workflow, effect
 from dalsegno.checkpoints import open_checkpointer
-from dalsegno.errors import DatabaseUnavailable, Fenced, ThreadUnfinished, UnknownThread, WorkflowInvalid
+from dalsegno.errors import (
+    DatabaseUnavailable,
+    Fenced,
+    ThreadUnfinished,
+    TypeNotAllowed,
+    UnknownThread,
+    WorkflowInvalid,
+)
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.events import Event, NodeFailed, NodeFinished, NodeInterrupted, NodeStarted
+from dalsegno.testing import ScriptedChatModel
 
 
 def journal(runner: Runner, run_id: str) -> list[tuple[str, int, int | None, str]]:
@@ -277,3 +288,23 @@ def test_a_run_whose_database_was_replaced_is_not_said_to_be_taken_over(tmp_path
     runner = Runner(graph, db=tmp_path / "runs.db")
     with pytest.raises(Fenced, match=r"Nothing is kept of thread 't' any more.*moved, deleted or replaced"):
         runner.run({"topic": "x"}, thread="t")
+
+
+class Forecast(BaseModel):
+    degrees: int
+
+
+class Asked(AgentState):
+    structured_response: NotRequired[Forecast]
+
+
+def test_what_an_agent_of_langchain_answers_is_kept_where_its_state_names_the_class(db: Path) -> None:
+    for state in (Asked, None):
+        model = ScriptedChatModel([{"name": "Forecast", "args": {"degrees": 3}}])
+        graph: Any = create_agent(model, [], response_format=ToolStrategy(Forecast), state_schema=state)
+        with Runner(graph, db=db) as runner:
+            if state is None:
+                with pytest.raises(TypeNotAllowed, match="name the type in the state's schema"):
+                    runner.run({"messages": "And tomorrow?"})
+                continue
+            assert runner.run({"messages": "And today?"}).output["structured_response"] == Forecast(degrees=3)
