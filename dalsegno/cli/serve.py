@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -158,15 +159,17 @@ def command(
                 screen.line(f"serving {names} at {address}, for {_whose(tokens)}")
 
         def stopping() -> None:
+            active = service.dispatcher.active
+            ends = "run ends its superstep" if active == 1 else "runs end their superstep"
             if not quiet:
-                screen.line(
-                    f"stopping: {service.dispatcher.active} runs end their superstep; again to stop at once"
-                )
+                with contextlib.suppress(OSError):  # who read it may be gone
+                    screen.line(f"stopping: {active} {ends}; again to stop at once")
 
         if serve(service, app, pages, at, started=started, stopping=stopping):
             return COMPLETED
-    screen.line("stopped; what had not ended its superstep is done again at the next start")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        screen.line("stopped; what had not ended its superstep is done again at the next start")
+        sys.stderr.flush()
     os._exit(STOPPED)  # its threads cannot be stopped
 
 

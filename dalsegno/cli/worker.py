@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -83,7 +84,8 @@ def command(
     stop_by_signals(worker)
     worker.run(ready)
     if not quiet:
-        screen.line("stopped; what was under way goes on elsewhere")
+        with contextlib.suppress(OSError):  # who read it may be gone
+            screen.line("stopped; what was under way goes on elsewhere")
     return COMPLETED
 
 
@@ -106,7 +108,8 @@ def stop_by_signals(worker: Worker) -> None:
             os._exit(128 + number)
         asked.append(number)
         worker.drain()
-        os.write(2, b"stopping after this superstep; again stops at once\n")
+        with contextlib.suppress(OSError):  # an error here would be the worker's
+            os.write(2, b"stopping after this superstep; again stops at once\n")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, came)

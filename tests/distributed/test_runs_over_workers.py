@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -405,6 +406,31 @@ def test_the_command_line_submits_waits_answers_and_cancels(
     assert main(["cancel", "shell", *there]) == 0
     assert "is cancelled" in capsys.readouterr().out
     assert main(["resume", "shell", *there]) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_whose_words_nobody_reads_any_more_stops_as_well(
+    fleet: Fleet, number: signal.Signals
+) -> None:
+    name, queue = f"unheard {number}", f"unheard{number}"
+    words = ["worker", "--target", "plays.py:ten", "--queue", queue, "--db", fleet.db]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "dalsegno", *words, "--engine", fleet.engine.address],
+        cwd=fleet.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+        stderr=subprocess.PIPE,
+    )
+    fleet.workers.append(worker)
+    assert worker.stderr is not None
+    until(lambda: b"takes runs" in worker.stderr.readline(), "the worker is up")  # type: ignore[union-attr]
+    worker.stderr.close()  # as where it was piped to a program that has ended
+    handle = fleet.submit("ten", {"trail": [], "gate": f"n3 {name}"}, name, queue=queue)
+    until(lambda: (name, "n3", worker.pid) in fleet.executed(name), "it is in the node")
+    worker.send_signal(number)
+    fleet.open(name)
+    assert worker.wait(60) == 0
+    with contextlib.suppress(NothingToResume):  # it has ended, where the signal came late
+        handle.cancel()
 
 
 def test_a_run_that_a_worker_of_another_database_takes_is_not_dropped_without_a_word(
