@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import contextvars
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -74,15 +75,24 @@ def _begun(work: Callable[[], T]) -> Future[T]:
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(_MOST, thread_name_prefix="dalsegno-off-loop")
+    done: Future[T] = Future()
+    is_begun = threading.Lock()
     try:
-        return _pool.submit(contextvars.copy_context().run, work)
-    except RuntimeError:  # the interpreter ends, and starts no thread any more
-        done: Future[Any] = Future()
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-        return done
+        _pool.submit(contextvars.copy_context().run, _do, work, done, is_begun)
+    except RuntimeError:  # no more threads; yet the pool has it in its queue, for the next one that is free
+        _do(work, done, is_begun)
+    return done
+
+
+def _do(work: Callable[[], T], done: Future[T], is_begun: threading.Lock) -> None:
+    """Do it, unless another thread does."""
+    if not is_begun.acquire(blocking=False):
+        return
+    try:
+        done.set_result(work())
+    except BaseException as error:
+        done.set_exception(error)
+        del done  # the error has this frame, and would keep itself alive
 
 
 def _forget() -> None:
