@@ -90,7 +90,10 @@ class Holder:
             return its.machine != mine.machine and self.expires_at > now
         if its.namespace != mine.namespace:
             return self.expires_at > now
-        return start_time(its.pid) == its.started
+        started = start_time(its.pid)
+        if started and its.started:
+            return started == its.started
+        return started is not None and self.expires_at > now  # somebody lives, and who it is cannot be told
 
 
 @dataclass
@@ -143,7 +146,8 @@ def this_process() -> Process:
 
 
 def start_time(pid: int) -> str | None:
-    """When the process with that id started, in whatever notation the system has; None if none lives."""
+    """When the process with that id started, in whatever notation the system has, empty where it does not say; None if
+    none lives."""
     try:
         # The name in the second field may hold spaces and brackets. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -155,14 +159,9 @@ def start_time(pid: int) -> str | None:
 
 
 def _start_time_from_ps(pid: int) -> str | None:
-    try:
-        out = subprocess.run(
-            ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=10
-        ).stdout.split(maxsplit=1)
-    except (OSError, subprocess.SubprocessError):
-        out = []
+    out = _said("ps", "-o", "stat=,lstart=", "-p", str(pid)).split(maxsplit=1)
     if len(out) == 2:
-        return None if out[0][0] in _DEAD_STATES else out[1].strip()
+        return None if out[0][0] in _DEAD_STATES else out[1]
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -176,10 +175,22 @@ def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        pass
+        return _boot_from_sysctl()
+
+
+def _boot_from_sysctl() -> str:
+    """The boot of a Mac. Not `kern.boottime`, which moves whenever the clock is set: to the next process each one that
+    began before would be of an earlier boot, and dead. Where there is no other, the start of a process tells enough."""
+    return _said("sysctl", "-n", "kern.bootsessionuuid")
+
+
+def _said(*command: str) -> str:
+    """What a program says, to whoever asks the same: a time depends on the time zone and the language of who does.
+    Empty where it fails."""
+    same = {**os.environ, "LC_ALL": "C", "TZ": "UTC0"}
     try:
         return subprocess.run(
-            ["sysctl", "-n", "kern.boottime"], capture_output=True, text=True, timeout=10, check=True
+            command, capture_output=True, text=True, timeout=10, check=True, env=same
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return ""

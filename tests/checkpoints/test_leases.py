@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dalsegno.checkpoints import Ledger, open_database
-from dalsegno.checkpoints.lease import Heartbeat, Holder, Process, start_time, this_process
+from dalsegno.checkpoints.lease import (
+    Heartbeat,
+    Holder,
+    Process,
+    _boot_from_sysctl,
+    _start_time_from_ps,
+    start_time,
+    this_process,
+)
 from dalsegno.checkpoints.spending import note_of
 from dalsegno.errors import ThreadBusy, UnknownRun
 
@@ -128,6 +138,49 @@ def test_a_process_id_that_is_used_again_is_another_process(ledger: Ledger) -> N
     assert ledger.holder("t") is not None
     held_by(ledger, pid=os.getppid(), started="1")
     assert ledger.holder("t") is None
+
+
+def test_a_holder_of_whom_nobody_knows_when_it_started_is_dead_when_its_lease_has_expired(
+    url: str, ledger_of: Any
+) -> None:
+    now = [1000.0]
+    ledger = ledger_of(url, clock=lambda: now[0], expiry=60)
+    ledger.begin(run_id="r1", thread="t", workflow="w")
+    held_by(ledger, pid=os.getppid(), started="")
+    assert ledger.holder("t") is not None
+    now[0] = 1061
+    assert ledger.holder("t") is None
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no `ps`")
+def test_when_a_process_started_is_the_same_in_every_time_zone_and_language(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = set[str | None]()
+    for zone, language in (("UTC0", "C"), ("<+09>-9", "C"), ("<-05>5", "de_DE.UTF-8")):
+        monkeypatch.setenv("TZ", zone)
+        monkeypatch.setenv("LC_ALL", language)
+        said.add(_start_time_from_ps(os.getpid()))
+    (one,) = said
+    assert one
+
+
+def test_a_boot_is_the_same_when_the_clock_was_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sysctl = tmp_path / "sysctl"
+    times = tmp_path / "times"
+    times.touch()
+    sysctl.write_text(  # as on a Mac: https://github.com/firelock-ai/kin/pull/653
+        "#!/bin/sh\n"
+        "case $2 in\n"
+        "kern.bootsessionuuid) echo 5F2A3C1E-0000-4000-8000-00805F9B34FB;;\n"
+        f"kern.boottime) echo >> {times}; wc -l < {times};;\n"
+        "*) exit 1;;\n"
+        "esac\n"
+    )
+    sysctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    first, second = _boot_from_sysctl(), _boot_from_sysctl()
+    assert first == second == "5F2A3C1E-0000-4000-8000-00805F9B34FB"
 
 
 def test_a_holder_from_before_the_reboot_is_dead(ledger: Ledger) -> None:
