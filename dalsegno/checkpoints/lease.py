@@ -245,10 +245,9 @@ class Heartbeat:
                 self._asked = True
                 return
             self._wake = wake = threading.Event()
-            self._thread = threading.Thread(
-                target=self._run, args=(wake,), name="dalsegno-heartbeat", daemon=True
-            )
-            self._thread.start()
+            thread = threading.Thread(target=self._run, args=(wake,), name="dalsegno-heartbeat", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def stop(self) -> None:
         """Stop beating, without waiting for a beat under way."""

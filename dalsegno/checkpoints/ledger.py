@@ -272,7 +272,11 @@ class Ledger(Runs):
     def _active(self, lease: Lease) -> Lease:
         hold(lease.token)
         self._leases[lease.token] = lease
-        self._heartbeat.start()
+        try:
+            self._heartbeat.start()
+        except BaseException:  # no more threads: whoever was to run it has not got it
+            self._release(lease)
+            raise
         return lease
 
     def _release(self, lease: Lease) -> None:

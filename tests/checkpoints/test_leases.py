@@ -297,6 +297,26 @@ def test_a_run_that_begins_while_the_last_one_ends_gives_signs_of_life(url: str,
         assert time.monotonic() < deadline, "it gives no sign of life"
 
 
+def test_a_run_that_can_give_no_sign_of_life_does_not_begin(
+    url: str, ledger_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    renewed = threading.Event()
+    ledger = ledger_of(url, heartbeat=0.001)
+    ledger.runs()  # a server's connections have threads too
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            ledger.begin(run_id="r1", thread="t", workflow="w")
+    assert ledger.holder("t") is None
+    lease = ledger.acquire("t", "r1")
+    ledger.database.on_commit.append(lambda number: renewed.set())
+    assert renewed.wait(60)
+    ledger.finish(lease, "completed")
+
+
 def test_the_heart_beats_while_a_run_is_active(url: str, ledger_of: Any) -> None:
     renewed = threading.Event()
     ledger = ledger_of(url, heartbeat=0.001)
