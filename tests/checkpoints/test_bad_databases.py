@@ -304,6 +304,26 @@ def test_a_database_that_is_replaced_while_in_use_is_unavailable(path: Path) -> 
     assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3]
 
 
+def test_a_database_that_is_moved_in_the_midst_of_a_transaction_is_unavailable(
+    path: Path, tmp_path: Path
+) -> None:
+    away = tmp_path / "away.db"
+    database = Database(path)
+
+    def move_it() -> None:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO breakers VALUES ('b', 1, 1)")
+            path.rename(away)
+            with database.transaction():
+                raise AssertionError("it is not there")
+
+    with pytest.raises(DatabaseUnavailable, match="moved, deleted or replaced"):
+        move_it()
+    away.rename(path)
+    with database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM breakers").fetchone() == (0,)
+
+
 def test_the_log_of_a_replaced_database_is_not_applied_to_the_new_one(path: Path, tmp_path: Path) -> None:
     with SqliteCheckpointer(tmp_path / "new.db") as other:
         put(other, 7)

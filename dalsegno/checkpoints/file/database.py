@@ -149,7 +149,8 @@ class Database(Enlisting):
                     told(self.commits + 1, outcomes.keys())
                 connection.execute("COMMIT")
             except BaseException as error:
-                if connection.in_transaction:
+                # It is closed where the file was found to be another one in the midst of it.
+                if self._connection is connection and connection.in_transaction:
                     connection.execute("ROLLBACK")
                     raise
                 if due is None or isinstance(error, Exception):
