@@ -22,7 +22,11 @@ def enqueue(ledger: Ledger, *, usage: Mapping[str, Any] | None = None, **describ
     """
     with ledger.database.transaction() as connection:
         lease = ledger.begin(**described)  # asks who holds the thread
-        ledger.finish(lease, "queued", usage=dict(usage or {}))
+        try:
+            ledger.finish(lease, "queued", usage=dict(usage or {}))
+        except BaseException:
+            ledger.let_go(lease)
+            raise
         connection.execute(
             "UPDATE runs SET finished_at = NULL, process = NULL WHERE run_id = ?", (lease.run_id,)
         )

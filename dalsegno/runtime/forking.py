@@ -21,6 +21,7 @@ from dalsegno.runtime.inputs import check_thread, fitting
 from dalsegno.runtime.marks import level_of
 from dalsegno.runtime.migrating import version_at
 from dalsegno.runtime.result import RunResult
+from dalsegno.runtime.settling import or_given_back
 
 if TYPE_CHECKING:
     from dalsegno.runtime.runner import Runner
@@ -48,7 +49,7 @@ def fork(
     state = fitting(plain, runner.state_schema, present=mark.checkpoint["channel_values"]) if plain else {}
     version = version_at(saver, mark, run.version)  # of a long thread that takes a while: nobody waits for it
     run_id = uuid.uuid4().hex
-    with ledger.database.transaction():
+    with or_given_back(runner) as taken, ledger.database.transaction():
         ledger.database.lock(target)
         if ledger.latest(target, plain=True) is not None or saver.get_tuple(_place(target)) is not None:
             raise ThreadUnfinished(
@@ -68,6 +69,7 @@ def fork(
             shape=run.shape,
             code=run.code,
         )
+        taken.append(lease)
         maintenance.fork(ledger.database, thread, at, target)
         _stand(runner, mark, target, run_id, state)
         level = level_of(mark).in_graph(run.shape)

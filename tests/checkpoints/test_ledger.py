@@ -14,6 +14,7 @@ import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger, open_checkpointer, open_database
+from dalsegno.checkpoints.queueing import enqueue
 from dalsegno.checkpoints.records import RunOutcome
 from dalsegno.errors import CheckpointError, NotSerializable, TypeNotAllowed, UnknownRun, UnknownThread
 
@@ -277,3 +278,10 @@ def test_the_ledger_is_imported_without_langgraphs_checkpointer() -> None:
         "sys.exit('langgraph.checkpoint.base' in sys.modules or 'sqlite_utils' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_of_a_run_that_cannot_be_queued_nothing_is_held(ledger: Ledger) -> None:
+    with pytest.raises(NotSerializable):
+        enqueue(ledger, usage={"cost": float("nan")}, run_id="r1", thread="t", workflow="w")
+    assert not ledger.renew()  # there is nothing to give a sign of life for
+    assert ledger.runs() == []

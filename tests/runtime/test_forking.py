@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from langgraph.graph import StateGraph
@@ -12,7 +13,7 @@ from langgraph.types import interrupt
 from worlds import State
 
 from dalsegno import END, START, Loop, Runner, Workflow
-from dalsegno.errors import InputInvalid, ThreadUnfinished, UnknownThread
+from dalsegno.errors import InputInvalid, NotSerializable, ThreadUnfinished, UnknownThread
 from dalsegno.graphs.views import KERNEL
 
 
@@ -157,6 +158,25 @@ def test_what_cannot_be_forked_is_said(world: Any, db: Path) -> None:
             runner.fork("t9", mark)
         with pytest.raises(ThreadUnfinished, match="There is a thread 't1' already"):
             runner.fork("t1", mark, into="t1")
+
+
+class Loose(TypedDict):
+    note: Any
+
+
+def test_of_a_fork_that_fails_nothing_is_held(db: Path) -> None:
+    flow = Workflow("loose", Loose)
+    flow.add_node("a", lambda state: {"note": [state["note"], "a"]})
+    flow.add_edge(START, "a")
+    flow.add_edge("a", END)
+    with Runner(flow, db=db) as runner:
+        runner.run({"note": "x"}, thread="t1")
+        at = at_superstep(runner, "t1", 0)
+        with pytest.raises(NotSerializable):
+            runner.fork("t1", at, into="t2", values={"note": threading.Lock()})
+        assert not runner.ledger.renew()  # there is nothing to give a sign of life for
+        runner.fork("t1", at, into="t2", values={"note": "z"})
+        assert runner.resume("t2").output == {"note": ["z", "a"]}
 
 
 def test_a_plain_graph_is_forked_too(world: Any, db: Path) -> None:
