@@ -237,6 +237,7 @@ def _recording(session: Session) -> Iterator[None]:
     database = session.ledger.database
     try:
         with database.transaction():
+            database.lock(session.thread)
             session.end()
             yield
     except BaseException:

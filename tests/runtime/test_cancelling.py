@@ -8,6 +8,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,39 @@ def test_a_run_that_waits_for_a_human_by_then_is_cancelled_all_the_same(db: Path
     with Runner(flow, db=db) as runner:
         result = runner.run({"topic": "x"}, thread="t1")
     assert (result.status, result.interrupts) == ("cancelled", ())
+
+
+def test_a_run_that_is_cancelled_while_its_end_is_recorded_on_a_server_is_cancelled(
+    postgres_url: str,
+) -> None:
+    flow = Workflow("asking", State)
+    flow.add_node("ask", lambda state: {"path": [interrupt("?")]}, interrupts=1)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    is_locked = threading.Event()
+
+    def cancelled() -> None:
+        with open_checkpointer(postgres_url) as other, other.database.transaction() as session:
+            other.database.lock("t1")
+            session.execute("SELECT 1").fetchone()
+            is_locked.set()
+            end = time.monotonic() + 60
+            while session.execute(waiting).fetchone()[0] < 1:
+                assert time.monotonic() < end, "it waits"
+            assert cancel(Ledger(other.database, other.serde), "t1", by="a test") == "asked"
+
+    with Runner(flow, db=postgres_url) as runner, ThreadPoolExecutor(1) as elsewhere:
+        executed = runner.ledger.executed
+
+        def executed_late(run_id: str) -> int:  # the last that is asked before the end is recorded
+            cancelling.append(elsewhere.submit(cancelled))
+            assert is_locked.wait(60)
+            return executed(run_id)
+
+        cancelling: list[Future[None]] = []
+        runner.ledger.executed = executed_late  # type: ignore[method-assign]
+        assert runner.run({"topic": "x"}, thread="t1").status == "cancelled"
+        cancelling[0].result(60)
 
 
 def test_a_run_that_is_cancelled_while_it_waits_asks_nothing_any_more(db: Path) -> None:
