@@ -15,6 +15,7 @@ from dalsegno.graphs.patterns.filing import filed
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.execution import masked_here
 from dalsegno.nodes.policies.words import in_words
 
 _PLANNER = """Plan how to do this: a list of steps in their order, each of which can be done by itself.
@@ -153,7 +154,7 @@ def plan_and_execute(
     cast.add(
         Role(name="execute", key="done", prompt=_EXECUTE),
         executor,
-        on_failure=(lambda _, error: {"done": in_words(error)}) if changes else None,
+        on_failure=(lambda _, error: {"done": masked_here(in_words(error))}) if changes else None,
         around=filed("done", _did("result"), fell=_did("error")),
         writes=("done", "plan", "step"),
     )

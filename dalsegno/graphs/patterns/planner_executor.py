@@ -18,6 +18,7 @@ from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import merged, read
 from dalsegno.graphs.patterns.working import Worker, roster
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.execution import masked_here
 from dalsegno.nodes.policies.words import in_words
 
 _PLANNER = """Divide this into at most {most} subtasks. Each has an `id`, a `kind`, the `task` in words, the ids of the
@@ -204,7 +205,7 @@ def planner_executor(
         cast.add(
             Role(name=kind, key="results", prompt=_EXECUTE),
             worker,
-            on_failure=lambda _, error: {"results": in_words(error)},
+            on_failure=lambda _, error: {"results": masked_here(in_words(error))},
             around=filed("results", partial(_did, "result"), fell=partial(_did, "error"), actor=worker),
             writes=("results",),
         )

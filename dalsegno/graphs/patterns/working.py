@@ -14,6 +14,7 @@ from dalsegno.errors import did_you_mean
 from dalsegno.graphs.patterns.filing import filed
 from dalsegno.graphs.patterns.roles import Cast, Node, Role
 from dalsegno.graphs.patterns.states import read
+from dalsegno.nodes.execution import masked_here
 from dalsegno.nodes.policies.words import in_words
 
 _WORK = """You are `{name}`{about}. Do this, and answer with the result alone.
@@ -92,7 +93,7 @@ def add_workers(cast: Cast, workers: Mapping[str, Worker], *, sent: bool = True)
         cast.add(
             Role(name=name, key=key, prompt=_WORK.format(name=name, about=_doubled(about))),
             worker,
-            on_failure=lambda _, error: {key: in_words(error)},
+            on_failure=lambda _, error: {key: masked_here(in_words(error))},
             around=filed(
                 key, partial(_filed, "result"), fell=partial(_filed, "error"), actor=worker if sent else None
             ),
