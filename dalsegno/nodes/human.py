@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
@@ -188,7 +189,7 @@ class Human(Player):
         execution = current_execution()
         if execution is not None and execution.context is not None:
             execution.context.acted(execution, "human", "default", {"deadline": payload["deadline"]})
-        return {self.writes: self.default}
+        return {self.writes: copy.deepcopy(self.default)}  # a node may change what it is given
 
     def _question(self, state: Any) -> str:
         question = self.told.prompt

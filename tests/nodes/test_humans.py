@@ -198,6 +198,22 @@ def test_after_the_deadline_the_next_resume_takes_the_default(tmp_path: Path, dr
     assert acted == [("human", "default")]
 
 
+def test_what_a_node_does_to_a_default_is_not_the_default_of_the_next_run(
+    tmp_path: Path, drive: Drive
+) -> None:
+    def change(state: State) -> State:
+        state["answer"].append("changed")
+        return {"answer": list(state["answer"])}
+
+    flow = Workflow("lists", State)
+    flow.add_node("ask", human("?", answer=list[str], writes="answer", deadline=0, default=["one"]))
+    flow.add_node("change", change)
+    flow.add_edge(START, "ask").add_edge("ask", "change").add_edge("change", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        for thread in ("first", "second"):
+            assert drive(runner, "run", {}, thread=thread).output["answer"] == ["one", "changed"]
+
+
 def test_an_answer_counts_before_the_deadline_and_after_it_while_the_question_waits(
     tmp_path: Path, drive: Drive
 ) -> None:
