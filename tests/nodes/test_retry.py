@@ -171,6 +171,14 @@ def test_intervals_too_long_to_count_are_the_longest(wrap: Any, failing: Any, cl
     assert clock.slept[-1] == 60
 
 
+def test_a_policy_without_pauses_has_none_after_a_thousand_attempts_either(
+    wrap: Any, failing: Any, clock: ManualClock
+) -> None:
+    retry = policy(clock, max_attempts=1101, initial_interval=0)
+    assert wrap(failing(*[ValueError()] * 1100), retry=retry)() == "answer"
+    assert clock.slept == []
+
+
 def test_a_predicate_that_raises_says_what_it_was_asked(wrap: Any, failing: Any, clock: ManualClock) -> None:
     def is_passing(error: Exception) -> bool:
         return bool(error.code)  # type: ignore[attr-defined]

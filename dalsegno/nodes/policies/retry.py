@@ -157,7 +157,7 @@ class RetryLayer:
         try:
             grown = policy.initial_interval * policy.backoff_factor ** (attempt - 1)
         except OverflowError:  # after a thousand attempts or so
-            grown = policy.max_interval
+            grown = policy.max_interval if policy.initial_interval else 0.0
         pause: float = min(policy.max_interval, grown)
         asked = retry_after(error, self._clock.time())
         if asked is not None and asked > policy.max_interval:
