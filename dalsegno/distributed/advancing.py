@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import traceback
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from dalsegno.errors import (
     UnknownThread,
 )
 from dalsegno.nodes.policies import Budget
+from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime.view import as_it_stands
 
 if TYPE_CHECKING:
@@ -40,13 +42,20 @@ def advance(runner: Runner, turn: Turn, attempt: int) -> Outcome:
     Fenced, ThreadBusy
         Another attempt has the thread, or a process that the engine does not know of.
     CheckpointError
-        The database is away, or refuses. Not where it is a value that cannot be kept or read: then the run has failed.
+        The database is away, or refuses. Not where it is a value that cannot be kept or read: then the run has failed,
+        as where a node ends the program (``sys.exit()``).
     """
     try:
         return _advanced(runner, turn, attempt)
     except (NotSerializable, TypeNotAllowed) as error:
         run = runner.ledger.get(turn.order.run_id, plain=True)
         return outcome_of(run) if is_settled(run, turn.resumes) else _refused(runner, turn, attempt, error)
+    except (Exception, asyncio.CancelledError):
+        raise
+    except BaseException as error:  # a node that ends the program: it would at every attempt, for ever
+        run = runner.ledger.get(turn.order.run_id, plain=True)
+        secrets = runner.pending(run.thread).secrets(runner.schemas, run.input)
+        return _refused(runner, turn, attempt, error, secrets)
 
 
 def _advanced(runner: Runner, turn: Turn, attempt: int) -> Outcome:
@@ -147,17 +156,20 @@ def _still_asked(runner: Runner, run: RunRecord, letter: Letter) -> dict[str, An
     }
 
 
-def _refused(runner: Runner, turn: Turn, attempt: int, error: DalsegnoError) -> Outcome:
+def _refused(
+    runner: Runner, turn: Turn, attempt: int, error: BaseException, secrets: Secrets | None = None
+) -> Outcome:
     """Record that a run cannot go on in this worker's code, as a failure that a resume can mend."""
+    shown = (secrets or Secrets()).text
     run_id, thread = turn.order.run_id, turn.order.thread
     run = as_it_stands(runner.ledger, runner.ledger.get(run_id, plain=True))
     lease = runner.ledger.acquire(thread, run_id, claim=claim_of(turn, attempt))
     described = {
         "type": type(error).__name__,
-        "message": str(error),
+        "message": shown(str(error) or "a node raised it"),
         "node": None,
         "attempt": None,
-        "traceback": "".join(traceback.format_exception(error)),
+        "traceback": shown("".join(traceback.format_exception(error))),
     }
     runner.ledger.finish(lease, "failed", error=described, supersteps=run.supersteps, usage=run.usage)
     return Outcome("failed", runner.ledger.get(run_id, plain=True).resumes)

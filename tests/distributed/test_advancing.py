@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
 
-from dalsegno import END, START, Runner, Workflow, effect, human
+from dalsegno import END, START, Runner, Secret, Workflow, effect, human
 from dalsegno.checkpoints import Claim, open_checkpointer, open_database
 from dalsegno.distributed.advancing import advance, withdraw
 from dalsegno.distributed.orders import Letter, Order, Place, Turn, keep
@@ -156,3 +156,32 @@ def test_what_a_killed_worker_committed_is_counted_where_the_run_ends_without_an
         outcome = withdraw(newer, turn, 2) if is_withdrawn else advance(newer, turn, 2)
         assert outcome.status == ("cancelled" if is_withdrawn else "failed")
         assert newer.ledger.get(run_id).supersteps == 1
+
+
+class Keyed(State):
+    key: Annotated[str, Secret]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_a_node_that_ends_the_program_fails_its_run_and_is_not_executed_for_ever(
+    url: str, error: type[BaseException]
+) -> None:
+    executed: list[str] = []
+
+    def leave(state: Keyed) -> Any:
+        executed.append("leave")
+        raise error(f"enough of {state['key']}")
+
+    flow = Workflow("leaves", Keyed).add_node("leave", leave).add_edge(START, "leave").add_edge("leave", END)
+    with Runner(flow, db=url) as runner:
+        turn = Turn(Order(enqueue(runner, {"key": "s3cr3t-value"}, "t"), "t", "leaves"), 1, 100.0)
+        for attempt in (1, 2):  # the engine was not told of the first one
+            assert advance(runner, turn, attempt).status == "failed"
+        run = runner.ledger.get(turn.order.run_id)
+        assert executed == ["leave"]
+        assert run.error is not None
+        assert (run.error["type"], run.error["message"]) == (error.__name__, "enough of **********")
+        assert "s3cr3t" not in str(run.error)
+        with pytest.raises(error):
+            runner.resume("t")
+        assert executed == ["leave", "leave"]  # a resume has it tried again
