@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -191,6 +192,21 @@ def test_a_forked_child_opens_a_connection_of_its_own(saver: Checkpointer, child
     put(saver, "parent", 3)
     assert keys(saver.database) == ["the parent's"]
     assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [3, 2, 1]
+
+
+def test_a_forked_child_does_not_wait_for_what_another_thread_remembers(path: Path, child: Any) -> None:
+    with open_checkpointer(path) as saver:
+        place = put(saver, "t", ["x" * 1000])
+
+        def body(tell: Callable[[str], None]) -> None:
+            signal.alarm(60)  # or it waits for ever
+            assert saver.get_tuple(place)
+            put(saver, "t", ["y" * 1000])
+
+        with saver._cache._lock:  # type: ignore[attr-defined]  # that of a file
+            process = child(body)
+        assert process.wait() == 0
+        assert [kept.checkpoint["channel_values"]["k"][0][0] for kept in saver.list(None)] == ["y", "x"]
 
 
 def test_a_fork_inside_a_transaction_leaves_it_to_the_parent(database: AnyDatabase, child: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from dalsegno.checkpoints.file.bodies import Index, channels
 from dalsegno.checkpoints.file.differences import Kept
 from dalsegno.checkpoints.file.streams import header
+from dalsegno.nodes.living import Living
 
 PLACES = 256
 """Places that are remembered; of the others the next checkpoint is stored whole."""
@@ -40,6 +42,7 @@ class Cache:
         self._entries: OrderedDict[Hashable, tuple[Entry, int]] = OrderedDict()
         self._weight = 0
         self._lock = threading.Lock()
+        _all.add(self)
 
     def take(self, place: Hashable, checkpoint_id: str | None) -> Entry | None:
         """The entry of a place, where it is that checkpoint's."""
@@ -89,7 +92,24 @@ class Cache:
             self._entries.clear()
             self._weight = 0
 
+    def _after_fork_in_child(self) -> None:
+        """Another thread may have had the lock, in the midst of a change; it is not in this process."""
+        self._lock = threading.Lock()
+        self._weight = sum(weight for _, weight in self._entries.values())
+
     def _forget(self, place: Hashable) -> None:
         found = self._entries.pop(place, None)
         if found is not None:
             self._weight -= found[1]
+
+
+_all: Living[Cache] = Living()
+
+
+def _forked() -> None:
+    for cache in _all:
+        cache._after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
