@@ -54,6 +54,19 @@ def history(saver: Checkpointer, thread: str) -> list[Any]:
     return list(saver.list({"configurable": {"thread_id": thread}}))
 
 
+def test_the_size_of_a_file_is_known_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with SqliteCheckpointer("runs.db") as saver:
+        run(saver, "t")
+        monkeypatch.chdir("elsewhere")
+        assert maintenance.statistics(saver.database).file > 10_000
+        maintenance.delete_thread(saver.database, "t")
+        assert maintenance.vacuum(saver.database) > 0
+
+
 def test_a_superstep_stores_what_it_wrote_and_not_the_state(saver: Checkpointer) -> None:
     run(saver, "t", rounds=100)
     statistics = maintenance.statistics(saver.database)

@@ -69,8 +69,8 @@ class Database(Enlisting):
         if profile not in get_args(Profile):
             raise CheckpointError(f'There is no profile {profile!r}; it is "durable" or "fast".')
         self.path = file_of(path)
-        # The working directory may change between two openings.
-        self._file = self.path if self.path == ":memory:" else os.path.abspath(self.path)
+        self.file = self.path if self.path == ":memory:" else os.path.abspath(self.path)
+        """The path from wherever: the working directory may change between two openings."""
         self._translated = failures.Translated(self.path)
         self.profile: Profile = profile
         self.timeout = timeout
@@ -231,7 +231,7 @@ class Database(Enlisting):
         """What `open_database` takes in another process and another folder."""
         if self.path == ":memory:":
             return self.path
-        return f"sqlite:///{quote(self._file, errors='surrogateescape')}"
+        return f"sqlite:///{quote(self.file, errors='surrogateescape')}"
 
     def lock(self, thread: str) -> None:
         """Nothing to do: whoever writes has the whole file."""
@@ -267,7 +267,7 @@ class Database(Enlisting):
                 self._let_go()
 
     def _opened(self) -> sqlite3.Connection:
-        now = surroundings.identity_of(self._file)
+        now = surroundings.identity_of(self.file)
         is_another = self._connection is not None and now != self._opened_identity
         if is_another or (now is None and self._opened_identity is not None):
             # SQLite would go on writing to the file that nobody can find any more. Nor is a new one made in its place,
@@ -284,17 +284,17 @@ class Database(Enlisting):
             self._refuse_another_log(now)
             self._connection = self._open()
             is_durable_file = self.profile == "durable" and self.path != ":memory:"
-            self._room = LogRoom(self._file + "-wal") if is_durable_file else None
-            self._line = WaitingLine(self._file + "-wal")
+            self._room = LogRoom(self.file + "-wal") if is_durable_file else None
+            self._line = WaitingLine(self.file + "-wal")
             self._data_version = None
-            self._opened_identity = surroundings.identity_of(self._file)
-            self._opened_log = surroundings.identity_of(self._file + "-wal")
+            self._opened_identity = surroundings.identity_of(self.file)
+            self._opened_log = surroundings.identity_of(self.file + "-wal")
         return self._connection
 
     def _refuse_another_log(self, now: surroundings.Identity | None) -> None:
         is_another = None not in (now, self._opened_identity) and now != self._opened_identity
         if is_another and self._opened_log is not None:
-            surroundings.refuse_log_of_another(self._file, self.path, self._opened_log)
+            surroundings.refuse_log_of_another(self.file, self.path, self._opened_log)
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
@@ -312,18 +312,18 @@ class Database(Enlisting):
     def _open(self) -> sqlite3.Connection:
         if self.path != ":memory:":
             try:
-                surroundings.make_folder(Path(self._file).parent)
+                surroundings.make_folder(Path(self.file).parent)
             except OSError as error:
                 raise DatabaseUnavailable(
                     f"The folder of `{self.path}` cannot be made ({error}). Name another file with `--db`.",
                     path=self.path,
                 ) from error
-            surroundings.refuse_network(self._file, self.path)
-            identity = surroundings.identity_of(self._file)
+            surroundings.refuse_network(self.file, self.path)
+            identity = surroundings.identity_of(self.file)
             ours = any(one._opened_identity == identity for one in _databases)
             if identity is not None and not ours:
                 surroundings.warn_of_another_library(identity, self.path)
-        return connected(self._file, self.path, self.profile, self.timeout)
+        return connected(self.file, self.path, self.profile, self.timeout)
 
     # A connection may not be carried over a fork, not even to be closed, and SQLite remembers its locks
     # in memory that the child inherits (https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_).

@@ -58,7 +58,7 @@ class SqliteUpkeep:
             free = count("freelist_count FROM pragma_freelist_count") * page
             file = count("page_count FROM pragma_page_count") * page
             if database.path != ":memory:":
-                files = (os.path.abspath(database.path) + end for end in ("", "-wal"))
+                files = (database.file + end for end in ("", "-wal"))
                 file = sum(os.path.getsize(each) for each in files if os.path.exists(each))
             return Statistics(
                 threads=count("count(DISTINCT thread_id) FROM places"),
