@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.building import Builder
+from dalsegno.nodes.player import Player
 
 if TYPE_CHECKING:
     from dalsegno.graphs.compiling import Graph
@@ -105,10 +106,12 @@ class Workflow(Builder):
         return compile_workflow(self, spec, certificates, checkpointer=checkpointer, **options)
 
     def state_types(self) -> list[Any]:
-        """Every schema of the workflow and its subworkflows, for the checkpointer's allow-list."""
+        """Every schema of the workflow and its subworkflows, and of answers, for the checkpointer's allow-list."""
         schemas = [self.state_schema, self.input_schema, self.output_schema, self.context_schema]
         for node in self.nodes.values():
             schemas += [node.input_schema, node.sent_type]
+            if isinstance(node.action, Player):
+                schemas += node.action.answers()
             if isinstance(node.action, Workflow):
                 schemas += node.action.state_types()
         return [schema for schema in schemas if schema is not None]

@@ -170,6 +170,10 @@ class Agent(Player):
         prompt = self.told.prompt
         return (*([prompt] if callable(prompt) else []), *self.toolbox.functions())
 
+    def answers(self) -> tuple[Any, ...]:
+        """The type of the answer."""
+        return (self.output.type,) if self.output is not None else ()
+
     def words(self) -> str:
         """The prompt, the shape of the answer, and the tools' names."""
         prompt = self.told.prompt if isinstance(self.told.prompt, str) else ""

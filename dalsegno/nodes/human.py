@@ -145,6 +145,10 @@ class Human(Player):
             said["reads"] = self.told.reads
         return {**said, "writes": (self.writes,)}
 
+    def answers(self) -> tuple[Any, ...]:
+        """The type of the answer."""
+        return (self.type,)
+
     def words(self) -> str:
         """The question and the shape of the answer."""
         return f"{'' if callable(self.told.prompt) else self.told.prompt} {self.schema} {self.deadline}"

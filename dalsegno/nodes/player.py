@@ -49,6 +49,10 @@ class Player(Runnable[Any, Any], ABC):
         """The functions of others that it calls, for the check to look into."""
         return ()
 
+    def answers(self) -> tuple[Any, ...]:
+        """The types of what it writes, where they were given to it: the state's schema may say less of its keys."""
+        return ()
+
     def words(self) -> str:
         """What it was given in words: a run that goes on notices when they changed."""
         return ""

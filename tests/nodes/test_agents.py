@@ -318,6 +318,18 @@ def test_a_runnable_around_a_model_has_to_pass_on_what_is_needed(play: Play) -> 
     assert play(agent(bound, "Judge", output=Verdict), {}) == GOOD
 
 
+def test_an_answer_is_kept_where_the_state_does_not_name_its_type(tmp_path: Path) -> None:
+    class Loose(TypedDict, total=False):
+        said: Any
+
+    model = ScriptedChatModel([GOOD, GOOD])
+    flow = Workflow("one", Loose).add_node("judge", agent(model, "Judge", output=Verdict, writes="said"))
+    flow.add_edge(START, "judge").add_edge("judge", END)
+    for _ in range(2):
+        with Runner(flow, db=tmp_path / "r.db") as runner:
+            assert runner.run({}, thread="t").output == {"said": Verdict(**GOOD)}
+
+
 def len_of(text: str) -> int:
     return len(text)
 

@@ -97,6 +97,16 @@ def test_an_answer_becomes_an_object_of_its_type(tmp_path: Path, drive: Drive) -
         assert drive(runner, "resume", "t2", {"points": 3}).output["mark"] == Mark(3)
 
 
+def test_an_answer_is_kept_where_the_state_does_not_name_its_type(tmp_path: Path, drive: Drive) -> None:
+    outer = Workflow("outer", State).add_node("inner", asking(human("?", answer=Mark, writes="answer")))
+    outer.add_edge(START, "inner").add_edge("inner", END)
+    with Runner(outer, db=tmp_path / "r.db") as runner:
+        drive(runner, "run", {}, thread="t")
+        assert drive(runner, "resume", "t", {"points": 3}).output["answer"] == Mark(3)
+    with Runner(outer, db=tmp_path / "r.db") as runner:  # which reads it
+        assert drive(runner, "run", {"draft": "it"}, thread="t").output == {"draft": "it", "answer": Mark(3)}
+
+
 def test_an_answer_that_only_the_type_can_refuse_is_asked_for_again(tmp_path: Path, drive: Drive) -> None:
     with Runner(asking(human("?", answer=Approval, writes="approval")), db=tmp_path / "r.db") as runner:
         first = drive(runner, "run", {}, thread="t")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableLambda
 from langgraph.types import interrupt
+from pydantic import BaseModel
 
 from dalsegno import END, START, RetryPolicy, Runner, Workflow, agent, human, tool
 from dalsegno.errors import WrongAnswer
@@ -314,3 +315,29 @@ def test_a_changed_prompt_or_tool_of_an_agent_in_a_role_is_noticed() -> None:
     asked = [code(p, *t) for p in (lambda s: "a", lambda s: "b") for t in ((), (look,), (other,))]
     assert len(set(asked)) == 6
     assert code("?", tool(look, name="a")) != code("?", tool(other, name="a"))
+
+
+class Graded(BaseModel):
+    points: int
+
+
+def judging() -> Any:
+    return agent(ScriptedChatModel([{"points": 3}]), "Judge it.", output=Graded)
+
+
+@pytest.mark.parametrize(
+    ("flow", "given", "key", "found"),
+    [
+        (lambda: sequential({"judge": judging()}), {"value": "it"}, "value", Graded(points=3)),
+        (lambda: parallel({"judge": judging()}), {"value": "it"}, "results", {"judge": Graded(points=3)}),
+        (lambda: map_reduce(judging()), {"items": ["it"]}, "results", [Graded(points=3)]),
+        (lambda: fallback_chain({"judge": judging()}), {"request": "it"}, "value", Graded(points=3)),
+    ],
+)
+def test_an_answer_of_a_class_is_kept_in_a_state_that_does_not_name_it(
+    tmp_path: Path, flow: Any, given: Any, key: str, found: Any
+) -> None:
+    with Runner(flow(), db=tmp_path / "r.db") as runner:
+        assert runner.run(given, thread="t").output[key] == found
+    with Runner(flow(), db=tmp_path / "r.db") as runner:
+        assert runner.checkpointer.get_tuple({"configurable": {"thread_id": "t"}}) is not None

@@ -285,6 +285,9 @@ class _CheckedPlayer(Player):
         said: Mapping[str, Any] = self.actor.declares()
         return said
 
+    def answers(self) -> tuple[Any, ...]:
+        return tuple(self.actor.answers())
+
     def words(self) -> str:
         return str(self.actor.words())
 
