@@ -135,17 +135,17 @@ def want(
             )
         before = requests.of(run.run_id)
         known = dict(before.wanted or {}) if before is not None else {}
-        known = known if known.get("resumes") == run.resumes and is_idle else {}
+        is_new = known.get("resumes") == run.resumes
         # What a process could not go on with is asked for anew; what was answered then is still the answer.
         is_refused = before is not None and before.problem is not None
-        kept = known if is_refused else {}
+        kept = known if is_refused and (is_new or run.status == "stopped") else {}
         wanted = {
             "resumes": run.resumes,
             "answers": _answers(waiting, asked, secrets) if is_answer else kept.get("answers"),
             "accept_changes": asked.accept_changes,
             "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else kept.get("budget"),
         }
-        if known and not is_refused:
+        if known and is_new and is_idle and not is_refused:
             if known == wanted:
                 return
             raise refused(

@@ -130,12 +130,16 @@ def test_what_nobody_could_go_on_with_may_be_answered_anew(serving: Serving) -> 
     assert problem(new, run_id) is None
 
 
+@pytest.mark.parametrize("is_killed", [False, True], ids=["waits", "was killed"])
 def test_what_goes_on_all_the_same_is_told_as_a_request_and_does_with_the_answer_that_it_was_given(
-    serving: Serving,
+    serving: Serving, is_killed: bool
 ) -> None:
     run_id = waiting(serving("ask", More), topic="rain")
     answered(serving("ask", More), run_id)
     new = serving("ask")
+    if is_killed:  # after it was taken, and before the answer was kept
+        with new.checkpointer.database.transaction() as session:
+            session.execute("UPDATE runs SET status = 'running', finished_at = NULL, resumes = resumes + 1")
     new.open()
     until(lambda: problem(new, run_id) == "IncompatibleGraph", "a key of the state is gone")
     request = new.request(run_id)
