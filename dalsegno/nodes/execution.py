@@ -69,6 +69,8 @@ class RunContext(Protocol):
     executed: Mapping[tuple[str, str], int]
     """How often nodes were executed before this process went on in a changed graph, by their place and the numbers of
     the executions around them; empty where the graph is the same."""
+    is_over: bool
+    """Whether this process's turn at the run has ended; a thread that could not be stopped may go on."""
 
     @property
     def effects(self) -> Effects:
@@ -258,6 +260,16 @@ def current_execution() -> Execution | None:
     True
     """
     return CURRENT.get()
+
+
+def is_for_nobody() -> bool:
+    """Whether this code goes on in a thread that cannot be stopped: its turn at the run is over, or the subworkflow
+    that its node is in was given up."""
+    execution = CURRENT.get()
+    if execution is None:
+        return False
+    is_over = execution.context is not None and execution.context.is_over
+    return is_over or (execution.around is not None and execution.around.is_given_up)
 
 
 def masked_here(text: str) -> str:

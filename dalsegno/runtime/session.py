@@ -99,7 +99,7 @@ class Session:
         self._routing: dict[str, Execution] = {}
         """Executions that are done, and whose routers LangGraph has yet to ask, by their tasks."""
         self._lock = threading.Lock()
-        self._over = False
+        self.is_over = False
         self.is_told = False
         """Whether the end of the turn was told."""
         self.chunks: Any = None
@@ -241,7 +241,7 @@ class Session:
             targets=[(t.target, t.label, t.counter) for t in taken],
         )
         with self._lock:
-            if not self._over:
+            if not self.is_over:
                 self.ledger.journal(record, tasks=tasks, owner=self.lease.token)
 
     def written(self, config: Mapping[str, Any]) -> None:
@@ -272,7 +272,7 @@ class Session:
         """Hand an event to every listener; none of what goes on in some thread after the turn."""
         if isinstance(event, RunFinished):
             self.is_told = True
-        elif self._over:
+        elif self.is_over:
             return
         for listener in self._listeners:
             listener(event)
@@ -327,7 +327,7 @@ class Session:
             error=error,
         )
         with self._lock:
-            if self._over:
+            if self.is_over:
                 return
             self.ledger.journal(record, tasks=execution.tasks, owner=self.lease.token, about=execution.keeper)
             if spent:  # in the same commit as the node's writes, whatever others have noted for theirs
@@ -339,7 +339,7 @@ class Session:
         What was done and not committed is journalled as given up, with the record of how the turn ended.
         """
         with self._lock:
-            self._over = True
+            self.is_over = True
             self.ledger.database.give_up(self.lease.token)
 
     def _reserved(self) -> None:

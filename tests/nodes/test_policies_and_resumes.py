@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -27,6 +29,7 @@ from dalsegno import (
     human,
 )
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.policies import ManualClock
 from dalsegno.runtime.events import Event, PolicyActed
 
 
@@ -111,6 +114,55 @@ def test_attempts_begin_anew_with_a_resume(tmp_path: Path) -> None:
     assert (first.error["message"], first.error["attempt"]) == ("failure 3", 3)
     assert runner.resume("t1").output == {"notes": ["done"]}
     assert len(calls) == 6
+
+
+class Held(ManualClock):
+    """A clock whose pauses end when they are let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held, self.may = threading.Event(), threading.Event()
+
+    def sleep(self, seconds: float) -> None:
+        self.held.set()
+        assert self.may.wait(60)
+
+
+@pytest.mark.parametrize("where", ["in its pause", "in its attempt"])
+def test_what_goes_on_in_a_thread_after_its_run_was_cancelled_is_not_tried_again(
+    tmp_path: Path, where: str
+) -> None:
+    clock, called = Held(), list[str]()
+
+    def work(state: State) -> dict[str, Any]:
+        called.append("work")
+        if len(called) > 1:
+            return {"notes": ["done"]}
+        if where == "in its attempt":
+            clock.sleep(0)
+        raise ConnectionError("gone")
+
+    def other(state: State) -> dict[str, Any]:
+        called.append("other")
+        return {}
+
+    policy = RetryPolicy(max_attempts=2, initial_interval=1, jitter=False, clock=clock)
+    options: dict[str, Any] = {"retry": policy} if where == "in its pause" else {"fallback": Fallback(other)}
+
+    async def main() -> Any:
+        with Runner(one(work, **options), db=tmp_path / "r.db") as runner:
+            first = asyncio.create_task(runner.arun({}, "t1"))
+            assert await asyncio.to_thread(clock.held.wait, 60)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            result = await runner.aresume("t1")
+            clock.may.set()
+            await asyncio.get_running_loop().shutdown_default_executor()
+            return result
+
+    assert asyncio.run(main()).output == {"notes": ["done"]}
+    assert called == ["work", "work"], "by the run, and by its resume"
 
 
 class Asking:

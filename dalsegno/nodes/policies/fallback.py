@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import DefinitionError
-from dalsegno.nodes.execution import note_caught
+from dalsegno.nodes.execution import is_for_nobody, note_caught
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, ErrorFilter, check_filter, is_fault, matches
 from dalsegno.nodes.policies.words import in_words, noted, words_of
 
@@ -149,7 +149,7 @@ class FallbackLayer:
         return acall
 
     def _falls(self, error: Exception) -> bool:
-        return is_fault(error) and bool(self._for(error))
+        return is_fault(error) and bool(self._for(error)) and not is_for_nobody()
 
     def _for(self, error: Exception) -> list[tuple[str, Any, Call | AsyncCall | None]]:
         """The answers that are meant for an error."""

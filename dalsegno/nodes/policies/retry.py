@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dalsegno.errors import DefinitionError, RemoteError
-from dalsegno.nodes.execution import CURRENT
+from dalsegno.nodes.execution import is_for_nobody
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, check_filter, is_fault, matches, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.policies.retry_after import retry_after
@@ -108,9 +108,11 @@ class RetryLayer:
                     failed = error
                 if case.ended is not None:
                     case.ended(failed)
-                del failed
                 if pause > 0:
                     self._clock.sleep(pause)
+                    if is_for_nobody():  # since then: nobody breaks a pause in a thread off
+                        raise failed
+                del failed
                 if case.begun is not None:
                     case.begun()
                 attempt += 1
@@ -141,7 +143,7 @@ class RetryLayer:
 
     def _pause(self, case: Case, error: Exception, attempt: int, began: float) -> float | None:
         """Seconds to wait before the next attempt; None where there is none."""
-        if not is_fault(error) or _is_for_nobody():
+        if not is_fault(error) or is_for_nobody():
             return None
         policy = next((p for p in self._policies if _means(p.retry_on, error)), None)
         if policy is None or attempt >= policy.max_attempts:
@@ -181,12 +183,6 @@ class RetryLayer:
     def _given_up(self, case: Case, error: Exception, attempt: int, why: str) -> None:
         noted(error, f"`{case.name}` was not tried again after attempt {attempt}: {why}.")
         case.acted("retry", "given up", attempt=attempt, why=why)
-
-
-def _is_for_nobody() -> bool:
-    """Whether the subworkflow that the node is in was given up: a thread in it cannot be stopped, and goes on."""
-    execution = CURRENT.get()
-    return execution is not None and execution.around is not None and execution.around.is_given_up
 
 
 def asked_a_human(case: Case) -> bool:
