@@ -21,6 +21,7 @@ from dalsegno import (
     Budget,
     CircuitBreaker,
     Fallback,
+    RateLimit,
     RetryPolicy,
     Runner,
     Timeout,
@@ -163,6 +164,29 @@ def test_what_goes_on_in_a_thread_after_its_run_was_cancelled_is_not_tried_again
 
     assert asyncio.run(main()).output == {"notes": ["done"]}
     assert called == ["work", "work"], "by the run, and by its resume"
+
+
+def test_a_node_whose_run_was_cancelled_while_it_waited_for_its_turn_is_not_called(tmp_path: Path) -> None:
+    clock, called = Held(), list[str]()
+
+    def work(state: State) -> dict[str, Any]:
+        called.append("work")
+        return {}
+
+    async def main() -> None:
+        limit = RateLimit(calls=1, per=1, clock=clock)
+        with Runner(one(work, rate_limit=limit), db=tmp_path / "r.db") as runner:
+            await runner.arun({}, "t1")
+            second = asyncio.create_task(runner.arun({}, "t2"))
+            assert await asyncio.to_thread(clock.held.wait, 60)
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+            clock.may.set()
+            await asyncio.get_running_loop().shutdown_default_executor()
+
+    asyncio.run(main())
+    assert called == ["work"]
 
 
 class Asking:

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-from dalsegno.errors import DefinitionError, RateLimited
-from dalsegno.nodes.execution import CURRENT, SharedTurns
+from dalsegno.errors import AttemptAbandoned, DefinitionError, RateLimited
+from dalsegno.nodes.execution import CURRENT, SharedTurns, is_for_nobody
 from dalsegno.nodes.kinds import TEXT, check_kinds
 from dalsegno.nodes.policies.case import AsyncCall, Call, Case, number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock, Elapsed
@@ -121,6 +121,13 @@ class RateLayer:
                 pause = self._pause(case) if policy.calls is not None else 0.0
                 if pause > 0:
                     clock.sleep(pause)
+                if (
+                    pause > 0 or place is not None
+                ) and is_for_nobody():  # a wait in a thread is not broken off
+                    raise AttemptAbandoned(
+                        f"`{case.name}` was not called: when its turn came, nobody waited for it any more.",
+                        node=case.name,
+                    )
                 return inner(case)
             finally:
                 if place is not None:
