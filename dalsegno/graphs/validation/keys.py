@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from dalsegno.graphs.model import END, START, EdgeSpec
+from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec
 from dalsegno.graphs.validation.arcs import Arc, branches
 from dalsegno.graphs.validation.facts import Facts
 
@@ -175,10 +175,15 @@ def is_product(facts: Facts, reader: str, key: str) -> bool:
     loop, or not at all (then the two are in the wrong order).
     """
     writers = [n for n in facts.order if key in (facts.writes_of(n.name) or ())]
-    if not writers or any(n.name == reader or key in (n.reads or ()) for n in writers):
+    if not writers or any(n.name == reader or _may_improve(n, key) for n in writers):
         return False
     import networkx as nx
 
     names = {n.name for n in writers}
     in_order = reader in facts.free and names & nx.ancestors(facts.free, reader)
     return bool(in_order) or not names & nx.ancestors(facts.graph, reader)
+
+
+def _may_improve(node: NodeSpec, key: str) -> bool:
+    """Whether a writer of a key reads it; in a pattern one of which that is not known may, for the order is right."""
+    return key in node.reads if node.reads is not None else "pattern" in node.metadata
