@@ -14,6 +14,7 @@ from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.doubting import doubted
 from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import read
+from dalsegno.graphs.patterns.working import doubled
 from dalsegno.graphs.workflow import Workflow
 
 _CHECK = """Which of these is it: {labels}? Answer with one of them alone.
@@ -114,7 +115,7 @@ def hybrid(
         cast.add(Role(name=step, key="value"), node)
     doubt = doubted("check", {"label": default}) if default is not None else None
     cast.add(
-        Role(name="check", key="label", type=kind, prompt=_CHECK.format(labels=", ".join(labels))),
+        Role(name="check", key="label", type=kind, prompt=_CHECK.format(labels=doubled(", ".join(labels)))),
         check,
         around=doubt,
     )

@@ -14,6 +14,7 @@ from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.roles import Cast, Role, named
 from dalsegno.graphs.patterns.states import read
+from dalsegno.graphs.patterns.working import doubled
 from dalsegno.graphs.workflow import Workflow
 
 _CLASSIFIER = """What is the message about? Name one of these intents: {intents}.
@@ -165,7 +166,7 @@ def intent_workflows(
     flow = Workflow(name, state, version=version)
     cast = Cast("intent_workflows", flow, options)
     cast.begin(check=None, intent="", outcome="served")
-    prompt = _CLASSIFIER.replace("{intents}", ", ".join(f'"{intent}"' for intent in played))
+    prompt = _CLASSIFIER.replace("{intents}", doubled(", ".join(f'"{intent}"' for intent in played)))
     cast.add(
         Role(name="classifier", key="intent", type=_intent(list(played), default), prompt=prompt), classifier
     )

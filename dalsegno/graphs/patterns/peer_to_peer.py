@@ -28,7 +28,7 @@ from dalsegno.graphs.patterns.turning import (
     turn_number,
     turn_of,
 )
-from dalsegno.graphs.patterns.working import Worker, roster
+from dalsegno.graphs.patterns.working import Worker, doubled, roster
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.player import Player
@@ -228,8 +228,7 @@ def _speaker(state: Any) -> str:
 
 def _prompt(name: str, peer: Peer, others: Mapping[str, Peer]) -> str:
     about = f", and you are good at this: {peer.about}" if peer.about else ""
-    about = about.replace("{", "{{").replace("}", "}}")
-    return _TALK.format(name=name, about=about, others=roster(others))
+    return _TALK.format(name=doubled(name), about=doubled(about), others=roster(others))
 
 
 def _handing_over(to: str, about: str) -> StructuredTool:

@@ -74,7 +74,7 @@ def _first_line(actor: Any) -> str:
 def roster(workers: Mapping[str, Worker]) -> str:
     """Who there is, for the prompt of somebody who chooses; braces are doubled, for it is a template."""
     lines = [f"- {name}{f': {worker.about}' if worker.about else ''}" for name, worker in workers.items()]
-    return _doubled("\n".join(lines))
+    return doubled("\n".join(lines))
 
 
 NOBODY = "nobody"
@@ -91,7 +91,7 @@ def add_workers(cast: Cast, workers: Mapping[str, Worker], *, sent: bool = True)
     for name, worker in workers.items():
         about = f", who is good at this: {worker.about}" if worker.about else ""
         cast.add(
-            Role(name=name, key=key, prompt=_WORK.format(name=name, about=_doubled(about))),
+            Role(name=name, key=key, prompt=_WORK.format(name=doubled(name), about=doubled(about))),
             worker,
             on_failure=lambda _, error: {key: masked_here(in_words(error))},
             around=filed(
@@ -144,6 +144,6 @@ def _filed(what: str, task: Any, value: Any) -> dict[str, Any]:
     }
 
 
-def _doubled(text: str) -> str:
+def doubled(text: str) -> str:
     """A text in a template of a prompt, its braces as they are."""
     return text.replace("{", "{{").replace("}", "}}")
