@@ -14,7 +14,7 @@ from langgraph.store.memory import InMemoryStore
 
 from dalsegno import END, START, CircuitBreaker, Runner, Workflow
 from dalsegno.errors import CircuitOpen, DefinitionError
-from dalsegno.nodes.policies import ManualClock, with_policies
+from dalsegno.nodes.policies import Action, ManualClock, with_policies
 from dalsegno.runtime.events import Event, PolicyActed
 
 
@@ -116,6 +116,31 @@ def test_a_probe_whose_error_the_filter_fails_at_proves_nothing_too(
     fail(call)
     clock.advance(31)
     fail(call, error=IndexError)
+    assert call() == "answer"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_probe_that_a_listener_fails_at_is_made_by_the_next_call(
+    failing: Any, clock: ManualClock, is_async: bool
+) -> None:
+    errors = [OSError("the disk is full")]
+
+    def listen(action: Action) -> None:
+        if action.what == "probe" and errors:
+            raise errors.pop()
+
+    node = failing(ValueError())
+
+    async def anode() -> Any:
+        return node()
+
+    called = with_policies(
+        anode if is_async else node, breaker=broken(clock, failures=1), on_action=listen, name="node"
+    )
+    call = (lambda: asyncio.run(called())) if is_async else called
+    fail(call)
+    clock.advance(31)
+    fail(call, error=OSError)
     assert call() == "answer"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from dalsegno import END, START, RateLimit, Runner, Workflow
 from dalsegno.errors import DefinitionError, RateLimited
-from dalsegno.nodes.policies import ManualClock, with_policies
+from dalsegno.nodes.policies import Action, ManualClock, with_policies
 
 
 class State(TypedDict, total=False):
@@ -125,6 +125,30 @@ def test_a_place_is_given_back_by_who_fails_waits_too_long_or_is_cancelled(clock
         with_policies(lambda: 1 / 0, rate_limit=limit)()
     assert (limit.turns.going, len(limit.turns.waiting)) == (0, 0)
     assert with_policies(lambda: "free", rate_limit=limit)() == "free"
+
+
+def test_who_cannot_wait_because_a_listener_fails_is_in_nobodys_way(clock: ManualClock) -> None:
+    places = RateLimit(concurrency=1, clock=clock)
+
+    def listen(action: Action) -> None:
+        raise OSError("the disk is full")
+
+    async def asked() -> str:
+        return "free"
+
+    async def scenario() -> None:
+        release = asyncio.Event()
+        held = asyncio.ensure_future(with_policies(release.wait, rate_limit=places, name="held")())
+        await asyncio.sleep(0)
+        with pytest.raises(OSError, match="disk"):
+            await with_policies(asked, rate_limit=places, on_action=listen)()
+        with pytest.raises(OSError, match="disk"):
+            with_policies(lambda: "free", rate_limit=places, on_action=listen)()
+        release.set()
+        await held
+
+    asyncio.run(scenario())
+    assert (places.turns.going, len(places.turns.waiting)) == (0, 0)
 
 
 def limit() -> RateLimit:

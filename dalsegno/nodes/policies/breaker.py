@@ -209,7 +209,11 @@ class BreakerLayer:
             else:
                 probe = False
         if probe:
-            case.acted("breaker", "probe", breaker=self._name)
+            try:
+                case.acted("breaker", "probe", breaker=self._name)
+            except BaseException:  # a listener's: nothing was called, so the next call is the probe
+                circuit.probing = False
+                raise
             return True
         case.acted("breaker", "refused", breaker=self._name, seconds=max(left, 0.0))
         when = f"for {left:.3g} seconds more" if left > 0 else "until its probe has an answer"

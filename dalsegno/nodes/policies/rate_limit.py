@@ -200,8 +200,8 @@ class RateLayer:
         free = threading.Event()
         if self._enter(free.set):
             return
-        case.acted("rate_limit", "queue", concurrency=self._policy.concurrency)
         try:
+            case.acted("rate_limit", "queue", concurrency=self._policy.concurrency)
             if self._policy.clock.wait(free, self._policy.max_wait):
                 return
         except BaseException:
@@ -221,8 +221,8 @@ class RateLayer:
 
         if self._enter(wake):
             return
-        case.acted("rate_limit", "queue", concurrency=self._policy.concurrency)
         try:
+            case.acted("rate_limit", "queue", concurrency=self._policy.concurrency)
             if self._policy.max_wait is None:
                 await free.wait()
             else:
