@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.aliases import meant, qualifier
+from dalsegno.nodes.secrets import Secret
 
 _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\],]|[^\[\],'"]+|.""", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
@@ -108,8 +109,11 @@ def _keys_of(schema: Any) -> dict[str, Any] | None:
 
 def _filled(hint: Any, field: Any) -> Any:
     """A field's annotation with the parameters of a generic class filled in, which only the field itself has."""
-    is_open = isinstance(hint, typing.TypeVar) or bool(getattr(hint, "__parameters__", ()))
-    return field.rebuild_annotation() if is_open else hint
+    if not isinstance(hint, typing.TypeVar) and not getattr(hint, "__parameters__", ()):
+        return hint
+    marks = getattr(hint, "__metadata__", ())  # in their order: the last may be a reducer
+    annotated: Any = typing.Annotated
+    return annotated[(field.annotation, *marks)] if marks else field.annotation
 
 
 def check_key(key: str, hint: Any, schema: Any) -> None:
@@ -123,6 +127,23 @@ def check_key(key: str, hint: Any, schema: Any) -> None:
             f"`{key}` of `{schema.__name__}` has its reducer inside an alias or `ReadOnly`, where LangGraph does not "
             "look: every write would replace the value. Write the `Annotated[...]` at the key itself."
         )
+
+    if (name := _reducer_in_front(hint)) is not None:
+        raise DefinitionError(
+            f"`{key}` of `{schema.__name__}` has something behind its reducer `{name}`, and LangGraph takes a reducer "
+            "from the last place only: every write would replace the value. Write the reducer last."
+        )
+
+
+def _reducer_in_front(hint: Any) -> str | None:
+    """The name of a reducer behind which something else stands, so that LangGraph does not see it."""
+    while qualifier(hint) in ("Required", "NotRequired"):
+        hint = get_args(hint)[0]
+    marks = getattr(hint, "__metadata__", ()) if get_origin(hint) is typing.Annotated else ()
+    if not marks or marks[-1] is Secret or callable(marks[-1]) or _has_channel(hint):
+        return None  # of `Secret` it is said by itself
+    found = [mark for mark in marks if not isinstance(mark, type) and _takes_two(mark)]
+    return getattr(found[0], "__name__", type(found[0]).__name__) if found else None
 
 
 def _hides_channel(hint: Any) -> bool:
@@ -142,13 +163,18 @@ def _hides_channel(hint: Any) -> bool:
 
 def _has_channel(hint: Any) -> bool:
     """Whether LangGraph takes a reducer or a channel from its marks, as `StateGraph` does."""
-    marks = getattr(hint, "__metadata__", ()) if get_origin(hint) is typing.Annotated else ()
+    marks: tuple[Any, ...] = getattr(hint, "__metadata__", ()) if get_origin(hint) is typing.Annotated else ()
     if any(hasattr(mark, "checkpoint") for mark in marks):
         return True
-    if not marks or not callable(marks[-1]):
+    return bool(marks) and _takes_two(marks[-1])
+
+
+def _takes_two(mark: Any) -> bool:
+    """Whether it can be a reducer: LangGraph calls one with what is there and what is new."""
+    if not callable(mark):
         return False
     try:
-        parameters = inspect.signature(marks[-1]).parameters.values()
+        parameters = inspect.signature(mark).parameters.values()
     except (TypeError, ValueError):
         return False
     return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters) == 2

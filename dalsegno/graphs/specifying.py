@@ -250,11 +250,11 @@ def _key(name: str, hint: Any, has_default: bool) -> KeySpec:
             f"`{name}` is `Annotated[..., {getattr(marks[-2], '__name__', marks[-2])}, Secret]`, and LangGraph takes "
             "its reducer from the last place only. Write `Secret` before the reducer."
         )
-    for extra in getattr(hint, "__metadata__", ()):
-        if callable(extra) and not hasattr(extra, "checkpoint"):
-            reducer = extra
-        elif hasattr(extra, "checkpoint"):  # a LangGraph channel
-            reducer = getattr(extra, "operator", None) or extra
+    channel = next((mark for mark in marks if hasattr(mark, "checkpoint")), None)
+    if channel is not None:
+        reducer = getattr(channel, "operator", None) or channel
+    elif marks and callable(marks[-1]):  # LangGraph looks at the last place only
+        reducer = marks[-1]
     base = unqualified(hint)
     base = unqualified(base.__origin__) if hasattr(base, "__metadata__") else base
     return KeySpec(

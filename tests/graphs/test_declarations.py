@@ -9,12 +9,13 @@ import pytest
 from langgraph.channels import EphemeralValue
 from langgraph.graph import StateGraph
 from langgraph.types import Command, Send
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from typing_extensions import ReadOnly, TypeAliasType
 
 from dalsegno import END, START, Loop, Secret, Workflow, validate
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.declarations import literal_targets, returns_send
+from dalsegno.graphs.reading import read_graph
 
 
 class State(TypedDict, total=False):
@@ -221,7 +222,26 @@ def test_a_reducer_that_langgraph_would_not_see_is_refused(hint: Any) -> None:
 @pytest.mark.parametrize(
     "hint",
     [
+        Annotated[list[str], operator.add, "a remark"],
+        Required[Annotated[list[str], Secret, operator.add, Field(max_length=3)]],
+    ],
+)
+def test_a_reducer_that_is_not_in_the_last_place_is_refused(hint: Any) -> None:
+    state: Any = TypedDict("state", {"log": hint})  # type: ignore[misc]
+    assert not hasattr(StateGraph(state).channels["log"], "operator")
+    with pytest.raises(DefinitionError, match=r"`log` of `state` has something behind its reducer `add`"):
+        Workflow("flow", state)
+
+    graph = StateGraph(state)
+    graph.add_node("a", lambda state: {"log": ["x"]}).add_edge(START, "a").add_edge("a", END)
+    assert read_graph(graph).state["log"].reducer is None
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
         Annotated[list[str], operator.add],
+        Annotated[list[str], Field(max_length=3), operator.add],
         Required[Annotated[list[str], Secret, operator.add]],
         Annotated[Log, operator.add],
         TypeAliasType("Name", Annotated[str, Secret]),
