@@ -49,6 +49,7 @@ def test_equal_answers_agree_however_they_are_written() -> None:
     output = answer_of({"sky": "Blue", "birds": [1, 2]}, {"birds": [1, 2], "sky": "blue "}, {"sky": "grey"})
     assert output["confidence"] == pytest.approx(2 / 3)
     assert answer_of((1, [2]), (1, [2]))["confidence"] == 1.0
+    assert answer_of({0, 8}, {8, 0})["confidence"] == 1.0
 
 
 def test_one_model_asked_three_times_and_judged_by_another() -> None:

@@ -209,13 +209,15 @@ def majority(
 
 
 def _alike(answer: Any) -> Hashable:
-    """What equal answers have in common: of a mapping its items, whatever their order."""
+    """What equal answers have in common: of a mapping its items, of a set its elements, whatever their order."""
     if isinstance(answer, str):
         return answer.strip().casefold()
     if isinstance(answer, Mapping):
         return frozenset((key, _alike(value)) for key, value in answer.items())
     if isinstance(answer, list | tuple):
         return tuple(map(_alike, answer))
+    if isinstance(answer, set | frozenset):
+        return frozenset(map(_alike, answer))
     try:
         hash(answer)
     except TypeError:
