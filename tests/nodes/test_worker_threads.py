@@ -54,6 +54,17 @@ def test_an_abandoned_thread_comes_back_for_work_when_its_call_returns(
     assert threads != {other}  # the last one that became idle
 
 
+def test_a_thread_that_can_tell_nobody_of_its_answer_takes_the_next_job() -> None:
+    """As where the event loop that waited for it was closed meanwhile."""
+
+    def tell() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    pool = Workers()
+    for _ in range(3):
+        assert answered(pool, Job(lambda: "done", tell)) == "done"
+
+
 def test_a_job_is_either_answered_or_abandoned() -> None:
     pool = Workers()
     for number in range(300):

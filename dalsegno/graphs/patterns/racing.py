@@ -237,8 +237,7 @@ class Lane(Around):
         answered = asyncio.Event()
 
         def then() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(answered.set)
+            loop.call_soon_threadsafe(answered.set)
 
         job = WORKERS.start(Job(lambda: self.inner.alone(argument, config), then))
         try:

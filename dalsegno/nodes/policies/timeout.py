@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -138,8 +137,7 @@ async def in_worker(call: Call, case: Case) -> Any:
             answered.set_result(None)
 
     def then() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(told)
+        loop.call_soon_threadsafe(told)
 
     job = Job(lambda: call(case), then)
     try:

@@ -101,7 +101,10 @@ class Job:
         """Wake who waits for the answer."""
         self.done.set()
         if self._then is not None:
-            self._then()
+            try:
+                self._then()
+            except RuntimeError:  # its event loop was closed: nobody waits any more
+                return
 
     def abandon(self) -> bool:
         """Take no answer any more; False where it has answered."""
