@@ -375,3 +375,20 @@ def test_a_refusal_is_told_also_where_the_node_makes_another_error_of_it(
         error = runner.run({}, budget=Budget(model_calls=2)).error
     assert error is not None
     assert (error["type"], error["attempt"]) == ("BudgetExceeded", 1)
+
+
+@pytest.mark.parametrize(
+    "spent", [{"cost": float("nan")}, {"cost": -1.0}, {"input_tokens": -5}, {"cost": float("inf")}]
+)
+def test_what_is_no_amount_is_not_spent(tmp_path: Path, spent: dict[str, Any]) -> None:
+    """A sum with NaN in it is below no limit and above none."""
+
+    def ask(state: Any) -> dict[str, Any]:
+        spend(**spent)
+        return {}
+
+    flow = Workflow("asking", TypedDict("Nothing", {"text": str})).add_node("ask", ask)  # type: ignore[operator]
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    failed = Runner(flow, db=tmp_path / "r.db").run({"text": ""}, budget=Budget(cost=1))
+    assert failed.error["type"] == "DefinitionError"
+    assert "0 or more is needed" in failed.error["message"]

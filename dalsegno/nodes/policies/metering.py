@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from dalsegno.errors import AttemptAbandoned, BoundExceeded, BudgetExceeded
+from dalsegno.errors import AttemptAbandoned, BoundExceeded, BudgetExceeded, DefinitionError
 from dalsegno.nodes.execution import CURRENT, Execution
 from dalsegno.nodes.policies.account import Account
 
@@ -165,7 +165,13 @@ def spend(
         There is no call left.
     BoundExceeded
         The node declares fewer `calls`.
+    DefinitionError
+        Something is below 0, infinite or no number: no limit would hold any more.
     """
+    told = {"model_calls": model_calls, "input_tokens": input_tokens, "output_tokens": output_tokens}
+    for name, value in {**told, "cost": cost}.items():
+        if value and not 0 < value < float("inf"):
+            raise DefinitionError(f"spend({name}={value!r}): 0 or more is needed.")
     if model_calls:
         execution, account = reserve(model_calls, model)
     else:
