@@ -17,20 +17,25 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 class Stop:
     """How a run was asked to stop, and what that does.
 
-    SIGTERM calls `drain`: the run stops after its current superstep. SIGINT raises `KeyboardInterrupt`:
-    what is in flight is given up. A second signal ends the process at once; what was committed is kept,
-    and the run shows as stopped. `say` tells the user about the first signal, `last_words` is written
-    before the second one ends the process.
+    SIGTERM calls `drain`: the run stops after its current superstep. SIGINT raises `KeyboardInterrupt`: what is in
+    flight is given up, and what cannot be, in threads, is told so by `leave`. A second signal ends the process at once;
+    what was committed is kept, and the run shows as stopped. `say` tells the user about the first signal, `last_words`
+    is written before the second one ends the process.
 
     A thread of its own reads the signals as they come: Python's handlers run in the main thread only, and
     not while that is waiting in a call it has just entered, where a signal would be seen seconds later.
     """
 
     def __init__(
-        self, drain: Callable[[], None], say: Callable[[str], None], last_words: Callable[[], str]
+        self,
+        drain: Callable[[], None],
+        leave: Callable[[], None],
+        say: Callable[[str], None],
+        last_words: Callable[[], str],
     ) -> None:
         self.signal: int | None = None
         self._drain = drain
+        self._leave = leave
         self._say = say
         self._last_words = last_words
         self._interrupted = threading.Event()
@@ -87,6 +92,8 @@ class Stop:
             with contextlib.suppress(OSError):
                 os.write(2, self._last_words().encode())
             os._exit(128 + number)
+        if number == signal.SIGINT:
+            self._leave()
         with contextlib.suppress(OSError, ValueError):
             self._say(
                 "stopping after this superstep; a second SIGTERM stops at once"

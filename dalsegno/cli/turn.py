@@ -126,7 +126,11 @@ def _taken(
                 if not sys.stderr.isatty() and not manner.as_json:
                     print(text, file=sys.stderr, flush=True)
 
-            stop = signals.Stop(watch.ask, say, last_words)
+            def leave() -> None:
+                for session in list(runner.sessions):
+                    session.is_left = True
+
+            stop = signals.Stop(watch.ask, leave, say, last_words)
             try:
                 with signals.stoppable(stop):
                     result = start(runner)

@@ -71,6 +71,8 @@ class RunContext(Protocol):
     the executions around them; empty where the graph is the same."""
     is_over: bool
     """Whether this process's turn at the run has ended; a thread that could not be stopped may go on."""
+    is_left: bool
+    """Whether the turn ends as soon as its threads do: somebody has pressed Ctrl-C."""
 
     @property
     def effects(self) -> Effects:
@@ -263,12 +265,13 @@ def current_execution() -> Execution | None:
 
 
 def is_for_nobody() -> bool:
-    """Whether this code goes on in a thread that cannot be stopped: its turn at the run is over, or the subworkflow
-    that its node is in was given up."""
+    """Whether this code goes on in a thread that cannot be stopped: its turn at the run is over, or will be without it,
+    or the subworkflow that its node is in was given up."""
     execution = CURRENT.get()
     if execution is None:
         return False
-    is_over = execution.context is not None and execution.context.is_over
+    context = execution.context
+    is_over = context is not None and (context.is_over or context.is_left)
     return is_over or (execution.around is not None and execution.around.is_given_up)
 
 

@@ -99,7 +99,7 @@ class Session:
         self._routing: dict[str, Execution] = {}
         """Executions that are done, and whose routers LangGraph has yet to ask, by their tasks."""
         self._lock = threading.Lock()
-        self.is_over = False
+        self.is_over = self.is_left = False
         self.is_told = False
         """Whether the end of the turn was told."""
         self.chunks: Any = None

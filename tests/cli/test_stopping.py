@@ -12,7 +12,7 @@ import pytest
 SLOW = """
 import asyncio, json, os, sys, threading, time
 from typing import TypedDict
-from dalsegno import END, START, Workflow
+from dalsegno import END, START, RetryPolicy, Workflow
 
 class State(TypedDict, total=False):
     done: list[str]
@@ -42,6 +42,13 @@ def told(state: State):
     sys.stdin.readline()
     return {"done": [*state["done"], "middle"]}
 
+def failing(state: State):
+    if os.environ.get("PASS"):
+        return {}
+    os.write(1, b"waiting\\n")  # at once: two do it side by side
+    os.read(0, 1)
+    raise ConnectionError("gone")
+
 def ending(state: State):
     if not os.environ.get("PASS"):
         if "END" not in os.environ:
@@ -59,6 +66,10 @@ def of(middle):
 
 sync, coloured, listening = of(held), of(aheld), of(told)
 leaving, aleaving = of(ending), of(aending)
+
+quick = RetryPolicy(max_attempts=3, initial_interval=0, jitter=False)
+beside = Workflow("beside", State).add_node("a", failing, retry=quick).add_node("b", failing, retry=quick)
+beside.add_edge(START, "a").add_edge(START, "b").add_edge("a", END).add_edge("b", END)
 """
 
 
@@ -103,6 +114,21 @@ def test_ctrl_c_stops_at_once_and_the_run_goes_on_later(
     (run,) = json.loads(dalsegno("runs", "--json").out)
     assert run["status"] == "stopped"
     assert resumed(dalsegno, monkeypatch)["output"] == {"done": ["first", "middle", "last"]}
+
+
+def test_what_fails_in_a_thread_after_ctrl_c_is_not_tried_again(
+    slow: Path, start: Any, dalsegno: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start("run", "slow.py:beside", "--thread", "t1")
+    for _ in "ab":
+        until(process, process.stdout, "waiting")
+    process.send_signal(signal.SIGINT)
+    until(process, process.stderr, "stopping; Ctrl-C again stops at once")
+    out, _ = process.communicate("ab" * 3, timeout=60)
+    assert process.returncode == 130
+    assert "waiting" not in out
+    monkeypatch.setenv("PASS", "1")
+    assert dalsegno("resume", "t1", "--quiet").code == 0
 
 
 def test_sigterm_lets_the_superstep_end_and_the_run_goes_on_after_it(
