@@ -52,7 +52,7 @@ def test_input_from_a_pipe_is_text(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["run", "app.py:flow", "--input", '{"topic": ' + "9" * 5000 + "}"], "a number of too many digits"),
+        (["run", "app.py:flow", "--input", '{"topic": ' + "9" * 5000 + "}"], "more digits than can be read"),
         (["run", "app.py:flow", "--thread", ""], "The thread's name is empty."),
         (["run", "app.py:flow", "--db", "http://x"], "names no database we know"),
         (["run", "a" * 300 + ".py:flow"], "does not exist."),
