@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dalsegno.errors import FieldMissing, did_you_mean
 
 MISSING: Any = object()
+_NUMBER = re.compile("-?[0-9]{1,18}")
 
 
 def field_of(state: Any, name: str, *, default: Any = MISSING) -> Any:
@@ -79,7 +81,7 @@ def left_out(names: Iterable[str]) -> frozenset[str]:
 def _part(value: Any, part: str) -> Any:
     if isinstance(value, Mapping):
         return value.get(part, MISSING)
-    if isinstance(value, Sequence) and not isinstance(value, str) and part.lstrip("-").isdigit():
+    if isinstance(value, Sequence) and not isinstance(value, str) and _NUMBER.fullmatch(part):
         at = int(part)
         return value[at] if -len(value) <= at < len(value) else MISSING
     if part.startswith("_"):

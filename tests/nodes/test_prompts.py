@@ -59,6 +59,12 @@ def test_a_field_is_filled_in_from_an_object_and_from_a_mapping(prompt: str, exp
         ),
         ("{order.tax}", {"order": Order(total=1)}, "`write` needs `order.tax`*is not there*"),
         (
+            "{order.lines.²}",
+            {"order": Order(total=1, lines=["x"])},
+            "`write` needs `order.lines.²`*is not there*",
+        ),
+        ("{lines.--1}", {"lines": ["x"]}, "`write` needs `lines.--1`*is not there*"),
+        (
             "{topic}",
             {"topic": None},
             "`write` needs `topic` for its prompt (`{name?}` where it may be missing)*is None*",

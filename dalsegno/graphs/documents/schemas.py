@@ -85,7 +85,7 @@ def _nowhere(schema: Any) -> list[str]:
 def _leads(way: list[str], found: Any) -> bool:
     for part in way:
         key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, list) and key.isdigit() and int(key) < len(found):
+        if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         elif isinstance(found, Mapping) and key in found:
             found = found[key]

@@ -74,6 +74,10 @@ def test_one_host_that_is_allowed_stands_in_a_list() -> None:
         ({"agent_url": "$input.url", "method": "m"}, "no reference is read in it"),
         ({"agent_url": "ftp://me:word@x.org", "method": "m"}, "`…` is no address of an agent"),
         ({"function": "builtins:len", "output": {"$ref": "#/$defs/a"}}, "`#/$defs/a` leads to nothing in it"),
+        (
+            {"function": "builtins:len", "output": {"anyOf": [{"$ref": "#/anyOf/²"}]}},
+            "`#/anyOf/²` leads to nothing",
+        ),
     ],
 )
 def test_what_leads_nowhere_is_told_before_the_run(says: dict[str, Any], said: str) -> None:
