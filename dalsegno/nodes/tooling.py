@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
-import keyword
-import typing
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_type_hints
+from typing import Any
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -19,6 +15,7 @@ from pydantic import BaseModel, create_model
 
 from dalsegno.errors import DefinitionError, ToolFailed
 from dalsegno.nodes.arguments import given_of, input_of, may_be_left_out, model_of
+from dalsegno.nodes.function_tools import check_names, of_function
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.looping import has_no_sync_way
 from dalsegno.nodes.player import Player
@@ -85,7 +82,7 @@ def as_tool(
     if isinstance(given, Runnable):
         return _of_runnable(given, name, description, result)
     if callable(given):
-        return _of_function(given, name, description)
+        return of_function(given, name, description)
     raise DefinitionError(
         f"{given!r} is no tool. A tool is a function with typed parameters, a LangChain tool, an agent or another "
         "player, a runnable or a workflow."
@@ -162,83 +159,6 @@ def is_async_only(tool: BaseTool | None) -> bool:
     return getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
 
 
-def _of_function(function: Callable[..., Any], name: str | None, description: str | None) -> BaseTool:
-    name = name or str(getattr(function, "__name__", type(function).__name__))
-    if name == "<lambda>":
-        raise DefinitionError("A lambda has no name that a model could call: tool(function, name=...).")
-    if isinstance(function, functools.partial):
-        raise DefinitionError(
-            f"The tool `{name}` is a partial, which has no types of its own: make it a function."
-        )
-    doc = inspect.getdoc(function) if inspect.isroutine(function) else None
-    if not inspect.isroutine(function) and not inspect.isclass(function):
-        function = getattr(function, "__call__")  # noqa: B004, B009 - LangChain reads no types of the object itself
-        doc = function.__doc__
-    _check_types(function, name)
-    options: dict[str, Any] = {
-        "name": name,
-        "description": description or (None if doc else name.replace("_", " ")),
-        "parse_docstring": description is None and doc is not None,
-        "error_on_invalid_docstring": False,
-    }
-    if inspect.iscoroutinefunction(function):
-        return StructuredTool.from_function(coroutine=function, **options)
-    return StructuredTool.from_function(function, **options)
-
-
-def _check_types(function: Callable[..., Any], name: str) -> None:
-    called = function if inspect.isroutine(function) else type(function).__call__
-    try:
-        hints = get_type_hints(called)
-        parameters = inspect.signature(function).parameters
-    except (NameError, TypeError, ValueError) as error:
-        raise DefinitionError(f"The types of the tool `{name}` cannot be read: {error}") from error
-    untyped = [p for p in parameters if p not in hints]
-    if untyped:
-        raise DefinitionError(
-            f"The tool `{name}` has no type for {', '.join(f'`{p}`' for p in untyped)}: its arguments are validated by "
-            "them, and a model is told them."
-        )
-    alone = [p for p, each in parameters.items() if each.kind is each.POSITIONAL_ONLY]
-    if alone:
-        raise DefinitionError(
-            f"The tool `{name}` takes `{alone[0]}` by its place only, and a call gives arguments by name."
-        )
-    many = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    if further := [p for p, each in parameters.items() if each.kind in many and p not in ("args", "kwargs")]:
-        raise DefinitionError(
-            f"The tool `{name}` takes whatever else is given as `{further[0]}`, and a model is told each argument by "
-            "its name. Name them."
-        )
-    named = [p for p, each in parameters.items() if each.kind not in many and not _is_langchains(p, hints[p])]
-    _check_names(named, name, {"args", "kwargs"})
-
-
-def _is_langchains(parameter: str, hint: Any) -> bool:
-    """Whether LangChain itself gives a function what it asks for so."""
-    if parameter == "config":
-        return RunnableConfig in (typing.get_args(hint) or (hint,))
-    return parameter in ("callbacks", "run_manager") and "Callback" in str(hint)
-
-
-_KEPT = frozenset({"callbacks", "config", "model_config", "run_manager", "self"})
-
-
-def _check_names(names: Iterable[str], tool: str, more: Set[str] = frozenset()) -> None:
-    """Refuse arguments that LangChain keeps for itself: a call would lose them, or fail."""
-    for name in names:
-        if (
-            name not in _KEPT
-            and name not in more
-            and not name.startswith("_")
-            and not keyword.iskeyword(name)
-        ):
-            continue
-        raise DefinitionError(
-            f"The tool `{tool}` takes an argument `{name}`, a name that LangChain keeps for itself. Give it another."
-        )
-
-
 def _of_player(player: Player, name: str | None, description: str | None, result: Result) -> BaseTool:
     if player.kind == "human":
         raise DefinitionError(
@@ -271,7 +191,7 @@ def _of_player(player: Player, name: str | None, description: str | None, result
             f"`{player.name}` cannot be a tool: its prompt names no fields that a model could fill in. Give it a text "
             "with {field}s."
         )
-    _check_names(fields, name or player.name)
+    check_names(fields, name or player.name)
     schema = create_model(player.name, **fields)
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
@@ -305,7 +225,7 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None, resul
         raise DefinitionError(_unanswerable(workflow.name, f"`{asking}` in it waits"))
     certificate = report.certificate
     schema = model_of(workflow.input_schema, name or workflow.name)
-    _check_names(schema.model_fields, name or workflow.name)
+    check_names(schema.model_fields, name or workflow.name)
     compiled: list[Any] = []
 
     def graph() -> Any:
@@ -376,7 +296,7 @@ def _of_runnable(
         raise DefinitionError(
             f"`{own}` takes no named arguments, so a model cannot call it. Wrap it in a function with typed parameters."
         )
-    _check_names(schema.model_fields, own)
+    check_names(schema.model_fields, own)
     keeps = getattr(runnable, "checkpointer", None) is not False
 
     def call(config: RunnableConfig, **arguments: Any) -> Any:
