@@ -7,6 +7,7 @@ import operator
 import random
 import re
 import tracemalloc
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,18 @@ def test_only_what_is_older_is_pruned(saver: Checkpointer) -> None:
         maintenance.prune(saver.database, keep=1.5)  # type: ignore[arg-type]  # what a user may pass
     maintenance.prune(saver.database, older_than=0, now=middle + 10**6)
     assert history(saver, "t") == before[:1]
+
+
+def test_threads_and_runs_may_be_named_by_what_is_no_text(saver: Checkpointer) -> None:
+    thread, run_id = uuid.uuid4(), uuid.uuid4()
+    config: Any = {"configurable": {"thread_id": thread, "run_id": str(run_id)}}
+    build(saver, 3).invoke({"log": [], "messages": []}, config, durability="sync")
+    names: Any = [thread]
+    runs: Any = [run_id]
+    assert maintenance.prune(saver.database, names) == 4
+    assert values(saver, str(thread)) is not None
+    saver.delete_for_runs(runs)
+    assert values(saver, str(thread)) is None
 
 
 def test_the_latest_cannot_be_pruned(saver: Checkpointer) -> None:

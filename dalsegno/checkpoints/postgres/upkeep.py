@@ -82,9 +82,10 @@ class PostgresUpkeep:
 
     def delete_runs(self, run_ids: Sequence[str]) -> None:
         """Delete the checkpoints of these runs, and what only they hold."""
+        runs = [str(each) for each in run_ids]
         with self._database.read() as session:
             sql = "SELECT DISTINCT thread_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY ($1)"
-            chosen = [thread for (thread,) in session.send(sql, (list(run_ids),)).fetchall()]
+            chosen = [thread for (thread,) in session.send(sql, (runs,)).fetchall()]
             refuse_held(session, chosen)
 
         def delete(session: Session, thread: str) -> None:
@@ -93,7 +94,7 @@ class PostgresUpkeep:
                 "SELECT checkpoint_ns, checkpoint_id FROM checkpoints "
                 "WHERE thread_id = $1 AND metadata ->> 'run_id' = ANY ($2)"
             )
-            self._delete(thread, session.send(sql, (thread, list(run_ids))).fetchall())
+            self._delete(thread, session.send(sql, (thread, runs)).fetchall())
 
         self._each(chosen, "deleted run by run", delete)
 
@@ -118,7 +119,7 @@ class PostgresUpkeep:
 
         They are locked in their order, so that of two who do so neither waits for the other.
         """
-        ordered = sorted(set(threads))
+        ordered = sorted({str(each) for each in threads})
         with self._database.read() as session:
             _refuse_delta(session, ordered, done)  # before anything is gone
         for start in range(0, len(ordered), self.together):
