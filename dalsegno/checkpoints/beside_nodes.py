@@ -1,0 +1,39 @@
+"""Threads for the checkpoints of async runs, beside those in which an event loop has sync nodes executed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MOST = 32
+"""Threads, of all loops of the process."""
+
+_pool: ThreadPoolExecutor | None = None
+
+
+async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """As `asyncio.to_thread`, which has the threads of the sync nodes: what a node wrote was committed behind all those
+    that wait for a thread, and a crash meanwhile had it executed again."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(_MOST, thread_name_prefix="dalsegno-checkpoints")
+    call: Any = partial(contextvars.copy_context().run, work, *args, **kwargs)
+    done: T = await asyncio.get_running_loop().run_in_executor(_pool, call)
+    return done
+
+
+def _forget() -> None:
+    global _pool
+    _pool = None  # its threads are the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
