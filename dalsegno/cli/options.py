@@ -131,8 +131,6 @@ def json_value(text: str, option: str) -> Any:
         raise UsageError(f"{source} is no JSON: {error}") from None
     except UnicodeError:
         raise _half_a_pair(source) from None
-    except ValueError:  # a number of more digits than Python reads
-        raise UsageError(f"{source} is JSON with a number of too many digits.") from None
 
 
 def _as_given(text: str) -> str:
@@ -157,11 +155,11 @@ def json_or_text(text: str, option: str) -> Any:
         return strict_json(text)
     except Inexact as error:
         if not text.lstrip().startswith(("{", "[")):
-            return text  # a word, such as NaN
+            return text  # a word, such as NaN, or a number of too many digits
         raise UsageError(f"{option} is no JSON: {error}") from None
     except UnicodeError:
         raise _half_a_pair(option) from None
-    except (ValueError, RecursionError):  # no JSON, or a number of too many digits
+    except (json.JSONDecodeError, RecursionError):
         return text
 
 
