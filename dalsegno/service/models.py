@@ -38,6 +38,7 @@ class BudgetOf(_Asked):
     model_calls: Count | None = None
     tokens: Count | None = None
     seconds: Amount | None = None
+    cost: Amount | None = Field(default=None, description="Money, in the unit of the workflow's prices.")
 
 
 class StartRun(_Asked):

@@ -153,11 +153,16 @@ def test_a_run_in_progress_is_cancelled_after_its_superstep(service: Served) -> 
 
 
 def test_a_budget_is_kept_with_the_run(service: Served) -> None:
-    run = service.ended(service.start(topic="dear", budget={"supersteps": 1})["run_id"], "failed")
+    asked = {"supersteps": 1, "cost": 1.5}
+    run = service.ended(service.start(topic="dear", budget=asked)["run_id"], "failed")
     assert run["error"]["type"] == "BudgetExceeded"
-    got = service.client.post(f"/v1/runs/{run['run_id']}/resume", json={"budget": {"supersteps": 9}})
+    assert run["usage"]["budget"].items() >= asked.items()
+    more = {"supersteps": 9, "cost": 2.5}
+    got = service.client.post(f"/v1/runs/{run['run_id']}/resume", json={"budget": more})
     assert got.status_code == 202
-    assert service.ended(run["run_id"])["output"]["draft"] == "All about dear."
+    run = service.ended(run["run_id"])
+    assert run["output"]["draft"] == "All about dear."
+    assert run["usage"]["budget"].items() >= more.items()
 
 
 def test_a_thread_with_pending_work_takes_no_other_input_unless_it_is_given_up(service: Served) -> None:
