@@ -17,7 +17,6 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 
-from dalsegno.checkpoints.beside_nodes import in_thread
 from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.failures import check_names
 from dalsegno.checkpoints.fencing import in_the_way, refuse_held
@@ -25,6 +24,7 @@ from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.schema_types import types_in
 from dalsegno.checkpoints.strict import Allowed, StrictSerializer
 from dalsegno.errors import CheckpointError
+from dalsegno.nodes.beside_nodes import in_thread
 
 _BATCH = 32  # checkpoints that an async listing builds at once, off the loop
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.beside_nodes import in_thread
 from dalsegno.nodes.conversation import Answer, Ask, Offer, Talk, Use
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.recalling import digest_of, is_in_run, keep, recalled
@@ -81,12 +81,12 @@ class Conductor:
     async def _ado(self, step: Any) -> Any:
         if isinstance(step, Ask):
             in_run = step.offer == "tools" and is_in_run()
-            before = await asyncio.to_thread(recalled, self._named(step)) if in_run else None
+            before = await in_thread(recalled, self._named(step)) if in_run else None
             if before is not None:
                 return self._recalled(before)
             said = self._said(await self._asking(step.offer).ainvoke(list(step.messages), self._config))
             if in_run and self._is_kept(step, said):
-                await asyncio.to_thread(keep, self._named(step), said.message)
+                await in_thread(keep, self._named(step), said.message)
             return said
         if isinstance(step, Use):
             return await self._toolbox.ause(step.calls, **self._around())

@@ -60,19 +60,19 @@ def effect(name: str, function: Callable[..., T], /, *args: Any, **kwargs: Any) 
 
 async def aeffect(name: str, function: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
     """`effect` for a coroutine function."""
-    import asyncio  # here, or `dalsegno --help` takes a fifth longer
+    from dalsegno.nodes.beside_nodes import in_thread  # here, or `dalsegno --help` takes a fifth longer
 
     _check_function(name, function, "aeffect")
     execution = _claim(name)
     if execution is None or execution.context is None:
         return cast("T", await _awaited(function(*args, **kwargs)))
     context, key = execution.context, execution.idempotency_key
-    found, recorded = await asyncio.to_thread(context.effects.effect_get, key, name)
+    found, recorded = await in_thread(context.effects.effect_get, key, name)
     if found:
         return cast("T", recorded)  # what the function returned when it was called
     value: T = await _awaited(function(*args, **kwargs))
     _check_wanted(execution, name, "is not recorded")
-    await asyncio.to_thread(context.effects.effect_put, context.run_id, context.thread, key, name, value)
+    await in_thread(context.effects.effect_put, context.run_id, context.thread, key, name, value)
     return value
 
 

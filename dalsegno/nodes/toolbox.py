@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from dalsegno.errors import AttemptAbandoned, DefinitionError, KernelError, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
+from dalsegno.nodes.beside_nodes import in_thread
 from dalsegno.nodes.cancelling import ended
 from dalsegno.nodes.execution import CURRENT, Execution, current_execution, masked_here
 from dalsegno.nodes.injecting import What, injected, injected_by
@@ -145,7 +146,7 @@ class Toolbox:
         keys = [key_of(call, counted) for call in calls]
         make = partial(self._ause, config=config, state=state, turn=turn)
         if is_in_run():
-            asked = await asyncio.to_thread(self._has_asked, calls, keys, turn)
+            asked = await in_thread(self._has_asked, calls, keys, turn)
         else:
             asked = is_answered(config)
         if len(calls) == 1 or asked:
@@ -211,22 +212,22 @@ class Toolbox:
         tool = self.tools[call["name"]]
         in_run = is_in_run()
         with _part(call["name"], key):
-            asked = in_run and await asyncio.to_thread(has_asked, turn)
-            before = await asyncio.to_thread(recalled, f"result {turn}") if in_run and not asked else None
+            asked = in_run and await in_thread(has_asked, turn)
+            before = await in_thread(recalled, f"result {turn}") if in_run and not asked else None
             if isinstance(before, ToolMessage):
                 return before
             try:
                 result = _message(call, await tool.ainvoke(self._request(call, state, config), config))
             except GraphInterrupt:
                 if in_run:
-                    await asyncio.to_thread(note_asked, turn)
+                    await in_thread(note_asked, turn)
                 raise
             except PASSED_ON:
                 raise
             except Exception as error:
                 return self._failed(call, error)
             if in_run and not asked and result.status == "success":
-                await asyncio.to_thread(keep, f"result {turn}", result)
+                await in_thread(keep, f"result {turn}", result)
             return result
 
     def _unfit(self, call: ToolCall) -> str | None:

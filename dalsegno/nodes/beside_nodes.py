@@ -1,4 +1,4 @@
-"""Threads for the checkpoints of async runs, beside those in which an event loop has sync nodes executed."""
+"""Threads in which an async run reaches its database, beside those in which an event loop has sync nodes executed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _pool: ThreadPoolExecutor | None = None
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `asyncio.to_thread`, which has the threads of the sync nodes: what a node wrote was committed behind all those
-    that wait for a thread, and a crash meanwhile had it executed again."""
+    """As `asyncio.to_thread`, which has the threads of the sync nodes: behind all those that wait for one, what a node
+    wrote or an effect gave was committed, and a crash meanwhile had it done again."""
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(_MOST, thread_name_prefix="dalsegno-checkpoints")
+        _pool = ThreadPoolExecutor(_MOST, thread_name_prefix="dalsegno-database")
     call: Any = partial(contextvars.copy_context().run, work, *args, **kwargs)
     done: T = await asyncio.get_running_loop().run_in_executor(_pool, call)
     return done
