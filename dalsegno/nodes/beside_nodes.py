@@ -30,6 +30,14 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     return done
 
 
+def end_threads() -> None:
+    """End the threads, when they have done what they were given; the next use starts others."""
+    global _pool
+    pool, _pool = _pool, None
+    if pool is not None:
+        pool.shutdown()
+
+
 def _forget() -> None:
     global _pool
     _pool = None  # its threads are the parent's

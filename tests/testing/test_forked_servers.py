@@ -1,9 +1,11 @@
-"""The process that a crash test forks leaves its caller's garbage alone."""
+"""The process that a crash test forks from: its threads, and the garbage of its caller, which it leaves alone."""
 
 from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +46,16 @@ def test_the_callers_garbage_is_not_collected_in_the_server_or_its_children(tmp_
     assert gc.get_freeze_count() == frozen
     gc.collect()
     assert noted.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_server_that_is_warm_has_one_thread_and_did_not_wait_for_others_to_give_up(tmp_path: Path) -> None:
+    code = (
+        "import sys, threading\n"
+        "from pathlib import Path\n"
+        "from dalsegno.testing.crash_kit.warming import warm\n"
+        "warm('durable', Path(sys.argv[1]))\n"
+        "print(*(thread.name for thread in threading.enumerate()))\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert said.split() == ["MainThread"]

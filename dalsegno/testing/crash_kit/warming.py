@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 from dalsegno.checkpoints import SqliteCheckpointer
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.beside_nodes import end_threads
 from dalsegno.testing.crash_kit.playing import Play, Stage
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def warm(profile: Profile, folder: Path) -> None:
         stage.perform()
         stage.check()
         stage.close()
+    end_threads()
     limit = time.monotonic() + 5
     while threading.active_count() > 1 and time.monotonic() < limit:
         time.sleep(0.001)  # what they started ends by itself; a fork would take its locks along
