@@ -13,11 +13,10 @@ from langgraph.types import Command
 
 from dalsegno.checkpoints import ExecutionRecord, Ledger
 from dalsegno.checkpoints.breakers import KeptBreakers
-from dalsegno.checkpoints.interventions import holds
 from dalsegno.checkpoints.lease import Lease
 from dalsegno.checkpoints.spending import Note, commit_usage, keep_usage, note_of
 from dalsegno.checkpoints.turns import KeptTurns
-from dalsegno.errors import BudgetExceeded, Fenced, KernelError, NotSerializable
+from dalsegno.errors import BudgetExceeded
 from dalsegno.graphs.renaming import today, way_today
 from dalsegno.nodes.execution import Breakers, Effects, Execution, SharedTurns, Taken, current_execution
 from dalsegno.nodes.parts import fields
@@ -36,6 +35,7 @@ from dalsegno.runtime.events import (
     PolicyActed,
     RunFinished,
 )
+from dalsegno.runtime.fenced_effects import FencedEffects
 from dalsegno.runtime.looking import Looking
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Session:
         """Executions of such a run that are under way, by their tasks."""
         self.control = RunControl()
         self.looking = Looking(ledger, run_id, self.control)
-        self._effects = _Fenced(self)
+        self._effects = FencedEffects(self)
         self._breakers = KeptBreakers(ledger)
         self._turns = KeptTurns(ledger) if ledger.database.is_shared else None
         self.executions = int((spent or {}).get("executions", 0))
@@ -355,46 +355,3 @@ class Session:
     def _note(self) -> Note:
         """As `noted`; under the lock, so that what is noted later is never less."""
         return note_of(self.ledger, self.lease, self.usage())
-
-
-class _Fenced:
-    """The ledger's effects, recorded only by an attempt that is still going on in a process that holds the thread.
-
-    What is given up meanwhile (the thread was taken over by another process, the attempt timed out and another
-    has begun) may have done its effect, and records nothing: the other attempt's word stands.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def effect_get(self, key: str, name: str) -> tuple[bool, Any]:
-        return self._session.ledger.effect_get(key, name)
-
-    def effect_put(self, run_id: str, thread: str, key: str, name: str, value: Any) -> None:
-        session = self._session
-        execution = current_execution()
-        if execution is not None and execution.context is session and not session.is_live(execution):
-            raise KernelError(
-                f"Attempt {execution.attempt} of `{execution.node}` was given up, so the result of its effect "
-                f'"{name}" is not recorded. What it did to the world, it did: look the request up at the receiver '
-                f"under the key {key}."
-            )
-        with session.ledger.database.transaction():
-            session.ledger.database.lock(thread)
-            if not holds(session.ledger, thread, session.lease.token):
-                raise Fenced(
-                    f"Thread {thread!r} was taken over by another process: the result of the effect "
-                    f'"{name}" is that one\'s to record, and is not recorded here.',
-                    thread=thread,
-                    holder=session.ledger.holder(thread),
-                )
-            try:
-                session.ledger.effect_put(run_id, thread, key, name, value)
-            except NotSerializable as error:
-                raise NotSerializable(
-                    f'The effect "{name}" was done, and its result cannot be recorded, so that a resume does it again: '
-                    f"{error} Return plain data from it.",
-                    thread=error.thread,
-                    key=error.key,
-                    type=error.type,
-                ) from error
