@@ -43,6 +43,7 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
     watch = WATCH.set(context.watch) if context is not None and context.watch is not None else None
     try:
         if context is not None:
+            context.takes_thread(entry.execution)
             context.started(entry.execution, entry.superstep)
         parts = _answered(kernel, entry, _called(kernel, entry, given))
         if context is not None:

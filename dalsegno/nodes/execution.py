@@ -94,6 +94,11 @@ class RunContext(Protocol):
         """What the run may spend, and has spent."""
         ...
 
+    def takes_thread(self, execution: Execution) -> None:
+        """A sync node begins, in this thread to its end. What the thread finished before it in the same superstep is
+        committed, if it is not yet: LangGraph hands that over behind all the nodes that wait for a thread."""
+        ...
+
     def started(self, execution: Execution, superstep: int) -> None:
         """An attempt of a node begins."""
         ...

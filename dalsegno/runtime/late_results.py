@@ -1,4 +1,4 @@
-"""Results of nodes that ended in the moment in which their run failed, and that LangGraph drops.
+"""Results of nodes that have ended, and that LangGraph drops or hands over much later.
 
 When a node has failed, LangGraph waits for the others of its superstep and has their writes committed. But it shuts its
 threads down as soon as the last of them has returned, and what that one wrote is handed over only after that: whether
@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from langgraph.channels import UntrackedValue
+from langgraph.channels import DeltaChannel, UntrackedValue
+from langgraph.channels.base import BaseChannel
 
 from dalsegno.checkpoints.task_writes import outcome_of
 from dalsegno.errors import CheckpointError, Fenced
@@ -36,14 +37,35 @@ def hand_over(session: Session, checkpointer: BaseCheckpointSaver[str]) -> None:
     """
     waiting: list[Execution] = session.ledger.database.waiting_about(session.lease.token)
     for execution in {one.task_id: one for one in waiting}.values():
-        if execution.config is None or execution.task_id is None or _holds_untracked(execution.config):
-            continue
-        writes = _writes_of(execution.config)
-        if writes and outcome_of(writes) == "done":
-            with suppress(CheckpointError, Fenced):
-                checkpointer.put_writes(
-                    _place_of(execution), writes, execution.task_id, _path_of(execution.config)
-                )
+        _commit(checkpointer, execution, (UntrackedValue,))
+
+
+def hand_over_before_the_next(
+    checkpointer: BaseCheckpointSaver[str], session: Session, execution: Execution
+) -> None:
+    """Commit what a sync node wrote, before its thread goes on with another one of the superstep.
+
+    LangGraph hands it over in one of these threads too, where it stands in line behind all the nodes that wait for one.
+    What it hands over then is here already. Not of a graph that keeps writes in place of values: LangGraph is still to
+    give ids to the messages in them.
+    """
+    if any(one is execution for one in session.ledger.database.waiting_about(session.lease.token)):
+        _commit(checkpointer, execution, (UntrackedValue, DeltaChannel))
+
+
+def _commit(
+    checkpointer: BaseCheckpointSaver[str],
+    execution: Execution,
+    but: tuple[type[BaseChannel[Any, Any, Any]], ...],
+) -> None:
+    if execution.config is None or execution.task_id is None or _holds_any(execution.config, but):
+        return
+    writes = _writes_of(execution.config)
+    if writes and outcome_of(writes) == "done":
+        with suppress(CheckpointError, Fenced):
+            checkpointer.put_writes(
+                _place_of(execution), writes, execution.task_id, _path_of(execution.config)
+            )
 
 
 def keep_quiet() -> None:
@@ -70,12 +92,12 @@ def _writes_of(config: Mapping[str, Any]) -> list[tuple[str, Any]]:
     return list(getattr(send, "__self__", ()))
 
 
-def _holds_untracked(config: Mapping[str, Any]) -> bool:
-    """Whether a task's graph has keys that are kept nowhere, and that LangGraph leaves out of what it hands over; also
-    where that is not to be seen."""
+def _holds_any(config: Mapping[str, Any], kinds: tuple[type[BaseChannel[Any, Any, Any]], ...]) -> bool:
+    """Whether a task's graph has keys of these kinds, as such that are kept nowhere, and that LangGraph leaves out of
+    what it hands over; also where that is not to be seen."""
     read = config["configurable"].get("__pregel_read")  # langgraph._internal._constants.CONFIG_KEY_READ
     channels = next((part for part in getattr(read, "args", ()) if isinstance(part, Mapping)), None)
-    return channels is None or any(isinstance(channel, UntrackedValue) for channel in channels.values())
+    return channels is None or any(isinstance(channel, kinds) for channel in channels.values())
 
 
 def _place_of(execution: Execution) -> RunnableConfig:

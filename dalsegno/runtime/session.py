@@ -46,7 +46,8 @@ class Session:
     """The `RunContext` of a run: journals executions, keeps failures, tells listeners, notices a cancel.
 
     Called from any thread. `clock` gives unix seconds. `names` maps the places that the run's nodes go on under to
-    today's; listeners hear today's, the journal keeps the run's own. `executed` is as in `RunContext`.
+    today's; listeners hear today's, the journal keeps the run's own. `executed` is as in `RunContext`. `hand_over`
+    commits what an execution wrote that nobody has committed.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Session:
         spent: Mapping[str, Any] | None = None,
         secrets: Secrets | None = None,
         kinds: Mapping[str, str] | None = None,
+        hand_over: Callable[[Session, Execution], None] | None = None,
     ) -> None:
         self.run_id = run_id
         self.secrets = secrets or Secrets()
@@ -94,6 +96,8 @@ class Session:
         self.failures: list[tuple[Execution, BaseException]] = []
         self.failing: dict[tuple[Any, ...], tuple[Execution, BaseException]] = {}
         """The last failure of each execution that was not done since, in the order in which they failed."""
+        self._hand_over = hand_over
+        self._here = threading.local()
         self._listeners = tuple(listeners)
         self._started: dict[Execution, tuple[float, float, int]] = {}
         self._routing: dict[str, Execution] = {}
@@ -164,6 +168,13 @@ class Session:
             if isinstance(update, Mapping) or fields(type(update)):
                 self.secrets.learn(update)
 
+    def takes_thread(self, execution: Execution) -> None:
+        before: Execution | None = getattr(self._here, "finished", None)
+        if before is not None and before.checkpoint_id == execution.checkpoint_id:
+            self._here.finished = None
+            if self._hand_over is not None:
+                self._hand_over(self, before)
+
     def finished(self, execution: Execution, superstep: int, taken: Sequence[Taken]) -> None:
         began, seconds, spent = self._ended(execution)
         with self._lock:
@@ -174,6 +185,7 @@ class Session:
                 self._routing[execution.task_id] = execution
         caught = self._told(execution, execution.caught) if execution.caught is not None else None
         self._journal(execution, superstep, "done", began, seconds, taken, caught, spent=spent)
+        self._here.finished = execution
         self.looking.look()
         if self._listeners:
             told = self._common(execution, superstep, began + seconds)

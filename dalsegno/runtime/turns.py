@@ -35,6 +35,7 @@ from dalsegno.runtime.contexts import fitting_context
 from dalsegno.runtime.driving import Drive
 from dalsegno.runtime.events import RunStarted
 from dalsegno.runtime.inputs import check_thread
+from dalsegno.runtime.late_results import hand_over_before_the_next
 from dalsegno.runtime.marks import first_step
 from dalsegno.runtime.new_runs import new_run
 from dalsegno.runtime.off_loop import OffLoop, off_loop
@@ -277,6 +278,7 @@ def _turn(
         spent=spent,
         secrets=Secrets(runner.schemas),
         kinds=kinds_of(runner.spec) if runner.listeners else None,
+        hand_over=partial(hand_over_before_the_next, runner.checkpointer),
     )
     if session.secrets:
         session.secrets.learn(runner.ledger.get(lease.run_id).input)
