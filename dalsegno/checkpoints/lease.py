@@ -153,7 +153,7 @@ def start_time(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         if Path("/proc/self/stat").exists():
-            return None
+            return "" if _lives(pid) else None  # mounted so that processes of other users are not seen
         return _start_time_from_ps(pid)
     return None if fields[0] in _DEAD_STATES else fields[19]
 
@@ -162,13 +162,17 @@ def _start_time_from_ps(pid: int) -> str | None:
     out = _said("ps", "-o", "stat=,lstart=", "-p", str(pid)).split(maxsplit=1)
     if len(out) == 2:
         return None if out[0][0] in _DEAD_STATES else out[1]
+    return "" if not out and _lives(pid) else None
+
+
+def _lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        return None
-    except OSError:
-        pass
-    return "" if not out else None
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _boot() -> str:

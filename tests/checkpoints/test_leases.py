@@ -365,6 +365,24 @@ def test_the_run_of_another_thread_cannot_be_acquired(ledger: Ledger) -> None:
     assert ledger.holder("another") is None
 
 
+def test_a_process_of_another_user_that_is_not_seen_is_not_taken_for_dead(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Linux where `/proc` is mounted with `hidepid`: it lives until it gives no sign of life any more."""
+
+    def refuse(pid: int, signal: int) -> None:
+        raise PermissionError
+
+    unseen = 2**22 + 1
+    ledger.begin(run_id="r1", thread="t", workflow="w")
+    held_by(ledger, pid=unseen, started="123")
+    monkeypatch.setattr("dalsegno.checkpoints.lease.os.kill", refuse)
+    assert start_time(unseen) == ""
+    holder = ledger.holder("t")
+    assert holder is not None
+    assert (holder.alive(holder.expires_at - 1), holder.alive(holder.expires_at + 1)) == (True, False)
+
+
 def test_a_holder_says_who_it_is() -> None:
     holder = Holder(Process("host", "boot", "ns", 7, "1"), "r1", "token", 0.0, 60.0)
     assert str(holder).startswith("process 7 on host since 19")
