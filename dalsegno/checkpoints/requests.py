@@ -162,14 +162,24 @@ class Requests:
 
     def refuse(self, request: Request, problem: Mapping[str, Any]) -> None:
         """A run cannot be gone on with here: not looked at again until somebody asks for it, or another process, whose
-        code may be another one, has it tried once more. What it is to go on with is kept for that."""
+        code may be another one, has it tried once more. What it is to go on with is kept for that. Nothing happens
+        where such a process has gone on with it since it was looked at."""
+        self._trouble(request, problem, "due = ?", (request.due,))
+
+    def give_up(self, request: Request, problem: Mapping[str, Any]) -> None:
+        """As `refuse`, of a run that this process went on with."""
+        self._trouble(request, problem, "1 = 1", ())
+
+    def _trouble(
+        self, request: Request, problem: Mapping[str, Any], where: str, parameters: tuple[Any, ...]
+    ) -> None:
         with self._database.transaction() as connection:
             run = self._ledger.one(request.run_id, plain=True)
             told = {**problem, "started_at": run.started_at if run is not None else None}
             text = values.dump_json(told, thread=request.thread, key="problem")
             connection.execute(
-                "UPDATE requests SET due = NULL, problem = ? WHERE run_id = ? AND stamp = ?",
-                (text, request.run_id, request.stamp),
+                f"UPDATE requests SET due = NULL, problem = ? WHERE run_id = ? AND stamp = ? AND {where}",
+                (text, request.run_id, request.stamp, *parameters),
             )
 
     def refused(self) -> list[tuple[str, int, str]]:

@@ -196,7 +196,7 @@ class Dispatcher:
         except DatabaseUnavailable:
             raise
         except Exception as error:  # a changed graph, or code of the user's that reads an old state
-            self._refuse(request, error)
+            self._refuse(request, error, self._requests.refuse)
             return
         finally:
             if turn is not None and taken is None:
@@ -264,7 +264,8 @@ class Dispatcher:
         except (ThreadBusy, CheckpointError) as error:
             log.warning("Run %s is looked at again: %s", request.run_id, error)
         except BaseException as error:  # a node that ends the program, for example
-            self._refuse(request, error, turn.session.secrets.text(str(error)))
+            words = turn.session.secrets.text(str(error))
+            self._refuse(request, error, self._requests.give_up, words)
         finally:
             with self._changed:
                 self._active.discard(request.run_id)
@@ -272,7 +273,13 @@ class Dispatcher:
                 self._changed.notify_all()
             self._poked.set()
 
-    def _refuse(self, request: Request, error: BaseException, words: str = "") -> None:
+    def _refuse(
+        self,
+        request: Request,
+        error: BaseException,
+        record: Callable[[Request, Mapping[str, str]], None],
+        words: str = "",
+    ) -> None:
         # What the user's own code says may hold anything, also a secret; where the database is, is for the log.
         said = words or (str(error) if isinstance(error, DalsegnoError) else "Resume it by hand to see why.")
         log.warning("Run %s cannot be gone on with: %s: %s", request.run_id, type(error).__name__, said)
@@ -283,4 +290,4 @@ class Dispatcher:
         problem = {"type": type(error).__name__, "message": said}
         self._refused.add((request.run_id, request.stamp))
         with contextlib.suppress(DalsegnoError):
-            self._requests.refuse(request, problem)
+            record(request, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypedDict
@@ -93,6 +94,30 @@ def test_an_answer_that_one_version_could_not_take_is_taken_by_the_other(serving
         ]["verdict"]
         == "yes"
     )
+
+
+def test_a_version_that_could_not_go_on_says_nothing_of_a_run_that_the_other_has_taken_meanwhile(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = waiting(serving("ask"))
+    answered(serving("ask"), run_id)
+    new, old = serving("question"), serving("ask")
+    refuse = new.dispatcher._requests.refuse
+    is_refused = threading.Event()
+
+    def late(*given: Any) -> None:
+        old.open()
+        until(
+            lambda: old.run(run_id).status == "completed" and old.dispatcher.active == 0, "the old one did it"
+        )
+        refuse(*given)
+        is_refused.set()
+
+    monkeypatch.setattr(new.dispatcher._requests, "refuse", late)
+    new.open()
+    assert is_refused.wait(60)
+    assert problem(old, run_id) is None
+    assert new.run(run_id).status == "completed"
 
 
 def test_a_run_that_no_process_can_go_on_with_is_left_alone(

@@ -83,13 +83,13 @@ def test_a_run_that_is_refused_while_those_of_others_are_looked_at_is_known(
     flow = Workflow("work", State).add_node("work", refuses).add_edge(START, "work").add_edge("work", END)
     service = Service([LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db", Settings(poll=0.02))
     dispatcher = service.dispatcher
-    refuse = dispatcher._requests.refuse
+    give_up = dispatcher._requests.give_up
 
     def late(*given: Any) -> None:
         dispatcher._try_those_of_others(time.time())
-        refuse(*given)
+        give_up(*given)
 
-    monkeypatch.setattr(dispatcher._requests, "refuse", late)
+    monkeypatch.setattr(dispatcher._requests, "give_up", late)
     run_id, _ = service.start(StartRun(workflow="work", input={"topic": "rain"}), client="ci")
     service.open()
     until(lambda: (request := service.request(run_id)) and request.problem, "it is refused")
