@@ -23,6 +23,7 @@ from langgraph.checkpoint.serde.types import RESUME
 from dalsegno.checkpoints import Ledger, SqliteCheckpointer
 from dalsegno.checkpoints.file.database import Database
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.fair_lock import FairLock
 from dalsegno.checkpoints.file.group_commit import GroupCommit, Job
 from dalsegno.checkpoints.records import ExecutionRecord
 from dalsegno.errors import DatabaseUnavailable
@@ -245,6 +246,37 @@ def test_who_comes_while_another_process_writes_goes_with_the_same_commit(path: 
         assert len(list(saver.list(None))) == 5
 
 
+def test_a_put_that_another_thread_has_committed_returns_whoever_writes_next(path: Path) -> None:
+    gate = threading.Event()
+
+    def write_next(saver: SqliteCheckpointer) -> None:
+        with saver.database.transaction():
+            gate.wait(60)
+
+    def come(function: Callable[..., Any], *given: Any) -> Any:
+        waiting, coming = len(line), pool.submit(function, *given)
+        limit = time.monotonic() + 60
+        while len(line) == waiting:
+            assert time.monotonic() < limit
+            time.sleep(0.001)
+        return coming
+
+    with SqliteCheckpointer(path) as saver, ThreadPoolExecutor(3) as pool:
+        put(saver)
+        line = saver.database._lock._line
+        with saver.database._lock.turn():
+            first = come(put, saver, "first")
+            second = come(write_next, saver)
+            third = come(put, saver, "third")
+        try:
+            first.result(60)
+            third.result(60)
+            assert not second.done()
+        finally:
+            gate.set()
+        second.result(60)
+
+
 def test_what_others_wait_for_is_no_part_of_a_transaction_that_is_rolled_back(path: Path) -> None:
     with SqliteCheckpointer(path) as saver, ThreadPoolExecutor(1) as pool:
         put(saver)
@@ -365,7 +397,7 @@ def test_ctrl_c_while_what_waits_is_committed_is_heard_once_and_loses_none_of_it
 def test_ctrl_c_of_one_thread_is_not_heard_by_another_whose_put_it_commits(path: Path) -> None:
     with SqliteCheckpointer(path, linger=LONG) as saver, ThreadPoolExecutor(1) as pool:
         put(saver)
-        with saver.database._lock:
+        with saver.database._lock.turn():
             other = pool.submit(put, saver, "another thread's")
             limit = time.monotonic() + 60
             while not saver.database._group:
@@ -383,7 +415,9 @@ def test_what_waits_is_written_soon_also_where_ctrl_c_came_meanwhile(path: Path)
     committed = threading.Event()
     with SqliteCheckpointer(path, linger=0.01) as saver:
         config = put(saver)
-        with saver.database._lock:  # so that it is this thread that writes it, and not the one that lingers
+        with (
+            saver.database._lock.turn()
+        ):  # so that it is this thread that writes it, and not the one that lingers
             saver.put_writes(config, [("k", 1)], "task")
             CtrlC(saver.database, "before")
             with pytest.raises(KeyboardInterrupt):
@@ -428,9 +462,9 @@ def test_ctrl_c_is_heard_also_where_other_threads_bring_more_meanwhile() -> None
                 self.is_first = False
                 raise KeyboardInterrupt
 
-    owner, lock = Interrupted(), threading.RLock()
+    owner, lock = Interrupted(), FairLock()
     commits = GroupCommit(lock, owner.write, linger=0.01)
-    with lock:
+    with lock.turn():
         with pytest.raises(KeyboardInterrupt):
             commits.commit(Asked("a place"))
         assert len(commits) == 1

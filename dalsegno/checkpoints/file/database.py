@@ -16,6 +16,7 @@ from dalsegno.checkpoints.enlisting import Due, Enlisting, Outcome, Queue, outco
 from dalsegno.checkpoints.file import surroundings
 from dalsegno.checkpoints.file.connecting import connected
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.fair_lock import FairLock
 from dalsegno.checkpoints.file.group_commit import Arrived, GroupCommit, Job, write
 from dalsegno.checkpoints.file.log_room import LogRoom
 from dalsegno.checkpoints.file.waiting_line import WaitingLine
@@ -82,7 +83,7 @@ class Database(Enlisting):
         self.commits = 0
         self._room: LogRoom | None = None
         self._line = WaitingLine(None)
-        self._lock = threading.RLock()
+        self._lock = FairLock()
         self._connection: sqlite3.Connection | None = None
         self._opened_identity: surroundings.Identity | None = None
         self._opened_log: surroundings.Identity | None = None
@@ -108,7 +109,7 @@ class Database(Enlisting):
         tasks of a checkpoint, goes with them. Used inside another one it joins it.
         """
         outcomes = outcomes_of(task)
-        with self._lock:
+        with self._lock.turn():
             if self._group and not self._depth:
                 self._group.drain()
             with self._entered(outcomes) as connection:
@@ -170,7 +171,7 @@ class Database(Enlisting):
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """A consistent view: nobody's commit comes between two statements inside."""
-        with self._lock:
+        with self._lock.turn():
             if self._group and not self._depth:
                 self._group.drain()
             if self._depth:
@@ -188,7 +189,7 @@ class Database(Enlisting):
     @contextlib.contextmanager
     def glance(self) -> Iterator[sqlite3.Connection | None]:
         """As `read`, of what is committed; None where another thread has the connection."""
-        if self._depth or not self._lock.acquire(blocking=False):
+        if self._depth or not self._lock.acquire(timeout=0):
             yield None
             return
         try:
@@ -244,12 +245,12 @@ class Database(Enlisting):
 
     def outside(self, sql: str) -> None:
         """Execute a statement that SQLite takes in no transaction, as ``VACUUM``."""
-        with self._lock, self._translated:
+        with self._lock.turn(), self._translated:
             self._opened().execute(sql)
 
     def flush(self) -> None:
         """Commit what waits for company, and what is enlisted for no task in particular, if anything is."""
-        with self._lock:
+        with self._lock.turn():
             if self._group and not self._depth:
                 self._group.drain()
         self._group.raise_parked()
@@ -259,7 +260,7 @@ class Database(Enlisting):
 
     def close(self) -> None:
         """Commit what is enlisted and close the file."""
-        with self._lock:
+        with self._lock.turn():
             try:
                 self.flush()
             finally:
@@ -344,7 +345,7 @@ class Database(Enlisting):
             self._lock.release()
 
     def _after_fork_in_child(self) -> None:
-        self._lock = threading.RLock()
+        self._lock = FairLock()
         self._held_for_fork = False
         self._depth, self._doomed, self._writer = 0, None, None
         self._queue = Queue()  # what was in it is the parent's to commit

@@ -1,8 +1,8 @@
 """Group commit: what several threads want written at once goes into one transaction.
 
-Whoever comes pushes its job and takes the lock; the first one in begins a transaction, for which it may
-have to wait for another process, writes everything that was pushed meanwhile, and the others find theirs
-done. A job that may linger does not take the lock at all: it waits for company, at most `linger` seconds,
+Whoever comes pushes its job and stands in line for the lock; the first one in begins a transaction, for which it may
+have to wait for another process, writes everything that was pushed meanwhile, and lets the others go on, wherever
+they stand in the line. A job that may linger does not take the lock at all: it waits for company, at most `linger` seconds,
 and is then written by a thread that ends when there is nothing to do.
 Where `linger` is 0 every job has a transaction of its own.
 """
@@ -20,6 +20,7 @@ from typing import Any
 
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.fair_lock import FairLock, Ticket
 from dalsegno.errors import Fenced
 
 _IDLE_ROUNDS = 20  # of `linger` seconds, before the thread ends
@@ -34,21 +35,21 @@ Arrived = Callable[[], Sequence["Job"]]
 """Gives the jobs of a transaction that has begun, in the order in which they are written."""
 
 
-class Job(ABC):
+class Job(Ticket, ABC):
     """Something to be written. `place` is where, and by whom: what is lost there is the next one's to tell, and
     nobody's who has the thread since. `task` is whose journal rows go with it: a task's, or those of all tasks of the
     checkpoint with that id; `outcome` what it says of that task."""
 
-    __slots__ = ("done", "due", "error", "on_disk", "outcome", "place", "task")
+    __slots__ = ("due", "error", "on_disk", "outcome", "place", "task")
     order = 0
     """Jobs of a lower number are written first, in one transaction."""
 
     def __init__(self, place: Hashable, task: str | None = None, outcome: Outcome = "done") -> None:
+        super().__init__()
         self.place = place
         self.task = task
         self.outcome: Outcome = outcome
         self.due = 0.0
-        self.done = False
         self.on_disk = False
         self.error: Exception | None = None
 
@@ -77,7 +78,7 @@ def write(jobs: Iterable[Job], connection: sqlite3.Connection) -> None:
 class GroupCommit:
     """The jobs of one database. `write` begins a transaction and has it make what has arrived then, all or none."""
 
-    def __init__(self, lock: Any, write: Callable[[Arrived], None], linger: float) -> None:
+    def __init__(self, lock: FairLock, write: Callable[[Arrived], None], linger: float) -> None:
         self.linger = linger
         self._lock = lock
         self._write_all = weakref.WeakMethod(write)  # whoever has the database keeps it open, nobody else
@@ -105,7 +106,7 @@ class GroupCommit:
         if self.linger > 0:
             self._jobs.append(job)
         try:
-            with self._lock:
+            with self._lock.turn(job):
                 if self.linger <= 0:
                     self._one_by_one([job])
                 elif not job.done:
@@ -125,7 +126,7 @@ class GroupCommit:
         try:
             self._start()
         except RuntimeError:  # no more threads
-            with self._lock:
+            with self._lock.turn():
                 self.drain()
 
     def write_within(self, job: Job) -> None:
@@ -207,7 +208,6 @@ class GroupCommit:
     def _settle(self, jobs: Sequence[Job], error: Exception | None) -> None:
         for job in jobs:
             job.error = error
-            job.done = True
             if error is None:
                 self._told.discard(job.place)
                 job.committed()
@@ -216,6 +216,7 @@ class GroupCommit:
             else:
                 self._parked.pop(job.place, None)  # who waits for it is told now
                 self._told.add(job.place)
+            self._lock.dismiss(job)
 
     def _start(self) -> None:
         """Have a thread that writes what lingers."""
@@ -247,7 +248,7 @@ class GroupCommit:
             if wait > 0:
                 time.sleep(wait)
             else:
-                with self._lock:
+                with self._lock.turn():
                     self.drain()
 
 
