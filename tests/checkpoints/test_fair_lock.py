@@ -89,6 +89,29 @@ def test_who_has_it_may_take_it_again_before_those_who_wait(threads: ThreadPoolE
     assert order == ["inside", "other"]
 
 
+def test_who_took_it_before_all_who_wait_may_take_it_again(threads: ThreadPoolExecutor) -> None:
+    lock = FairLock()
+    assert lock.acquire(timeout=0)
+    other = threads.submit(in_turn, lock, lambda: None)
+    until(lambda: len(lock._line) == 1)
+    in_turn(lock, lambda: None)
+    lock.release()
+    other.result(60)
+
+
+def test_two_turns_may_end_in_the_order_in_which_they_began(threads: ThreadPoolExecutor) -> None:
+    lock = FairLock()
+    first, second = lock.turn(), lock.turn()
+    first.__enter__()
+    second.__enter__()
+    other = threads.submit(in_turn, lock, lambda: None)
+    until(lambda: len(lock._line) == 2)
+    first.__exit__(None, None, None)
+    in_turn(lock, lambda: None)
+    second.__exit__(None, None, None)
+    other.result(60)
+
+
 def test_an_error_inside_leaves_it_to_the_next(threads: ThreadPoolExecutor) -> None:
     lock = FairLock()
     with contextlib.suppress(ZeroDivisionError), lock.turn():
@@ -122,58 +145,71 @@ def test_one_thread_at_a_time_has_it_and_nobody_is_left_waiting(threads: ThreadP
     assert not lock._threads
 
 
-class CtrlC:
-    """Comes where Python hears signals in the file of the lock: behind a call, at the start of a function, and where a
-    loop begins again. It comes at one of these."""
+class Signal:
+    """Is heard once where Python hears signals in the file of the lock: behind a call, at the start of a function, and
+    where a loop begins again. Its handler is called at one of these."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, handler: Callable[[], object]) -> None:
         self.left = at
+        self._handler = handler
         self._last: dict[FrameType, str] = {}
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> Any:
         if frame.f_code.co_filename != fair_lock.__file__:
             return None
         frame.f_trace_opcodes = True
+        is_heard = event == "call"
         if event == "opcode":
             is_heard = self._last.get(frame, "").startswith(("CALL", "RESUME", "JUMP_BACKWARD"))
             self._last[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            self.left -= is_heard
-            if is_heard and self.left == 0:
-                raise KeyboardInterrupt
+        if is_heard:
+            self.left -= 1
+            if self.left == 0:
+                self._handler()
         return self
 
 
+def ctrl_c() -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("waits", [False, True], ids=["it is free", "it is not"])
-def test_ctrl_c_wherever_it_is_heard_leaves_it_to_others(
-    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, waits: bool
+@pytest.mark.parametrize("handler", ["Ctrl-C", "takes it itself"])
+def test_a_signal_wherever_it_is_heard_leaves_it_to_others(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, waits: bool, handler: str
 ) -> None:
     monkeypatch.setattr(fair_lock, "_LOOKS_AGAIN", 0.01)
     for at in itertools.count(1):
-        lock, goes, ctrl_c = FairLock(), threading.Event(), CtrlC(at)
+        lock, goes = FairLock(), threading.Event()
+        signal = Signal(at, ctrl_c if handler == "Ctrl-C" else partial(in_turn, lock, lambda: None))
         others = [threads.submit(in_turn, lock, partial(goes.wait, 60))] if waits else []
         if waits:
             until(lambda lock=lock: len(lock._line) == 1)  # type: ignore[misc]
-            others.append(threads.submit(goes_on, lock, goes))
-        traced = sys.gettrace()
-        sys.settrace(ctrl_c)
-        try:
-            with contextlib.suppress(KeyboardInterrupt):
-                in_turn(lock, lambda: None)
-        finally:
-            sys.settrace(traced)
-            goes.set()
-        others.append(threads.submit(in_turn, lock, lambda: None))
+            others.append(threads.submit(goes_on, lock, goes, signal))
+        mine = threads.submit(interrupted, lock, signal)
+        others += [mine, threads.submit(in_turn, lock, lambda: None)]
         for each in others:
             each.result(60)
         in_turn(lock, lambda: None)
-        if ctrl_c.left > 0:
+        assert not lock._line
+        if signal.left > 0:
             break
     assert at > 10
 
 
-def goes_on(lock: FairLock, goes: threading.Event) -> None:
-    """Let the one go on that has the lock, once another one waits for it."""
-    until(lambda: goes.is_set() or (len(lock._line) > 1 and lock._line[1].waits))
+def interrupted(lock: FairLock, signal: Signal) -> None:
+    """Take the lock, and be interrupted."""
+    sys.settrace(signal)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            in_turn(lock, lambda: None)
+    finally:
+        sys.settrace(None)
+
+
+def goes_on(lock: FairLock, goes: threading.Event, signal: Signal) -> None:
+    """Let the one go on that has the lock, once another one waits for it, or has heard the signal."""
+    until(lambda: signal.left <= 0 or (len(lock._line) > 1 and lock._line[1].waits))
     goes.set()
 
 

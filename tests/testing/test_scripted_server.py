@@ -211,7 +211,9 @@ def test_a_slow_body_is_the_clients_timeout_and_does_not_hold_up_the_end(ask: As
     with ScriptedServer([slow]) as server:
         with pytest.raises(openai.APITimeoutError):
             ask(client(server, timeout=0.1))
-        while not server.requests and time.monotonic() - before < 60:  # it may be asked later than the client waits
+        while (
+            not server.requests and time.monotonic() - before < 60
+        ):  # it may be asked later than the client waits
             time.sleep(0.001)
     assert time.monotonic() - before < 60
 

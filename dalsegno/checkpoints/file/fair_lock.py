@@ -59,9 +59,14 @@ class FairLock:
 
     @contextlib.contextmanager
     def turn(self, ticket: Ticket | None = None) -> Iterator[None]:
-        """Have the lock inside, behind those who came before; without it, where `ticket` is done by then."""
+        """Have the lock inside, behind those who came before; without it, where `ticket` is done by then.
+
+        Who has it already, or waits for it and was interrupted, by the handler of a signal or by what the garbage
+        collector calls, does not stand in line again: it would wait for itself. Where Ctrl-C comes as the `with`
+        statement begins or ends, the lock may be given back only when the traceback is forgotten.
+        """
         thread = threading.get_ident()
-        if thread in self._threads:  # it has the lock, or waits for it and was interrupted by a signal
+        if thread in self._threads or self._lock._is_owned():  # type: ignore[attr-defined]  # as `threading.Condition`
             with self._lock:
                 yield
             return
@@ -74,10 +79,12 @@ class FairLock:
                 with contextlib.nullcontext() if mine.done else self._lock:
                     yield
             finally:
-                self._threads.discard(thread)
-                self._remove(mine)
-                if (first := self._first()) is not None:
-                    first.wake()
+                try:
+                    self._remove(mine)
+                    if (first := self._first()) is not None:
+                        first.wake()
+                finally:
+                    self._threads.discard(thread)
 
     def dismiss(self, ticket: Ticket) -> None:
         """What it is for is done: its thread goes on, where it waits."""

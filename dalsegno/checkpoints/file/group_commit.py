@@ -2,8 +2,8 @@
 
 Whoever comes pushes its job and stands in line for the lock; the first one in begins a transaction, for which it may
 have to wait for another process, writes everything that was pushed meanwhile, and lets the others go on, wherever
-they stand in the line. A job that may linger does not take the lock at all: it waits for company, at most `linger` seconds,
-and is then written by a thread that ends when there is nothing to do.
+they stand in the line. A job that may linger does not take the lock at all: it waits for company, at most `linger`
+seconds, and is then written by a thread that ends when there is nothing to do.
 Where `linger` is 0 every job has a transaction of its own.
 """
 
