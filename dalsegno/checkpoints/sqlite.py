@@ -153,7 +153,7 @@ class SqliteCheckpointer(Checkpointer):
     def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The checkpoint that `config` names, or the latest of its thread and namespace."""
         thread, namespace = place_in(config)
-        with self.database.read() as connection:
+        with self.database.read(thread) as connection:
             found = rows.find(connection, thread, namespace, get_checkpoint_id(config))
             if found is None:
                 return None
@@ -184,13 +184,13 @@ class SqliteCheckpointer(Checkpointer):
             filter=filter or {},
             limit=limit,
         )
-        with self.database.read() as connection:
+        with self.database.read(search.thread) as connection:
             identities = rows.search(connection, search)
         wanted = len(identities) if limit is None else limit
         start, size = 0, rows.GROUP if limit is not None else 1
         while wanted > 0 and start < len(identities):
             group = identities[start : start + size]
-            with self.database.read() as connection:
+            with self.database.read(search.thread) as connection:
                 found = [row for row in rows.fetch(connection, group) if search.matches(row, self.serde)][
                     :wanted
                 ]
@@ -210,7 +210,7 @@ class SqliteCheckpointer(Checkpointer):
     ) -> Mapping[str, DeltaChannelHistory]:
         """What each `DeltaChannel` is rebuilt from: its last stored value and the writes since, in one view."""
         thread, namespace = place_in(config)
-        with self.database.read() as connection:
+        with self.database.read(thread) as connection:
             target = rows.find(connection, thread, namespace, get_checkpoint_id(config))
             return delta_history(connection, target, frozenset(channels), self.serde)
 

@@ -63,6 +63,22 @@ def test_a_superstep_of_several_tasks_is_one_commit(path: Path) -> None:
         assert [one.node for one in Ledger(saver.database).executions("r")] == ["a", "b", "c"]
 
 
+def test_who_reads_another_thread_leaves_what_waits_to_those_who_write(path: Path) -> None:
+    with SqliteCheckpointer(path, linger=LONG) as saver:
+        mine, other = put(saver, "mine"), put(saver, "other")
+        saver.put_writes(mine, [("k", 1)], "task")
+        assert saver.get_tuple(other) is not None
+        assert [*saver.list(other)]
+        saver.get_delta_channel_history(config=other, channels=["k"])
+        assert saver.database.commits == 2
+        found = saver.get_tuple(mine)
+        assert found is not None
+        assert found.pending_writes == [("task", "k", 1)]
+        assert saver.database.commits == 3
+        saver.put_writes(other, [("k", 2)], "task")
+        assert [one.pending_writes for one in saver.list(None)] == [[("task", "k", 2)], [("task", "k", 1)]]
+
+
 def test_nothing_waits_longer_than_its_linger(path: Path) -> None:
     committed = threading.Event()
     with SqliteCheckpointer(path, linger=0.002) as saver:

@@ -169,10 +169,13 @@ class Database(Enlisting):
             listener(self.commits)
 
     @contextlib.contextmanager
-    def read(self) -> Iterator[sqlite3.Connection]:
-        """A consistent view: nobody's commit comes between two statements inside."""
+    def read(self, thread: str | None = None) -> Iterator[sqlite3.Connection]:
+        """A consistent view: nobody's commit comes between two statements inside.
+
+        What waits for company is written first; where only a `thread` is read, only if something of its is waiting.
+        """
         with self._lock.turn():
-            if self._group and not self._depth:
+            if not self._depth and self._group.has(thread):
                 self._group.drain()
             if self._depth:
                 yield self._opened()

@@ -57,6 +57,10 @@ class Job(Ticket, ABC):
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
         """Execute the statements; again where the transaction failed because of another job."""
 
+    def is_of(self, thread: str) -> bool:
+        """Whether who reads that thread must see it."""
+        return True
+
     def committed(self) -> None:
         """It is on disk."""
         return
@@ -91,6 +95,10 @@ class GroupCommit:
     def __len__(self) -> int:
         """How many jobs wait."""
         return len(self._jobs)
+
+    def has(self, thread: str | None) -> bool:
+        """Whether a job waits, of that thread where one is named."""
+        return bool(self._jobs) and (thread is None or any(job.is_of(thread) for job in list(self._jobs)))
 
     def _write(self, arrived: Arrived) -> None:
         write = self._write_all()

@@ -76,6 +76,9 @@ class PutCheckpoint(Job):
         self._plan: _Plan | None = self._planned(cache.take(given.place, given.parent))
         self._next: Entry | None = None
 
+    def is_of(self, thread: str) -> bool:
+        return self._given.place[0] == thread
+
     def _planned(self, entry: Entry | None) -> _Plan:
         plan = _Plan(entry)
         channel_values = self._given.checkpoint["channel_values"]
@@ -195,6 +198,9 @@ class PutWrites(Job):
         self._place = place
         self._checkpoint = checkpoint_id
         self._writes = writes
+
+    def is_of(self, thread: str) -> bool:
+        return self._place[0] == thread
 
     def write(self, connection: sqlite3.Connection, company: Company) -> None:
         place = company.get(("held", self._place, self._token))
