@@ -12,7 +12,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint
 
 from dalsegno.checkpoints.enlisting import Outcome
 from dalsegno.checkpoints.failures import damage_named
-from dalsegno.checkpoints.fencing import holder_of, in_the_way, taken_over
+from dalsegno.checkpoints.fencing import in_the_way, taken_over
 from dalsegno.checkpoints.file import bodies, pending, segments
 from dalsegno.checkpoints.file.bodies import Index
 from dalsegno.checkpoints.file.cache import Cache, Entry
@@ -226,17 +226,21 @@ def place_of(connection: sqlite3.Connection, place: Place, company: Company) -> 
         return int(company[place])
     sql = "SELECT id FROM places WHERE thread_id = ? AND checkpoint_ns = ?"
     row = connection.execute(sql, place).fetchone()
-    if row is None:
-        connection.execute("INSERT INTO places (thread_id, checkpoint_ns) VALUES (?, ?)", place)
-        row = connection.execute(sql, place).fetchone()
-    company[place] = row[0]
-    return int(row[0])
+    number = company[place] = int(row[0]) if row is not None else _add_place(connection, place)
+    return number
+
+
+def _add_place(connection: sqlite3.Connection, place: Place) -> int:
+    cursor = connection.execute("INSERT INTO places (thread_id, checkpoint_ns) VALUES (?, ?)", place)
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
 
 
 _ARRIVE = (
-    "SELECT p.id, c.body, (SELECT token FROM leases l WHERE l.thread_id = ?1) FROM places p "
+    "SELECT p.id, c.body, l.token FROM (SELECT 1) "
+    "LEFT JOIN places p ON p.thread_id = ?1 AND p.checkpoint_ns = ?2 "
     "LEFT JOIN checkpoints c ON c.place = p.id AND c.checkpoint_id = ?3 "
-    "WHERE p.thread_id = ?1 AND p.checkpoint_ns = ?2"
+    "LEFT JOIN leases l ON l.thread_id = ?1"
 )
 
 
@@ -256,17 +260,14 @@ def _arrive(
     ThreadBusy
         Nobody's run writes, and a run of another living process has the thread.
     """
-    row = connection.execute(_ARRIVE, (*place, checkpoint_id and shorten(checkpoint_id))).fetchone()
-    if row is None:  # nothing was put there yet
-        number, body = place_of(connection, place, company), None
-        holder = holder_of(connection, place[0])
-        held = holder.token if holder is not None else None
-    else:
-        number, body, held = row
+    parameters = (*place, checkpoint_id and shorten(checkpoint_id))
+    number, body, held = connection.execute(_ARRIVE, parameters).fetchone()
     if token is None and held is not None:
         in_the_way(connection, place[0])
     elif token != held:
         raise taken_over(connection, place[0], "what it had still to write is not kept")
+    if number is None:  # nothing was put there yet
+        number = _add_place(connection, place)
     company[place] = company["held", place, token] = number
     return number, body
 
