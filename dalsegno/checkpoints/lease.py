@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dalsegno.errors import as_typed
+from dalsegno.nodes.forking import in_forked_child
 
 _DEAD_STATES = frozenset("ZXx")  # a killed child that nobody has waited for yet is a zombie
 
@@ -218,14 +219,11 @@ def _machine() -> str:
     return ""
 
 
+@in_forked_child
 def _forget() -> None:
     global _this
     _this = None
     _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 class Heartbeat:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from dalsegno.nodes.forking import in_forked_child
+
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -131,12 +133,9 @@ def stoppable(stop: Stop) -> Iterator[None]:
         stop.remove()
 
 
+@in_forked_child
 def _in_forked_child() -> None:
     global _active
     if _active is not None:
         _active.forget()
         _active = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_forked_child)

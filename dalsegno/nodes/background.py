@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+from dalsegno.nodes.forking import in_forked_child
 
 T = TypeVar("T")
 
@@ -82,5 +83,4 @@ class Background:
 BACKGROUND = Background()
 """The loop of this process."""
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=BACKGROUND.forget)
+in_forked_child(BACKGROUND.forget)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
+
+from dalsegno.nodes.forking import in_forked_child
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -38,10 +39,7 @@ def end_threads() -> None:
         pool.shutdown()
 
 
+@in_forked_child
 def _forget() -> None:
     global _pool
     _pool = None  # its threads are the parent's
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dalsegno.nodes.forking import in_forked_child
 from dalsegno.nodes.living import Living
 from dalsegno.nodes.paths import name_of
 from dalsegno.observe import conventions as names
@@ -292,10 +292,7 @@ def _simple(value: Any) -> Any:
 _LIVING: Living[Traces] = Living()
 
 
+@in_forked_child
 def _forget_in_child() -> None:
     for traces in _LIVING:
         traces.forget_waiting()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)

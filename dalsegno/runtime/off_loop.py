@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
+
+from dalsegno.nodes.forking import in_forked_child
 
 T = TypeVar("T")
 
@@ -95,10 +96,7 @@ def _do(work: Callable[[], T], done: Future[T], is_begun: threading.Lock) -> Non
         del done  # the error has this frame, and would keep itself alive
 
 
+@in_forked_child
 def _forget() -> None:
     global _pool
     _pool = None  # its threads are the parent's
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

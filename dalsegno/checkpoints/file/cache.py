@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from dalsegno.checkpoints.file.bodies import Index, channels
 from dalsegno.checkpoints.file.differences import Kept
 from dalsegno.checkpoints.file.streams import header
+from dalsegno.nodes.forking import in_forked_child
 from dalsegno.nodes.living import Living
 
 PLACES = 256
@@ -106,10 +106,7 @@ class Cache:
 _all: Living[Cache] = Living()
 
 
+@in_forked_child
 def _forked() -> None:
     for cache in _all:
         cache._after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import select
 import threading
 import time
@@ -17,6 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg_pool import ConnectionPool
 
 from dalsegno.checkpoints.postgres import migrations
+from dalsegno.nodes.forking import in_forked_child
 from dalsegno.nodes.living import Living
 
 if TYPE_CHECKING:
@@ -167,10 +167,7 @@ _all: Living[Connections] = Living()
 _left: list[Any] = []
 
 
+@in_forked_child
 def _forked() -> None:
     for one in _all:
         one._leave_to_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

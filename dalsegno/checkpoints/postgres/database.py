@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
@@ -20,6 +19,7 @@ from dalsegno.checkpoints.postgres.due import DueQueue
 from dalsegno.checkpoints.postgres.session import Connection, Session, piped, roll_back
 from dalsegno.checkpoints.postgres.under_way import UnderWay
 from dalsegno.errors import CheckpointError
+from dalsegno.nodes.forking import in_forked_child
 from dalsegno.nodes.living import Living
 
 if TYPE_CHECKING:
@@ -293,10 +293,7 @@ class PostgresDatabase(Enlisting):
 _databases: Living[PostgresDatabase] = Living()
 
 
+@in_forked_child
 def _forked() -> None:
     for database in _databases:
         database._after_fork_in_child()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

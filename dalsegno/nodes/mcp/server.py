@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -15,6 +14,7 @@ from pydantic import ConfigDict, SecretStr
 from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_mean
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
+from dalsegno.nodes.forking import in_forked_child
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.living import Living
 from dalsegno.nodes.mcp.answers import (
@@ -343,14 +343,11 @@ class McpTool(BaseTool):
 _OPEN: Living[McpServer] = Living()
 
 
+@in_forked_child
 def _forget() -> None:
     """In a process that was forked: the sessions belong to the other one."""
     for server in _OPEN:
         server._lock, server._session = threading.Lock(), None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 
 
 def _close_all() -> None:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from dalsegno.nodes.forking import in_forked_child
+
 IDLE = 1.0
 """Seconds after which a thread without work ends."""
 
@@ -168,8 +170,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._forget()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forget)
+        in_forked_child(self._forget)
 
     def _forget(self) -> None:
         self._idle: list[Worker] = []

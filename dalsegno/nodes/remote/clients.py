@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import ctypes
 import logging
-import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ import httpx
 
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.cancelling import ended
+from dalsegno.nodes.forking import in_forked_child
 from dalsegno.nodes.policies.workers import WORKERS, Job
 from dalsegno.nodes.remote.addresses import shown
 from dalsegno.nodes.remote.request import ASKED
@@ -144,6 +144,7 @@ def _end(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
+@in_forked_child
 def _in_forked_child() -> None:
     """The parent's connections are its own: they are left as they are, and never closed from here."""
     global _idle, _of_loop
@@ -166,5 +167,3 @@ _idle: list[asyncio.AbstractEventLoop] = []
 _of_loop: dict[asyncio.AbstractEventLoop, Clients] = {}
 
 atexit.register(close)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_forked_child)
