@@ -136,9 +136,10 @@ def want(
         before = requests.of(run.run_id)
         known = dict(before.wanted or {}) if before is not None else {}
         is_new = known.get("resumes") == run.resumes
-        # What a process could not go on with is asked for anew; what was answered then is still the answer.
+        # What a process could not go on with, or died over, is asked for anew; what was answered then is still the
+        # answer.
         is_refused = before is not None and before.problem is not None
-        kept = known if is_refused and (is_new or run.status == "stopped") else {}
+        kept = known if run.status == "stopped" or (is_refused and is_new) else {}
         wanted = {
             "resumes": run.resumes,
             "answers": _answers(waiting, asked, secrets) if is_answer else kept.get("answers"),

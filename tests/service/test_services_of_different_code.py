@@ -175,6 +175,21 @@ def test_what_goes_on_all_the_same_is_told_as_a_request_and_does_with_the_answer
     until(lambda: new.run(run_id).status == "completed", "it goes on")
 
 
+def test_an_answer_stands_where_its_process_died_and_somebody_only_asks_to_go_on(serving: Serving) -> None:
+    run_id = waiting(serving("ask"))
+    answered(serving("ask"), run_id)
+    new = serving("ask")
+    with (
+        new.checkpointer.database.transaction() as session
+    ):  # after it was taken, and before the answer was kept
+        session.execute("UPDATE runs SET status = 'running', finished_at = NULL, resumes = resumes + 1")
+    assert new.run(run_id).status == "stopped"
+    new.resume(run_id, ResumeRun(), client=CLIENT)
+    new.open()
+    until(lambda: new.run(run_id).status in ("completed", "interrupted"), "it goes on")
+    assert new.run(run_id).status == "completed"
+
+
 def test_a_problem_is_none_any_more_where_somebody_else_has_gone_on_with_the_run(serving: Serving) -> None:
     def shown() -> Any:
         return whole(new, new.run(run_id)).problem
