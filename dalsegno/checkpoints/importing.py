@@ -81,7 +81,12 @@ class _Source:
     def opened(self) -> Iterator[sqlite3.Connection]:
         if not os.path.isfile(self._path):
             raise DatabaseUnavailable(f"There is no file `{self._path}` to import.", path=self._path)
-        connection = sqlite3.connect(self._address(), uri=True, isolation_level=None)
+        try:
+            connection = sqlite3.connect(self._address(), uri=True, isolation_level=None)
+        except sqlite3.Error as error:
+            raise DatabaseUnavailable(
+                f"`{self._path}` cannot be opened ({error}). May you read it?", path=self._path
+            ) from error
         try:
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("BEGIN")

@@ -261,6 +261,32 @@ def test_what_cannot_be_imported_is_named(saver: SqliteCheckpointer, tmp_path: P
     assert list(saver.list(None)) == []
 
 
+def test_a_database_that_may_not_be_read_is_named(child: Any) -> None:
+    folder = Path(tempfile.mkdtemp())
+    source = folder / "theirs.db"
+    try:
+        play(Recording(source), folder)
+        source.chmod(0)
+        folder.chmod(0o755)
+
+        def body(tell: Any) -> None:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            with SqliteCheckpointer(":memory:") as saver:
+                try:
+                    import_sqlite_saver(saver, source)
+                except DatabaseUnavailable as error:
+                    tell(str(error))
+
+        process = child(body)
+        assert "theirs.db" in process.line()
+        assert process.wait() == 0
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_a_database_in_a_folder_that_may_not_be_written_to_is_imported(child: Any) -> None:
     """As one on a medium that is mounted to be read only; SqliteSaver writes with a write-ahead log."""
     folder = Path(tempfile.mkdtemp())
