@@ -188,6 +188,8 @@ def test_a_fork_is_a_thread_of_its_own(saver: Checkpointer) -> None:
         maintenance.fork(saver.database, "u", past.checkpoint["id"], "u")
     with pytest.raises(CheckpointError, match="no checkpoint"):
         maintenance.fork(saver.database, "u", "00000000-0000-0000-0000-000000000000", "v")
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        maintenance.fork(saver.database, "t", past.checkpoint["id"], "v")  # it was deleted
     assert history(saver, "v") == []
 
 

@@ -157,15 +157,19 @@ def fork(connection: sqlite3.Connection, thread: str, checkpoint_id: Identity, i
 
     Subgraphs' checkpoints stay behind that are younger: they belong to a future that has not happened.
     """
-    for place, _, namespace in places_of(connection, thread):
-        kept = (
-            _up_to(connection, place, checkpoint_id) if namespace else _line(connection, place, checkpoint_id)
+    places = places_of(connection, thread)
+    rows = {
+        place: _up_to(connection, place, checkpoint_id)
+        if namespace
+        else _line(connection, place, checkpoint_id)
+        for place, _, namespace in places
+    }
+    if not any(rows[place] for place, _, namespace in places if not namespace):
+        raise CheckpointError(
+            f"Thread {thread!r} has no checkpoint {lengthen(checkpoint_id)}.", thread=thread
         )
-        if not namespace and not kept:
-            raise CheckpointError(
-                f"Thread {thread!r} has no checkpoint {lengthen(checkpoint_id)}.", thread=thread
-            )
-        if kept:
+    for place, _, namespace in places:
+        if kept := rows[place]:
             _copy_place(connection, place, place_of(connection, (into, namespace), {}), thread, kept)
 
 
