@@ -115,10 +115,8 @@ class _Named(pytest.Item):
     @property
     def command(self) -> str:
         """The arguments of pytest that lead here, and nowhere else."""
-        names = ("--crash-input", "--crash-answers", "--crash-profile")
-        options = ((name, self.config.getoption(name)) for name in names)
-        given = [("--crash", self._target), *options]
-        return " ".join(f"{name} {shlex.quote(value)}" for name, value in given if value not in (None, "{}"))
+        given = [("--crash", self._target), *_asked(self.config, "--crash-input", "--crash-answers")]
+        return " ".join(_word(name, value) for name, value in given if value != "{}")
 
     def runtest(self) -> None:
         folder = self.config.invocation_params.dir
@@ -173,7 +171,19 @@ def _again(item: pytest.Item, report: CrashReport) -> str:
     from dalsegno.testing.crash_kit.kills import in_turn
 
     what = item.command if isinstance(item, _Named) else shlex.quote(item.nodeid)
-    return f'\nOr: pytest {what} --crash-at "{in_turn(report.failures[0].kills)}"'
+    how = [_word(name, value) for name, value in _asked(item.config, "--crash-profile", "--crash-linger")]
+    return f'\nOr: pytest {" ".join([what, *how])} --crash-at "{in_turn(report.failures[0].kills)}"'
+
+
+def _asked(config: pytest.Config, *names: str) -> list[tuple[str, str]]:
+    """Options of the command line, where they were given."""
+    options = [(name, config.getoption(name)) for name in names]
+    return [(name, str(value)) for name, value in options if value is not None]
+
+
+def _word(name: str, value: str) -> str:
+    """An option as a shell and pytest read it, which takes a lone ``@FILE`` for a file of arguments."""
+    return f"{name}{'=' if value.startswith('@') else ' '}{shlex.quote(value)}"
 
 
 def _found(target: str, folder: Path) -> str:

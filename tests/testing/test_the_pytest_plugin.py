@@ -108,6 +108,20 @@ def test_what_is_wrong_with_a_named_workflow_is_told_without_a_traceback(run: Ru
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_how_to_have_it_again_names_what_else_was_asked_for(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makefile(".json", given='{\n  "topic": "rain"\n}')
+    more = ("--crash-profile", "fast", "--crash-linger", "0", "--crash-at", "after commit 5")
+    result = run(
+        "test_app.py::test_remembers", "--crash", "app.py:remembers", "--crash-input=@given.json", *more
+    )
+    result.assert_outcomes(failed=2)
+    again = '--crash-profile fast --crash-linger 0.0 --crash-at "after commit 5"'
+    result.stdout.fnmatch_lines([
+        f"E *Or: pytest test_app.py::test_remembers {again}",
+        f"Or: pytest --crash app.py:remembers --crash-input=@given.json {again}",
+    ])  # fmt: skip
+
+
 def test_input_that_is_no_json_is_refused(run: Run) -> None:
     result = run("--crash", "app.py:flow", "--crash-input", "{topic")
     result.stdout.fnmatch_lines(
