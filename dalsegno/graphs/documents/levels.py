@@ -216,9 +216,19 @@ class Level:
             target = self._entries[word.goto]
             if word.max is not None and places[word.goto] <= places[step.name]:
                 target = Loop(target, max=word.max, on_exhausted=self._give_up(step.name))
+                if node != step.name:  # a call in a row: they go back as often as the step says, all together
+                    target = self._way_back(step.name, target)
         else:
             target = self._give_up(step.name)
         self.flow.add_conditional_edges(node, _went, {"went": following, "failed": target})
+
+    def _way_back(self, name: str, back: Loop) -> str:
+        """The one place from which the calls of a step go back."""
+        node = f"back from {name}"
+        if node not in self.flow.nodes:
+            self.cast.own(node, _nothing, writes=(), timeout=OWN)
+            self.flow.add_conditional_edges(node, _back, {"back": back})
+        return node
 
     def _give_up(self, name: str) -> str:
         node = f"fail {name}"
@@ -323,6 +333,10 @@ def _failed(name: str) -> Any:
 
 def _went(state: Any) -> str:
     return "failed" if state.get("failed") else "went"
+
+
+def _back(state: Any) -> str:
+    return "back"
 
 
 def _nothing(state: Any) -> dict[str, Any]:

@@ -63,6 +63,13 @@ def fail_twice(x):
     return x
 
 
+def fail_once(x):
+    if x not in FAILED:
+        FAILED.append(x)
+        raise ValueError(f"the first {x}")
+    return x
+
+
 def take_back(x):
     with JOURNAL.open("a") as journal:
         journal.write(f"{x}\\n")

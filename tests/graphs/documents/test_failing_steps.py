@@ -3,6 +3,7 @@ step comes next."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,6 @@ def test_a_run_fails_where_a_step_fails_and_is_resumed_there(steps: Flow, folder
     assert (failed.status, failed.error["node"]) == ("failed", "b")
     work = folder / "work.py"
     work.write_text(work.read_text().replace("x > 10", "x > 100"))
-    import sys
-
     sys.modules.pop("work")
     with Runner(flow(), db=folder / "runs.db") as runner:
         assert runner.resume("t").output == {"output": 11, "results": {"a": 11, "b": 11}}
@@ -305,6 +304,26 @@ def test_what_was_done_twice_is_taken_back_twice(steps: Flow, folder: Path) -> N
     assert undone(folder) == ["3", "2"] * 3
     assert result["undone"] == ["s.inc_2", "s.inc"] * 3
     assert flow.validate().findings == ()
+
+
+def test_a_step_of_several_calls_goes_back_as_often_as_it_says_whichever_of_them_fails(
+    steps: Flow, folder: Path
+) -> None:
+    saga = {"name": "s", "strategy": "saga", "agent_calls": [call("inc", "$input.n", **back())]}
+    calls = [call("fail_once", "one"), call("fail_once", "two")]
+
+    def flow(most: int) -> Any:
+        again = {"name": "again", "on_error": {"goto": "s", "max": most}, "agent_calls": calls}
+        return steps(saga, again, {"name": "z", "on_error": "compensate", "agent_calls": [call("boom")]})
+
+    with pytest.raises(StepFailed, match=r"left: `again\.fail_once_2`: ValueError"):
+        ran(flow(1), n=1)
+    assert undone(folder) == []
+    sys.modules.pop("work")
+    result = ran(flow(2), n=1)
+    assert undone(folder) == ["2"] * 3
+    assert (result["undone"], result["not_undone"], result["outcome"]) == (["s.inc"] * 3, [], "undone")
+    assert flow(2).validate().findings == ()
 
 
 def test_a_saga_that_took_itself_back_is_taken_back_again_when_it_was_done_after_all(
