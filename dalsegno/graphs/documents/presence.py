@@ -83,7 +83,7 @@ def _unequal(one: Node, other: Node) -> Ways:
     """What is not null is there; what has not the length 0 is."""
     value = other.value if isinstance(other, Constant) else ...
     if isinstance(one, Length):
-        return _in(one.of) if value == 0 else frozenset()
+        return _in(one.of) if value == 0 and value is not False else frozenset()
     return _in(one) if value is None else frozenset()
 
 

@@ -121,6 +121,7 @@ def test_a_result_that_may_be_missing_is_asked_for_or_marked(more: dict[str, Any
         "$context.results.may == $input.n",
         "$context.results.may != null or $input.n == 1",
         "length($context.results.may) >= 0",
+        "length($context.results.may) != false",
         "not $context.results.may",
         "$input.n == 1",
     ):
