@@ -130,8 +130,11 @@ def _may_choose_nothing(step: Step) -> bool:
 
 
 def _lets_pass(step: Step) -> bool:
-    """Whether it has no result where it fails; a parallel and a map_reduce have null for what failed."""
-    return step.on_failure == "skip" and step.strategy not in ("parallel", "map_reduce")
+    """Whether it has no result where it fails; a parallel and a map_reduce have null for what failed, but for the call
+    that gets all the answers."""
+    if step.strategy == "map_reduce" and len(step.agent_calls) < 2:
+        return False
+    return step.on_failure == "skip" and step.strategy != "parallel"
 
 
 class Passing:

@@ -202,6 +202,16 @@ def test_what_is_there_on_every_way_is_referred_to_as_it_is(careful: dict[str, A
     )
 
 
+def test_what_gets_the_answers_of_a_map_may_fail_and_be_skipped() -> None:
+    mapped = {"strategy": "map_reduce", "max": 3, **FAILS}
+    assert not problems({**step("m"), **mapped}, step("b", "$context.results.m"))
+    told(
+        "`m` may have no result here: it is skipped where it fails",
+        {**step("m", "$current", "$current"), **mapped},
+        step("b", "$context.results.m"),
+    )
+
+
 # -- loops ---------------------------------------------------------------------------------------
 
 
