@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from dalsegno.checkpoints.interventions import cancel, is_cancelled
@@ -41,6 +42,10 @@ _OF_CODE = frozenset({"IncompatibleGraph", "InputInvalid", "TypeNotAllowed"})
 """Problems of a run with one process's code; before it was taken, so that nothing was executed."""
 _OTHERS = 12
 """How many times `Settings.recheck` between two looks for those of other processes: it is one at all requests."""
+
+
+class _NoThread(Exception):
+    """This process gets no more threads now."""
 
 
 class Dispatcher:
@@ -175,6 +180,7 @@ class Dispatcher:
         runner = self._runners[request.workflow]
         turn: Turn | None = None
         taken: Turn | None = None
+        handed: SimpleQueue[Turn | None] = SimpleQueue()
         is_suspect = False
         try:
             with self._ledger.database.transaction():
@@ -189,28 +195,40 @@ class Dispatcher:
                     self._requests.look_again(request.run_id, later)
                     return
                 turn = self._done(runner, request, step, later)
+                if turn is not None:
+                    self._start(runner, request, handed)
             taken = turn
         except ThreadBusy:
             self._requests.look_again(request.run_id, later)
             return
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, _NoThread):
             raise
         except Exception as error:  # a changed graph, or code of the user's that reads an old state
             self._refuse(request, error, self._requests.refuse)
             return
         finally:
+            if taken is not None:
+                self._active.add(request.run_id)
+                if is_suspect:
+                    self._suspects.add(request.run_id)
+            handed.put(taken)
             if turn is not None and taken is None:
                 queueing.drop(runner, turn)
-        if taken is not None:
-            self._active.add(request.run_id)
-            if is_suspect:
-                self._suspects.add(request.run_id)
-            threading.Thread(
-                target=self._drive,
-                args=(runner, taken, request),
-                name=f"dalsegno-run-{request.run_id[:8]}",
-                daemon=True,
-            ).start()
+
+    def _start(self, runner: Runner, request: Request, handed: SimpleQueue[Turn | None]) -> None:
+        """The thread of a run; before its turn is taken for good, for there may be no more threads."""
+        thread = threading.Thread(
+            target=self._drive,
+            args=(runner, handed, request),
+            name=f"dalsegno-run-{request.run_id[:8]}",
+            daemon=True,
+        )
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise _NoThread(
+                f"{error}. Give the service fewer runs at once (--runs), or more threads."
+            ) from error
 
     def _step(self, runner: Runner, request: Request, now: float) -> Step:
         return next_step(
@@ -256,7 +274,10 @@ class Dispatcher:
 
     # --- driving ---
 
-    def _drive(self, runner: Runner, turn: Turn, request: Request) -> None:
+    def _drive(self, runner: Runner, handed: SimpleQueue[Turn | None], request: Request) -> None:
+        turn = handed.get()
+        if turn is None:  # its taking was not committed
+            return
         try:
             result = queueing.drive(runner, turn)
             due = {"stopped": self._clock(), "interrupted": deadline(result.interrupts)}.get(result.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from pathlib import Path
@@ -55,6 +56,34 @@ def test_nobody_is_told_of_a_turn_whose_taking_was_not_committed(tmp_path: Path)
     assert not runner.sessions
     ends = [type(event) for event in told if isinstance(event, (RunStarted, RunFinished))]
     assert ends == [RunStarted, RunFinished]
+    service.close()
+
+
+def test_a_run_that_gets_no_thread_is_taken_when_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = Workflow("work", State).add_node("work", work).add_edge(START, "work").add_edge("work", END)
+    settings = Settings(runs=1, poll=0.02, recheck=0.1)
+    service = Service([LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db", settings)
+    start, refused = threading.Thread.start, 0
+
+    def starts(thread: threading.Thread) -> None:
+        nonlocal refused
+        if thread.name.startswith("dalsegno-run") and refused < 3:
+            refused += 1
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starts)
+    run_id, _ = service.start(StartRun(workflow="work", input={"topic": "rain"}), client="ci")
+    service.open()
+    until(lambda: service.run(run_id).status == "completed", "it is taken when there is a thread")
+    until(lambda: service.dispatcher.active == 0, "it has ended")
+    request = service.request(run_id)
+    assert request is not None
+    assert (request.problem, request.deaths, refused) == (None, 0, 3)
+    assert not service.runners["work"].sessions
+    assert service.drain() == 0
     service.close()
 
 
