@@ -131,6 +131,11 @@ def test_all_are_well_and_listed_and_none_is_left(registry: Made) -> None:
     assert agents.running == ()
 
 
+def test_only_those_that_are_named_are_started(registry: Made) -> None:
+    with up(registry("well", "sick"), only=(name for name in ["well"])) as agents:
+        assert [one.name for one in agents.running] == ["well"]
+
+
 def test_an_agent_without_a_command_is_somebody_elses(registry: Made) -> None:
     path = registry("well")
     path.write_text(

@@ -106,8 +106,9 @@ class LocalAgents:
         self.elsewhere = tuple(local.agent for local, _ in known if local.command is None)
         """Agents of the registry that nothing here starts."""
         self._places = {local.agent.name: _Place(local, folder) for local, folder in known if local.command}
-        _check(path, known, self._places, only)
-        wanted = set(only) or set(self._places)
+        chosen = tuple(only)
+        _check(path, known, self._places, chosen)
+        wanted = set(chosen) or set(self._places)
         self._places = {name: place for name, place in self._places.items() if name in wanted}
         self._processes: Processes | None = None
 
