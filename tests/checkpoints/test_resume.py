@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import random
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,23 @@ def fails_once() -> Callable[[Log], str]:
         return "b"
 
     return router
+
+
+def test_a_branch_has_its_own_values_where_a_node_seeds_random(saver: Checkpointer) -> None:
+    """A version names a value on a server, and LangGraph draws a part of it from there."""
+    said = ["rain"]
+
+    def write(state: Log) -> Log:
+        random.seed(42)
+        return {"log": [said[-1] * 100]}
+
+    graph = StateGraph(Log).add_node("write", write).add_node("end", lambda state: {})
+    app = graph.add_edge(START, "write").add_edge("write", "end").compile(checkpointer=saver)
+    app.invoke({"log": []}, THREAD)
+    before = next(found for found in app.get_state_history(THREAD) if found.next == ("write",))
+    said.append("snow")
+    app.invoke(None, before.config)
+    assert app.get_state(THREAD).values == {"log": ["snow" * 100]}
 
 
 def test_a_run_whose_router_raised_routes_when_it_is_resumed(saver: Checkpointer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -35,6 +36,8 @@ _GUARD = "SELECT guard($1, $2, $3)"
 _TRIES = 20  # to write to a thread of dead processes, where another one takes it meanwhile
 _GROUP = 50  # checkpoints that a listing reads at once, at most
 _GROUP_BYTES = 32_000_000  # of their values
+
+_APART = random.SystemRandom()
 
 Places = list[tuple[str, str, str]]
 """Thread, namespace and id of checkpoints."""
@@ -189,9 +192,10 @@ class PostgresCheckpointer(Checkpointer):
         )
 
     def get_next_version(self, current: str | None, channel: None) -> str:
-        """LangGraph's: a number that rises, and beside it one that tells branches apart."""
-        made: str = PostgresSaver.get_next_version(self, current, channel)  # type: ignore[arg-type]  # needs no self
-        return made
+        """As LangGraph's: a number that rises, and beside it one that tells branches apart; also where a node seeds
+        `random`, of which LangGraph's own takes it: of two branches one would have the other's values."""
+        number = current if isinstance(current, int) else int((current or "0").partition(".")[0])
+        return f"{number + 1:032}.{_APART.random():016}"
 
     # --- reading ---
 
