@@ -75,9 +75,12 @@ def prune(
         )
     before = None
     if older_than is not None:
-        before = (time.time() if now is None else now) - older_than
+        try:
+            before = float((time.time() if now is None else now) - older_than)
+        except (TypeError, OverflowError):
+            before = math.nan
         if math.isnan(before):
-            raise CheckpointError(f"older_than={older_than}, now={now}: that is no number of seconds.")
+            raise CheckpointError(f"older_than={older_than!r}, now={now!r}: that is no number of seconds.")
     return database.upkeep().prune(thread_ids, keep=keep, before=before)
 
 

@@ -124,6 +124,8 @@ def test_only_what_is_older_is_pruned(saver: Checkpointer) -> None:
     with pytest.raises(CheckpointError, match="no number"):
         maintenance.prune(saver.database, older_than=1, now=float("nan"))
     with pytest.raises(CheckpointError, match="no number"):
+        maintenance.prune(saver.database, older_than="7 days")  # type: ignore[arg-type]  # what a user may pass
+    with pytest.raises(CheckpointError, match="no number"):
         maintenance.prune(saver.database, keep=1.5)  # type: ignore[arg-type]  # what a user may pass
     maintenance.prune(saver.database, older_than=0, now=middle + 10**6)
     assert history(saver, "t") == before[:1]
