@@ -15,7 +15,7 @@ from dalsegno.graphs.patterns.casting import excerpt
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.filing import filed
-from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
+from dalsegno.graphs.patterns.roles import Cast, Node, Role, apart, named
 from dalsegno.graphs.patterns.states import Failure, failure, read
 from dalsegno.graphs.workflow import Workflow
 
@@ -182,12 +182,14 @@ def choreography(
         events = [e for e in read(state, "published") if e["place"][0] == read(state, "round") - 1]
         return [(event, who) for event in events for who, node in played.items() if node.hears(event)]
 
+    quiet = apart("quiet", played)
+
     def deliver(state: Any) -> Any:
         sends = [
             Send(who, {"event": _event(event), "place": [read(state, "round"), n]})
             for n, (event, who) in enumerate(heard(state))
         ]
-        return "quiet" if not sends or len(sends) > max_events else sends
+        return quiet if not sends or len(sends) > max_events else sends
 
     def goes_on(state: Any) -> Literal["on", "quiet"]:
         return "on" if 0 < len(heard(state)) <= max_events else "quiet"
@@ -215,7 +217,7 @@ def choreography(
         flow.add_edge(subscriber, "gather")
     flow.add_edge(START, "begin").add_edge("begin", "deliver").add_edge("respond", END)
     most = {subscriber: Each(subscriber, max=max_events) for subscriber in played}
-    flow.add_conditional_edges("deliver", deliver, {"quiet": "respond", **most})
+    flow.add_conditional_edges("deliver", deliver, {quiet: "respond", **most})
     more: str | Loop = Loop("deliver", max=rounds - 1, on_exhausted="respond") if rounds > 1 else "respond"
     return flow.add_conditional_edges("gather", goes_on, {"on": more, "quiet": "respond"})
 

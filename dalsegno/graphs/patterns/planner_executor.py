@@ -14,7 +14,7 @@ from dalsegno.graphs.model import END, START, Each, Loop
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
 from dalsegno.graphs.patterns.filing import filed
-from dalsegno.graphs.patterns.roles import Cast, Role, named
+from dalsegno.graphs.patterns.roles import Cast, Role, apart, named
 from dalsegno.graphs.patterns.states import merged, read
 from dalsegno.graphs.patterns.working import Worker, roster
 from dalsegno.graphs.workflow import Workflow
@@ -219,8 +219,10 @@ def planner_executor(
         forgotten = {"results": Overwrite(good)} if is_new and not problems else {}
         return {"problems": problems, **forgotten}
 
+    impossible = apart("impossible", played)
+
     def route(state: Any) -> Any:
-        return "impossible" if read(state, "problems") else [_sent(state, s) for s in _ready(state)]
+        return impossible if read(state, "problems") else [_sent(state, s) for s in _ready(state)]
 
     def respond(state: Any) -> dict[str, Any]:
         results, plan = read(state, "results", {}), read(state, "plan")
@@ -254,7 +256,7 @@ def planner_executor(
         flow.add_conditional_edges("given up", _whether_any, {"some": "conclude", "none": "respond"})
     back: str | Loop = Loop("planner", max=replans, on_exhausted=given_up) if replans else given_up
     most = {kind: Each(kind, max=max_subtasks) for kind in played}
-    flow.add_conditional_edges("schedule", route, {"impossible": back, **most})
+    flow.add_conditional_edges("schedule", route, {impossible: back, **most})
     ways: dict[str, str | Loop] = {"more": last, "done": last}
     if max_subtasks > 1:
         ways["more"] = Loop("schedule", max=(repairs + 1) * (max_subtasks - 1), on_exhausted=last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -303,6 +303,17 @@ def named(
             f"{'is' if least == 1 else 'are'} needed."
         )
     return found
+
+
+def apart(label: str, names: Collection[str]) -> str:
+    """The label of a way that stands beside those to nodes of the user's: in brackets where one of them is called so.
+
+    >>> apart("done", ["work"]), apart("done", ["done", "work"])
+    ('done', '(done)')
+    """
+    while label in names:
+        label = f"({label})"
+    return label
 
 
 def _several(what: str) -> str:

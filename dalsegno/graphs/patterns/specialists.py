@@ -12,7 +12,7 @@ from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, START, Each, Loop
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.filing import filed
-from dalsegno.graphs.patterns.roles import Cast, Role, named
+from dalsegno.graphs.patterns.roles import Cast, Role, apart, named
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.patterns.working import (
     Done,
@@ -159,11 +159,12 @@ def specialists(
     add_workers(cast, played, sent=order == "parallel")
     if order == "parallel":
         most = {who: Each(who, max=len(played)) for who in played}
+        nobody = apart("nobody", played)
 
         def ask_all(state: Any) -> Any:
-            return given_out(state, read(state, "questions"), played, len(played)) or "nobody"
+            return given_out(state, read(state, "questions"), played, len(played)) or nobody
 
-        flow.add_conditional_edges("coordinator", ask_all, {"nobody": "synthesizer", **most})
+        flow.add_conditional_edges("coordinator", ask_all, {nobody: "synthesizer", **most})
         for who in played:
             flow.add_edge(who, "synthesizer")
         return flow

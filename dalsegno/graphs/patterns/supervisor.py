@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 from dalsegno.graphs.model import END, Each, Loop
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
-from dalsegno.graphs.patterns.roles import Cast, Role, named
+from dalsegno.graphs.patterns.roles import Cast, Role, apart, named
 from dalsegno.graphs.patterns.states import read
 from dalsegno.graphs.patterns.working import (
     Done,
@@ -155,8 +155,10 @@ def supervisor(
     asked = [*played, add_nobody(cast)]
     cast.own("collect", lambda state: None, reads=(), writes=())
 
+    done = apart("done", played)
+
     def delegates(state: Any) -> Any:
-        return given_out(state, read(state, "decision")["tasks"], played, max_tasks) or "done"
+        return given_out(state, read(state, "decision")["tasks"], played, max_tasks) or done
 
     def respond(state: Any) -> dict[str, Any]:
         decision = read(state, "decision")
@@ -173,7 +175,7 @@ def supervisor(
         flow.add_edge("aggregate", "respond")
     flow.add_edge(begin, "lead").add_edge("respond", END)
     most = {worker: Each(worker, max=max_tasks) for worker in asked}
-    flow.add_conditional_edges("lead", delegates, {"done": last, **most})
+    flow.add_conditional_edges("lead", delegates, {done: last, **most})
     for worker in asked:
         flow.add_edge(worker, "collect")
     again: str | Loop = Loop("lead", max=rounds - 1, on_exhausted=last) if rounds > 1 else last
