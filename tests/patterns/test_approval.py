@@ -51,6 +51,15 @@ def test_a_no_ends_it_and_nothing_is_done(tmp_path: Path) -> None:
     assert (output["outcome"], sent.all, "result" in output) == ("rejected", [], False)
 
 
+def test_after_a_no_there_is_no_result_of_an_earlier_turn_of_the_thread(tmp_path: Path) -> None:
+    with Runner(approval(write, Sent()), db=tmp_path / "r.db") as runner:
+        runner.run({"request": "Ada"}, thread="t")
+        runner.resume("t", {"approved": True}).raise_for_status()
+        runner.run({"request": "Bob"}, thread="t")
+        output = runner.resume("t", {"approved": False}).raise_for_status().output
+    assert (output["proposal"], output["outcome"], output["result"]) == ("Dear Bob", "rejected", None)
+
+
 def test_a_no_with_a_comment_is_revised_and_asked_again_so_many_times(tmp_path: Path) -> None:
     sent = Sent()
     flow = approval(write, sent, reviser=revise, revisions=2)

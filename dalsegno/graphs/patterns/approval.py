@@ -155,7 +155,12 @@ def approval(
     def decided(state: Any) -> Literal["approved", "rejected"]:
         return "approved" if read(state, "decision")["approved"] else "rejected"
 
-    cast.own("finish", lambda state: {"outcome": decided(state)})
+    def finish(state: Any) -> dict[str, Any]:
+        outcome = decided(state)
+        earlier = outcome == "rejected" and read(state, "result") is not None  # in another turn of the thread
+        return {"outcome": outcome, **({"result": None} if earlier else {})}
+
+    cast.own("finish", finish)
     again: str | Loop = "finish"
     if reviser is not None:
         cast.add(Role(name="reviser", key="proposal", prompt=_REVISER), reviser)
