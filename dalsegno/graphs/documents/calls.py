@@ -152,7 +152,7 @@ class Call(Player):
         self._call, self._view, self._place, self._whole = call, view, place, whole
         self.writes = place.name
         self._params = parse_value(call.params)
-        self._prompt = None if call.prompt is None else parse_value(call.prompt)
+        self._prompt = None if call.prompt is None else parse_value(call.prompt).as_text()
         self._fits = None if call.output is None else held_to(call.output)
         self._function: Callable[..., Any] | None = None
         self._remote: Any = None

@@ -59,6 +59,12 @@ class Value:
         """
         return _resolved(self.content, scope)
 
+    def as_text(self) -> Value:
+        """The same, of a text: one that is a reference alone is text as well, as it is inside a longer one."""
+        return (
+            Value(Template((self.content,)), self.references) if isinstance(self.content, Reference) else self
+        )
+
     @property
     def source(self) -> Any:
         """The value as it can be written, and is read as the same again."""

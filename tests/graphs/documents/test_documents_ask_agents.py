@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 
 from dalsegno import Runner
+from dalsegno.graphs.definition import WorkflowDefinition
+from dalsegno.graphs.documents.calls import Call, Place, Settings
+from dalsegno.graphs.documents.scopes import View
 from dalsegno.graphs.loading import load_target
 from dalsegno.nodes.remote.clients import close
 from dalsegno.testing import crash_test
@@ -61,6 +64,37 @@ def server(bank: Bank) -> Iterator[Loopback]:
     yield server
     close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [
+        ("hi", "hi"),
+        ({"a": [True, None]}, '{"a": [true, null]}'),
+        (True, "true"),
+        (1.5, "1.5"),
+        (None, "null"),
+    ],
+)
+def test_a_prompt_that_is_a_reference_alone_is_text_as_it_is_inside_a_longer_one(
+    value: Any, asked: str
+) -> None:
+    def prompt(text: str) -> str:
+        call = {"agent_url": "http://127.0.0.1:9/", "protocol": "a2a", "prompt": text}
+        said = {"name": "w", "allow_private": True, "steps": [{"name": "a", "agent_calls": [call]}]}
+        definition = WorkflowDefinition.model_validate(said)
+        player = Call(
+            definition.steps[0].agent_calls[0],
+            name="a",
+            view=View("w"),
+            place=Place("current"),
+            settings=Settings.of(definition, None),
+            seconds=1.0,
+        )
+        return player.prompt({"current": value})
+
+    assert (prompt("$current"), prompt("Say $current")) == (asked, f"Say {asked}")
+    assert prompt("${current.nothing?}") == ""
 
 
 LOAN = """
