@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
-from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import Claim
@@ -24,6 +22,7 @@ from dalsegno.errors import (
 )
 from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.secrets import Secrets
+from dalsegno.runtime.answering import deadline
 from dalsegno.runtime.view import as_it_stands
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ def is_settled(run: RunRecord, resumes: int) -> bool:
 
 def outcome_of(run: RunRecord) -> Outcome:
     """How a run stands, as the engine is told."""
-    return Outcome(run.status, run.resumes, _deadline(run.interrupts))
+    return Outcome(run.status, run.resumes, deadline(run.interrupts))
 
 
 def _run_of(runner: Runner, turn: Turn) -> RunRecord | None:
@@ -173,17 +172,3 @@ def _refused(
     }
     runner.ledger.finish(lease, "failed", error=described, supersteps=run.supersteps, usage=run.usage)
     return Outcome("failed", runner.ledger.get(run_id, plain=True).resumes)
-
-
-def _deadline(interrupts: Any) -> float | None:
-    """When the first default stands of the questions that wait; a second later, for they are told to the second."""
-    found = []
-    for asked in interrupts:
-        value = asked.get("value") if isinstance(asked, Mapping) else None
-        until = value.get("deadline") if isinstance(value, Mapping) else None
-        if isinstance(until, str):
-            try:
-                found.append(datetime.fromisoformat(until).timestamp() + 1.0)
-            except ValueError:
-                continue
-    return min(found, default=None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -13,6 +14,9 @@ from dalsegno.nodes.secrets import Secrets
 
 _LONGEST = 200
 """Characters of a question in an error."""
+
+_ROUNDED = 1.0
+"""A deadline is told in whole seconds, so the whole second has to be over."""
 
 _ID = re.compile("[0-9a-f]{32}")
 """What LangGraph's ids of interrupts look like."""
@@ -283,3 +287,20 @@ def _words(schema: Any, root: Any) -> str:
 
 def _at(place: str, name: object) -> str:
     return f"{place}.{name}" if place else str(name)
+
+
+def deadline(interrupts: Iterable[Mapping[str, Any]]) -> float | None:
+    """When the first of the questions that wait has a default that stands; None where none has.
+
+    >>> deadline([{"value": {"question": "Go?", "deadline": "1970-01-01T00:01:00+00:00", "default": "no"}}])
+    61.0
+    """
+    found = []
+    for question in interrupts:
+        value = question.get("value")
+        if isinstance(value, Mapping) and {"question", "deadline", "default"} <= set(value):
+            try:
+                found.append(datetime.fromisoformat(str(value["deadline"])).timestamp() + _ROUNDED)
+            except (ValueError, OverflowError):
+                continue  # a question of somebody's own, which calls something else a deadline
+    return min(found, default=None)

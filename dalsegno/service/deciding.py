@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from dalsegno.checkpoints.records import RunRecord
 from dalsegno.checkpoints.requests import Request
-
-_ROUNDED = 1.0
-"""A deadline is told in whole seconds, so the whole second has to be over."""
+from dalsegno.runtime.answering import deadline
 
 
 @dataclass(frozen=True)
@@ -102,23 +99,6 @@ def _lost_its_database(run: RunRecord) -> bool:
     """Whether a run failed because its database was away, and no node of it; it could be recorded afterwards."""
     error = run.error or {}
     return run.status == "failed" and error.get("type") == "DatabaseUnavailable" and error.get("node") is None
-
-
-def deadline(interrupts: Iterable[Mapping[str, Any]]) -> float | None:
-    """When the first of the questions that wait has a default that stands; None where none has.
-
-    >>> deadline([{"value": {"question": "Go?", "deadline": "1970-01-01T00:01:00+00:00", "default": "no"}}])
-    61.0
-    """
-    found = []
-    for question in interrupts:
-        value = question.get("value")
-        if isinstance(value, Mapping) and {"question", "deadline", "default"} <= set(value):
-            try:
-                found.append(datetime.fromisoformat(str(value["deadline"])).timestamp() + _ROUNDED)
-            except (ValueError, OverflowError):
-                continue  # a question of somebody's own, which calls something else a deadline
-    return min(found, default=None)
 
 
 def _answers(given: Any, waiting: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -22,7 +22,8 @@ from dalsegno.errors import (
 )
 from dalsegno.nodes.policies import Budget
 from dalsegno.runtime import queueing
-from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, deadline, next_step
+from dalsegno.runtime.answering import deadline
+from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, next_step
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger

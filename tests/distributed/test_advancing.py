@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langgraph.types import interrupt
 
 from dalsegno import END, START, Runner, Secret, Workflow, effect, human
 from dalsegno.checkpoints import Claim, open_checkpointer, open_database
@@ -112,6 +113,16 @@ def test_a_database_that_an_effect_finds_away_ends_the_attempt_and_not_the_run(
             advance(runner, turn, 1)
         assert advance(runner, turn, 2).status == "completed"
         assert runner.pending("t").values["n"] == 4
+
+
+def test_a_question_of_somebodys_own_that_calls_something_a_deadline_has_none(url: str) -> None:
+    """Or a worker would execute its node again each second, from that day on."""
+    asked = {"question": "Publish?", "deadline": "2020-01-01"}
+    flow = Workflow("asks", State).add_node("ask", lambda state: {"verdict": interrupt(asked)}, interrupts=1)
+    with Runner(flow.add_edge(START, "ask").add_edge("ask", END), db=url) as runner:
+        order = Order(enqueue(runner, {}, "t"), "t", "asks")
+        outcome = advance(runner, Turn(order, 1, 100.0), 1)
+    assert (outcome.status, outcome.deadline) == ("interrupted", None)
 
 
 def test_a_value_that_cannot_be_kept_fails_its_run_at_once(url: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from dalsegno.checkpoints.records import RunRecord
 from dalsegno.checkpoints.requests import Request
-from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, deadline, next_step
+from dalsegno.runtime.answering import deadline
+from dalsegno.service.deciding import Cancel, GiveUp, Go, Look, Step, next_step
 
 NOW = 1000.0
 ASKED = {"question": "Go?", "deadline": "1970-01-01T00:20:00+00:00", "default": "no"}
