@@ -155,6 +155,22 @@ def test_what_cannot_be_meant_is_refused(tools: Any, options: dict[str, Any], me
         react(lambda state: "", tools, **options)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "weather", "args": 5},
+        {"name": "weather", "args": ["Rome"]},
+        {"name": "weather", "args": None},
+        {"name": "weather", "args": {1: "Rome"}},
+        {"name": 5, "args": {}},
+        [{"name": "weather", "args": {"place": "Rome"}, "id": 7}],
+    ],
+)
+def test_what_only_has_the_keys_of_a_call_is_an_answer(said: Any) -> None:
+    output = react(lambda state: said, [weather]).compile().invoke({"request": ""})
+    assert (output["outcome"], output["answer"]) == ("answered", said)
+
+
 def test_an_agent_with_tools_of_its_own_is_refused() -> None:
     with pytest.raises(DefinitionError, match="an agent with tools or an output of its own"):
         react(agent(ScriptedChatModel([""]), "{request}", tools=[weather]), [weather])

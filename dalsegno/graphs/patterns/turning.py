@@ -37,7 +37,7 @@ def calls_in(said: Any, turn: int = 0) -> list[ToolCall]:
     if isinstance(said, AIMessage):
         return _told_apart(said, turn).tool_calls
     parts: Sequence[Any] = said if isinstance(said, list | tuple) else [said]
-    if not all(isinstance(part, Mapping) and {"name", "args"} <= set(part) <= _CALL for part in parts):
+    if not all(map(_is_call, parts)):
         return []
     return [
         ToolCall(name=p["name"], args=dict(p["args"]), id=p.get("id") or f"call {turn}.{n}", type="tool_call")
@@ -46,6 +46,19 @@ def calls_in(said: Any, turn: int = 0) -> list[ToolCall]:
 
 
 _CALL = {"name", "args", "id", "type"}
+
+
+def _is_call(part: Any) -> bool:
+    """Whether it is written as a call is; what only has its keys is an answer, as anything else."""
+    if not (isinstance(part, Mapping) and {"name", "args"} <= set(part) <= _CALL):
+        return False
+    name, args, id = part["name"], part["args"], part.get("id")
+    return (
+        isinstance(name, str)
+        and isinstance(args, Mapping)
+        and all(isinstance(key, str) for key in args)
+        and isinstance(id, str | None)
+    )
 
 
 def acts(said: Any) -> bool:
