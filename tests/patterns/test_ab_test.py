@@ -153,6 +153,8 @@ def test_models_are_variants_and_evaluator() -> None:
     [
         {"criteria": "quality"},
         {"criteria": {"a": 0}},
+        {"criteria": 5},
+        {"criteria": None},
         {"level": 95},
         {"margin": -1},
         {"max_cases": 0},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from langgraph.types import Overwrite, Send
@@ -237,7 +237,8 @@ def _lost(sent: Any, failed: Failure) -> dict[str, Any]:
 
 def _weights(criteria: Any) -> dict[str, float]:
     """The weights of the criteria, which add up to 1."""
-    given = dict(criteria) if isinstance(criteria, Mapping) else dict.fromkeys(criteria, 1.0)
+    names = criteria if isinstance(criteria, Iterable) else ()
+    given = dict(criteria) if isinstance(criteria, Mapping) else dict.fromkeys(names, 1.0)
     are_meant = (
         not isinstance(criteria, str)
         and all(isinstance(criterion, str) for criterion in given)
