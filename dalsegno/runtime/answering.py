@@ -10,6 +10,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import InputInvalid
+from dalsegno.nodes.matching import matches
 from dalsegno.nodes.secrets import Secrets
 
 _LONGEST = 200
@@ -239,7 +240,7 @@ def _text(value: str, schema: Mapping[str, Any], place: str) -> Iterator[tuple[s
         yield place, f"at least {schema['minLength']} characters"
     if len(value) > schema.get("maxLength", len(value)):
         yield place, f"at most {schema['maxLength']} characters"
-    if "pattern" in schema and not re.search(schema["pattern"], value):
+    if "pattern" in schema and not matches(schema["pattern"], value):
         yield place, f"text that matches {schema['pattern']}"
 
 

@@ -129,6 +129,27 @@ def _has_whole_floats(value: Any) -> bool:
     return any(map(_has_whole_floats, parts))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "fits", "wrong"),
+    [
+        (r"^\p{Lu}\p{L}+$", "Österreich", "österreich"),  # the notation of pydantic's own engine
+        (r"^[[:digit:]]{2}$", "42", "4a"),
+        (r"^(?!0)\d+$", "42", "042"),  # look-around, which only Python's has
+    ],
+)
+def test_a_pattern_is_read_as_pydantic_reads_it(db: Path, pattern: str, fits: str, wrong: str) -> None:
+    ran: list[str] = []
+    with Runner(asking({"type": "string", "pattern": pattern}, ran), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        with pytest.raises(InputInvalid, match="text that matches"):
+            runner.resume("t1", wrong)
+        assert runner.resume("t1", fits).output["path"] == [repr(fits)]
+
+
+def test_a_pattern_that_nobody_can_read_refuses_nothing() -> None:
+    assert not list(misfits("x", {"type": "string", "pattern": "("}))
+
+
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("beside", [False, True])
 def test_the_answer_to_a_question_that_was_answered_meanwhile_is_not_that_to_the_next_one(

@@ -131,6 +131,20 @@ def test_arguments_that_do_not_fit_name_the_tool_the_argument_and_what_is_expect
     assert f"calls tool `{name}`, and its argument `{argument}` is {found}, expected {expected}" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("schema", "fits", "wrong"),
+    [
+        ({"type": "string", "pattern": r"^\p{L}+$"}, "Öl", "7"),  # the notation of pydantic's own engine
+        ({"type": "integer", "minimum": 0}, 10**400, -(10**400)),
+    ],
+)
+def test_what_no_float_is_and_what_python_cannot_read_is_checked_too(
+    schema: dict[str, Any], fits: Any, wrong: Any
+) -> None:
+    assert misfit(fits, schema) is None
+    assert misfit(wrong, schema) is not None
+
+
 def test_a_tool_that_is_not_bound_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(
         ScriptNotFollowed, match=r"calls tool `ad`, and bound are add, .*; did you mean `add`\?"

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.errors import did_you_mean
+from dalsegno.nodes.matching import matches
 from dalsegno.nodes.tooling import is_composed
 
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "null": lambda value: value is None,
     "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: _is_number(value) and float(value).is_integer(),
+    "integer": lambda value: _is_number(value) and (isinstance(value, int) or value.is_integer()),
     "number": lambda value: _is_number(value),
     "string": lambda value: isinstance(value, str),
     "array": lambda value: isinstance(value, list | tuple),
@@ -33,14 +33,16 @@ _LIMITS: dict[str, tuple[str, Callable[[Any], bool], Callable[[Any, Any], bool]]
     "exclusiveMaximum": ("less than {}", lambda v: _is_number(v), lambda v, limit: v < limit),
     "minLength": ("at least {} characters", lambda v: isinstance(v, str), lambda v, limit: len(v) >= limit),
     "maxLength": ("at most {} characters", lambda v: isinstance(v, str), lambda v, limit: len(v) <= limit),
-    "pattern": ("a text that matches {}", lambda v: isinstance(v, str), lambda v, p: bool(re.search(p, v))),
+    "pattern": ("a text that matches {}", lambda v: isinstance(v, str), lambda v, p: matches(p, v)),
     "minItems": ("at least {} items", lambda v: isinstance(v, list), lambda v, limit: len(v) >= limit),
     "maxItems": ("at most {} items", lambda v: isinstance(v, list), lambda v, limit: len(v) <= limit),
 }
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
