@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -254,8 +255,23 @@ def _number(value: float, schema: Mapping[str, Any], place: str) -> Iterator[tup
     for word, fits, words in limits:
         if word in schema and not fits:
             yield place, f"{words} {schema[word]}"
-    if schema.get("multipleOf") and value % schema["multipleOf"]:
+    if schema.get("multipleOf") and not _is_multiple(value, schema["multipleOf"]):
         yield place, f"a multiple of {schema['multipleOf']}"
+
+
+def _is_multiple(value: float, of: float) -> bool:
+    """As pydantic has it: a float is one also where it is off by a billionth of itself. To the last bit 19.99 is no
+    multiple of 0.01."""
+    if isinstance(value, int) and isinstance(of, int):
+        return value % of == 0
+    try:
+        rest = abs(math.fmod(value, of))
+        near = abs(value) / 1e9
+    except ValueError:  # infinite
+        return False
+    except OverflowError:  # of a whole number that no float is, pydantic says it
+        return True
+    return rest <= near or abs(of) - rest <= near
 
 
 def _is_of(value: Any, name: str) -> bool:

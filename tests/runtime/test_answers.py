@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 import pytest
 from hypothesis import given
@@ -127,6 +127,27 @@ def _has_whole_floats(value: Any) -> bool:
         return value.is_integer()
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return any(map(_has_whole_floats, parts))
+
+
+@given(st.decimals(-10_000, 10_000, places=3, allow_nan=False).map(float))
+def test_a_sum_of_money_fits_where_pydantic_takes_it(value: float) -> None:
+    adapter = TypeAdapter(Annotated[float, Field(multiple_of=0.01)])
+    try:
+        adapter.validate_python(value)
+        fits = True
+    except ValidationError:
+        fits = False
+    assert fits is not bool(list(misfits(value, adapter.json_schema())))
+
+
+@pytest.mark.parametrize("value", [19.99, 0.07, -4.35, 1e15, 0, 10**400])
+def test_what_is_a_multiple_of_a_cent_is_not_refused(value: float) -> None:
+    assert not list(misfits(value, {"type": "number", "multipleOf": 0.01}))
+
+
+@pytest.mark.parametrize("value", [19.995, float("inf"), float("nan")])
+def test_what_is_no_multiple_of_a_cent_is_refused(value: float) -> None:
+    assert [expected for _, expected in misfits(value, {"multipleOf": 0.01})] == ["a multiple of 0.01"]
 
 
 @pytest.mark.parametrize(
