@@ -54,7 +54,7 @@ class _Collector:
         for run in self._runs:
             workflow = self._labels.of("workflow", run.workflow)
             active[workflow] += run.status == "running"
-            if run.status != "running":
+            if run.status not in ("running", "queued"):
                 ended[workflow, run.status] += 1
             if run.finished_at is not None:
                 seconds[workflow].append(max(run.finished_at - run.started_at, 0.0))

@@ -23,6 +23,7 @@ from dalsegno.observe.bounded import Labels
 from dalsegno.observe.extras import wanted
 from dalsegno.observe.ledger import metrics_of
 from dalsegno.runtime.events import Event, NodeFailed, NodeStarted
+from dalsegno.runtime.queueing import enqueue
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -214,6 +215,18 @@ def test_the_ledger_is_told_as_metrics_too(
     assert told["workflow_executions_total", ("completed", "observed")] == 1
     assert told["dalsegno_run_tokens_total", ("observed",)] == 42
     assert told["dalsegno_run_model_calls_total", ("observed",)] == 2
+    assert told["workflow_active_executions", ("observed",)] == 0
+
+
+def test_a_run_that_has_not_begun_is_none_that_ended(
+    flow: Workflow, given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    db = tmp_path / "runs.db"
+    with Runner(flow, db=db) as runner:
+        enqueue(runner, given, "t1")
+    assert main(["runs", "--metrics", "--db", str(db)]) == 0
+    told = samples(capsys.readouterr().out)
+    assert not [name for name in told if name[0] == "workflow_executions_total"]
     assert told["workflow_active_executions", ("observed",)] == 0
 
 
