@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,10 +89,7 @@ class Exchange:
     def written(self) -> tuple[str, ...] | None:
         """The state keys that take the answer; None where only the answer says."""
         if self._writes is None:
-            fields = getattr(self._output, "model_fields", None) or getattr(
-                self._output, "__annotations__", None
-            )
-            return tuple(fields) if fields else None
+            return _fields_of(self._output)
         return (self._writes,) if isinstance(self._writes, str) else tuple(self._writes)
 
     def question(self, state: Any, node: str) -> Question:
@@ -160,6 +158,14 @@ class Exchange:
                 _dumped(answer),
             )
         return {name: getattr(answer, name) for name in fields}
+
+
+def _fields_of(output: Any) -> tuple[str, ...] | None:
+    """The fields of an object's type; None where it is none."""
+    if isinstance(output, type) and dataclasses.is_dataclass(output):  # its annotations are not its bases'
+        return tuple(field.name for field in dataclasses.fields(output))
+    fields = getattr(output, "model_fields", None) or getattr(output, "__annotations__", None)
+    return tuple(fields) if fields else None
 
 
 def _check_names(option: str, given: Mapping[Any, Any]) -> None:

@@ -255,6 +255,21 @@ def test_a_remote_says_what_it_knows_of_itself() -> None:
     assert declared == {"calls": 0, "writes": ("answer", "score"), "effect": True, "idempotent": True}
 
 
+def test_a_remote_writes_the_fields_of_its_outputs_bases_too(agent: Any, ask: Any, say: Any) -> None:
+    @dataclass
+    class Reasoned(Verdict):
+        sources: tuple[str, ...] = ()
+
+    class Same(Verdict):
+        """Nothing of its own."""
+
+    for output, written in ((Reasoned, ("good", "why", "sources")), (Same, ("good", "why"))):
+        declared = remote("https://a.example.org", "m", output=output).declares()
+        assert declared["writes"] == written
+        server = agent(lambda request, _: say.result(request, {"good": True}))
+        assert tuple(ask(server, writes=None, output=output)) == written
+
+
 def test_a_remote_is_a_node_that_is_drawn_checked_and_run(agent: Any, say: Any, tmp_path: Any) -> None:
     server = agent(lambda request, _: say.result(request, request.rpc["params"]["q"].upper()))
     player = remote(server.url, "answer", params={"q": "question"}, writes="answer", allow_private=True)
