@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from dalsegno.checkpoints.failures import check_names
 from dalsegno.checkpoints.interface import AnyDatabase
 from dalsegno.checkpoints.strict import PlainReader
 
@@ -20,10 +21,16 @@ def export(database: AnyDatabase, thread_ids: Iterable[str] | None = None) -> It
     "thread", "namespace", "checkpoint_id", "parent_id", "ts", "metadata", "versions", "values", "writes"}``,
     its writes ``[{"task", "channel", "value"}]``. No type of a value is built: a message is given as its
     fields, bytes as ``{"base64": …}``. This is for reading: what JSON has no notation for is given as text.
+
+    Raises
+    ------
+    CheckpointError
+        `thread_ids` is a text, and no list of them.
     """
     from dalsegno.checkpoints.ledger import Ledger
     from dalsegno.checkpoints.opening import open_checkpointer
 
+    check_names(thread_ids, "thread_ids")
     chosen = None if thread_ids is None else [str(each) for each in thread_ids]
     ledger = Ledger(database, PlainReader())
     for thread in chosen if chosen is not None else [None]:

@@ -362,6 +362,11 @@ def test_everything_is_exported_as_lines_of_json(
     assert [message["content"] for message in chosen[1]["values"]["messages"]] == ["said " * 50] * 3
 
 
+def test_one_name_is_not_taken_for_several_threads_to_export(saver: Checkpointer) -> None:
+    with pytest.raises(CheckpointError, match=r"thread_ids='rain': a list of names is needed, as \['rain'\]"):
+        list(export(saver.database, "rain"))
+
+
 def test_a_number_that_json_does_not_know_is_exported_as_a_text(saver: Checkpointer) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     build(saver).update_state(config, {"log": [float("nan"), float("-inf"), 0.5]})
