@@ -518,6 +518,13 @@ def test_a_name_that_is_too_long_for_a_server_is_not_taken_for_a_server_that_is_
     assert not isinstance(raised.value, DatabaseUnavailable)
 
 
+def test_a_whole_number_that_is_too_long_for_json_is_refused_by_its_key(saver: Any) -> None:
+    checkpoint = {**empty_checkpoint(), "channel_values": {"n": 10**5000}, "channel_versions": {"n": "1"}}
+    with pytest.raises(NotSerializable, match="`n` in thread"):
+        saver.put(PLACE, checkpoint, {}, {"n": "1"})
+    assert list(saver.list(None)) == []
+
+
 def test_a_whole_number_that_is_too_long_for_metadata_is_refused_by_its_name(saver: Any) -> None:
     with pytest.raises(NotSerializable, match=r"metadata\['n'\]"):
         saver.put(PLACE, empty_checkpoint(), {"n": 10**5000}, {})

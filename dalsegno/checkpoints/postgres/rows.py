@@ -126,7 +126,7 @@ def _is_inline(serde: SerializerProtocol, value: Any) -> bool:
         return False
     if type(value) is str:
         return len(value) <= _SHORT and value.isprintable()
-    return type(value) in (bool, int)
+    return type(value) is bool or (type(value) is int and value.bit_length() <= _LONG)
 
 
 def _dump_metadata(serde: SerializerProtocol, metadata: Mapping[str, Any], thread: str) -> str:
