@@ -7,6 +7,7 @@ first crash test.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,9 +171,15 @@ def _again(item: pytest.Item, report: CrashReport) -> str:
         return ""
     from dalsegno.testing.crash_kit.kills import in_turn
 
-    what = item.command if isinstance(item, _Named) else shlex.quote(item.nodeid)
+    what = item.command if isinstance(item, _Named) else shlex.quote(_from_here(item))
     how = [_word(name, value) for name, value in _asked(item.config, "--crash-profile", "--crash-linger")]
     return f'\nOr: pytest {" ".join([what, *how])} --crash-at "{in_turn(report.failures[0].kills)}"'
+
+
+def _from_here(item: pytest.Item) -> str:
+    """A test's name as pytest takes it where it was started; its own begins where the project does."""
+    file, colons, name = item.nodeid.partition("::")
+    return f"{os.path.relpath(item.config.rootpath / file, item.config.invocation_params.dir)}{colons}{name}"
 
 
 def _asked(config: pytest.Config, *names: str) -> list[tuple[str, str]]:

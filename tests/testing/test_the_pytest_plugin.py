@@ -76,6 +76,17 @@ def test_a_failing_test_says_which_kill_and_how_to_have_it_again(run: Run) -> No
     ])  # fmt: skip
 
 
+def test_how_to_have_it_again_is_said_from_where_pytest_was_started(
+    run: Run, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pytester.mkdir("checks")
+    (folder / "test_inside.py").write_text(TEST.replace("def test_sound", "def sound"))
+    monkeypatch.chdir(folder)
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(['E *Or: pytest test_inside.py::test_remembers --crash-at "after commit 5"'])
+
+
 def test_the_command_line_comes_before_what_the_test_says(run: Run) -> None:
     result = run("test_app.py::test_remembers", "--crash-at", "before commit 4")
     result.assert_outcomes(passed=1)
