@@ -113,7 +113,9 @@ class _Document:
         """The first node: the input with its defaults, and nothing that an earlier turn of the thread left."""
         defaults = {name: given.default for name, given in self.keys.items() if given.has_default}
         names = list(self.keys)
-        fresh: dict[str, Any] = {"output": None, "results": Overwrite({})}
+        # What may be missing is empty once it is taken: a later turn without it finds nothing of this one.
+        fresh: dict[str, Any] = {name: None for name, given in self.keys.items() if given.optional}
+        fresh |= {"output": None, "results": Overwrite({})}
         if tells:
             fresh |= {"failures": Overwrite([]), "failed": None}
         if undoes:

@@ -231,6 +231,15 @@ def test_a_second_turn_of_a_thread_begins_with_nothing_of_the_first(steps: Flow,
         assert runner.run({"n": 1}, thread="t").output == {"output": 2, "results": {"a": 2}}
 
 
+def test_a_second_turn_has_only_its_own_input(steps: Flow, folder: Path) -> None:
+    keys = {"n": "integer", "note": "string?", "unit": {"type": "string", "default": "m"}}
+    flow = steps({"name": "a", "agent_calls": [call("same", "$input")]}, input=keys)
+    with Runner(flow, db=folder / "runs.db") as runner:
+        first = runner.run({"n": 6, "note": "of the first", "unit": "km"}, thread="t").output
+        assert first["output"] == {"n": 6, "note": "of the first", "unit": "km"}
+        assert runner.run({"n": 1}, thread="t").output["output"] == {"n": 1, "unit": "m"}
+
+
 def test_an_answer_that_looks_like_a_reference_stays_what_it_is(steps: Flow) -> None:
     flow = steps(
         {"name": "a", "agent_calls": [call("same", "$input.text")]},
