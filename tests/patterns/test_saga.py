@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from langgraph.types import Command
+from pydantic import BaseModel, Field
 
 from dalsegno import RetryPolicy, Runner
 from dalsegno.errors import DefinitionError, UnknownStateKey, WorkflowInvalid
-from dalsegno.graphs.patterns import Node, SagaStep, Step, saga, sequential
+from dalsegno.graphs.patterns import Node, Saga, SagaStep, Step, saga, sequential
+from dalsegno.graphs.patterns.saga import Completed, by_time
+from dalsegno.graphs.patterns.states import Failure, merged
 from dalsegno.testing import crash_test
 
 
@@ -65,6 +70,42 @@ def test_a_compensation_may_answer_with_an_update_of_the_state() -> None:
     row[0] = Step(nothing_given, compensate=lambda state: {"value": 0, "vlaue": 1})
     with pytest.raises(UnknownStateKey, match=r"`vlaue`.* did you mean `value`"):
         sequential(row).compile().invoke({"value": 1})
+
+
+class Noted(Saga, total=False):
+    note: str
+
+
+class NotedObject(BaseModel):
+    request: Any = None
+    results: Annotated[dict[str, Any], merged] = Field(default_factory=dict)
+    completed: Annotated[list[Completed], by_time] = Field(default_factory=list)
+    failures: Annotated[list[Failure], operator.add] = Field(default_factory=list)
+    undone: Annotated[list[str], operator.add] = Field(default_factory=list)
+    not_undone: Annotated[list[Failure], operator.add] = Field(default_factory=list)
+    outcome: str | None = None
+    note: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("schema", "answers"),
+    [
+        (Noted, lambda **update: Command(update=update)),
+        (Noted, lambda **update: [Command(), update]),
+        (NotedObject, NotedObject),
+    ],
+    ids=["a command", "several", "an object of the state"],
+)
+def test_what_a_step_and_its_compensation_may_answer_with(schema: Any, answers: Any) -> None:
+    steps = [
+        SagaStep(
+            lambda state: answers(results={"a": 1}), name="a", compensate=lambda state: answers(note="undone")
+        ),
+        refuse,
+    ]
+    output = saga(steps, state=schema).compile().invoke({"request": 1})
+    assert ([done["step"] for done in output["completed"]], output["results"]) == (["a"], {"a": 1})
+    assert (output["undone"], output["note"], output["outcome"]) == (["a"], "undone", "undone")
 
 
 def test_without_a_failure_nothing_is_undone() -> None:

@@ -70,8 +70,8 @@ class _Filed(Around):
         return type(output)({**rest, **file(argument, output[self._key])})
 
 
-def added(update: dict[str, Any], keys: Collection[str]) -> Callable[[Caller], Caller]:
-    """What to put around a node, so that an update joins what it gives.
+def added(update: Callable[[], dict[str, Any]], keys: Collection[str]) -> Callable[[Caller], Caller]:
+    """What to put around a node, so that an update, made when it has ended, joins what it gives.
 
     A value is dropped: whatever has none of the state's `keys`.
     """
@@ -79,7 +79,7 @@ def added(update: dict[str, Any], keys: Collection[str]) -> Callable[[Caller], C
 
 
 class _Added(Around):
-    def __init__(self, inner: Caller, update: dict[str, Any], keys: Collection[str]) -> None:
+    def __init__(self, inner: Caller, update: Callable[[], dict[str, Any]], keys: Collection[str]) -> None:
         super().__init__(inner)
         self._update, self._keys = update, keys
 
@@ -94,11 +94,12 @@ class _Added(Around):
             return Inner(self._given(output.output), output.walk)
         if isinstance(output, Fell):
             return output
-        given = {} if self._is_value(output) else output
-        return {**given, **self._update} if type(given) is dict else self._update or given
-
-    def _is_value(self, output: Any) -> bool:
+        update = self._update()
         if isinstance(output, Command) or has_command(output):
-            return False
+            return [*(output if has_command(output) else [output]), update] if update else output
         updates = as_updates(output)
-        return updates is None or (bool(updates[0]) and not any(key in self._keys for key in updates[0]))
+        if updates is None or (updates[0] and not any(key in self._keys for key in updates[0])):
+            return update
+        if len(updates) > 1:  # pairs, some of the same key
+            return [*output, *update.items()]
+        return {**updates[0], **update}

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import END, Loop
 from dalsegno.graphs.patterns.catalog import pattern
-from dalsegno.graphs.patterns.filing import added, filed
+from dalsegno.graphs.patterns.filing import added
 from dalsegno.graphs.patterns.roles import Cast, Node, Role, named
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
 from dalsegno.graphs.workflow import Workflow
@@ -165,7 +165,7 @@ def saga(
             Role(name=step, key="results", item=step),
             node,
             on_failure=_failed(step),
-            around=filed("results", _completed(step, clock)),
+            around=added(_completed(step, clock), flow.annotations),
             effect=not isinstance(node.actor, Human),  # a question changes nothing
             compensate=undone.get(step),
         )
@@ -254,7 +254,7 @@ def _back(flow: Workflow, cast: Cast, groups: Sequence[Mapping[str, Any]], undon
             Role(name=undo),
             compensate,
             on_failure=_not_undone(step),
-            around=added({"undone": [step]}, flow.annotations),
+            around=added(_undone_now(step), flow.annotations),
             effect=True,
             idempotent=True,
         )
@@ -271,11 +271,12 @@ def _nothing(state: Any) -> dict[str, Any]:
     return {}
 
 
-def _completed(step: str, clock: Callable[[], float]) -> Any:
-    def completed(argument: Any, value: Any) -> dict[str, Any]:
-        return {"results": value, "completed": [{"step": step, "at": clock()}]}
+def _completed(step: str, clock: Callable[[], float]) -> Callable[[], dict[str, Any]]:
+    return lambda: {"completed": [{"step": step, "at": clock()}]}
 
-    return completed
+
+def _undone_now(step: str) -> Callable[[], dict[str, Any]]:
+    return lambda: {"undone": [step]}
 
 
 def _failed(step: str) -> Any:

@@ -146,7 +146,7 @@ def sequential(
         else:
             flow.add_edge(node, following)
     for node in undone:
-        cast.add(Role(name=f"undo {node}"), played[node].compensate, around=added({}, flow.annotations))
+        cast.add(Role(name=f"undo {node}"), played[node].compensate, around=added(dict, flow.annotations))
         flow.add_conditional_edges(f"undo {node}", _back(played, node), _way_back(played, node))
     return flow
 
