@@ -42,6 +42,19 @@ def test_a_plan_that_grows_for_ever_ends() -> None:
     assert len(output["done"]) == 4
 
 
+def test_when_the_last_step_that_there_can_be_fails_it_is_not_done() -> None:
+    def refuse_b(state: Any) -> str:
+        if state["step"] == "b":
+            raise PermissionError("refused")
+        return execute(state)
+
+    flow = plan_and_execute(plan, refuse_b, replan=lambda state: state["plan"], max_steps=2)
+    output = flow.compile().invoke({"request": "ab"})
+    assert (output["outcome"], output["answer"]) == ("out of steps", None)
+    flow = plan_and_execute(plan, refuse_b, replan=lambda state: state["plan"], max_steps=3)
+    assert flow.compile().invoke({"request": "ab"})["outcome"] == "done"  # as who plans says
+
+
 def test_a_step_that_fails_is_done_again_when_the_run_is_resumed(tmp_path: Path) -> None:
     broken = [True]
 

@@ -59,7 +59,8 @@ class Planned(TypedDict, total=False):
     - `step`: the first of them, which is done now
     - `done`: what came of the steps before
     - `answer`: set at the end
-    - `outcome`: set at the end: ``"done"``, or ``"out of steps"`` if the plan was too long
+    - `outcome`: set at the end: ``"done"``, or ``"out of steps"`` if the plan was too long, or the last step that there
+      could be failed
     """
 
     request: Any
@@ -122,7 +123,8 @@ def plan_and_execute(
     Failure
     -------
     If the steps are used up, `outcome` is ``"out of steps"``, and ``plan`` has those that were not done. If a step
-    fails, the run fails, and is resumed there; with `replan`, it is planned around.
+    fails, the run fails, and is resumed there; with `replan`, it is planned around. If it was the last that there could
+    be, `outcome` is ``"out of steps"`` too.
 
     Source
     ------
@@ -160,10 +162,11 @@ def plan_and_execute(
     )
 
     def respond(state: Any) -> dict[str, Any]:
-        outcome = {"outcome": "out of steps" if read(state, "plan") else "done"}
+        done = read(state, "done", [])
+        failed = len(done) == max_steps and "error" in done[-1]  # and nobody was asked to plan around it
+        outcome = {"outcome": "out of steps" if read(state, "plan") or failed else "done"}
         if conclude is not None:
             return outcome
-        done = read(state, "done", [])
         return {**outcome, "answer": done[-1].get("result") if done else None}
 
     cast.own("respond", respond)
