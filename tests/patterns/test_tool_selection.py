@@ -67,6 +67,13 @@ def test_reselections_are_bounded_and_the_integrator_answers_with_what_there_is(
     assert len(output["failures"]) == 2
 
 
+def test_when_no_further_tool_is_needed_after_a_failure_it_is_done() -> None:
+    output = run([step("a", "half", n=6), step("b", "half", n="$a")], [])
+    assert output["response"] == {"a": 3}
+    assert output["failures"][0]["name"] == "b"
+    assert output["outcome"] == "done"
+
+
 def test_no_tool_is_a_selection_too() -> None:
     assert run([])["response"] == {}
 

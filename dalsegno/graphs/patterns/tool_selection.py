@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # pydantic validates these on Python 3.
 from dalsegno.graphs.model import END, Each, Loop, Target
 from dalsegno.graphs.patterns.catalog import pattern
 from dalsegno.graphs.patterns.counting import whole
+from dalsegno.graphs.patterns.filing import filed
 from dalsegno.graphs.patterns.roles import Cast, Role
 from dalsegno.graphs.patterns.states import Failure, failure, merged, read
 from dalsegno.graphs.patterns.toolset import Toolset, misread
@@ -169,7 +170,12 @@ def tool_selection(
     selection = typed("Selection", {"steps": Annotated[list[ToolStep], AfterValidator(possible)]})
     cast.begin(results={}, failures=[], at=0, outcome="done")
     prompt = _SELECTOR + box.describe()
-    cast.add(Role(name="selector", key="selection", type=selection, prompt=prompt), selector)
+    cast.add(
+        Role(name="selector", key="selection", type=selection, prompt=prompt),
+        selector,
+        around=filed("selection", lambda state, made: {"selection": made, "outcome": "done"}),
+        writes=("selection", "outcome"),
+    )
     cast.own("execute", lambda state: {"outcome": "done"})
     cast.add(Role(name="integrator", key="response", prompt=_INTEGRATOR), integrator)
 
