@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import Claim
@@ -90,7 +91,11 @@ def _advanced(runner: Runner, turn: Turn, attempt: int) -> Outcome:
         return _refused(runner, turn, attempt, error)
     if result.status not in ("interrupted", "failed"):
         return Outcome(result.status)  # there is no turn after it that would ask
-    return outcome_of(ledger.get(order.run_id, plain=True))
+    run = ledger.get(order.run_id, plain=True)
+    if value is not None:
+        return outcome_of(run)
+    asked_again = min(run.started_at, run.updated_at)  # a clock may have been set back
+    return replace(outcome_of(run), deadline=deadline(run.interrupts, asked_again=asked_again))
 
 
 def withdraw(runner: Runner, turn: Turn, attempt: int) -> Outcome:

@@ -306,8 +306,11 @@ def _at(place: str, name: object) -> str:
     return f"{place}.{name}" if place else str(name)
 
 
-def deadline(interrupts: Iterable[Mapping[str, Any]]) -> float | None:
+def deadline(interrupts: Iterable[Mapping[str, Any]], *, asked_again: float = -math.inf) -> float | None:
     """When the first of the questions that wait has a default that stands; None where none has.
+
+    `asked_again` is when nodes were executed without an answer and asked: a question whose time was over by then, and
+    that waits all the same, is somebody's own and has no default. Its node would be executed again and again.
 
     >>> deadline([{"value": {"question": "Go?", "deadline": "1970-01-01T00:01:00+00:00", "default": "no"}}])
     61.0
@@ -317,7 +320,9 @@ def deadline(interrupts: Iterable[Mapping[str, Any]]) -> float | None:
         value = question.get("value")
         if isinstance(value, Mapping) and {"question", "deadline", "default"} <= set(value):
             try:
-                found.append(datetime.fromisoformat(str(value["deadline"])).timestamp() + _ROUNDED)
+                at = datetime.fromisoformat(str(value["deadline"])).timestamp() + _ROUNDED
             except (ValueError, OverflowError):
                 continue  # a question of somebody's own, which calls something else a deadline
+            if at > asked_again:
+                found.append(at)
     return min(found, default=None)

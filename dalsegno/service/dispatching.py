@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints import Ledger
     from dalsegno.checkpoints.requests import Request, Requests
     from dalsegno.runtime import Runner
+    from dalsegno.runtime.result import RunResult
     from dalsegno.runtime.turns import Turn
     from dalsegno.service.settings import Settings
 
@@ -281,8 +282,7 @@ class Dispatcher:
             return
         try:
             result = queueing.drive(runner, turn)
-            due = {"stopped": self._clock(), "interrupted": deadline(result.interrupts)}.get(result.status)
-            self._requests.settle(request, due)
+            self._requests.settle(request, self._due(request, turn, result))
         except (ThreadBusy, CheckpointError) as error:
             log.warning("Run %s is looked at again: %s", request.run_id, error)
         except BaseException as error:  # a node that ends the program, for example
@@ -294,6 +294,15 @@ class Dispatcher:
                 self._suspects.discard(request.run_id)
                 self._changed.notify_all()
             self._poked.set()
+
+    def _due(self, request: Request, turn: Turn, result: RunResult) -> float | None:
+        """When to look at a run again, whose turn was gone through."""
+        now = self._clock()
+        if result.status == "stopped":
+            return now
+        is_answered = bool((request.wanted or {}).get("answers"))
+        tried = {} if is_answered else {"asked_again": min(turn.began, now)}  # a clock may have been set back
+        return deadline(result.interrupts, **tried) if result.status == "interrupted" else None
 
     def _refuse(
         self,

@@ -115,9 +115,12 @@ def test_a_database_that_an_effect_finds_away_ends_the_attempt_and_not_the_run(
         assert runner.pending("t").values["n"] == 4
 
 
-def test_a_question_of_somebodys_own_that_calls_something_a_deadline_has_none(url: str) -> None:
+@pytest.mark.parametrize("more", [{}, {"default": "no"}])
+def test_a_question_of_somebodys_own_that_calls_something_a_deadline_has_none(
+    url: str, more: dict[str, str]
+) -> None:
     """Or a worker would execute its node again each second, from that day on."""
-    asked = {"question": "Publish?", "deadline": "2020-01-01"}
+    asked = {"question": "Publish?", "deadline": "2020-01-01", **more}
     flow = Workflow("asks", State).add_node("ask", lambda state: {"verdict": interrupt(asked)}, interrupts=1)
     with Runner(flow.add_edge(START, "ask").add_edge("ask", END), db=url) as runner:
         order = Order(enqueue(runner, {}, "t"), "t", "asks")

@@ -117,3 +117,12 @@ def test_what_goes_with_a_resume_goes_with_it() -> None:
 )
 def test_what_is_no_deadline_of_ours_is_none(value: Any) -> None:
     assert deadline([{"id": "i", "value": value}]) is None
+
+
+def test_a_question_that_is_asked_again_when_its_time_was_over_has_no_default() -> None:
+    late = {**ASKED, "deadline": "1970-01-01T00:16:00+00:00"}
+    asked = [{"id": "i", "value": late}, {"id": "j", "value": ASKED}]
+    assert deadline(asked) == 961.0
+    assert deadline(asked, asked_again=960.0) == 961.0
+    assert deadline(asked, asked_again=961.0) == 1201.0
+    assert deadline(asked, asked_again=1201.0) is None

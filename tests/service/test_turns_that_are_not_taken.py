@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
+from langgraph.types import interrupt
 
 from dalsegno import END, START, Workflow
 from dalsegno.errors import DatabaseUnavailable
 from dalsegno.graphs.loading import LoadedTarget
 from dalsegno.runtime.events import Event, RunFinished, RunStarted
 from dalsegno.service import Service, Settings
-from dalsegno.service.models import StartRun
+from dalsegno.service.models import ResumeRun, StartRun
 from tests.service.conftest import until
 
 
@@ -124,5 +125,32 @@ def test_a_run_that_is_refused_while_those_of_others_are_looked_at_is_known(
     until(lambda: (request := service.request(run_id)) and request.problem, "it is refused")
     until(lambda: dispatcher.active == 0, "it has ended")
     assert [known for known, _ in dispatcher._refused] == [run_id]
+    assert service.drain() == 0
+    service.close()
+
+
+def test_a_question_of_somebodys_own_whose_time_is_over_is_asked_once(tmp_path: Path) -> None:
+    """It looks like one of `human`, and has no default that would stand."""
+    asked = {"question": "Publish?", "deadline": "2020-01-01T00:00:00+00:00", "default": "no"}
+    ran: list[str] = []
+
+    def ask(state: State) -> dict[str, Any]:
+        ran.append("ask")
+        return {"topic": interrupt(asked)}
+
+    flow = Workflow("asks", State).add_node("ask", ask, interrupts=1)
+    flow.add_edge(START, "ask").add_edge("ask", END)
+    service = Service(
+        [LoadedTarget(flow, "app.py:flow")], tmp_path / "runs.db", Settings(poll=0.02, recheck=0.02)
+    )
+    run_id, _ = service.start(StartRun(workflow="asks", input={"topic": "rain"}), client="ci")
+    service.open()
+    until(lambda: service.run(run_id).status == "interrupted", "it asks")
+    until(lambda: service.dispatcher.active == 0, "its turn is over")
+    request = service.request(run_id)
+    assert request is not None
+    assert (request.due, ran) == (None, ["ask"])
+    service.resume(run_id, ResumeRun(answer="yes"), client="ci")
+    until(lambda: service.run(run_id).status == "completed", "it is answered")
     assert service.drain() == 0
     service.close()
