@@ -33,7 +33,7 @@ def command(
 
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
+        raise UnknownThread(options.nothing_here(), thread=thread)
     try:
         letter = handing.letter_of_thread(ledger, thread)
         if letter is not None:

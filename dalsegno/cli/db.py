@@ -14,7 +14,6 @@ import typer
 
 from dalsegno.cli import options, streams
 from dalsegno.cli.exits import COMPLETED, FAILED, UsageError, reporting
-from dalsegno.errors import UnknownThread, did_you_mean
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import AnyDatabase
@@ -199,9 +198,7 @@ def vacuum(db: options.Db = None, as_json: options.Json = False) -> int:
 def _database(db: str | None) -> Iterator[AnyDatabase]:
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UsageError(
-            "Nothing was run here yet: there is no `.dalsegno/runs.db`. Name a database with --db."
-        )
+        raise UsageError(options.nothing_here())
     try:
         yield ledger.database
     finally:
@@ -219,16 +216,12 @@ def _known(database: AnyDatabase, threads: list[str] | None) -> list[str] | None
     if not threads:
         return None
     from dalsegno.checkpoints import Ledger
-    from dalsegno.checkpoints.maintenance import count_checkpoints, thread_statistics
+    from dalsegno.checkpoints.maintenance import count_checkpoints
 
     chosen = list(dict.fromkeys(threads))
     for thread in chosen:
         if not count_checkpoints(database, thread) and not Ledger(database).runs(thread=thread, limit=1):
-            known = [one.thread for one in thread_statistics(database)]
-            raise UnknownThread(
-                f"There is no thread `{thread}` in `{database.path}`{did_you_mean(thread, known) or '.'}",
-                thread=thread,
-            )
+            raise options.no_thread(database, thread)
     return chosen
 
 

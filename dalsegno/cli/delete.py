@@ -9,7 +9,7 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, FAILED, reporting
-from dalsegno.errors import UnknownThread, did_you_mean
+from dalsegno.errors import UnknownThread
 
 
 @reporting
@@ -27,22 +27,18 @@ def command(
 
     Exit: 0 deleted, 1 not confirmed, 2 no such thread or no engine, 4 a process holds it.
     """
-    from dalsegno.checkpoints.maintenance import count_checkpoints, delete_thread, thread_statistics
+    from dalsegno.checkpoints.maintenance import count_checkpoints, delete_thread
     from dalsegno.cli import handing
     from dalsegno.cli.screen import Screen, one_line, print_json
 
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
+        raise UnknownThread(options.nothing_here(), thread=thread)
     try:
         runs = len(ledger.runs(thread=thread))
         kept = count_checkpoints(ledger.database, thread)
         if not runs and not kept:
-            known = [one.thread for one in thread_statistics(ledger.database)]
-            raise UnknownThread(
-                f"There is no thread `{thread}` in `{ledger.database.path}`{did_you_mean(thread, known) or '.'}",
-                thread=thread,
-            )
+            raise options.no_thread(ledger.database, thread)
         what = f"{_many(runs, 'run')} and {_many(kept, 'checkpoint')}"
         asks = not yes and sys.stdin.isatty() and sys.stdout.isatty()
         if asks and not typer.confirm(f"Delete thread {one_line(thread)} with its {what}?"):

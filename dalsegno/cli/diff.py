@@ -60,7 +60,7 @@ def _known(thread: str, db: str | None) -> None:
 
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
+        raise UnknownThread(options.nothing_here(), thread=thread)
     ledger.database.close()
 
 

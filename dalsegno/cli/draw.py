@@ -203,7 +203,7 @@ def _database(db: str | None, run: str | None, thread: str | None) -> str:
     """The database, which has to be there."""
     ledger = options.existing_ledger(db)
     if ledger is None:
-        missing = "Nothing was run here yet: there is no `.dalsegno/runs.db`. Name the database with --db."
+        missing = options.nothing_here()
         raise UnknownThread(missing, thread=thread) if thread else UnknownRun(missing, run_id=run)
     ledger.database.close()
     return ledger.database.url

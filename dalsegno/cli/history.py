@@ -36,7 +36,7 @@ def command(
 
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UnknownThread("Nothing was run here yet: there is no `.dalsegno/runs.db`.", thread=thread)
+        raise UnknownThread(options.nothing_here(), thread=thread)
     try:
         found = list(_checkpoints(ledger, thread, limit + 1))
         known = dict.fromkeys(r.thread for r in ledger.runs(limit=1000)) if not found else {}

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dalsegno.cli.exits import UsageError
+from dalsegno.errors import UnknownThread, did_you_mean
 from dalsegno.observe.strict_json import Inexact, strict_json
 
 if TYPE_CHECKING:
-    from dalsegno.checkpoints import Ledger
+    from dalsegno.checkpoints import AnyDatabase, Ledger
 
 DEFAULT_DATABASE = Path(".dalsegno") / "runs.db"
 
@@ -103,6 +104,26 @@ def existing_ledger(given: str | None) -> Ledger | None:
         said = "--db" if given else "DALSEGNO_DB"
         raise UsageError(f"There is no database `{path}` ({said}). Check the path; `dalsegno run` makes one.")
     return Ledger(open_database(path))
+
+
+def nothing_here() -> str:
+    """What is said where `existing_ledger` gives none: what is missing, and where to look."""
+    return (
+        f"Nothing was run here yet: there is no `{DEFAULT_DATABASE}` in `{Path.cwd()}`. "
+        "Go to the folder where it was started, or name the database with --db."
+    )
+
+
+def no_thread(database: AnyDatabase, thread: str) -> UnknownThread:
+    """The error of a thread that a database does not hold: a name that is nearly its, and where the names are."""
+    from dalsegno.checkpoints.maintenance import thread_statistics
+
+    known = [one.thread for one in thread_statistics(database)]
+    return UnknownThread(
+        f"There is no thread `{thread}` in `{database.path}`{did_you_mean(thread, known) or '.'} "
+        "`dalsegno db stats --threads` lists them.",
+        thread=thread,
+    )
 
 
 def json_value(text: str, option: str) -> Any:

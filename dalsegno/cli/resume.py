@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -162,11 +161,7 @@ def _kept_target(thread: str, db: str | None) -> str | None:
     """Where the thread's last run came from."""
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UnknownThread(
-            f"Nothing was run here yet: there is no `{options.DEFAULT_DATABASE}` in `{Path.cwd()}`. "
-            "Go to the folder where it was started, or name the database with --db.",
-            thread=thread,
-        )
+        raise UnknownThread(options.nothing_here(), thread=thread)
     try:
         run = ledger.latest(thread, plain=True)
         if run is None:

@@ -42,7 +42,7 @@ def command(
 
     ledger = options.existing_ledger(db)
     if ledger is None:
-        raise UnknownRun("Nothing was run here yet: there is no `.dalsegno/runs.db`.", run_id=run)
+        raise UnknownRun(options.nothing_here(), run_id=run)
     try:
         record = find(ledger, run)
         history = history_of(

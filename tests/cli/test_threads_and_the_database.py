@@ -126,6 +126,7 @@ def test_a_thread_that_is_not_there_is_not_passed_over(folder: Path, dalsegno: A
         assert (refused.code, refused.out) == (2, "")
         assert "no thread `rain-2`" in refused.err
         assert "rain-1" in refused.err
+        assert "`dalsegno db stats --threads` lists them" in refused.err
     assert not (folder / "out.jsonl").exists()
     twice = dalsegno("db", "export", "-t", "rain-1", "-t", "rain-1")
     assert len(twice.out.splitlines()) == 9
@@ -165,8 +166,27 @@ def test_a_damaged_database_is_said(folder: Path, dalsegno: Any) -> None:
     assert (got.code, "cannot be read" in got.out) == (1, True)
 
 
-def test_the_database_must_be_there(dalsegno: Any) -> None:
-    assert dalsegno("db", "stats").code == 2
+@pytest.mark.parametrize(
+    "command",
+    [
+        "db stats",
+        "delete t1",
+        "cancel t1",
+        "history t1",
+        "show t1",
+        "resume t1",
+        "diff app.py:flow t1",
+        "draw app.py:flow --thread t1",
+    ],
+)
+def test_where_no_database_is_the_message_says_where_to_look(
+    folder: Path, dalsegno: Any, command: str
+) -> None:
+    got = dalsegno(*command.split())
+    assert (got.code, got.out) == (2, "")
+    assert f"there is no `.dalsegno/runs.db` in `{folder}`" in got.err
+    assert "or name the database with --db" in got.err
+
+
+def test_a_database_that_is_named_must_be_there(dalsegno: Any) -> None:
     assert dalsegno("db", "check", "--db", "missing.db").code == 2
-    assert dalsegno("delete", "t1").code == 2
-    assert dalsegno("cancel", "t1").code == 2
