@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -116,6 +118,38 @@ def test_what_does_not_come_back_from_a_store_as_it_is_is_not_kept(
     call(), call()
     assert node.calls == 2
     assert {a.what for a in acted} == {"not kept"}
+
+
+class Weather(StrEnum):
+    RAIN = "rain"
+
+
+class Amount(IntEnum):
+    ONE = 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Weather.RAIN, [Amount.ONE], {"a": (Weather.RAIN,)}, {Weather.RAIN: 1}, {Weather.RAIN}, Counter("ab")],
+)
+def test_what_would_come_back_from_a_store_as_something_equal_is_not_kept(
+    wrap: Any, failing: Any, answer: Any
+) -> None:
+    """A router that asks `is Weather.RAIN` would go another way."""
+    node = failing(answer=answer)
+    call = wrap(node, cache=Cache(store=InMemoryStore()))
+    assert [repr(call()), repr(call())] == [repr(answer)] * 2
+    assert node.calls == 2
+
+
+@pytest.mark.parametrize(
+    "answer", [{"a": [1, None, {"b": [1.5, True]}]}, {1: b"x"}, {1, 2}, AIMessage("rain", id="1"), [], ""]
+)
+def test_plain_data_is_kept_in_a_store(wrap: Any, failing: Any, answer: Any) -> None:
+    node = failing(answer=answer)
+    call = wrap(node, cache=Cache(store=InMemoryStore()))
+    assert [repr(call()), repr(call())] == [repr(answer)] * 2
+    assert node.calls == 1
 
 
 def test_in_memory_the_one_unused_for_the_longest_time_goes() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -208,7 +208,7 @@ class CacheLayer:
         """An answer as JSON, which every store can keep; None where it would not come back as it is."""
         try:
             kind, body = _serde().dumps_typed(answer)
-            same = _serde().loads_typed((kind, body)) == answer
+            same = _alike(_serde().loads_typed((kind, body)), answer)
         except Exception:  # whatever cannot be written
             same = False
         if not same:
@@ -237,6 +237,19 @@ def _copied(answer: Any) -> Any:
     if type(answer) is dict and _PLAIN.issuperset(map(type, answer.values())):
         return answer.copy()
     return copy.deepcopy(answer)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two values are equal and of the same types throughout: a text is equal to a `StrEnum`, and is none."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return _alike(list(one.items()), list(other.items()))
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, set | frozenset) and Counter(map(type, one)) != Counter(map(type, other)):
+        return False
+    return bool(one == other)
 
 
 def _arguments(case: Case) -> tuple[Any, ...]:
