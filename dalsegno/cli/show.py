@@ -9,7 +9,7 @@ import typer
 
 from dalsegno.cli import options
 from dalsegno.cli.exits import COMPLETED, reporting, wants_traceback
-from dalsegno.errors import UnknownRun
+from dalsegno.errors import UnknownRun, did_you_mean
 from dalsegno.nodes.paths import shown
 from dalsegno.nodes.secrets import input_shown
 
@@ -87,7 +87,15 @@ def find(ledger: Ledger, name: str) -> RunRecord:
         There is none, or several ids begin so.
     """
     on_thread = ledger.latest(name, plain=True) if name else None
-    return on_thread or ledger.get(name, plain=True)
+    if on_thread is not None:
+        return on_thread
+    try:
+        return ledger.get(name, plain=True)
+    except UnknownRun as error:
+        near = did_you_mean(name, dict.fromkeys(run.thread for run in ledger.runs(limit=1000)))
+        if near:
+            error.add_note(f"A thread's name will do too{near}")
+        raise
 
 
 def _print(

@@ -217,6 +217,7 @@ def test_the_history_of_a_thread_is_its_checkpoints(three_runs: Any) -> None:
     ("arguments", "said"),
     [
         (("show", "brokn"), "no run `brokn`"),
+        (("show", "brokn"), "A thread's name will do too; did you mean `broken`?"),
         (("resume", "brokn"), "did you mean `broken`?"),
         (("history", "brokn"), "did you mean `broken`?"),
         (("draw", "app.py:flow", "-o", "x.svg", "--thread", "brokn"), "did you mean `broken`?"),
