@@ -95,7 +95,10 @@ def module_of_name(target: str, place: str, folder: str | None = None) -> types.
     except ModuleNotFoundError as error:
         if error.name is None or not (place == error.name or place.startswith(error.name + ".")):
             raise import_error(target, place, error) from users_own(error)
+        around, _, name = place.rpartition(".")
         hint = f"; did you mean `{place}.py`?" if os.path.isfile(f"{place}.py") else " from here."
+        if target == place == error.name and hasattr(sys.modules.get(around), name):
+            hint = f"; did you mean `{around}:{name}`?"
         raise refuse(
             target,
             "no module",

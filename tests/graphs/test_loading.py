@@ -169,6 +169,7 @@ def test_a_file_with_no_graph_says_how_to_name_a_function(files: Files) -> None:
         ("app:flow.x", "no such name", "has no `x`"),
         ("ap:flow", "no module", "no module `ap`"),
         ("app.part:flow", "no module", "no module `app.part`"),
+        ("app.flow", "no module", "did you mean `app:flow`?"),
         ("app.py:flw", "no such name", "did you mean `flow`?"),
         ("app.py:zebra", "no such name", "it has `flow`"),
         ("app.py:State", "not a workflow", "is the class State"),
