@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints.opening import without_password
@@ -29,9 +29,17 @@ _SAID = {
 
 
 def print_outcome(
-    result: RunResult, proved: int | None, db_option: str | None, *, full: bool = False
+    result: RunResult,
+    proved: int | None,
+    db_option: str | None,
+    *,
+    full: bool = False,
+    lacks: str | None = None,
 ) -> None:
-    """Print the summary to stdout; of a failure, the user's part of the traceback to stderr before it."""
+    """Print the summary to stdout; of a failure, the user's part of the traceback to stderr before it.
+
+    `lacks` is the key that the run's input lacks: no resume can give it.
+    """
     if result.error and result.error.get("traceback"):
         from dalsegno.cli.tracebacks import users_part
 
@@ -55,6 +63,8 @@ def print_outcome(
     spent = spent_in_words(result.usage)
     facts += [("spent", spent)] if spent else []
     facts += [("thread", Copied(result.thread)), ("run", result.run_id)]
+    if lacks is not None:
+        facts.append(("input", f"lacks `{lacks}`: run it again with --input '{{{json.dumps(lacks)}: ...}}'"))
     short = spent_out(result.error, result.usage, result.supersteps)
     way = way_on(result.status, result.thread, result.interrupts, db_option, short)
     if way:
@@ -85,6 +95,22 @@ def failure(error: Mapping[str, Any]) -> str:
     node = f" in `{error['node']}`" if error.get("node") else ""
     attempt = f", attempt {error['attempt']}" if (error.get("attempt") or 1) > 1 else ""
     return f"failed{node}{attempt}: {one_line(error['type'])}: {one_line(error['message'])}"
+
+
+def key_lacked(result: RunResult, given: Mapping[str, Any], keys: Iterable[str]) -> str | None:
+    """The key of the input that was not given and that the first node failed for; None where it failed for another
+    reason, or a node before it may have been to write it."""
+    error = result.error or {}
+    if result.supersteps or "/" in (error.get("node") or "/"):
+        return None
+    message = str(error.get("message"))
+    for key in keys:
+        if key not in given and (
+            (error["type"] == "KeyError" and message == repr(key))
+            or (error["type"] == "FieldMissing" and f" needs `{key}` for " in message)
+        ):
+            return key
+    return None
 
 
 def questions(interrupts: Sequence[Any]) -> list[tuple[str, str]]:

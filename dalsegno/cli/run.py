@@ -63,7 +63,14 @@ def command(
                 error.add_note("Here that is `--abandon`.")
                 raise
 
-        manner = turn.Manner(as_json=as_json, quiet=quiet, full_traceback=traceback, db_option=db, out=out)
+        manner = turn.Manner(
+            as_json=as_json,
+            quiet=quiet,
+            full_traceback=traceback,
+            db_option=db,
+            out=out,
+            given=value if isinstance(value, dict) else None,
+        )
         return turn.take(
             loaded,
             options.database(db),

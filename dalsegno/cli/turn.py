@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.checkpoints import RunRecord
 from dalsegno.cli import exits, progress, signals
-from dalsegno.cli.outcomes import again, print_outcome
+from dalsegno.cli.outcomes import again, key_lacked, print_outcome
 from dalsegno.cli.screen import Screen, print_json
 from dalsegno.errors import CheckpointError, WorkflowInvalid
+from dalsegno.graphs.declarations import schema_keys
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime import Runner, RunResult
 from dalsegno.runtime.events import Event, NodeFailed, RunStarted
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How a run is shown: `out` is where the one JSON document goes, `db_option` what `--db` was."""
+    """How a run is shown: `out` is where the one JSON document goes, `db_option` what `--db` was, `given` the input
+    with which the run began here."""
 
     as_json: bool
     quiet: bool
     full_traceback: bool
     db_option: str | None
     out: TextIO
+    given: Mapping[str, Any] | None = None
 
 
 class _Watch:
@@ -162,7 +165,10 @@ def _taken(
         print_json(result.to_dict(), manner.out)
     else:
         proved = certificate.supersteps if certificate else None
-        print_outcome(result, proved, manner.db_option, full=manner.full_traceback)
+        lacks = None
+        if manner.given is not None:
+            lacks = key_lacked(result, manner.given, schema_keys(runner.input_schema) or ())
+        print_outcome(result, proved, manner.db_option, full=manner.full_traceback, lacks=lacks)
     if result.status == "stopped" and code is not None:
         return code
     return exits.code_of_status(result.status)

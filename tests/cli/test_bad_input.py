@@ -74,6 +74,42 @@ def test_input_that_does_not_fit_names_the_key_and_what_was_expected(
     assert dalsegno("runs", "--json").out == "[]\n"
 
 
+LACKING = """
+from typing import TypedDict
+from dalsegno import END, START, Workflow, human
+
+class State(TypedDict, total=False):
+    topic: str
+    draft: str
+
+def write(state: State):
+    return {"draft": state["topic"]}
+
+def look(state: State):
+    raise KeyError("draft" if "topic" in state else "elsewhere")
+
+first = Workflow("first", State).add_node(write).add_edge(START, "write").add_edge("write", END)
+asked = Workflow("asked", State).add_node("ask", human("About {topic}?", writes="draft"))
+asked.add_edge(START, "ask").add_edge("ask", END)
+other = Workflow("other", State).add_node(look).add_edge(START, "look").add_edge("look", END)
+later = Workflow("later", State).add_sequence([("pass", lambda state: None), ("write", write)])
+later.add_edge(START, "pass").add_edge("write", END)
+"""
+
+
+@pytest.mark.parametrize("name", ["first", "asked"])
+def test_a_node_that_lacks_its_input_is_told_how_to_be_given_it(
+    dalsegno: Any, folder: Path, name: str
+) -> None:
+    """Nothing of what it says else would do: a resume has the same input."""
+    (folder / "lacking.py").write_text(LACKING)
+    got = dalsegno("run", f"lacking.py:{name}")
+    assert got.code == 1
+    assert "lacks `topic`: run it again with --input '{\"topic\": ...}'" in got.out
+    assert "lacks" not in dalsegno("run", "lacking.py:other").out
+    assert "lacks" not in dalsegno("run", "lacking.py:later").out, "a node before it may have had to write it"
+
+
 def test_an_error_in_json_is_one_line_on_stderr(dalsegno: Any, typed: Path) -> None:
     got = dalsegno("run", f"{typed.name}:flow", "--input", '{"persn": 1}', "--json")
     assert (got.code, got.out) == (2, "")
