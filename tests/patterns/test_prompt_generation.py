@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage
 
+from dalsegno import Runner
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import prompt_generation
 from dalsegno.testing import ScriptedChatModel
@@ -23,6 +25,16 @@ def test_one_model_writes_and_another_is_asked_with_that_and_the_input_alone() -
     assert flow.compile().invoke({"task": "translate", "input": "the rain"})["output"] == "la pluie"
     asked = worker.calls[0].messages
     assert [message.content for message in asked] == ["Translate into {French}.\n\nthe rain"]
+
+
+def test_without_a_checker_no_prompt_of_an_earlier_turn_counts_as_refused(tmp_path: Path) -> None:
+    writer = ScriptedChatModel([AIMessage("Do the first."), AIMessage("Do the second.")])
+    with Runner(prompt_generation(writer, work), db=tmp_path / "r.db") as runner:
+        for task in ("one", "two"):
+            runner.run({"task": task, "input": "i"}, thread="t").raise_for_status()
+    said = str(writer.calls[1].messages[0].content)
+    assert "The task: two" in said
+    assert "Do the first." not in said
 
 
 def test_a_refused_prompt_is_written_again_knowing_why() -> None:

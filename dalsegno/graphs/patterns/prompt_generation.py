@@ -18,9 +18,8 @@ _WRITER = """Write the prompt for a model that will do this task. Say what it is
 result is, in which format it comes, and what to do in the odd case; the model sees nothing but your prompt and the
 input below it. Answer with the prompt alone.
 
-The task: {task}
-
-The prompt before, if it was refused, and why: {prompt?} {review.problem?}"""
+The task: {task}"""
+_REFUSED = "\n\nThe prompt before, if it was refused, and why: {prompt?} {review.problem?}"
 _CHECKER = """Is this a good prompt for the task? Say no, and what is the problem, where the task, the format of the
 result or the odd case is left open.
 
@@ -121,7 +120,8 @@ def prompt_generation(
     whole("prompt_generation", 0, rewrites=rewrites)
     flow = Workflow(name, state, version=version)
     cast = Cast("prompt_generation", flow, options)
-    cast.add(Role(name="writer", key="prompt", type=str, prompt=_WRITER), writer)
+    told = _WRITER if checker is None else _WRITER + _REFUSED  # without one no prompt is refused
+    cast.add(Role(name="writer", key="prompt", type=str, prompt=told), writer)
     cast.add(Role(name="worker", key="output", prompt=_WORKER), worker)
     flow.add_edge("worker", END)
     if checker is None:
