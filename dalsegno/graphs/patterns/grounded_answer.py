@@ -26,7 +26,7 @@ class GroundedAnswer(TypedDict, total=False):
     """The state: extend it for roles that need more.
 
     - `question`: what is asked
-    - `attempt`: counts wider retrievals from 0; at the end it is 0 again, for the thread's next turn
+    - `attempt`: counts wider retrievals from 1; at the end it is 0, for the thread's next turn
     - `passages`, `answer`: what the roles make of them
     - `quality`: the grade of the retrieval, 0 to 1
     - `judgement`: what the critic says about the last answer
@@ -70,7 +70,8 @@ def grounded_answer(
     Parameters
     ----------
     retrieve
-        ``state -> passages``, a list. It searches wider with each ``state["attempt"]``, which is 0 at first.
+        ``state -> passages``, a list. It searches wider with each ``state.get("attempt", 0)``: nothing has been
+        counted at first.
     grade
         ``state -> quality``, 0 to 1.
     generate
