@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from pydantic import (
@@ -18,8 +18,9 @@ from pydantic import (
     create_model,
 )
 
-from dalsegno.graphs.definition import InputKey, WorkflowDefinition
-from dalsegno.graphs.documents.parts import Part, parts_of
+from dalsegno.graphs.definition import InputKey, Step, WorkflowDefinition
+from dalsegno.graphs.documents.parts import parts_of
+from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.patterns.states import Failure, merged
 
 
@@ -91,26 +92,34 @@ def input_keys(definition: WorkflowDefinition) -> dict[str, InputKey]:
     if definition.input is not None:
         return definition.input_keys()
     found: dict[str, InputKey] = {}
-    first = ("steps", 0)
-    for part in parts_of(definition):
-        for name, sure in named_in(part, first=part.path[:2] == first):
-            known = found.get(name)
-            if known is None or (known.optional and sure):
-                found[name] = InputKey(type="any" if sure else "any?")
+    for name, sure, _ in named_in(definition):
+        known = found.get(name)
+        if known is None or (known.optional and sure):
+            found[name] = InputKey(type="any" if sure else "any?")
     return found
 
 
-def named_in(part: Part, *, first: bool) -> list[tuple[str, bool]]:
-    """The keys of the input that a part refers to, and whether it cannot do without: a condition can, and a reference
-    with a question mark. In the first step `$current` is the input."""
-    names = []
-    for reference in part.references:
-        root, path = reference.root, reference.path
-        if root == "context" and path[:1] == ("input",):
-            root, path = "input", path[1:]
-        if (root == "input" or (first and root == "current")) and path and isinstance(path[0], str):
-            names.append((path[0], part.kind == "value" and not reference.optional))
-    return names
+def named_in(definition: WorkflowDefinition) -> Iterator[tuple[str, bool, FieldPath]]:
+    """The keys of the input that a document refers to, whether it cannot do without, and where: a condition can, and a
+    reference with a question mark. In the first step `$current` is the input."""
+    for part in parts_of(definition):
+        begins = _begins(part.path, definition.steps)
+        for reference in part.references:
+            root, path = reference.root, reference.path
+            if root == "context" and path[:1] == ("input",):
+                root, path = "input", path[1:]
+            if (root == "input" or (begins and root == "current")) and path and isinstance(path[0], str):
+                sure = part.kind == "value" and not reference.optional
+                yield path[0], sure, (*part.path, *reference.where)
+
+
+def _begins(at: FieldPath, steps: Sequence[Step]) -> bool:
+    """Whether `$current` is the input there: in the first step, but not after a round, nor in the calls of a map."""
+    if at[:2] != ("steps", 0):
+        return False
+    if at[2] == "steps":
+        return _begins(at[2:], steps[0].steps)
+    return at[2] != "until" and not (at[2] == "agent_calls" and steps[0].strategy == "map_reduce")
 
 
 def typed(name: str, keys: Mapping[str, Any]) -> Any:

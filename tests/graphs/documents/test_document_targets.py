@@ -130,6 +130,39 @@ def test_an_input_that_is_not_declared_has_the_keys_that_are_referred_to(flow: F
             runner.run({"x": 1})
 
 
+def test_the_current_item_of_a_map_and_the_answer_in_a_loop_are_not_the_input(
+    flow: Flow, folder: Path
+) -> None:
+    mapped = flow(
+        """
+        name: a
+        steps:
+          - name: s
+            strategy: map_reduce
+            over: $current.items
+            max: 3
+            agent_calls: [{function: "work.py:inc", params: $current.n}]
+        """
+    )
+    assert mapped.spec.inputs == {"items"}
+    with Runner(mapped, db=folder / "runs.db") as runner:
+        assert runner.run({"items": [{"n": 1}, {"n": 2}]}).output["output"] == [2, 3]
+    looped = flow(
+        """
+        name: b
+        steps:
+          - name: s
+            strategy: loop
+            max: 3
+            until: $current.enough
+            steps:
+              - {name: t, agent_calls: [{function: "work.py:inc", params: $current.n}]}
+              - {name: u, agent_calls: [{function: "work.py:inc", params: $current.m}]}
+        """
+    )
+    assert looped.spec.inputs == {"n"}
+
+
 def test_a_document_is_checked_run_drawn_and_resumed_on_the_command_line(
     sums: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
