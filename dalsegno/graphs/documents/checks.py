@@ -20,7 +20,7 @@ from dalsegno.graphs.documents.headers import wrong_in
 from dalsegno.graphs.documents.parts import calls_of, parts_of
 from dalsegno.graphs.documents.problems import FieldPath, Problem, field_text, invalid
 from dalsegno.graphs.documents.schemas import held_to
-from dalsegno.graphs.documents.states import fits
+from dalsegno.graphs.documents.states import fits, named_in
 from dalsegno.graphs.documents.strategies import strategy_problems
 from dalsegno.graphs.documents.subworkflows import child_problems
 from dalsegno.graphs.loading import is_document
@@ -84,13 +84,14 @@ def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
 
 
 def _inputs(definition: WorkflowDefinition) -> Iterator[Problem]:
+    taken = "`{}` is a key of every document's state: call that key of the input something else."
+    if definition.input is None:
+        yield from (
+            Problem(taken.format(name), at) for name, _, at in named_in(definition) if name in RESERVED_KEYS
+        )
     for name, key in definition.input_keys().items():
         if name in RESERVED_KEYS:
-            yield Problem(
-                f"`{name}` is a key of every document's state: call that key of the input something else.",
-                ("input", name),
-                key=True,
-            )
+            yield Problem(taken.format(name), ("input", name), key=True)
         if key.has_default and key.default is not None and not fits(key.type, key.default):
             yield Problem(f"The default is no {key.type.removesuffix('?')}.", ("input", name, "default"))
 

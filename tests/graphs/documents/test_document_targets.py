@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from dalsegno import Runner
 from dalsegno.cli import main
-from dalsegno.errors import InputInvalid, WrongAnswer
+from dalsegno.errors import DocumentInvalid, InputInvalid, WrongAnswer
 from dalsegno.graphs.definition import read_definition
 from dalsegno.graphs.loading import load_target
 from tests.graphs.documents.conftest import Flow, Write, call, ran
@@ -161,6 +161,15 @@ def test_the_current_item_of_a_map_and_the_answer_in_a_loop_are_not_the_input(
         """
     )
     assert looped.spec.inputs == {"n"}
+
+
+@pytest.mark.parametrize("way", ["$input.results", "<$current.results>", "$context.input.results"])
+def test_what_is_not_declared_cannot_have_the_name_of_a_key_of_the_state_either(flow: Flow, way: str) -> None:
+    with pytest.raises(DocumentInvalid, match="`results` is a key of every document's state") as raised:
+        flow(
+            f"{{name: a, steps: [{{name: s, agent_calls: [{{function: 'work.py:inc', params: '{way}'}}]}}]}}"
+        )
+    assert raised.value.problems[0].field == "steps[0].agent_calls[0].params"
 
 
 def test_a_document_is_checked_run_drawn_and_resumed_on_the_command_line(
