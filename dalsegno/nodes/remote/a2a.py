@@ -82,7 +82,7 @@ class A2A:
             known = self._cards[url] = (await A2ACardResolver(http, *where).get_agent_card(), loop.time())
         card = known[0]
         for interface in card.supported_interfaces:
-            parsed(interface.url, what="its card")
+            _check_address(interface.url)
         config = ClientConfig(
             httpx_client=http,
             polling=not card.capabilities.streaming,
@@ -254,11 +254,18 @@ def _told(asked: Asked) -> Any:
         LookupError,
         AttributeError,
         RecursionError,
-        DefinitionError,
     ) as error:
         raise asked.invalid(
             "not A2A", f"answered with what is not A2A: {asked.excerpt(str(error)).rstrip('.')}"
         ) from error
+
+
+def _check_address(url: str) -> None:
+    """Refuse an address of a card that is none: what the agent says, and nobody here."""
+    try:
+        parsed(url, what="its card")
+    except DefinitionError as error:
+        raise ValueError(str(error)) from error
 
 
 def _sdk() -> None:

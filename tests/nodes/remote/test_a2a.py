@@ -31,6 +31,7 @@ from starlette.applications import Starlette
 from dalsegno import END, START, RetryPolicy, Runner, Timeout, Workflow
 from dalsegno.errors import (
     AddressRefused,
+    DefinitionError,
     Fenced,
     MissingExtra,
     PlayerError,
@@ -683,6 +684,13 @@ def test_a_card_with_an_address_that_is_none_is_told(serve: Any, tell: Any, at: 
         tell(serve(at=at), "message")
     assert caught.value.reason == "not A2A"
     assert "secret" not in str(caught.value)
+
+
+def test_a_file_of_certificates_that_is_not_there_is_not_the_agents_fault(tmp_path: Path) -> None:
+    gone = tmp_path / "none.pem"
+    ask = remote("https://a.example.org", protocol="a2a", prompt="Why?", writes="answer", ca=gone)
+    with pytest.raises(DefinitionError, match="there are no certificates to be read"):
+        ask.invoke({})
 
 
 @pytest.mark.parametrize(
