@@ -131,6 +131,23 @@ def test_all_are_well_and_listed_and_none_is_left(registry: Made) -> None:
     assert agents.running == ()
 
 
+def test_agents_that_are_started_are_not_started_again(registry: Made) -> None:
+    with up(registry("well")).start() as agents:
+        (one,) = agents.running
+        with pytest.raises(DefinitionError, match="started already"):
+            agents.start()
+        assert agents.running == (one,)
+    assert not is_there(one.pid)
+    with pytest.raises(DefinitionError, match="`start` the agents first"):
+        agents.restart("well")
+
+
+@pytest.mark.parametrize("ports", ["fre", None, True, 8.5])
+def test_ports_that_are_none_are_refused(registry: Made, ports: Any) -> None:
+    with pytest.raises(DefinitionError, match='"registry", "free", or the number'):
+        up(registry("well"), ports=ports)
+
+
 def test_only_those_that_are_named_are_started(registry: Made) -> None:
     with up(registry("well", "sick"), only=(name for name in ["well"])) as agents:
         assert [one.name for one in agents.running] == ["well"]

@@ -90,6 +90,8 @@ class LocalAgents:
         on_line: Callable[[str, str], None] | None = None,
         stop: threading.Event | None = None,
     ) -> None:
+        if isinstance(ports, bool) or not (ports in ("registry", "free") or isinstance(ports, int)):
+            raise DefinitionError(f'ports={ports!r}: "registry", "free", or the number of the first one.')
         if ports != "registry" and write is None:
             raise DefinitionError(
                 "Agents at other ports than their registry says are found by a registry of their own: write=FILE."
@@ -130,7 +132,11 @@ class LocalAgents:
         ------
         AgentNotStarted
             An agent ended, is not well in time, or its port is taken: which, why, and what it printed last.
+        DefinitionError
+            They were started already.
         """
+        if self._processes is not None:
+            raise DefinitionError("These agents were started already: `close` them first.")
         self._processes = Processes()
         try:
             self._take_ports()
@@ -145,6 +151,8 @@ class LocalAgents:
     def restart(self, name: str) -> None:
         """Start an agent again, at its port, where it has ended or been killed. Raises as `start` does."""
         place = self._place(name)
+        if self._processes is None:
+            raise DefinitionError(f"The agent `{name}` cannot be restarted: `start` the agents first.")
         self._end(place)
         self._start(place)
         self._wait([place])
@@ -184,7 +192,7 @@ class LocalAgents:
                 place.kept = None
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self.start() if self._processes is None else self
 
     def __exit__(self, *_: object) -> None:
         self.close()
