@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from langgraph.types import Send
@@ -73,6 +74,12 @@ class Router:
     many: bool
     empty_allowed: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def labels(self) -> Mapping[Hashable, str]:
+        """What each answer is called: as it was declared, also where a router gives one that only equals it, as a
+        member of an Enum of texts equals its text."""
+        return {answer: text_of(answer) for answer in self.answers}
 
     @staticmethod
     def of(
@@ -168,7 +175,7 @@ class Router:
     def _label(self, answer: Hashable) -> str | None:
         if not self.router:
             return None
-        label = text_of(answer)
+        label = self.labels[answer]
         if label in self.aliases:  # an answer that is the name of its target goes with it
             target = self.answers[answer]
             named = target.target if isinstance(target, Loop) else target

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import operator
 from dataclasses import replace
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
-from dalsegno import END, START, Each, Loop, Workflow
+from dalsegno import END, START, Each, Loop, Runner, Workflow
 from dalsegno.errors import BoundExceeded, WorkflowInvalid
 from dalsegno.graphs.compiling import compile_workflow
 from dalsegno.graphs.validation.checking import check_parts
@@ -226,6 +228,29 @@ def test_loops_of_a_node_that_nothing_ever_sends_to_are_counted() -> None:
     path = flow.compile().invoke({"path": []})["path"]
     assert path == ["write", "review", "review", "review"]
     assert len(path) == flow.validate().certificate.supersteps
+
+
+class Verdict(str, Enum):  # noqa: UP042 - whose `str` is another text
+    AGAIN = "again"
+    GOOD = "good"
+
+
+@pytest.mark.parametrize("declared", ["again", Verdict.AGAIN])
+def test_an_answer_that_equals_a_declared_one_is_counted_as_that_one(declared: Any, tmp_path: Path) -> None:
+    """A router gives the member of an Enum that a node wrote, and its text where that came from a model."""
+    answers = [Verdict.AGAIN, "again"]
+
+    flow = Workflow("counted", Trail).add_node("write", step("write")).add_edge(START, "write")
+    flow.add_conditional_edges(
+        "write",
+        lambda state: answers[len(state["path"]) % 2],
+        {declared: Loop("write", max=2, on_exhausted=END), "good": END},
+    )
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        run = runner.run({"path": []})
+        assert (run.status, run.output["path"]) == ("completed", ["write"] * 3)
+        labels = {label for done in runner.ledger.executions(run.run_id) for _, label, _ in done.targets}
+    assert labels == {edge.label for edge in flow.spec.edges if edge.loop}
 
 
 def test_compiling_does_not_change_the_builder() -> None:
