@@ -13,6 +13,8 @@ from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Each, Loop, Place, Target, WorkflowSpec, text_of
 from dalsegno.nodes.policies import Policies
+from dalsegno.nodes.policies.case import is_fault
+from dalsegno.nodes.policies.retry import means
 
 Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
 """A state of one version to a state of the next."""
@@ -210,15 +212,18 @@ def label_of(answer: Hashable) -> str:
 
 
 def native_retry(policy: Any) -> Any:
-    """LangGraph's own retry policy for one of ours; retries run outside of the node's wrapper."""
+    """LangGraph's own retry policy for one of ours, or for its own; retries run outside of the node's wrapper.
+
+    What no policy deals with is not tried again there either.
+    """
     from langgraph.types import RetryPolicy as Native
 
-    if policy is None or isinstance(policy, Native):  # which is a tuple itself
-        return policy
-    if isinstance(policy, tuple | list):
+    if policy is None:
+        return None
+    if isinstance(policy, tuple | list) and not isinstance(policy, Native):  # which is a tuple itself
         return tuple(map(native_retry, policy))
     options = {
         f: getattr(policy, f)
         for f in ("max_attempts", "initial_interval", "backoff_factor", "max_interval", "jitter")
     }
-    return Native(**options, retry_on=policy.retry_on or Exception)
+    return Native(**options, retry_on=lambda error: is_fault(error) and means(policy.retry_on, error))

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
+from langgraph.types import RetryPolicy as NativeRetryPolicy
 
 from dalsegno import (
     END,
@@ -29,7 +30,7 @@ from dalsegno import (
     effect,
     human,
 )
-from dalsegno.errors import DefinitionError
+from dalsegno.errors import DefinitionError, RemoteError
 from dalsegno.nodes.policies import ManualClock
 from dalsegno.runtime.events import Event, PolicyActed
 
@@ -209,6 +210,35 @@ def test_a_node_that_says_that_it_waits_is_retried_without_asking_again(tmp_path
     runner = Runner(one(Asking(), interrupts=1, retry=AT_ONCE), db=tmp_path / "r.db")
     assert runner.run({}, "t1").status == "interrupted"
     assert runner.resume("t1", "yes").output == {"notes": ["yes"]}
+
+
+@pytest.mark.parametrize("kind", [RetryPolicy, NativeRetryPolicy])
+@pytest.mark.parametrize(
+    ("failure", "attempts"),
+    [
+        ({"unknown": "key"}, 1),
+        (RemoteError("it refused", agent="far"), 1),
+        (RemoteError("it is busy", agent="far", retryable=True), 3),
+        (ConnectionError("no network"), 3),
+    ],
+    ids=["a breach of what is declared", "what asking again does not help", "what it may help", "any other"],
+)
+def test_a_node_that_waits_is_tried_again_after_the_same_errors_as_any_other(
+    kind: Any, failure: Any, attempts: int, tmp_path: Path
+) -> None:
+    tried = []
+
+    def node(state: State) -> Any:
+        tried.append(state)
+        if isinstance(failure, Exception):
+            raise failure
+        return failure
+
+    retry = kind(max_attempts=3, initial_interval=0, jitter=False)
+    for options in ({}, {"interrupts": 1}):
+        tried.clear()
+        assert Runner(one(node, retry=retry, **options), db=tmp_path / "r.db").run({}).status == "failed"
+        assert len(tried) == attempts
 
 
 def test_a_node_that_does_not_say_that_it_waits_is_not_retried_and_that_is_told(tmp_path: Path) -> None:

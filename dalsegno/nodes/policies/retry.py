@@ -145,7 +145,7 @@ class RetryLayer:
         """Seconds to wait before the next attempt; None where there is none."""
         if not is_fault(error) or is_for_nobody():
             return None
-        policy = next((p for p in self._policies if _means(p.retry_on, error)), None)
+        policy = next((p for p in self._policies if means(p.retry_on, error)), None)
         if policy is None or attempt >= policy.max_attempts:
             return None
         if asked_a_human(case):
@@ -194,7 +194,7 @@ def asked_a_human(case: Case) -> bool:
     return any(getattr(pad, "resume", None) for pad in kept)
 
 
-def _means(retry_on: RetryOn | None, error: Exception) -> bool:
+def means(retry_on: RetryOn | None, error: Exception) -> bool:
     """Whether a policy tries again after this error; one that names none goes by what a remote agent's error says."""
     if isinstance(error, RemoteError) and not error.retryable:
         unnamed = retry_on is None or getattr(retry_on, "__name__", "") == "default_retry_on"  # LangGraph's
