@@ -106,6 +106,14 @@ def _through(kept: CheckpointTuple) -> Sequence[str]:
     return versions
 
 
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether a value is what it was, where that can be told: an array's answer is no truth value."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:  # a user's __eq__ may do anything
+        return False
+
+
 def store(
     checkpointer: Checkpointer, kept: CheckpointTuple, state: Mapping[str, Any], before: str, after: str
 ) -> None:
@@ -120,7 +128,7 @@ def store(
     for key in old.keys() | state.keys():
         if key not in state:
             versions.pop(key, None)
-        elif key not in old or old[key] != state[key]:
+        elif key not in old or not _is_same(old[key], state[key]):
             versions[key] = following
     checkpoint["channel_values"] = {**others, **state}
     checkpoint["channel_versions"] = versions

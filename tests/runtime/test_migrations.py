@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -204,3 +205,33 @@ def test_a_version_is_migrated_from_once_and_not_from_itself(world: Any) -> None
         flow.add_migration(1, renamed)
     with pytest.raises(DefinitionError, match="own version"):
         flow.add_migration("2", renamed)
+
+
+@dataclass(eq=False)
+class Grid:
+    """As an array: what it says of being equal is no truth value."""
+
+    cells: list[int]
+
+    def __eq__(self, other: object) -> Any:
+        raise ValueError("the truth value of a grid is ambiguous")
+
+    __hash__ = None
+
+
+class Painted(TypedDict, total=False):
+    grid: Grid
+    colour: str
+
+
+def test_a_state_that_holds_what_cannot_be_compared_is_migrated(db: Path) -> None:
+    def painting(number: str) -> Workflow:
+        flow = Workflow("paint", Painted, version=number).add_edge(START, "paint").add_edge("paint", END)
+        return flow.add_node("paint", lambda state: {"grid": Grid([*state["grid"].cells, 1])})
+
+    with Runner(painting("1"), db=db) as runner:
+        assert runner.run({"grid": Grid([])}, thread="t1").status == "completed"
+    newer = painting("2").add_migration("1", lambda state: {**state, "colour": "red"})
+    with Runner(newer, db=db) as runner:
+        done = runner.run({}, thread="t1")
+    assert (done.output["grid"].cells, done.output["colour"]) == ([1, 1], "red")
