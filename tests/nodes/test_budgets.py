@@ -303,6 +303,24 @@ def test_a_plain_langgraph_graph_keeps_to_a_budget_too(tmp_path: Path) -> None:
     assert runner.resume("t1", budget=Budget(model_calls=9)).usage["model_calls"] == 5
 
 
+def test_the_seconds_of_a_subworkflow_are_not_counted_again_with_those_of_its_nodes(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    def slow(state: State) -> dict[str, Any]:
+        clock.advance(40)
+        spend(model_calls=1)
+        return {"notes": ["slow"]}
+
+    inner = Workflow("inner", State).add_edge(START, "slow").add_edge("slow", END)
+    inner.add_node("slow", slow, calls=1, budget=Budget(model_calls=9, clock=clock))
+    for seconds, status in ((100, "completed"), (80, "failed")):
+        flow = Workflow("outer", State).add_edge(START, "sub")
+        flow.add_node("sub", inner, budget=Budget(seconds=seconds, clock=clock))
+        back = Loop("sub", max=2, on_exhausted=END)
+        flow.add_conditional_edges("sub", lambda s: "again", {"again": back, "done": END})
+        assert Runner(flow, db=tmp_path / "r.db").run({}).status == status
+
+
 def test_a_plain_function_has_a_budget_of_all_its_calls(wrap: Any, clock: ManualClock) -> None:
     chat = model()
     call = wrap(lambda: chat.invoke("?").content, budget=Budget(model_calls=2), name="ask")

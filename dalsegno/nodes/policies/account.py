@@ -96,7 +96,8 @@ class Account:
                 for what, limit in budget.limits().items():
                     if what == "supersteps":
                         continue
-                    by_node = self._spent(what, prefix)
+                    # The seconds of a subworkflow are its node's: those of the nodes in it are a part of them.
+                    by_node = self._spent(what, prefix, exact=what == "seconds")
                     spent = self.seconds if what == "seconds" and not prefix else sum(by_node.values())
                     held, needed = 0.0, float(calls) if what == "model_calls" else 0.0
                     if what in ("tokens", "cost"):
