@@ -13,6 +13,7 @@ from dalsegno.nodes.models import takes_messages
 from dalsegno.nodes.player import Player
 from dalsegno.nodes.policies import Budget, Fallback, Policies
 from dalsegno.nodes.policies.checking import check_node
+from dalsegno.nodes.policies.fallback import is_called
 
 _SAID = ("calls", "reads", "writes", "effect", "idempotent", "compensate", "interrupts")
 
@@ -66,7 +67,7 @@ def read_options(
         watch=_first(given["watch"], defaults.get("watch")),
     )
     _check_models(definition, policies.fallback)
-    given = {**given, **_known(definition.action, given, policies.fallback)}
+    given = {**given, **_known(definition, given, policies.fallback)}
     interrupts = given["interrupts"]
     check_node(node, where, policies, interrupts=interrupts, is_subworkflow=is_subworkflow)
     definition.timeout = policies.timeout.seconds if policies.timeout else None
@@ -162,21 +163,29 @@ def _check_models(definition: NodeDefinition, fallback: Fallback | None) -> None
             )
 
 
-def _known(action: Any, given: Mapping[str, Any], fallback: Fallback | None) -> dict[str, Any]:
+def _known(definition: NodeDefinition, given: Mapping[str, Any], fallback: Fallback | None) -> dict[str, Any]:
     """What is said of a node: as it was given, else as a player knows of itself, else nothing."""
+    action = definition.action
     own = dict(action.declares()) if isinstance(action, Player) else {}
-    own["calls"] = _most(own.get("calls"), fallback)
+    # A workflow's nodes declare their own; what is said of its node is of who stands in for it.
+    stands_in = definition.child is not None and fallback is not None and fallback.calls > 0
+    own["calls"] = _most(0 if stands_in else own.get("calls"), fallback, others_say=not stands_in)
     said = {name: _first(given[name], own.get(name)) for name in _SAID}
     nothing = {"effect": False, "idempotent": False, "interrupts": 0}
     return {name: nothing.get(name) if value is None else value for name, value in said.items()}
 
 
-def _most(calls: int | None, fallback: Fallback | None) -> int | None:
-    """The most model calls of an attempt, who stands in for the node among them; None where they are unknown."""
+def _most(calls: int | None, fallback: Fallback | None, *, others_say: bool = True) -> int | None:
+    """The most model calls of an attempt, who stands in for the node among them; None where they are unknown.
+
+    What is no player makes no more than was said; where nothing was (`others_say` is False), nobody knows.
+    """
     for answer in fallback.answers if fallback is not None else ():
         if calls is not None and isinstance(answer, Player):
             others = answer.declares().get("calls")
             calls = None if others is None else max(calls, others)
+        elif not others_say and is_called(answer):
+            calls = None
     return calls
 
 

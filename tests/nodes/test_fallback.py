@@ -12,7 +12,7 @@ from langgraph.errors import GraphInterrupt
 
 from dalsegno import END, START, Fallback, RetryPolicy, Runner, Workflow, agent, tool
 from dalsegno.errors import BudgetExceeded, DefinitionError
-from dalsegno.nodes.policies import with_policies
+from dalsegno.nodes.policies import spend, with_policies
 from dalsegno.runtime.events import Event, NodeFailed, PolicyActed
 from dalsegno.testing import ScriptedChatModel
 
@@ -137,3 +137,39 @@ def test_a_lambda_that_answers_is_named_by_its_place(failing: Any, acted: list[A
     call = with_policies(failing(ValueError()), fallback=lambda: "other", on_action=acted.append)
     assert call() == "other"
     assert str(acted[0].detail["by"]).startswith("the lambda at test_fallback.py:")
+
+
+def in_a_subworkflow(**options: Any) -> Workflow:
+    def fails(state: State) -> State:
+        raise ConnectionError("no network")
+
+    inner = Workflow("inner", State).add_node("ask", fails, calls=2)
+    inner.add_edge(START, "ask").add_edge("ask", END)
+    flow = Workflow("outer", State).add_node("sub", inner, **options)
+    return flow.add_edge(START, "sub").add_edge("sub", END)
+
+
+def test_the_calls_of_who_stands_in_for_a_subworkflow_are_counted_as_proved(tmp_path: Path) -> None:
+    model = ScriptedChatModel(["Rain."])
+    flow = in_a_subworkflow(fallback=agent(model, "What falls?", writes="said"))
+    assert flow.validate().certificate.model_calls == 2 + 1
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        done = runner.run({})
+    assert (done.output, done.usage["model_calls"]) == ({"said": "Rain."}, 1)
+
+
+def test_the_calls_of_a_function_that_stands_in_for_a_subworkflow_are_known_where_they_are_said(
+    tmp_path: Path,
+) -> None:
+    def other(state: State) -> State:
+        spend(model_calls=2)
+        return {"said": "other"}
+
+    unknown = in_a_subworkflow(fallback=other).validate().certificate.bounds["model_calls"]
+    assert unknown.value is None
+    assert unknown.reason.startswith("`sub` does not declare model calls.")
+    assert in_a_subworkflow(fallback={"said": "nothing"}).validate().certificate.model_calls == 2
+    for calls, status in ((2, "completed"), (1, "failed")):
+        flow = in_a_subworkflow(fallback=other, calls=calls)
+        assert flow.validate().certificate.model_calls == 2 + calls
+        assert Runner(flow, db=tmp_path / "r.db").run({}).status == status

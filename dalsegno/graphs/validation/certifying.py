@@ -183,7 +183,8 @@ class _Certifier:
     def _model_calls(self) -> Bound:
         if unseen := self._unseen("model_calls"):
             return unseen
-        silent = [n.name for n in self.facts.order if n.calls is None and n.child is None]
+        # A subworkflow's nodes declare their own, and its node those of its fallbacks.
+        silent = [n.name for n in self.facts.order if n.calls is None and (n.child is None or n.attempts > 1)]
         if silent:
             verb = "does" if len(silent) == 1 else "do"
             reason = f"{listed(silent, 3)} {verb} not declare model calls. Use `calls=`, 0 for none."
@@ -192,7 +193,7 @@ class _Certifier:
         if endless:
             return Bound(None, reason=f"T104: the fan-out to {listed(endless, 3)} has no maximum.")
         weight = {
-            n.name: self._inside(n, "model_calls")
+            n.name: self._inside(n, "model_calls") + (n.attempts - 1) * (n.calls or 0)
             if n.name in self.inner
             else n.attempts * (1 + n.interrupts) * (n.calls or 0)
             for n in self.facts.order
