@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from dalsegno.graphs.model import NodeSpec
+from dalsegno.graphs.model import NodeSpec, WorkflowSpec
 from dalsegno.graphs.validation.by_path import ByPath
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.validation.registry import listed
@@ -56,6 +56,7 @@ class _Certifier:
         self.walks = Walks(facts)
         self.counts = self.walks.executions
         self.assumptions = (COMMITTED,) if facts.spec.exact_choices else (COMMITTED, DECLARED)
+        self._asked: dict[int, float] = {}
 
     def certificate(self) -> Certificate:
         level = self._level()
@@ -232,7 +233,7 @@ class _Certifier:
             elif node.kind != "human" and not waits_alone(self.facts.spec, node):
                 stuck.append(node.name)
             else:
-                weight[node.name] = seconds_of_attempts(node)
+                weight[node.name] = seconds_of_attempts(self.facts.spec, node)
         if late:
             verb = "has" if len(late) == 1 else "have"
             return Bound(None, reason=f"T107: {listed(late)} {verb} no timeout. Use `timeout=`.")
@@ -253,7 +254,9 @@ class _Certifier:
 
     def _seconds_inside(self, node: NodeSpec, part: Certificate) -> int | Bound:
         """The milliseconds of one execution of a subworkflow, or that there is no bound on them."""
-        waits = math.ceil(1000 * (turn_of(node) or 0))
+        entered = 1 + self._questions(node.child)  # anew with each answer
+        turn = math.ceil(1000 * (turn_of(node) or 0))
+        waits = entered * turn if turn else 0
         others = node.attempts - 1  # its fallbacks
         if node.timeout is None or not is_timed(node):
             if part.seconds is None:
@@ -262,17 +265,32 @@ class _Certifier:
                 return Bound(
                     None, reason=f"T107: the fallback of `{node.name}` has no timeout. Use `timeout=`."
                 )
-            return waits + math.ceil(part.seconds * 1000)
+            return int(waits + math.ceil(part.seconds * 1000))
         later, endless = going_on(node.child) if node.child is not None else (0, [])
         if part.seconds is None and endless:
             return Bound(
                 None,
                 reason=f"T110: sync {listed(endless)} in `{node.name}` cannot be cancelled. Use `timeout=` there.",
             )
+        if part.seconds is None and math.isinf(entered):
+            return Bound(None, reason=f"in `{node.name}`: {part.bounds['executions'].reason}")
         limit = math.ceil(node.timeout * 1000)
-        own = limit + later if not endless else math.inf
+        own = entered * (limit + later) if not endless else math.inf
         inside = math.ceil(part.seconds * 1000) if part.seconds is not None else math.inf
-        return waits + int(min(own, inside)) + others * limit
+        return int(waits + min(own, inside) + others * limit)
+
+    def _questions(self, child: WorkflowSpec | None) -> float:
+        """How often people may be asked in one execution of a subworkflow."""
+        if child is None:
+            return 0
+        if id(child) not in self._asked:
+            part = self.facts.certificate_of(child)
+            most = part.executions_by_node if part is not None else {}
+            each = ((n.name, self._questions(n.child) or n.interrupts) for n in child.nodes.values())
+            self._asked[id(child)] = sum(
+                times * (most.get(name, 0) if most else math.inf) for name, times in each if times
+            )
+        return self._asked[id(child)]
 
     def _with(self, *extra: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.assumptions, *extra)))

@@ -10,9 +10,11 @@ from typing import Any
 from dalsegno.graphs.model import NodeSpec, WorkflowSpec
 
 
-def seconds_of_attempts(node: NodeSpec) -> int:
-    """The longest time of one execution in milliseconds: its turn, all attempts, and the pauses between them."""
-    return math.ceil(1000 * (node.attempts * (node.timeout or 0) + _pauses(node) + (turn_of(node) or 0)))
+def seconds_of_attempts(spec: WorkflowSpec, node: NodeSpec) -> int:
+    """The longest time of one execution in milliseconds: its turn, all attempts, and the pauses between them. A node
+    that asks begins again with each answer."""
+    once = node.attempts * (node.timeout or 0) + _pauses(spec, node) + (turn_of(node) or 0)
+    return math.ceil(1000 * (1 + node.interrupts) * once)
 
 
 def is_timed(node: NodeSpec) -> bool:
@@ -54,7 +56,7 @@ def going_on(spec: WorkflowSpec) -> tuple[int, list[str]]:
             if not is_timed(node):
                 endless.append(node.name)
             else:
-                most = max(most, seconds_of_attempts(node))
+                most = max(most, seconds_of_attempts(spec, node))
     return most, endless
 
 
@@ -70,26 +72,26 @@ def turn_of(node: NodeSpec) -> float | None:
     return None if most is None else 2 * float(most)
 
 
-def _pauses(node: NodeSpec) -> float:
+def _pauses(spec: WorkflowSpec, node: NodeSpec) -> float:
     retry = node.policies.get("retry")
     # LangGraph's policy is itself a tuple, of its fields.
     several = isinstance(retry, Sequence) and not hasattr(retry, "max_attempts")
     policies: Sequence[Any] = retry if isinstance(retry, Sequence) and several else [retry]
-    return max((_pauses_of(p, node.attempts) for p in policies if p is not None), default=0.0)
+    pauses = _waiting_for_servers if spec.exact_choices else _backing_off
+    return max((pauses(p, node.attempts) for p in policies if p is not None), default=0.0)
 
 
-def _pauses_of(policy: Any, attempts: int) -> float:
-    """LangGraph's backoff: interval times factor to the power of the attempt, at most `max_interval`.
+def _waiting_for_servers(policy: Any, attempts: int) -> float:
+    """The pauses in a `Workflow`, whoever's the policy is: each may wait for a server's `Retry-After`, which may ask
+    for `max_interval`."""
+    return (attempts - 1) * (_longest(policy) + _jitter(policy)) if attempts > 1 else 0.0
 
-    Its jitter adds up to one second to each pause. A policy of ours waits for a server's `Retry-After`, which may
-    ask for `max_interval` each time.
-    """
+
+def _backing_off(policy: Any, attempts: int) -> float:
+    """LangGraph's backoff: interval times factor to the power of the attempt, at most `max_interval`."""
     interval = float(getattr(policy, "initial_interval", 0.5))
     factor = float(getattr(policy, "backoff_factor", 2.0))
-    most = float(getattr(policy, "max_interval", 128.0))
-    jitter = 1.0 if getattr(policy, "jitter", True) else 0.0
-    if hasattr(policy, "max_elapsed"):
-        interval = most
+    most, jitter = _longest(policy), _jitter(policy)
     total = 0.0
     for done in range(1, attempts):
         pause = min(most, interval)
@@ -98,6 +100,15 @@ def _pauses_of(policy: Any, attempts: int) -> float:
         if pause >= most and factor >= 1:
             return total + (attempts - 1 - done) * (most + jitter)
     return total
+
+
+def _longest(policy: Any) -> float:
+    return float(getattr(policy, "max_interval", 128.0))
+
+
+def _jitter(policy: Any) -> float:
+    """The most that is added to a pause, in seconds."""
+    return 1.0 if getattr(policy, "jitter", True) else 0.0
 
 
 def seconds_over_windows(

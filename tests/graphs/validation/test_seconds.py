@@ -12,11 +12,13 @@ import pytest
 from generated_workflows import Builder
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import StateGraph
+from langgraph.types import interrupt
 
 from dalsegno import END, START, Budget, Fallback, Loop, RetryPolicy, Runner, Workflow, validate
 from dalsegno.graphs.model import NodeSpec
 from dalsegno.graphs.validation import check
 from dalsegno.graphs.validation.certifying import ABANDONED
+from dalsegno.nodes.policies import ManualClock, Timeout
 from dalsegno.runtime.events import PolicyActed
 
 
@@ -205,3 +207,20 @@ def test_the_fallback_of_a_subworkflow_needs_a_timeout_of_its_own() -> None:
     assert report.certificate.seconds is None
     assert [f.code for f in report.findings] == ["T107"]
     assert check(sub(inside, attempts=2, timeout=4.0)).certificate.seconds == 3 + 4
+
+
+def test_a_run_that_asked_stays_within_its_bound(tmp_path: Path) -> None:
+    clock = ManualClock()
+
+    def think(state: State) -> State:
+        clock.advance(9)
+        return {"said": interrupt("go on?")}
+
+    made = flow(think=(think, {"timeout": Timeout(attempt=10, clock=clock), "interrupts": 1}))
+    bound = validate(made).certificate.seconds
+    with Runner(made, db=tmp_path / "r.db") as runner:
+        budget = Budget(seconds=bound, clock=clock)
+        assert runner.run({}, thread="t", budget=budget).status == "interrupted"
+        done = runner.resume("t", "yes", budget=budget)
+    assert done.status == "completed"
+    assert done.usage["seconds"] == 18 <= bound
