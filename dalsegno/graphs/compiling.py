@@ -20,7 +20,7 @@ from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of, walk_to
 from dalsegno.graphs.model import START, EdgeSpec, Loop, WorkflowSpec
-from dalsegno.graphs.policing import policed
+from dalsegno.graphs.policing import PolicedCaller, policed
 from dalsegno.graphs.reading import SPEC
 from dalsegno.graphs.routing import Decision, Router
 from dalsegno.graphs.subworkflows import SubworkflowCaller
@@ -28,6 +28,7 @@ from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
 from dalsegno.graphs.wrapping import Written, acall_node, call_node, wrapped
 from dalsegno.nodes.paths import coded
+from dalsegno.nodes.policies import Policies
 from dalsegno.nodes.policies.metering import WATCH
 
 if TYPE_CHECKING:
@@ -227,7 +228,17 @@ class _Assembly:
     def _handler(self, node: NodeDefinition) -> Callable[..., Any]:
         definition = node.handler
         assert definition is not None
-        own = self._kernel(definition, Caller(definition.action, name=definition.name), ())
+        caller = Caller(definition.action, name=definition.name)
+        if node.said["calls"] is not None:  # it may call models as often as an attempt of the node
+            caller = PolicedCaller(
+                caller,
+                Policies(),
+                owner=(self.workflow.name, node.name),
+                writes=None,
+                most_calls=node.said["calls"],
+                known=self.known,
+            )
+        own = self._kernel(definition, caller, ())
         kernel = replace(own, name=node.name, static=(), joined=(), goes_on=False)
 
         def handler(state: Any, error: NodeError, config: RunnableConfig) -> Any:

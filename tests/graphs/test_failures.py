@@ -14,6 +14,7 @@ from langgraph.types import RetryPolicy as NativeRetryPolicy
 
 from dalsegno import END, START, Loop, RetryPolicy, Runner, Workflow
 from dalsegno.errors import DefinitionError, UndeclaredTarget, WorkflowInvalid
+from dalsegno.nodes.policies import spend
 from dalsegno.runtime.events import NodeFailed
 
 
@@ -67,6 +68,45 @@ def test_a_handler_in_an_event_loop() -> None:
 
     result = asyncio.run(paying(pay, handler).compile().ainvoke({"path": []}))
     assert result["path"] == ["handled async", "refund"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "status", "proved"), [(2, "completed", 4), (1, "failed", 2), (0, "failed", 0)]
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_handler_makes_no_more_model_calls_than_an_attempt_and_they_are_proved(
+    is_async: bool, calls: int, status: str, proved: int, tmp_path: Path
+) -> None:
+    def asking(state: State, error: NodeError) -> Command[Literal["refund"]]:
+        spend(model_calls=2)
+        return to_refund(state, error)
+
+    async def aasking(state: State, error: NodeError) -> Command[Literal["refund"]]:
+        return asking(state, error)
+
+    flow = Workflow("paying", State).add_edge(START, "pay").add_edge("pay", END).add_edge("refund", END)
+    flow.add_node("pay", Flaky(9), calls=calls, error_handler=aasking if is_async else asking)
+    flow.add_node("refund", step("refund"), calls=0)
+    assert flow.validate().certificate.model_calls == proved
+    result = Runner(flow, db=tmp_path / "r.db").run({})
+    assert (result.status, result.usage["model_calls"]) == (status, 2 if status == "completed" else 0)
+    assert result.error is None or result.error["type"] == "BoundExceeded"
+
+
+def test_the_calls_of_a_subworkflows_handler_are_known_where_they_are_said() -> None:
+    def outer(**options: Any) -> Workflow:
+        flow = Workflow("outer", State).add_edge(START, "sub").add_edge("sub", END).add_edge("refund", END)
+        flow.add_node("sub", inner, error_handler=to_refund, **options)
+        return flow.add_node("refund", step("refund"), calls=0)
+
+    inner = Workflow("inner", State).add_node("ask", Flaky(9), calls=3)
+    inner.add_edge(START, "ask").add_edge("ask", END)
+    unknown = outer().validate().certificate.bounds["model_calls"]
+    assert (unknown.value, unknown.reason) == (
+        None,
+        "`sub` does not declare model calls. Use `calls=`, 0 for none.",
+    )
+    assert outer(calls=1).validate().certificate.model_calls == 3 + 1
 
 
 def test_a_handler_that_goes_elsewhere_is_refused() -> None:

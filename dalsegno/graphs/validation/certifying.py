@@ -184,8 +184,12 @@ class _Certifier:
     def _model_calls(self) -> Bound:
         if unseen := self._unseen("model_calls"):
             return unseen
-        # A subworkflow's nodes declare their own, and its node those of its fallbacks.
-        silent = [n.name for n in self.facts.order if n.calls is None and (n.child is None or n.attempts > 1)]
+        # A subworkflow's nodes declare their own, and its node those of its fallbacks and of its handler.
+        silent = [
+            n.name
+            for n in self.facts.order
+            if n.calls is None and (n.child is None or n.attempts > 1 or self._has_own_handler(n))
+        ]
         if silent:
             verb = "does" if len(silent) == 1 else "do"
             reason = f"{listed(silent, 3)} {verb} not declare model calls. Use `calls=`, 0 for none."
@@ -193,13 +197,20 @@ class _Certifier:
         endless = self.counts.endless_fan_outs
         if endless:
             return Bound(None, reason=f"T104: the fan-out to {listed(endless, 3)} has no maximum.")
-        weight = {
-            n.name: self._inside(n, "model_calls") + (n.attempts - 1) * (n.calls or 0)
-            if n.name in self.inner
-            else n.attempts * (1 + n.interrupts) * (n.calls or 0)
-            for n in self.facts.order
-        }
+        weight = {n.name: self._calls_of(n) for n in self.facts.order}
         return self._weighed(weight, (CALLS,))
+
+    def _calls_of(self, node: NodeSpec) -> int:
+        """The model calls of one execution: an error handler makes no more of them than an attempt."""
+        inner = self._inside(node, "model_calls")
+        is_inner = node.name in self.inner  # of which `calls` are those of its fallbacks
+        attempts = node.attempts - 1 if is_inner else node.attempts * (1 + node.interrupts)
+        return inner + (attempts + self._has_own_handler(node)) * (node.calls or 0)
+
+    def _has_own_handler(self, node: NodeSpec) -> bool:
+        """Whether a function takes over where a node fails, which is no node itself."""
+        handler = self.facts.nodes.get(node.error_handler or "")
+        return node.error_handler is not None and (handler is None or handler.kind != "handler")
 
     def _seconds(self) -> Bound:
         try:
