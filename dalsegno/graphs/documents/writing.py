@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from dalsegno.errors import DefinitionError
-from dalsegno.graphs.definition import RESERVED_KEYS, WorkflowDefinition
+from dalsegno.graphs.definition import RESERVED_KEYS, Name, WorkflowDefinition
 from dalsegno.graphs.documents.scalars import Doubtful, meaning
 
 if TYPE_CHECKING:
@@ -18,20 +20,29 @@ def definition_of(workflow: Workflow) -> WorkflowDefinition:
     if workflow.definition is not None:
         return workflow.definition
     target = _name_of(workflow)
-    spec = workflow.spec
-    taken = sorted(spec.inputs & RESERVED_KEYS)
-    if taken:
+    if len(workflow.name) > 200:
         raise DefinitionError(
-            f"The workflow `{workflow.name}` takes `{taken[0]}`, which a document keeps for itself and cannot have as "
-            "a key of its input. Write the document yourself, and give that key with `params`."
+            f"The workflow `{workflow.name[:40]}…` has a name of {len(workflow.name)} characters, and a document's has "
+            "at most 200."
         )
-    keys = sorted(spec.inputs)
+    keys = sorted(workflow.spec.inputs)
+    for key in keys:
+        if key in RESERVED_KEYS:
+            raise DefinitionError(
+                f"The workflow `{workflow.name}` takes `{key}`, which a document keeps for itself and cannot have as "
+                "a key of its input. Write the document yourself, and give that key with `params`."
+            )
+        if not _is_name(key):
+            raise DefinitionError(
+                f"The workflow `{workflow.name}` takes `{key}`, and a key of a document's input is made of the letters "
+                "a to z, digits, `_` and `-`, and begins with a letter. Write the document yourself, and give that key "
+                "with `params`."
+            )
     step = {
-        "name": "".join(c if c.isalnum() or c in "_-" else "_" for c in workflow.name).lstrip("_-0123456789")
-        or "run",
+        "name": _step_name(workflow.name),
         "strategy": "subworkflow",
         "workflow": target,
-        "params": {key: f"${{input.{key}?}}" for key in keys},
+        "params": "$input",  # what it is given, and nothing in place of what it is not
     }
     return WorkflowDefinition.model_validate(
         {
@@ -41,6 +52,20 @@ def definition_of(workflow: Workflow) -> WorkflowDefinition:
             "steps": [step],
         }
     )
+
+
+def _is_name(text: str) -> bool:
+    try:
+        TypeAdapter(Name).validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _step_name(text: str) -> str:
+    """A name that a step may have, made of a workflow's."""
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in text)
+    return plain.lstrip("_-0123456789")[:100] or "run"
 
 
 def _name_of(workflow: Workflow) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from dalsegno import END, START, Workflow
 from dalsegno.errors import DefinitionError
@@ -147,6 +149,56 @@ def test_a_workflow_in_python_that_has_a_name_can_be_named(folder: Path) -> None
     )
     (folder / "flow.yaml").write_text(definition.to_yaml())
     assert ran(read_definition("flow.yaml").workflow(), n=4)["output"]["twice"] == 8
+
+
+class Logged(TypedDict, total=False):
+    n: int
+    log: Annotated[list[str], operator.add]
+
+
+class Defaulted(BaseModel):
+    n: int = 0
+    times: int = 2
+
+
+def made(name: str, schema: Any) -> Workflow:
+    if schema is Logged:
+        flow = Workflow(name, schema).add_node("a", lambda state: {"n": state.get("n", 0) + 1, "log": ["a"]})
+    else:
+        flow = Workflow(name, schema).add_node("a", lambda state: {"n": state.n * state.times})
+    return flow.add_edge(START, "a").add_edge("a", END)
+
+
+logged, defaulted, accented = made("logged", Logged), made("Prüfung 日本", Defaulted), made("日本", Defaulted)
+long, longest = made("l" * 200, Defaulted), made("l" * 201, Defaulted)
+
+
+class Accented(TypedDict):
+    größe: int
+
+
+odd_key = Workflow("odd", Accented).add_node("a", lambda state: {}).add_edge(START, "a").add_edge("a", END)
+
+
+def test_what_a_workflow_in_python_is_not_given_its_document_does_not_give_it_either(folder: Path) -> None:
+    def of(flow: Workflow, **given: Any) -> Any:
+        return ran(WorkflowDefinition.of(flow).workflow(folder=folder), **given)["output"]
+
+    assert of(logged, n=1) == {"n": 2, "log": ["a"]}
+    assert of(logged) == {"n": 1, "log": ["a"]}
+    assert of(defaulted, n=3) == {"n": 6}  # `times` is as the class has it
+
+
+def test_a_workflow_in_python_may_have_any_name_that_a_document_has() -> None:
+    assert [WorkflowDefinition.of(flow).steps[0].name for flow in (defaulted, accented, long)] == [
+        "Pr_fung___",
+        "run",
+        "l" * 100,
+    ]
+    with pytest.raises(DefinitionError, match="a name of 201 characters"):
+        WorkflowDefinition.of(longest)
+    with pytest.raises(DefinitionError, match="takes `größe`, and a key of a document's input is made of"):
+        WorkflowDefinition.of(odd_key)
 
 
 class Numbers(TypedDict):
