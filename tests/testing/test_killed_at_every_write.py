@@ -44,6 +44,24 @@ def test_a_kill_at_a_write_loses_nothing(workflow: Workflow) -> None:
 
 
 @traced
+@pytest.mark.parametrize("where", ["here", "link"])
+@pytest.mark.parametrize("at", ["every write", "power cuts"])
+def test_the_folder_of_the_databases_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, at: str
+) -> None:
+    """A relative one, or one by way of a link: the tracer hears of files by their real names. It took the kit's own
+    notes for the run's, and saw nothing of the disk that was to forget."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path)
+    folder = "here" if where == "here" else tmp_path / "link"
+    flow = workflow_of(lambda state: {"notes": ["noted"]})
+    report = crash_test(flow, {"notes": []}, at=at, kills=3, db_dir=folder).raise_for_failures()
+    assert report.kills == 3
+    assert all(point.resumed for point in report.points)
+
+
+@traced
 @pytest.mark.torture
 @pytest.mark.parametrize("linger", [0.0, 0.002])
 def test_kills_at_every_write_there_is_lose_nothing(

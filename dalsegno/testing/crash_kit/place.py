@@ -17,7 +17,8 @@ class Place:
     """The folder of a run: its database, its notes, what it printed. Gone afterwards."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        # Whoever watches what is done to files hears of them by their real names.
+        self.folder = folder = folder.resolve()
         self.database = folder / "disk" / "runs.db"
         self.log = folder / "notes"
         self.output = folder / "printed"
