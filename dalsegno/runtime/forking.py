@@ -46,7 +46,8 @@ def fork(
     come_after(at, thread)
     run = _run_of(runner, thread, mark)
     plain = {key: v.value if isinstance(v, Overwrite) else v for key, v in (values or {}).items()}
-    state = fitting(plain, runner.state_schema, present=mark.checkpoint["channel_values"]) if plain else {}
+    present = mark.checkpoint["channel_values"]
+    state = fitting(plain, runner.state_schema, present=present, of="state") if plain else {}
     version = version_at(saver, mark, run.version)  # of a long thread that takes a while: nobody waits for it
     run_id = uuid.uuid4().hex
     with or_given_back(runner) as taken, ledger.database.transaction():

@@ -31,10 +31,10 @@ _REPLACED = (LastValue, AnyValue, EphemeralValue, UntrackedValue)
 """Channels whose update is their next value; another channel may take anything, as a reducer may."""
 
 
-def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
+def fitting(value: Any, schema: Any, present: Collection[str] = (), *, of: str = "input") -> Any:
     """The input as the graph gets it: values coerced to their keys' types where they are plain data.
 
-    `present` are the keys that the thread has from before.
+    `present` are the keys that the thread has from before, `of` is what the schema describes, in words.
 
     Raises
     ------
@@ -55,8 +55,9 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
         )
     for key in value:
         if key not in keys:
+            has = "The input has the key" if of == "input" else "A value is given for"
             raise InputInvalid(
-                f"The input has the key `{key}`, which the workflow's input does not have"
+                f"{has} `{key}`, which the workflow's {of} does not have"
                 f"{did_you_mean(str(key), keys) or '.'} It has {names or 'none'}.",
                 key=str(key),
                 expected=names,
@@ -65,7 +66,7 @@ def fitting(value: Any, schema: Any, present: Collection[str] = ()) -> Any:
         if key not in value and key not in present:
             expected = _words(keys[key])
             raise InputInvalid(f"The input lacks the key `{key}` ({expected}).", key=key, expected=expected)
-    return {key: _coerced(key, item, _narrowed(schema, key, keys[key])) for key, item in value.items()}
+    return {key: _coerced(key, item, _narrowed(schema, key, keys[key]), of) for key, item in value.items()}
 
 
 def check_thread(thread: Any) -> None:
@@ -108,14 +109,14 @@ def _narrowed(schema: Any, key: str, annotation: Any) -> Any:
     return Annotated[annotation, *beside] if beside else annotation
 
 
-def _coerced(key: str, value: Any, annotation: Any) -> Any:
+def _coerced(key: str, value: Any, annotation: Any, of: str) -> Any:
     annotation = unqualified(annotation)
     extras = getattr(annotation, "__metadata__", ())
     reducers = [reducer for reducer in map(_reducer, extras) if reducer is not None]
     if any(reducer not in _SAME_TYPE for reducer in reducers):
         return value
     if isinstance(value, Overwrite) and reducers:
-        return replace(value, value=_coerced(key, value.value, annotation))
+        return replace(value, value=_coerced(key, value.value, annotation, of))
     adapter = _adapter(annotation)
     if adapter is None:
         return value
@@ -128,7 +129,7 @@ def _coerced(key: str, value: Any, annotation: Any) -> Any:
         got = type(value).__name__
         kinds = f" Expected {expected}, got {got}." if got != expected else ""
         raise InputInvalid(
-            f"The input's `{key}`{at} does not fit: {first['msg']}.{kinds}",
+            f"The {of}'s `{key}`{at} does not fit: {first['msg']}.{kinds}",
             key=key,
             expected=expected,
         ) from None

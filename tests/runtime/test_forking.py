@@ -81,8 +81,10 @@ def test_a_fork_may_change_the_state(world: Any, db: Path) -> None:
         runner.run({"topic": "x"}, thread="t1")
         forked = runner.fork("t1", at_superstep(runner, "t1", 1), values={"topic": "y", "path": ["mine"]})
         assert runner.resume(forked.thread).output == {"topic": "y", "path": ["mine", "b"]}
-        with pytest.raises(InputInvalid, match="did you mean `topic`"):
+        with pytest.raises(InputInvalid, match=r"workflow's state does not have; did you mean `topic`"):
             runner.fork("t1", at_superstep(runner, "t1", 1), values={"topik": "y"})
+        with pytest.raises(InputInvalid, match=r"^The state's `topic` does not fit"):
+            runner.fork("t1", at_superstep(runner, "t1", 1), values={"topic": 5})
 
 
 def test_loop_counters_go_on_from_what_they_were_at_the_mark(world: Any, db: Path) -> None:
