@@ -36,7 +36,7 @@ def enqueue(
         if thread is not None:  # or of two who begin it each finds it free, and one's run is nobody's
             runner.ledger.database.lock(thread)
         new = new_run(runner, input, thread, abandon)
-        usage = {"budget": given.to_dict()} if given is not None and given.limits() else {}
+        usage = {"budget": kept} if given is not None and (kept := given.to_dict()) else {}
         queueing.enqueue(runner.ledger, usage=usage, **new.described)
         if new.migrated_from is not None:
             migrate(runner, new.described["thread"], new.migrated_from)

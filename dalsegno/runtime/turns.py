@@ -285,7 +285,7 @@ def _turn(
         session.secrets.learn(context)
         if was is not None:
             _learn_kept(runner, lease.thread, session.secrets)
-    if budget is not None and budget.limits():
+    if budget is not None and budget.to_dict():
         keep_usage(
             runner.ledger, lease, note_of(runner.ledger, lease, session.usage())
         )  # a crash does not forget the budget

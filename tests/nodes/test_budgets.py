@@ -303,6 +303,22 @@ def test_a_plain_langgraph_graph_keeps_to_a_budget_too(tmp_path: Path) -> None:
     assert runner.resume("t1", budget=Budget(model_calls=9)).usage["model_calls"] == 5
 
 
+def test_what_models_cost_is_known_after_a_resume_too_where_no_limit_was_given(tmp_path: Path) -> None:
+    failures = [ValueError("once")]
+
+    def fails_once(state: State) -> dict[str, Any]:
+        spend(model_calls=1, model="tiny")
+        spend(input_tokens=1, model="tiny")
+        if failures:
+            raise failures.pop()
+        return {}
+
+    flow = Workflow("priced", State).add_node("ask", fails_once).add_edge(START, "ask").add_edge("ask", END)
+    runner = Runner(flow, db=tmp_path / "r.db")
+    assert runner.run({}, "t1", budget=Budget(prices=PRICES)).usage["cost"] == 1
+    assert runner.resume("t1").usage["cost"] == 2
+
+
 def test_the_seconds_of_a_subworkflow_are_not_counted_again_with_those_of_its_nodes(
     tmp_path: Path, clock: ManualClock
 ) -> None:

@@ -201,8 +201,8 @@ class Account:
             usage["by_node"] = by_node
         if policies:
             usage["policies"] = policies
-        if self.budget is not None and self.budget.limits():
-            usage["budget"] = self.budget.to_dict()
+        if self.budget is not None and (kept := self.budget.to_dict()):
+            usage["budget"] = kept
         return usage
 
     def _budgets(self, node: str) -> Iterator[tuple[str, str, Budget]]:
