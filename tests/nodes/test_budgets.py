@@ -303,6 +303,25 @@ def test_a_plain_langgraph_graph_keeps_to_a_budget_too(tmp_path: Path) -> None:
     assert runner.resume("t1", budget=Budget(model_calls=9)).usage["model_calls"] == 5
 
 
+@pytest.mark.parametrize("told", [{}, {"model_name": "another-name"}], ids=["nothing", "another name"])
+def test_what_a_model_costs_is_what_it_was_called_for_where_its_answer_does_not_tell(
+    told: dict[str, Any], tmp_path: Path
+) -> None:
+    tokens = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+    answers = [AIMessage("rain", usage_metadata=tokens, response_metadata=told) for _ in range(3)]
+    chat = Model(messages=iter(answers))
+
+    def ask(state: State) -> dict[str, Any]:
+        return {"notes": [str(chat.invoke("?").content) for _ in answers]}
+
+    flow = Workflow("asking", State).add_node("ask", ask).add_edge(START, "ask").add_edge("ask", END)
+    runner = Runner(flow, db=tmp_path / "r.db")
+    stopped = runner.run({}, budget=Budget(cost=40, prices={"tiny": (1e6, 2e6)}))
+    assert stopped.error is not None
+    assert stopped.error["message"].startswith("The run has spent 40 of 40 cost (`ask` 40)")
+    assert stopped.usage["model_calls"] == 2
+
+
 def test_what_models_cost_is_known_after_a_resume_too_where_no_limit_was_given(tmp_path: Path) -> None:
     failures = [ValueError("once")]
 

@@ -132,13 +132,13 @@ class Account:
         seconds: float = 0.0,
         key: Hashable | None = None,
     ) -> None:
-        """What was spent after all. Without a `cost` it is that of the tokens, at the run's prices."""
+        """What was spent after all. Without a `cost` it is that of the tokens, at the run's prices: of the `model` that
+        has answered or, where that has none, of the one that was called."""
         with self._lock:
-            if key is not None:
-                self._calls.ended(key)
+            called = self._calls.ended(key) if key is not None else None
             if cost is None and (input_tokens or output_tokens):
                 prices = {m: p for _, _, budget in self._budgets(node) for m, p in budget.prices.items()}
-                price = price_of(prices, model)
+                price = price_of(prices, model) or price_of(prices, called.model if called else None)
                 cost = (input_tokens * price[0] + output_tokens * price[1]) / 1e6 if price else 0.0
             self._add(node, "tokens", input_tokens + output_tokens)
             self._add(node, "cost", cost or 0.0)

@@ -31,9 +31,9 @@ class CallsUnderWay:
         """A call has begun."""
         self._open[key] = call
 
-    def ended(self, key: Hashable) -> None:
-        """It has ended, in whatever way."""
-        self._open.pop(key, None)
+    def ended(self, key: Hashable) -> Call | None:
+        """It has ended, in whatever way; gives the call."""
+        return self._open.pop(key, None)
 
     def seen(self, node: str, tokens: int, cost: float) -> None:
         """What a call of a node spent."""
