@@ -92,6 +92,8 @@ def test_a_budget_of_money_names_its_prices_as_json(dalsegno: Any, spending: Pat
         ('{"tokens": "x"}', "a limit is a number, 0 or more"),
         ('{"prices": 3}', "prices are"),
         ('{"prices": {"tiny": 3}}', "a price is (input, output)"),
+        ('{"cost": 1, "prices": {"tiny": [3, null]}}', "a price is (input, output)"),
+        ('{"cost": 1, "prices": {"tiny": ["3", 4]}}', "a price is (input, output)"),
         ("{", "is no JSON"),
         ("@missing.json", "cannot be read"),
     ],

@@ -86,7 +86,7 @@ class Budget:
                     "made. Raise `tokens`, or lower `tokens_per_call`."
                 )
         for model, price in self.prices.items():
-            if not (isinstance(price, tuple | list) and len(price) == 2 and all(p >= 0 for p in price)):
+            if not _is_price(price):
                 raise DefinitionError(
                     f"Budget(prices={{{model!r}: {price!r}}}): a price is (input, output) for a million tokens."
                 )
@@ -131,6 +131,14 @@ class Budget:
         """As JSON, kept with the run."""
         said = {"tokens_per_call": self.tokens_per_call} if self.tokens_per_call is not None else {}
         return {**self.limits(), **said, **({"prices": dict(self.prices)} if self.prices else {})}
+
+
+def _is_price(price: Any) -> bool:
+    return (
+        isinstance(price, tuple | list)
+        and len(price) == 2
+        and all(isinstance(part, int | float) and part >= 0 for part in price)
+    )
 
 
 def price_of(prices: Mapping[str, tuple[float, float]], model: str | None) -> tuple[float, float] | None:
