@@ -112,13 +112,13 @@ class _Source:
     def _address(self) -> str:
         """Where it is, to be only read. In a folder that may not be written to, SQLite cannot make the file in which
         those who use a write-ahead log agree; it needs none where there is no log that anybody uses."""
-        place = os.path.abspath(self._path)
+        place = os.path.realpath(self._path)  # beside the file itself is its log, whatever link leads to it
         address = f"file:{urllib.parse.quote(place, errors='surrogateescape')}?mode=ro"
         is_used = any(os.path.exists(place + end) for end in ("-wal", "-journal"))
         return address if is_used or self._may_write_beside() else address + "&immutable=1"
 
     def _may_write_beside(self) -> bool:
-        return os.access(os.path.dirname(os.path.abspath(self._path)), os.W_OK)
+        return os.access(os.path.dirname(os.path.realpath(self._path)), os.W_OK)
 
     def checkpoints(
         self,

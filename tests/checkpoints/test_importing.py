@@ -287,6 +287,43 @@ def test_a_database_that_may_not_be_read_is_named(child: Any) -> None:
         shutil.rmtree(folder)
 
 
+def test_a_database_by_way_of_a_link_is_imported_with_its_log(child: Any) -> None:
+    """The link is in a folder that may not be written to; the log is beside the file itself."""
+    folder = Path(tempfile.mkdtemp())
+    source, used, links = folder / "official.db", folder / "used.db", folder / "links"
+    try:
+        play(Recording(source), source)
+        Recording.opened.pop().close()
+        with contextlib.closing(standard_sqlite3.connect(source)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        with contextlib.closing(standard_sqlite3.connect(source)) as connection:
+            connection.execute("DELETE FROM checkpoints")
+            connection.commit()
+            for end in ("", "-wal"):
+                shutil.copy(f"{source}{end}", f"{used}{end}")
+        links.mkdir()
+        (links / "used.db").symlink_to(used)
+        links.chmod(0o555)
+        folder.chmod(0o777)
+        for file in (used, Path(f"{used}-wal")):
+            file.chmod(0o666)
+
+        def body(tell: Any) -> None:
+            if os.getuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            with SqliteCheckpointer(":memory:") as saver:
+                tell(str(import_sqlite_saver(saver, links / "used.db")))
+
+        process = child(body)
+        assert process.line().strip() == "0"
+        assert process.wait() == 0
+    finally:
+        links.chmod(0o755)
+        shutil.rmtree(folder)
+
+
 def test_a_database_in_a_folder_that_may_not_be_written_to_is_imported(child: Any) -> None:
     """As one on a medium that is mounted to be read only; SqliteSaver writes with a write-ahead log."""
     folder = Path(tempfile.mkdtemp())
