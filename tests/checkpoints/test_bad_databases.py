@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from langgraph.checkpoint.base import empty_checkpoint
 
-from dalsegno.checkpoints import Database, Ledger, SqliteCheckpointer
+from dalsegno.checkpoints import Database, Ledger, SqliteCheckpointer, maintenance
 from dalsegno.checkpoints.file import migrations
 from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
@@ -324,10 +324,16 @@ def test_a_database_that_is_moved_in_the_midst_of_a_transaction_is_unavailable(
         assert connection.execute("SELECT count(*) FROM breakers").fetchone() == (0,)
 
 
-def test_the_log_of_a_replaced_database_is_not_applied_to_the_new_one(path: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_way_of_a_link", [False, True])
+def test_the_log_of_a_replaced_database_is_not_applied_to_the_new_one(
+    path: Path, tmp_path: Path, by_way_of_a_link: bool
+) -> None:
     with SqliteCheckpointer(tmp_path / "new.db") as other:
         put(other, 7)
-    saver = SqliteCheckpointer(path)
+    path.parent.mkdir(exist_ok=True)
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    saver = SqliteCheckpointer(link if by_way_of_a_link else path)
     put(saver, 1)
     os.replace(tmp_path / "new.db", path)
     for _ in range(2):  # whoever looked first may have told nobody
@@ -338,6 +344,21 @@ def test_the_log_of_a_replaced_database_is_not_applied_to_the_new_one(path: Path
     Path(f"{path}-wal").unlink()
     Path(f"{path}-shm").unlink()
     assert [t.checkpoint["channel_values"]["k"] for t in saver.list(None)] == [7]
+
+
+def test_a_database_by_way_of_a_link_has_the_log_of_its_file(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
+    link.symlink_to(path)
+    for name in (link, path):
+        with SqliteCheckpointer(name) as saver:
+            for number in range(5):
+                put(saver, number)
+            log = Path(f"{path}-wal").stat().st_size
+            assert log >= 200 * 4096, "there is room in it before it is needed"
+            assert maintenance.statistics(saver.database).file == path.stat().st_size + log
+    assert [file.name for file in link.parent.iterdir()] == ["link.db"]
 
 
 def test_no_new_database_is_made_where_one_is_to_be_put_back(tmp_path: Path) -> None:

@@ -288,11 +288,12 @@ class Database(Enlisting):
             self._refuse_another_log(now)
             self._connection = self._open()
             is_durable_file = self.profile == "durable" and self.path != ":memory:"
-            self._room = LogRoom(self.file + "-wal") if is_durable_file else None
-            self._line = WaitingLine(self.file + "-wal")
+            log = surroundings.log_of(self.file)
+            self._room = LogRoom(log) if is_durable_file else None
+            self._line = WaitingLine(log)
             self._data_version = None
             self._opened_identity = surroundings.identity_of(self.file)
-            self._opened_log = surroundings.identity_of(self.file + "-wal")
+            self._opened_log = surroundings.identity_of(log)
         return self._connection
 
     def _refuse_another_log(self, now: surroundings.Identity | None) -> None:

@@ -85,6 +85,11 @@ def identity_of(file: str) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
+def log_of(file: str) -> str:
+    """SQLite's log of a file: beside the file itself, whatever link leads to it."""
+    return f"{os.path.realpath(file)}-wal"
+
+
 def refuse_log_of_another(file: str, path: str, log: Identity) -> None:
     """Raise DatabaseUnavailable where `log`, that of a file that was here, would be applied to the one that is now.
 
@@ -93,9 +98,10 @@ def refuse_log_of_another(file: str, path: str, log: Identity) -> None:
     holds_something = True
     with contextlib.suppress(OSError):
         holds_something = os.path.getsize(file) > 0
-    if holds_something and identity_of(f"{file}-wal") == log:
+    if holds_something and identity_of(log_of(file)) == log:
+        beside = log_of(file) if os.path.islink(file) else f"{path}-wal"
         raise DatabaseUnavailable(
-            f"`{path}` was replaced while it was in use, and `{path}-wal` is still the log of the old file. It "
+            f"`{path}` was replaced while it was in use, and `{beside}` is still the log of the old file. It "
             "overwrites the new one once that is opened by a process that has not seen this: before you start anything "
             "again, put the old file back, or move its log away too.",
             path=path,

@@ -11,6 +11,7 @@ from dalsegno.checkpoints.failures import damage_named
 from dalsegno.checkpoints.file import bodies, pending, segments, threads
 from dalsegno.checkpoints.file.database import Database
 from dalsegno.checkpoints.file.driver import sqlite3
+from dalsegno.checkpoints.file.surroundings import log_of
 from dalsegno.checkpoints.identities import lengthen, shorten, time_ordered
 from dalsegno.checkpoints.maintenance import Statistics, ThreadStatistics
 from dalsegno.errors import CheckpointError
@@ -58,7 +59,7 @@ class SqliteUpkeep:
             free = count("freelist_count FROM pragma_freelist_count") * page
             file = count("page_count FROM pragma_page_count") * page
             if database.path != ":memory:":
-                files = (database.file + end for end in ("", "-wal"))
+                files = (database.file, log_of(database.file))
                 file = sum(os.path.getsize(each) for each in files if os.path.exists(each))
             return Statistics(
                 threads=count("count(DISTINCT thread_id) FROM places"),
