@@ -103,7 +103,15 @@ async def list_runs(request: Request) -> Response:
     """Runs, newest first."""
     asked = query_of(request, m.WhichRuns)
     given = asked.model_dump(exclude={"limit"})
-    found = await asyncio.to_thread(_service(request).ledger.runs, **given, limit=asked.limit + 1)
+    ledger, before = _service(request).ledger, asked.before
+    found = await asyncio.to_thread(ledger.runs, **given, limit=asked.limit + 1)
+    if before and not found and await asyncio.to_thread(ledger.one, before, plain=True) is None:
+        raise refused(  # else it would look like the last page
+            404,
+            "unknown-run",
+            f"There is no run `{before}` any more, so what came before it is not known. Begin with the newest.",
+            field="query.before",
+        )
     shown = await asyncio.to_thread(showing.summaries, _service(request), found[: asked.limit])
     return _json(m.Runs(runs=shown, next=shown[-1].run_id if len(found) > asked.limit else None))
 

@@ -59,7 +59,7 @@ ROUTES: tuple[Route, ...] = (
     Route(method="POST", path="/v1/runs", handler=h.start_run, summary="Start a run", body=m.StartRun,
           answers={202: m.Run}, headers=_KEYED, problems=_STARTING),
     Route(method="GET", path="/v1/runs", handler=h.list_runs, summary="List runs", query=m.WhichRuns,
-          answers={200: m.Runs}, problems=(422,)),
+          answers={200: m.Runs}, problems=(404, 422)),
     Route(method="GET", path=_RUN, handler=h.get_run, summary="Look at a run, or wait for it", query=m.HowLong,
           answers={200: m.Run}, problems=(404, 422)),
     Route(method="POST", path=f"{_RUN}/resume", handler=h.resume_run, summary="Go on with a run", body=m.ResumeRun,

@@ -55,6 +55,10 @@ def test_runs_are_listed_newest_first_page_by_page(service: Served) -> None:
     only = service.client.get("/v1/runs", params={"thread": "list-1"}).json()
     assert [run["run_id"] for run in only["runs"]] == [started[1]]
     assert only["next"] is None
+    gone = service.client.get("/v1/runs", params={"before": "0" * 32})  # deleted meanwhile, perhaps
+    assert (gone.status_code, gone.json()["errors"][0]["field"]) == (404, "query.before")
+    none = service.client.get("/v1/runs", params={"before": started[0], "thread": "list-0"})
+    assert (none.status_code, none.json()) == (200, {"runs": [], "next": None})
 
 
 def test_the_same_request_under_a_key_is_one_run_also_at_the_same_time(service: Served) -> None:
