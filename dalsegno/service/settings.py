@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.policies.case import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Settings:
     Raises
     ------
     DefinitionError
-        One of them is not above 0, or the name is empty.
+        One of them is no number above 0, or no whole one where things are counted; or the name is empty.
     """
 
     name: str = "default"
@@ -60,11 +61,11 @@ class Settings:
     deaths: int = 5
 
     def __post_init__(self) -> None:
-        if not self.name:
+        if not isinstance(self.name, str) or not self.name:
             raise DefinitionError(
-                "Settings(name=''): a service has a name; runs are resumed by one of the same name."
+                f"Settings(name={self.name!r}): a service has a name; runs are resumed by one of the same name."
             )
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name != "name" and not value > 0:
-                raise DefinitionError(f"Settings({field.name}={value!r}): it is more than 0.")
+            if field.name != "name":
+                whole = field.type in ("int", int)
+                number(f"Settings({field.name})", getattr(self, field.name), above=0, whole=whole)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
 from dalsegno.errors import DefinitionError
 from dalsegno.service.limits import MOST, Rates
+from dalsegno.service.settings import Settings
 from dalsegno.service.tokens import Tokens, read_tokens
 
 TOKEN = "0123456789abcdef"
@@ -85,3 +87,22 @@ def test_so_many_clients_are_remembered_and_no_more() -> None:
     for number in range(MOST + 10):
         rates.wait(str(number))
     assert len(rates._buckets) == MOST
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"runs": 2.5},
+        {"runs": "8"},
+        {"runs": True},
+        {"queue": 0},
+        {"rate": None},
+        {"poll": float("nan")},
+        {"name": 5},
+    ],
+)
+def test_a_limit_that_is_none_is_refused_by_its_name(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(DefinitionError, match=rf"Settings\({name}"):
+        Settings(**wrong)
+    assert Settings(runs=3, rate=0.5, burst=1).rate == 0.5
