@@ -352,5 +352,14 @@ def test_nothing_is_started_before_the_first_use() -> None:
             mcp_server(wrong)
     with pytest.raises(DefinitionError, match=r"A command is a list of its words: mcp_server\(\["):
         mcp_server("python shop.py")
+    options: Any
+    for options, why in (
+        ({"only": "price"}, r"a list of names is needed, as \['price'\]"),
+        ({"timeout": 0}, "a number above 0"),
+        ({"timeout": "5"}, "a number above 0"),
+        ({"prefix": 5}, "a text is needed"),
+    ):
+        with pytest.raises(DefinitionError, match=why):
+            mcp_server(["no-such-program"], **options)
     with pytest.raises(DefinitionError, match="'X-Key' is a text or a SecretStr"):
         mcp_server("http://127.0.0.1:1/mcp", headers={"X-Key": 5})  # type: ignore[dict-item]  # what is told

@@ -15,6 +15,7 @@ from dalsegno.errors import DefinitionError, MissingExtra, ToolFailed, did_you_m
 from dalsegno.nodes.background import BACKGROUND
 from dalsegno.nodes.execution import current_execution
 from dalsegno.nodes.forking import in_forked_child
+from dalsegno.nodes.kinds import TEXT, check_kinds
 from dalsegno.nodes.labels import tool_name
 from dalsegno.nodes.living import Living
 from dalsegno.nodes.mcp.answers import (
@@ -28,6 +29,7 @@ from dalsegno.nodes.mcp.answers import (
     read_result,
 )
 from dalsegno.nodes.mcp.session import Session
+from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.remote.addresses import shown
 from dalsegno.nodes.remote.asking import idempotency_key
 from dalsegno.nodes.remote.request import scrubbed, secrets_in, secrets_in_url
@@ -78,7 +80,7 @@ def mcp_server(
     MissingExtra
         The package `mcp` is not installed.
     DefinitionError
-        `server` is nothing that can be connected to, or a header or a variable is no text.
+        `server` is nothing that can be connected to, or another option is not valid.
     """
     try:
         import mcp  # noqa: F401 - to tell now that it is missing
@@ -94,11 +96,17 @@ def mcp_server(
             f"mcp_server({begun!r}): this is no URL of http or https. A command is a list of its words: "
             'mcp_server(["python", "shop.py"]).'
         )
+    check_kinds("mcp_server", {"prefix": prefix, "name": name}, {"prefix": TEXT, "name": TEXT})
+    if isinstance(only, str):
+        raise DefinitionError(f"mcp_server(only={only!r}): a list of names is needed, as [{only!r}].")
+    number("mcp_server(timeout)", timeout, above=0)
     for each in (headers, env):
         for key, value in (each or {}).items():
             if not isinstance(value, str | SecretStr):
                 raise DefinitionError(f"mcp_server(...): the value of {key!r} is a text or a SecretStr.")
-    return McpServer(server, only=only, prefix=prefix, timeout=timeout, headers=headers, env=env, name=name)
+    return McpServer(
+        server, only=only, prefix=prefix or "", timeout=timeout, headers=headers, env=env, name=name
+    )
 
 
 class McpServer:
