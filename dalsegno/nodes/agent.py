@@ -137,7 +137,7 @@ class Agent(Player):
         for name in changes:
             if name not in self._given:
                 raise DefinitionError(
-                    f"with_({name}=...): agent has no such argument{did_you_mean(name, self._given)}"
+                    f"with_({name}=...): agent has no such argument{did_you_mean(name, self._given) or '.'}"
                 )
         return type(self)(**{**self._given, **changes})
 

@@ -147,7 +147,7 @@ def test_what_no_float_is_and_what_python_cannot_read_is_checked_too(
 
 def test_a_tool_that_is_not_bound_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(
-        ScriptNotFollowed, match=r"calls tool `ad`, and bound are add, .*; did you mean `add`\?"
+        ScriptNotFollowed, match=r"calls tool `ad`, and bound are add, .*; did you mean `add`\? Correct"
     ):
         calling(("ad", {"a": 1}))
 

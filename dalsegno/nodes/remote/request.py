@@ -105,9 +105,10 @@ class Asked:
         """What came is no answer."""
         excerpt = self.excerpt(body)
         begins = f" It begins: {excerpt}" if excerpt else ""
+        stop = "" if problem.endswith("?") else "."
         return self.fail(
             RemoteAnswerInvalid,
-            f"{problem}.{begins if not problem.endswith(excerpt) or not excerpt else ''}",
+            f"{problem}{stop}{begins if not problem.endswith(excerpt) or not excerpt else ''}",
             reason=reason,
             excerpt=excerpt,
         )

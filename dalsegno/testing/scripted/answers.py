@@ -125,6 +125,11 @@ def _usage(
     return UsageMetadata(input_tokens=sent, output_tokens=made, total_tokens=sent + made)
 
 
+def _hinted(problem: str) -> str:
+    """A problem, and what to do about it."""
+    return f"{problem}{'' if problem.endswith('?') else '.'} {_HINT}"
+
+
 def _check(message: AIMessage, script: Script, call: Call) -> None:
     """Whether a model that was called like this could give this message."""
     for tool_call in message.tool_calls:
@@ -142,7 +147,7 @@ def _check(message: AIMessage, script: Script, call: Call) -> None:
     else:
         _check_json(message, script, call)
         return
-    script.fail(call, "bad tool call", f"{why}. {_HINT}", tool=", ".join(calls) or None)
+    script.fail(call, "bad tool call", _hinted(why), tool=", ".join(calls) or None)
 
 
 def _check_tool_call(name: str, args: Mapping[str, Any], script: Script, call: Call) -> None:
@@ -152,7 +157,7 @@ def _check_tool_call(name: str, args: Mapping[str, Any], script: Script, call: C
         script.fail(
             call,
             "bad tool call",
-            f"the script calls tool `{name}`, and {has}. {_HINT}",
+            _hinted(f"the script calls tool `{name}`, and {has}"),
             tool=name,
             expected=", ".join(names) or None,
         )
@@ -163,7 +168,7 @@ def _check_tool_call(name: str, args: Mapping[str, Any], script: Script, call: C
         script.fail(
             call,
             "bad tool call",
-            f"the script calls tool `{name}`, and its {found}. {_HINT}",
+            _hinted(f"the script calls tool `{name}`, and its {found}"),
             tool=name,
             argument=found.path,
             expected=found.expected,
@@ -187,7 +192,7 @@ def _check_json(message: AIMessage, script: Script, call: Call) -> None:
         found = f"content is not JSON ({error})"
     if found is not None:
         script.fail(
-            call, "bad answer", f"the call asks for JSON of a schema, and the script's {found}. {_HINT}"
+            call, "bad answer", _hinted(f"the call asks for JSON of a schema, and the script's {found}")
         )
 
 

@@ -123,7 +123,7 @@ def test_an_answer_that_is_not_as_its_output_says_is_an_error(agent: Any, ask: A
 
 def test_a_field_that_the_answer_lacks_is_an_error(agent: Any, ask: Any, say: Any) -> None:
     server = agent(lambda request, _: say.result(request, {"text": "because"}))
-    with pytest.raises(RemoteAnswerInvalid, match=r"without `txet`; did you mean `text`\?"):
+    with pytest.raises(RemoteAnswerInvalid, match=r"without `txet`; did you mean `text`\? It begins"):
         ask(server, writes={"reply": "txet"})
     with pytest.raises(RemoteAnswerInvalid, match="writes=KEY"):
         ask(agent(), writes=None)
