@@ -13,6 +13,7 @@ from dalsegno.nodes.living import Living
 from dalsegno.nodes.paths import name_of
 from dalsegno.observe import conventions as names
 from dalsegno.observe.extras import wanted
+from dalsegno.observe.plain import plain
 from dalsegno.runtime.events import (
     CallFinished,
     CallStarted,
@@ -223,7 +224,7 @@ class Traces:
             attributes[names.PROVIDER] = event.provider
         if self._content:
             key = names.INPUT if event.kind == "model" else names.TOOL_INPUT
-            attributes[key] = json.dumps(event.content(), ensure_ascii=False, default=str)
+            attributes[key] = _json(event.content())
         span = self._tracer.start_span(
             names.span_name(event.kind, event.name),
             context=self._around(event.run_id, self._context.get_current()),
@@ -248,7 +249,7 @@ class Traces:
             self._failed(span, event.error, event.content() if self._content else None)
         elif self._content:
             key = names.OUTPUT if event.kind == "model" else names.TOOL_OUTPUT
-            span.set_attribute(key, json.dumps(event.content(), ensure_ascii=False, default=str))
+            span.set_attribute(key, _json(event.content()))
         span.end(_nanoseconds(event.at))
 
     def _policy_acted(self, event: PolicyActed) -> None:
@@ -283,6 +284,14 @@ def _key(event: NodeStarted | PolicyActed) -> Key:
 
 def _nanoseconds(seconds: float) -> int:
     return int(seconds * 1e9)
+
+
+def _json(content: Any) -> str:
+    """What is written of a call's content; a tool takes what JSON has no notation for, as names that are no texts."""
+    try:
+        return json.dumps(content, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(plain(content), ensure_ascii=False)
 
 
 def _simple(value: Any) -> Any:

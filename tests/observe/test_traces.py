@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.tools import tool
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -131,6 +132,29 @@ def test_content_has_prompts_answers_and_what_tools_were_given(
     tool = recorded.named("execute_tool look_up")[0].attributes or {}
     assert tool["gen_ai.tool.call.result"] == '"rain: water from clouds"'
     assert planted not in "".join(span.to_json() for span in recorded.spans)
+
+
+def test_content_that_json_has_no_notation_for_is_written_all_the_same(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    @tool
+    def look_up(table: dict[Any, Any]) -> str:
+        """Look something up."""
+        return "found"
+
+    endless: dict[Any, Any] = {(1, 2): "by a pair"}
+    endless["itself"] = endless
+
+    def asks(state: _State) -> None:
+        for table in ({(1, 2): "by a pair"}, endless):
+            look_up.invoke({"table": table})
+
+    flow = Workflow("odd", _State).add_node("a", asks).add_edge(START, "a").add_edge("a", END)
+    run(flow, {"x": 1}, tmp_path / "runs.db", recorded, content=True)
+    spans = recorded.named("execute_tool look_up")
+    given = [str((span.attributes or {})["gen_ai.tool.call.arguments"]) for span in spans]
+    assert len(given) == 2
+    assert all("by a pair" in each for each in given)
 
 
 def test_a_nodes_own_spans_lie_within_it_and_the_callers_around_the_run(
