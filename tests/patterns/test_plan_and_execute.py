@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from dalsegno import Runner
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.patterns import plan_and_execute
+from dalsegno.graphs.patterns.plan_and_execute import StepDone
 from dalsegno.testing import Reply, ScriptedChatModel
 
 
@@ -28,6 +31,26 @@ def test_new_information_changes_the_rest_of_the_plan() -> None:
     output = plan_and_execute(plan, execute, replan=better).compile().invoke({"request": "abc"})
     assert [done["result"] for done in output["done"]] == ["A", "D", "E"]
     assert output["outcome"] == "done"
+
+
+class Plans(BaseModel):
+    request: str
+    plan: list[str] | None = None
+    step: str | None = None
+    done: Annotated[list[StepDone], operator.add] = Field(default_factory=list)
+    answer: str | None = None
+    outcome: str | None = None
+
+
+def test_a_planner_may_answer_with_an_object_of_the_state() -> None:
+    flow = plan_and_execute(
+        lambda state: Plans(request=state.request, plan=list(state.request)),
+        lambda state: state.step.upper(),
+        replan=lambda state: Plans(request=state.request, plan=[*state.plan[:1]]),
+        state=Plans,
+    )
+    output = flow.compile().invoke({"request": "abc"})
+    assert [(done["step"], done["result"]) for done in output["done"]] == [("a", "A"), ("b", "B")]
 
 
 def test_an_empty_plan_is_done_at_once() -> None:

@@ -63,11 +63,22 @@ class _Filed(Around):
     def _given(self, argument: Any, output: Any) -> Any:
         if type(output) is Inner:
             return Inner(self._given(argument, output.output), output.walk)
-        file = self._fell if isinstance(output, Fell) else self._file if type(output) is dict else None
-        if file is None or self._key not in output:
+        file, kind = (self._fell, Fell) if isinstance(output, Fell) else (self._file, dict)
+        update = _of_object(output)
+        if file is None or update is None or self._key not in update:
             return output
-        rest = {key: value for key, value in output.items() if key != self._key}
-        return type(output)({**rest, **file(argument, output[self._key])})
+        rest = {key: value for key, value in update.items() if key != self._key}
+        return kind({**rest, **file(argument, update[self._key])})
+
+
+def _of_object(output: Any) -> dict[str, Any] | None:
+    """A dictionary, or an object of the state's class, as what it writes; None for anything else."""
+    if isinstance(output, dict):
+        return output
+    if output is None or isinstance(output, list | tuple | Command):
+        return None
+    updates = as_updates(output)
+    return None if updates is None else updates[0]
 
 
 def added(update: Callable[[], dict[str, Any]], keys: Collection[str]) -> Callable[[Caller], Caller]:
