@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Required, TypedDict, get_args, get_origin
 
@@ -27,9 +28,10 @@ from dalsegno.graphs.subworkflows import SubworkflowCaller
 from dalsegno.graphs.validation.facts import Facts
 from dalsegno.graphs.views import KERNEL, as_sent, keys_of, view_of
 from dalsegno.graphs.wrapping import Written, acall_node, call_node, wrapped
+from dalsegno.nodes.execution import CURRENT
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies import Policies
-from dalsegno.nodes.policies.metering import WATCH
+from dalsegno.nodes.policies.metering import ACCOUNT, METER, SPENDER, THE_METER, WATCH
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
@@ -295,12 +297,12 @@ class _Assembly:
             return decision.goto
 
         def route(state: Any, config: RunnableConfig) -> Any:
-            with _heard(config):
+            with _counted(config, router.source):
                 answer = caller.call(view(state), config)
             return decided(state, config, answer)
 
         async def aroute(state: Any, config: RunnableConfig) -> Any:
-            with _heard(config):
+            with _counted(config, router.source):
                 answer = await caller.acall(view(state), config)
             return decided(state, config, answer)
 
@@ -310,11 +312,19 @@ class _Assembly:
 
 
 @contextmanager
-def _heard(config: Config) -> Iterator[None]:
-    """The run's listeners hear of the models that a router calls in here."""
+def _counted(config: Config, source: str) -> Iterator[None]:
+    """What a router calls in here is told to the run's listeners, and spent out of the run's account."""
     context = config["configurable"].get(CONTEXT)
-    token = WATCH.set(context.watch if context is not None else WATCH.get())
+    if context is None:
+        yield
+        return
+    variables: list[tuple[ContextVar[Any], Any]] = [(WATCH, context.watch), (METER, THE_METER)]
+    if CURRENT.get() is None:  # else it is spent by the subworkflow that it is in
+        variables += [(ACCOUNT, context.account), (SPENDER, coded(source))]
+    tokens = [(variable, variable.set(value)) for variable, value in variables]
     try:
         yield
     finally:
-        WATCH.reset(token)
+        THE_METER.give_up(CURRENT.get())
+        for variable, token in tokens:
+            variable.reset(token)

@@ -322,6 +322,38 @@ def test_what_a_model_costs_is_what_it_was_called_for_where_its_answer_does_not_
     assert stopped.usage["model_calls"] == 2
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_a_router_spends_that_is_asked_outside_of_a_node_is_the_runs(
+    is_async: bool, tmp_path: Path
+) -> None:
+    """That of START, and that of a node that is sent to."""
+    ask, aask = asking(), asking(is_async=True)
+
+    def begin(state: State) -> str:
+        return "split" if ask(state) else "nowhere"
+
+    async def abegin(state: State) -> str:
+        return "split" if await aask(state) else "nowhere"
+
+    def onward(state: State) -> str:
+        spend(model_calls=1)
+        return "done"
+
+    flow = Workflow("routed", State).add_node("split", lambda state: {}).add_node("work", lambda state: {})
+    flow.add_conditional_edges(START, abegin if is_async else begin, ["split"])
+    flow.add_conditional_edges("split", lambda s: [Send("work", {}), Send("work", {})], [Each("work", max=2)])
+    flow.add_conditional_edges("work", onward, {"done": END})
+    runner = Runner(flow, db=tmp_path / "r.db")
+    for most, refused in ((0, "__start__"), (1, "work"), (2, "work")):
+        stopped = runner.run({}, f"at most {most}", budget=Budget(model_calls=most))
+        assert stopped.error is not None
+        assert (stopped.error["type"], stopped.usage["model_calls"]) == ("BudgetExceeded", most)
+        assert f"and `{refused}` needs more" in stopped.error["message"]
+        done = runner.resume(f"at most {most}", budget=Budget(model_calls=5))
+        assert done.status == "completed"
+        assert done.usage["by_node"]["__start__"] == {"model_calls": 1, "tokens": 15}
+
+
 def test_what_models_cost_is_known_after_a_resume_too_where_no_limit_was_given(tmp_path: Path) -> None:
     failures = [ValueError("once")]
 

@@ -19,7 +19,10 @@ from dalsegno.nodes.execution import CURRENT, Execution
 from dalsegno.nodes.policies.account import Account
 
 ACCOUNT: ContextVar[Account | None] = ContextVar("dalsegno_account", default=None)
-"""The account of what runs without a `Runner`; a run has its own."""
+"""The account of what runs without a `Runner`, and of routers outside of a node; a run has its own."""
+
+SPENDER: ContextVar[str | None] = ContextVar("dalsegno_spender", default=None)
+"""Who spends out of `ACCOUNT` where that is not its owner."""
 
 
 class _Open(NamedTuple):
@@ -62,7 +65,7 @@ class Meter(BaseCallbackHandler):
         if account is None:
             return
         model, tokens_in, tokens_out = usage_of(response)
-        node = execution.place if execution is not None else account.owner
+        node = _spender(execution, account)
         account.settle(node, input_tokens=tokens_in, output_tokens=tokens_out, model=model, key=run_id)
         if execution is not None and execution.is_given_up:
             raise _abandoned(execution)
@@ -135,7 +138,7 @@ def reserve(
                 raise _undeclared(execution, most)
             execution.calls += calls
         if account is not None:
-            account.reserve(execution.place if execution is not None else account.owner, calls, model, key)
+            account.reserve(_spender(execution, account), calls, model, key)
     except Exception as error:
         if execution is not None:
             execution.refused = error
@@ -180,8 +183,12 @@ def spend(
         if account is None and execution is not None and execution.context is not None:
             account = execution.context.account
     if account is not None and (input_tokens or output_tokens or cost):
-        node = execution.place if execution is not None else account.owner
+        node = _spender(execution, account)
         account.settle(node, input_tokens=input_tokens, output_tokens=output_tokens, model=model, cost=cost)
+
+
+def _spender(execution: Execution | None, account: Account) -> str:
+    return execution.place if execution is not None else SPENDER.get() or account.owner
 
 
 def _task() -> asyncio.Task[Any] | None:
