@@ -232,7 +232,7 @@ class WorkflowSpec:
     `state` maps key names to `KeySpec`; `inputs` and `outputs` are the keys of the input and the
     output schema. `exact_choices` is False for a graph read from LangGraph, where a router with
     declared targets may still return several of them. `recursion_limit` is what a compiled graph
-    carries in its configuration.
+    carries in its configuration. `starts_async`: a router of START can only be run in an event loop.
     """
 
     name: str
@@ -249,6 +249,12 @@ class WorkflowSpec:
     recursion_limit: int | None = field(default=None, compare=False)
     waivers: tuple[tuple[str, str, str], ...] = ()
     where: Place | None = None
+    starts_async: bool = False
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it can only be run in an event loop."""
+        return self.starts_async or any(node.is_async for node in self.nodes.values())
 
     def fingerprint(self) -> str:
         """A hash of structure and schema: the same for the same graph, whatever its code."""

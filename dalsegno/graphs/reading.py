@@ -22,7 +22,17 @@ from langgraph.pregel import Pregel
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
-from dalsegno.graphs.model import END, EdgeKind, EdgeSpec, NodeKind, NodeSpec, Place, WorkflowSpec, text_of
+from dalsegno.graphs.model import (
+    END,
+    START,
+    EdgeKind,
+    EdgeSpec,
+    NodeKind,
+    NodeSpec,
+    Place,
+    WorkflowSpec,
+    text_of,
+)
 from dalsegno.graphs.references import Jumps, Said, names_unresolved, plain_function, runs_tools, said_by
 from dalsegno.graphs.specifying import state_keys
 from dalsegno.nodes.policies.retry import attempts_of
@@ -150,6 +160,7 @@ class _Graph:
             declared_inputs=builder.input_schema is not builder.state_schema,
             declared_outputs=builder.output_schema is not builder.state_schema,
             exact_choices=False,
+            starts_async=any(_only_async(b.path) for b in builder.branches.get(START, {}).values()),
         )
 
     def _keys(self) -> dict[str, Any]:
@@ -363,7 +374,7 @@ def _is_remote(value: Any) -> bool:
 def _only_async(action: Any, child: WorkflowSpec | None = None) -> bool:
     """Whether it can only be run in an event loop."""
     if child is not None:
-        return any(node.is_async for node in child.nodes.values())
+        return child.is_async
     if steps := getattr(action, "steps", None):
         return any(_only_async(step) for step in steps)
     if (bound := getattr(action, "bound", None)) is not None:

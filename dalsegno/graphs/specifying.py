@@ -13,6 +13,7 @@ from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.calling import Caller
 from dalsegno.graphs.code import Code, code_of
 from dalsegno.graphs.model import (
+    START,
     Each,
     EdgeKind,
     EdgeSpec,
@@ -81,6 +82,9 @@ def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None, le
             w for w in workflow.waivers if not any(_is_inside(w, n) for n in workflow.nodes.values())
         ),
         where=workflow.where,
+        starts_async=any(
+            Caller(r.action, name=r.name).is_async for r in workflow.routers if r.source == START
+        ),
     )
 
 
@@ -210,7 +214,7 @@ def _is_async(workflow: Builder, node: NodeDefinition) -> bool:
     """Whether the node can only be run in an event loop, itself or because of one of its routers."""
     if node.child is not None:
         # A running graph is cancelled in an event loop, and nowhere else.
-        own = node.timeout is not None or any(inner.is_async for inner in node.child.nodes.values())
+        own = node.timeout is not None or node.child.is_async
     else:
         own = Caller(node.action, name=node.name).is_async
     handler = node.handler is not None and Caller(node.handler.action, name=node.handler.name).is_async

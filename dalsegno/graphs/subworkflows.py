@@ -40,7 +40,7 @@ class SubworkflowCaller(Caller):
         self.action = node.action
         self.name = node.name
         self.graph = graph
-        self.is_async = any(n.is_async for n in spec.nodes.values())
+        self.is_async = spec.is_async
         self._inputs = (
             dict(node.inputs) if node.inputs is not None else {k: k for k in spec.inputs & parent_keys}
         )

@@ -245,7 +245,7 @@ def _of_workflow(workflow: Any, name: str | None, description: str | None, resul
         except GraphInterrupt:
             raise _asked(workflow.name) from None
 
-    in_a_loop_only = any(node.is_async for node in workflow.spec.nodes.values())
+    in_a_loop_only = workflow.spec.is_async
     return StructuredTool(
         name=name or tool_name(workflow.name),
         description=description or f"Runs the workflow {workflow.name}.",

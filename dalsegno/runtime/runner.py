@@ -96,7 +96,7 @@ class Runner:
         self.migrations = tuple(getattr(graph, "migrations", ()))
         self.listeners = listeners_of(on_event)
         self.sessions: list[Session] = []
-        self.needs_loop = any(node.is_async for node in self.spec.nodes.values())
+        self.needs_loop = self.spec.is_async
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(

@@ -410,6 +410,24 @@ def test_streams_can_be_iterated_in_an_event_loop(db: Path, world: World) -> Non
     assert asyncio.run(collect()) == ([{"a": {"path": ["a"]}}, {"b": {"path": ["b"]}}], "completed")
 
 
+class Answer(TypedDict, total=False):
+    said: str
+
+
+@pytest.mark.parametrize("build", [lambda name: Workflow(name, Answer), lambda name: StateGraph(Answer)])
+def test_run_drives_a_graph_whose_only_coroutine_is_the_router_of_start(db: Path, build: Any) -> None:
+    async def begin(state: Answer) -> str:
+        return "say"
+
+    flow = build("begin").add_node("say", lambda state: {"said": "yes"}).add_edge("say", END)
+    flow.add_conditional_edges(START, begin, {"say": "say"})
+    outer = Workflow("outer", Answer).add_node("sub", flow).add_edge(START, "sub").add_edge("sub", END)
+    for graph in (flow, outer):
+        with Runner(graph, db=db) as runner:
+            assert runner.run({}).output == {"said": "yes"}
+            assert [*runner.stream({}, stream_mode="values")][-1] == {"said": "yes"}
+
+
 def test_run_drives_async_nodes_also_inside_a_running_loop(db: Path, world: World) -> None:
     runner = Runner(chain(world, "a", is_async=True), db=db)
 
