@@ -14,8 +14,10 @@ from pydantic_core import PydanticSerializationError, SchemaError, to_jsonable_p
 
 from dalsegno.errors import DefinitionError, PlayerError, did_you_mean
 from dalsegno.nodes.fields import MISSING, field_of, left_out, names_of, needed, tops
+from dalsegno.nodes.parts import parts
 from dalsegno.nodes.prompts import Prompt, Told
 from dalsegno.nodes.remote.request import Asked
+from dalsegno.nodes.secrets import MASK
 from dalsegno.nodes.structured import modern
 
 Params = Mapping[str, str] | Callable[[Any], Any]
@@ -178,19 +180,31 @@ def _check_names(option: str, given: Mapping[Any, Any]) -> None:
 
 def _plain(value: Any, key: str, node: str) -> Any:
     """A value of the state as JSON has it."""
-    if isinstance(value, SecretStr | SecretBytes):
-        raise PlayerError(
-            f"`{node}` would send `{key}`, which is a secret. Credentials go with the request: headers={{…}}.",
-            node=node,
-        )
     try:
-        return to_jsonable_python(value)
+        plain = to_jsonable_python(value)
+        text = json.dumps(plain)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise PlayerError(
             f"`{node}` cannot send `{key}`: a {type(value).__name__} is not JSON ({error}). Give `params` a function "
             "of the state that makes it plain.",
             node=node,
         ) from error
+    is_one = isinstance(value, SecretStr | SecretBytes)
+    if is_one or (MASK in text and _has_secret(value)):  # its mask would be sent
+        raise PlayerError(
+            f"`{node}` would send `{key}`, which {'is' if is_one else 'holds'} a secret. Credentials go with the "
+            "request: headers={…}.",
+            node=node,
+        )
+    return plain
+
+
+def _has_secret(value: Any) -> bool:
+    """Whether a secret is in a value that ends somewhere."""
+    if isinstance(value, SecretStr | SecretBytes):
+        return True
+    inner = parts(value, ())
+    return inner is not None and any(_has_secret(part.value) for part in inner)
 
 
 def _taken(answer: Any, field: str, asked: Asked) -> Any:

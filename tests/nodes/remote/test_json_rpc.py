@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from dalsegno import END, START, RetryPolicy, Runner, Workflow, validate
 from dalsegno.errors import (
@@ -84,13 +84,42 @@ def test_a_state_key_that_is_needed_and_not_there_is_named(agent: Any, ask: Any)
         ask(agent(), params={"q": "qestion"})
 
 
-@pytest.mark.parametrize("value", [SecretStr("hidden"), object(), math.nan], ids=["secret", "object", "nan"])
+class Account(BaseModel):
+    name: str
+    key: SecretStr
+
+
+class Kept(Account):
+    key: SecretStr = Field(exclude=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SecretStr("hidden"), {"key": SecretStr("hidden")}, [Account(name="a", key=SecretStr("hidden"))], object(),
+        math.nan,
+    ],
+    ids=["secret", "in a mapping", "in a model", "object", "nan"],
+)  # fmt: skip
 def test_what_cannot_or_must_not_be_sent_is_refused(agent: Any, ask: Any, value: Any) -> None:
     server = agent()
     with pytest.raises(PlayerError) as caught:
         ask(server, params={"q": "value"}, state={"value": value})
     assert "hidden" not in str(caught.value)
     assert not server.requests
+
+
+def test_a_secret_in_what_a_function_makes_is_not_sent_as_its_mask(agent: Any, ask: Any) -> None:
+    server = agent()
+    with pytest.raises(PlayerError, match="would send `params`, which holds a secret"):
+        ask(server, params=lambda state: {"q": state["value"]}, state={"value": SecretStr("hidden")})
+    assert not server.requests
+    ask(server, params={"q": "value"}, state={"value": Kept(name="a", key=SecretStr("hidden"))})
+    ask(server, params={"q": "value"}, state={"value": "**********"})
+    assert [request.rpc["params"] for request in server.requests] == [
+        {"q": {"name": "a"}},
+        {"q": "**********"},
+    ]
 
 
 def test_an_answer_goes_to_one_key_or_is_spread_by_its_fields(agent: Any, ask: Any, say: Any) -> None:
