@@ -384,6 +384,10 @@ class Builder:
             raise DefinitionError(
                 f"add_node({name!r}) at {where}: a name is not empty, not START or END, and has no `:` or `|` in it."
             )
+        if name in declared.KEPT:
+            raise DefinitionError(
+                f"add_node({name!r}) at {where}: LangGraph keeps that name for itself. Choose another."
+            )
         if name in self.nodes:
             raise DefinitionError(
                 f"add_node({name!r}) at {where}: that name was added at {self.nodes[name].where}. "

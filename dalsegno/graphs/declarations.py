@@ -26,6 +26,21 @@ _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\],]|[^\[\],'"]+
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _MODULE = re.compile(r"(?<![\w.<])(?:[^\W\d]\w*\.(?:<locals>\.)?)+(?=[^\W\d])")
 _LAST_WORD = re.compile(r"[\w.]+\Z")
+KEPT = frozenset(
+    {"configurable", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "langsmith:hidden", ":", "|"}
+    | {f"__{name}__" for name in ("input", "interrupt", "resume", "error", "error_source_node", "no_writes")}
+    | {"__snapshot_bumps__"}
+    | {
+        f"__pregel_{name}"
+        for name in (
+            "checkpointer", "pull", "push", "read", "replay_state", "resume_map", "resuming", "send", "stream",
+            "stream_messages_v2", "strict_resume", "task_id", "timed_attempt_observer",
+        )
+    }
+)  # fmt: skip
+"""Names that LangGraph keeps for itself (``langgraph._internal._constants.RESERVED``): it compiles no graph with a node
+or a key of the state that is called so."""
+
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
 
@@ -118,6 +133,10 @@ def _filled(hint: Any, field: Any) -> Any:
 
 def check_key(key: str, hint: Any, schema: Any) -> None:
     """Refuse a key of a state whose name is reserved, or whose reducer would not be used."""
+    if key in KEPT:
+        raise DefinitionError(
+            f"LangGraph keeps the name `{key}` for itself: call that state key something else."
+        )
     if key.startswith("__dalsegno"):
         raise DefinitionError(
             f"The state key `{key}` is reserved: choose a name that does not start with it."

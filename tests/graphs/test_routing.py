@@ -333,6 +333,7 @@ def test_add_sequence_chains_nodes() -> None:
         (lambda f: f.add_node("x:y", step("a")), "no `:` or `|`"),
         (lambda f: f.add_node("", step("a")), "not empty"),
         (lambda f: f.add_node(START, step("a")), "not START or END"),
+        (lambda f: f.add_node("configurable", step("a")), "LangGraph keeps that name for itself"),
         (lambda f: f.add_node("a"), "says nothing that runs"),
         (lambda f: f.add_node(lambda s: s), "has no name of its own"),
         (lambda f: f.add_edge(END, "a"), "no edge leaves END"),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Required, TypedDict, TypeVar
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langgraph.graph import StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.managed import RemainingSteps
 from langgraph.runtime import Runtime
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field
 
 from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import DefinitionError, UnknownStateKey
+from dalsegno.graphs.declarations import KEPT
 
 
 class Typed(TypedDict, total=False):
@@ -294,3 +296,14 @@ def test_a_state_without_named_keys_is_refused() -> None:
 def test_a_reserved_key_is_refused() -> None:
     with pytest.raises(DefinitionError, match="reserved"):
         Workflow("reserved", TypedDict("S", {"__dalsegno__": dict}))
+
+
+@pytest.mark.parametrize("name", sorted(KEPT))
+def test_a_name_that_langgraph_keeps_for_itself_is_refused_before_it_does(name: str) -> None:
+    graph = StateGraph(TypedDict("Kept", {name: int}, total=False))
+    with pytest.raises(ValueError, match="reserved"):
+        graph.add_node("node", lambda state: {}).add_edge(START, "node").compile()
+    with pytest.raises(DefinitionError, match="LangGraph keeps the name"):
+        Workflow("kept", TypedDict("Kept", {name: int}, total=False))
+    with pytest.raises(DefinitionError):
+        Workflow("kept", Typed).add_node(name, lambda state: {})
