@@ -198,6 +198,7 @@ class Builder:
         definition.child = self._child_of(action)
         definition.inputs, definition.outputs = inputs, outputs
         inner = action.budget if isinstance(action, Builder) else None
+        definition.given = given, inner
         read_options(definition, given, self._defaults, inner=inner)
         self.nodes[node] = definition
         self._add_keys(definition.input_schema)
@@ -323,7 +324,7 @@ class Builder:
         timeout: Any = None,
         watch: Any = None,
     ) -> Self:
-        """Set policies for every node that is added from now on and has none of its own."""
+        """Set policies for every node that has none of its own: those that are there, and those that will be added."""
         given = {
             "retry_policy": retry_policy,
             "cache_policy": cache_policy,
@@ -332,6 +333,10 @@ class Builder:
             "watch": watch,
         }
         self._defaults |= {key: value for key, value in given.items() if value is not None}
+        for definition in self.nodes.values():
+            if definition.given is not None:
+                said, inner = definition.given
+                read_options(definition, said, self._defaults, inner=inner)
         return self
 
     def waive(self, code: str, place: str, reason: str) -> Self:

@@ -12,7 +12,7 @@ from typing import Any
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
 from dalsegno.graphs.model import Each, Loop, Place, Target, WorkflowSpec, text_of
-from dalsegno.nodes.policies import Policies
+from dalsegno.nodes.policies import Budget, Policies
 from dalsegno.nodes.policies.case import is_fault
 from dalsegno.nodes.policies.retry import means
 
@@ -24,7 +24,8 @@ Migration = Callable[[dict[str, Any]], Mapping[str, Any]]
 class NodeDefinition:
     """A node as it was added: what runs, and what was said about it.
 
-    `around` makes another `Caller` of the node's: a pattern's own layer, outside of all policies.
+    `around` makes another `Caller` of the node's: a pattern's own layer, outside of all policies. `given` are the
+    keywords that it was added with, and the budget of the workflow that it is.
     """
 
     name: str
@@ -43,6 +44,7 @@ class NodeDefinition:
     around: Callable[[Any], Any] | None = None
     options: dict[str, Any] = field(default_factory=dict)
     said: dict[str, Any] = field(default_factory=dict)
+    given: tuple[Mapping[str, Any], Budget | None] | None = None
 
 
 @dataclass(frozen=True, eq=False)

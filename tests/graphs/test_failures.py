@@ -139,9 +139,14 @@ def test_a_handler_that_goes_back_is_counted_as_a_loop() -> None:
         flow.compile()
 
 
-def test_a_default_handler_is_every_nodes_handler_and_compiling_twice_works() -> None:
-    flow = Workflow("default", State).set_node_defaults(error_handler=to_refund)
+@pytest.mark.parametrize("later", [False, True])
+def test_a_default_handler_is_every_nodes_handler_and_compiling_twice_works(later: bool) -> None:
+    flow = Workflow("default", State)
+    if not later:
+        flow.set_node_defaults(error_handler=to_refund)
     flow.add_node("pay", Flaky(9)).add_node("refund", step("refund"), error_handler=None)
+    if later:
+        flow.set_node_defaults(error_handler=to_refund)
     flow.add_edge(START, "pay").add_edge("pay", END).add_edge("refund", END)
     flow.nodes["refund"].handler = None
     for time in (1, 2):

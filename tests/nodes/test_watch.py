@@ -107,9 +107,9 @@ def test_answers_that_differ_in_between_are_counted_anew(tmp_path: Path) -> None
 
 
 def test_every_node_of_a_workflow_can_be_watched() -> None:
-    flow = Workflow("all", State).set_node_defaults(watch=True).add_node("a", lambda s: {})
-    flow.add_edge(START, "a").add_edge("a", END)
-    with pytest.raises(EmptyAnswer):
+    flow = Workflow("all", State).add_node("before", lambda s: {}, watch=False).set_node_defaults(watch=True)
+    flow.add_node("a", lambda s: {}).add_edge(START, "before").add_edge("before", "a").add_edge("a", END)
+    with pytest.raises(EmptyAnswer, match="`a` answered nothing"):
         flow.compile().invoke({})
 
 

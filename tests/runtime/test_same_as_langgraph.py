@@ -13,6 +13,7 @@ from langgraph.channels import BinaryOperatorAggregate, DeltaChannel, EphemeralV
 from langgraph.errors import NodeError
 from langgraph.graph import StateGraph
 from langgraph.types import CachePolicy, Command, Overwrite, Send
+from langgraph.types import RetryPolicy as NativeRetryPolicy
 
 from dalsegno import END, START, Each, Runner, Workflow
 from dalsegno.errors import InputInvalid
@@ -97,6 +98,34 @@ def test_a_graph_with_a_default_error_handler_is_given_to_several_runners(db: Pa
         with Runner(graph, db=db) as runner:
             assert runner.run({}, thread).output["log"] == ["first mended", "last"]
     assert graph.compile().invoke({})["log"] == ["first mended", "last"]
+
+
+@pytest.mark.parametrize("kind", [StateGraph, lambda schema: Workflow("w", schema)])
+def test_defaults_are_those_of_the_nodes_too_that_were_added_before(kind: Any) -> None:
+    """They were of the later ones alone, and a graph that came from LangGraph had none, without a word."""
+    tried: list[str] = []
+
+    def fail(name: str) -> Any:
+        def node(state: State) -> None:
+            tried.append(name)
+            raise ConnectionError(name)
+
+        return node
+
+    def mend(state: State, error: NodeError) -> Command[Literal["last"]]:
+        return Command(update={"log": [f"{error.node} mended"]}, goto="last")
+
+    twice = NativeRetryPolicy(max_attempts=2, initial_interval=0, jitter=False)
+    graph: Any = kind(State)
+    graph.add_node("own", fail("own"), retry_policy=twice._replace(max_attempts=3), error_handler=mend)
+    graph.add_node("first", fail("first"), error_handler=mend)
+    graph.set_node_defaults(retry_policy=twice._replace(max_attempts=5))
+    graph.set_node_defaults(retry_policy=twice)
+    graph.add_node("last", lambda state: {"log": ["last"]})
+    graph.add_edge(START, "own").add_edge(START, "first").add_edge("own", END).add_edge("first", END)
+    graph.add_edge("last", END)
+    assert sorted(graph.compile().invoke({})["log"]) == ["first mended", "last", "own mended"]
+    assert (tried.count("own"), tried.count("first")) == (3, 2)
 
 
 @pytest.mark.parametrize("kind", [StateGraph, lambda schema: Workflow("w", schema)])
