@@ -324,7 +324,10 @@ class Builder:
         timeout: Any = None,
         watch: Any = None,
     ) -> Self:
-        """Set policies for every node that has none of its own: those that are there, and those that will be added."""
+        """Set policies for every node that has none of its own: those that are there, and those that will be added.
+
+        Error handlers have no policies. In LangGraph, the default `retry_policy` and `timeout` are theirs too.
+        """
         given = {
             "retry_policy": retry_policy,
             "cache_policy": cache_policy,

@@ -63,7 +63,7 @@ def compile_workflow(
         assembly.add_node(name)
     assembly.add_edges()
     setattr(graph, SPEC, spec)
-    compiled = graph.compile(name=workflow.name, **options)
+    compiled = graph.compile(**{**options, "name": options.get("name") or workflow.name})
     for name in assembly.routed:
         compiled.nodes[name].writers.append(Written())
     return compiled.with_config({"recursion_limit": assembly.bound + 1})

@@ -101,6 +101,16 @@ def test_a_graph_with_a_default_error_handler_is_given_to_several_runners(db: Pa
 
 
 @pytest.mark.parametrize("kind", [StateGraph, lambda schema: Workflow("w", schema)])
+def test_what_is_compiled_may_have_a_name_of_its_own(kind: Any) -> None:
+    graph = (
+        kind(State).add_node("go", lambda state: {"log": ["done"]}).add_edge(START, "go").add_edge("go", END)
+    )
+    assert graph.compile(name="mine").get_name() == "mine"
+    assert graph.compile(name=None).get_name() in ("LangGraph", "w")
+    assert graph.compile(name="mine").invoke({}) == {"log": ["done"]}
+
+
+@pytest.mark.parametrize("kind", [StateGraph, lambda schema: Workflow("w", schema)])
 def test_defaults_are_those_of_the_nodes_too_that_were_added_before(kind: Any) -> None:
     """They were of the later ones alone, and a graph that came from LangGraph had none, without a word."""
     tried: list[str] = []
