@@ -16,6 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.managed.base import is_managed_value
 from langgraph.runtime import get_runtime
 
+from dalsegno.graphs.beginning import wait_anew
 from dalsegno.graphs.building import Builder
 from dalsegno.graphs.calling import ERROR, Caller, Config
 from dalsegno.graphs.declarations import schema_keys
@@ -66,6 +67,7 @@ def compile_workflow(
     compiled = graph.compile(**{**options, "name": options.get("name") or workflow.name})
     for name in assembly.routed:
         compiled.nodes[name].writers.append(Written())
+    wait_anew(compiled)
     return compiled.with_config({"recursion_limit": assembly.bound + 1})
 
 

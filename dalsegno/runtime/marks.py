@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.checkpoint.base import CheckpointTuple
 
 from dalsegno.checkpoints import Checkpointer, Ledger, RunRecord
+from dalsegno.graphs.beginning import BEGINS
 from dalsegno.graphs.kernel import merge_records
 from dalsegno.graphs.model import START
 from dalsegno.graphs.views import KERNEL
@@ -106,7 +107,10 @@ def level_of(kept: CheckpointTuple) -> Level:
         if channel in _ASIDE:
             continue
         finished = True
-        if channel.startswith(_TO):
+        if channel.startswith((_TO, _JOIN)) and value == BEGINS:
+            joins.pop(channel, None)
+            pending.discard(channel.removeprefix(_TO))
+        elif channel.startswith(_TO):
             coming.add(channel.removeprefix(_TO))
         elif channel == _SENDS:
             coming.add(value.node)
