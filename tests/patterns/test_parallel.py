@@ -112,13 +112,17 @@ def test_a_race_that_failed_is_won_after_a_resume_in_the_same_process(is_async: 
 
 
 def test_a_branch_that_fails_does_not_win() -> None:
-    def broken(state: Any) -> str:
+    async def broken(state: Any) -> str:
+        has_failed.set()
         raise ValueError("no")
 
     async def steady(state: Any) -> str:
-        await asyncio.sleep(0.02)
+        await has_failed.wait()
+        for _ in range(100):  # the failure is heard of first
+            await asyncio.sleep(0)
         return "steady"
 
+    has_failed = asyncio.Event()
     flow = parallel([broken, steady], join="any", on_error="collect")
     output = asyncio.run(flow.compile().ainvoke({"value": 1}))
     assert output["results"] == {"steady": "steady"}
