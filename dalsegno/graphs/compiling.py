@@ -32,7 +32,7 @@ from dalsegno.graphs.wrapping import Written, acall_node, call_node, wrapped
 from dalsegno.nodes.execution import CURRENT
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies import Policies
-from dalsegno.nodes.policies.metering import ACCOUNT, METER, SPENDER, THE_METER, WATCH
+from dalsegno.nodes.policies.metering import ACCOUNT, ASKED, METER, THE_METER, WATCH, Asked
 
 if TYPE_CHECKING:
     from dalsegno.graphs.definitions import NodeDefinition, RouterDefinition
@@ -122,7 +122,9 @@ class _Assembly:
         self.spec = spec
         self.certificates = certificates
         self.graph = graph
-        self.bound, self.once = _proved(workflow, certificates[id(spec)])
+        certificate = certificates[id(spec)]
+        self.bound, self.once = _proved(workflow, certificate)
+        self.proved_calls = certificate.model_calls if certificate else None
         self.whole = whole
         self.known = frozenset(workflow.annotations) - frozenset(graph.managed)
         self.reduced = {
@@ -274,6 +276,7 @@ class _Assembly:
         """A router that LangGraph evaluates itself: of START, which has no wrapper, or of a sent-to
         node, whose wrapper sees only what was sent."""
         router, caller, view = self._router(definition)
+        asked = Asked(coded(router.source), self.proved_calls)
 
         def decided(state: Mapping[str, Any], config: Config, answer: Any) -> list[Any]:
             step = config["metadata"]["langgraph_step"]
@@ -299,12 +302,12 @@ class _Assembly:
             return decision.goto
 
         def route(state: Any, config: RunnableConfig) -> Any:
-            with _counted(config, router.source):
+            with _counted(config, asked):
                 answer = caller.call(view(state), config)
             return decided(state, config, answer)
 
         async def aroute(state: Any, config: RunnableConfig) -> Any:
-            with _counted(config, router.source):
+            with _counted(config, asked):
                 answer = await caller.acall(view(state), config)
             return decided(state, config, answer)
 
@@ -314,19 +317,20 @@ class _Assembly:
 
 
 @contextmanager
-def _counted(config: Config, source: str) -> Iterator[None]:
+def _counted(config: Config, router: Asked) -> Iterator[None]:
     """What a router calls in here is told to the run's listeners, and spent out of the run's account."""
     context = config["configurable"].get(CONTEXT)
-    if context is None:
-        yield
-        return
-    variables: list[tuple[ContextVar[Any], Any]] = [(WATCH, context.watch), (METER, THE_METER)]
-    if CURRENT.get() is None:  # else it is spent by the subworkflow that it is in
-        variables += [(ACCOUNT, context.account), (SPENDER, coded(source))]
+    variables: list[tuple[ContextVar[Any], Any]] = []
+    if context is not None:
+        variables.append((WATCH, context.watch))
+        if CURRENT.get() is None:  # else it is spent by the subworkflow that it is in
+            variables.append((ACCOUNT, context.account))
+    if context is not None or router.proved is not None:
+        variables += [(METER, THE_METER), (ASKED, router)]
     tokens = [(variable, variable.set(value)) for variable, value in variables]
     try:
         yield
     finally:
         THE_METER.give_up(CURRENT.get())
-        for variable, token in tokens:
+        for variable, token in reversed(tokens):
             variable.reset(token)

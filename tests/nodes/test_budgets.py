@@ -16,7 +16,7 @@ from langgraph.graph import StateGraph
 from langgraph.types import Send
 
 from dalsegno import END, START, Budget, Each, Fallback, Loop, RetryPolicy, Runner, Workflow
-from dalsegno.errors import BudgetExceeded, DefinitionError
+from dalsegno.errors import BoundExceeded, BudgetExceeded, DefinitionError
 from dalsegno.nodes.policies import ManualClock, spend
 from dalsegno.runtime.events import Event, PolicyActed
 from dalsegno.testing import ScriptedChatModel
@@ -246,8 +246,6 @@ def test_more_model_calls_than_declared_are_an_error(
     if status == "completed":
         asyncio.run(graph.ainvoke({}))
     else:
-        from dalsegno.errors import BoundExceeded
-
         with pytest.raises(BoundExceeded, match=f"`calls={declared}`"):
             asyncio.run(graph.ainvoke({}))
 
@@ -352,6 +350,52 @@ def test_what_a_router_spends_that_is_asked_outside_of_a_node_is_the_runs(
         done = runner.resume(f"at most {most}", budget=Budget(model_calls=5))
         assert done.status == "completed"
         assert done.usage["by_node"]["__start__"] == {"model_calls": 1, "tokens": 15}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("is_inner", [False, True])
+def test_where_model_calls_are_proved_a_router_that_is_asked_outside_of_a_node_makes_none(
+    is_async: bool, is_inner: bool, tmp_path: Path
+) -> None:
+    """Nobody declares its calls: the run would make more than are proved."""
+    ask, aask = asking(), asking(is_async=True)
+    calling: set[str] = set()
+
+    def begin(state: State) -> str:
+        return "split" if "START" not in calling or ask(state) else "nowhere"
+
+    async def abegin(state: State) -> str:
+        return "split" if "START" not in calling or await aask(state) else "nowhere"
+
+    def onward(state: State) -> str:
+        if "work" in calling:
+            spend(model_calls=1)
+        return "done"
+
+    flow = Workflow("routed", State)
+    flow.add_node("split", lambda state: {}, calls=0).add_node("work", lambda state: {}, calls=1)
+    flow.add_conditional_edges(START, abegin if is_async else begin, ["split"])
+    flow.add_conditional_edges("split", lambda s: [Send("work", {}), Send("work", {})], [Each("work", max=2)])
+    flow.add_conditional_edges("work", onward, {"done": END})
+    if is_inner:
+        outer = Workflow("outer", State).add_node("inner", flow)
+        flow = outer.add_edge(START, "inner").add_edge("inner", END)
+    assert flow.validate().certificate.model_calls == 2
+    runner = Runner(flow, db=tmp_path / "r.db")
+    for who, whose in (("START", "START"), ("work", "`work`, which is sent to,")):
+        calling.add(who)
+        stopped = runner.run({}, who)
+        assert stopped.error is not None
+        assert stopped.error["type"] == "BoundExceeded"
+        assert (
+            f"The router of {whose} calls a model, and none of the 2 model calls" in stopped.error["message"]
+        )
+        calling.clear()
+        assert runner.resume(who).status == "completed"
+    if not is_async:
+        calling.add("START")
+        with pytest.raises(BoundExceeded):
+            flow.compile().invoke({})
 
 
 def test_what_models_cost_is_known_after_a_resume_too_where_no_limit_was_given(tmp_path: Path) -> None:

@@ -13,16 +13,30 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
+from langgraph.constants import START
 
 from dalsegno.errors import AttemptAbandoned, BoundExceeded, BudgetExceeded, DefinitionError
 from dalsegno.nodes.execution import CURRENT, Execution
+from dalsegno.nodes.paths import shown
 from dalsegno.nodes.policies.account import Account
 
 ACCOUNT: ContextVar[Account | None] = ContextVar("dalsegno_account", default=None)
 """The account of what runs without a `Runner`, and of routers outside of a node; a run has its own."""
 
-SPENDER: ContextVar[str | None] = ContextVar("dalsegno_spender", default=None)
-"""Who spends out of `ACCOUNT` where that is not its owner."""
+
+class Asked(NamedTuple):
+    """A router that is asked outside of a node: of START, or of a node that is sent to.
+
+    `source` is the place of what it leaves, `proved` how many model calls are proved for its workflow, if any number
+    is: none of them is the router's, which declares none.
+    """
+
+    source: str
+    proved: int | None
+
+
+ASKED: ContextVar[Asked | None] = ContextVar("dalsegno_asked", default=None)
+"""The router that is being asked outside of a node. It spends out of `ACCOUNT`."""
 
 
 class _Open(NamedTuple):
@@ -129,7 +143,10 @@ def reserve(
     account = ACCOUNT.get()
     if execution is not None and account is None and execution.context is not None:
         account = execution.context.account
+    router = ASKED.get()
     try:
+        if router is not None and router.proved is not None:
+            raise _unproved(router, router.proved)
         if execution is not None:
             if execution.is_given_up:
                 raise _abandoned(execution)
@@ -167,7 +184,7 @@ def spend(
     BudgetExceeded
         There is no call left.
     BoundExceeded
-        The node declares fewer `calls`.
+        The node declares fewer `calls`, or the router is asked outside of a node and calls are proved.
     DefinitionError
         Something is below 0, infinite or no number: no limit would hold any more.
     """
@@ -188,7 +205,10 @@ def spend(
 
 
 def _spender(execution: Execution | None, account: Account) -> str:
-    return execution.place if execution is not None else SPENDER.get() or account.owner
+    router = ASKED.get()
+    return (
+        execution.place if execution is not None else router.source if router is not None else account.owner
+    )
 
 
 def _task() -> asyncio.Task[Any] | None:
@@ -234,6 +254,17 @@ def _undeclared(execution: Execution, most: int) -> BoundExceeded:
         bound=most,
         used=most + 1,
         path=execution.path,
+    )
+
+
+def _unproved(router: Asked, proved: int) -> BoundExceeded:
+    whose = "START" if router.source == START else f"`{shown(router.source)}`, which is sent to,"
+    return BoundExceeded(
+        f"The router of {whose} calls a model, and none of the {proved} model calls that are proved is its own. Call "
+        "it in a node that declares `calls`, and let the router read what the node wrote.",
+        bound=proved,
+        used=proved + 1,
+        path=(router.source,),
     )
 
 
