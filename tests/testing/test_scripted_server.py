@@ -205,6 +205,16 @@ def test_a_status_is_the_clients_error(ask: Ask, status: int, error: type[openai
         assert invoke(client(server)).text == "after"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "sent"), [(7, "7"), (0.5, "0.5"), (1_000_000, "1000000"), (90.125, "90.125")]
+)
+def test_retry_after_is_sent_in_digits(seconds: float, sent: str) -> None:
+    with ScriptedServer([HttpError(429, retry_after=seconds)]) as server:
+        with pytest.raises(openai.RateLimitError) as raised:
+            invoke(client(server))
+        assert raised.value.response.headers["retry-after"] == sent
+
+
 @pytest.mark.parametrize("slow", [Reply("late", latency=3600), Reply("late", pause=3600)])
 def test_a_slow_body_is_the_clients_timeout_and_does_not_hold_up_the_end(ask: Ask, slow: Reply) -> None:
     before = time.monotonic()

@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps(failure(error)).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **error.headers}
         if error.retry_after is not None:
-            headers["Retry-After"] = f"{error.retry_after:g}"
+            headers["Retry-After"] = f"{error.retry_after:.15g}"
         self._head(error.status, headers)
         self.wfile.write(body)
 
