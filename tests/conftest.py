@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,16 @@ if (
 
 if TYPE_CHECKING:
     from databases import Postgres
+
+gc.disable()  # all that is imported to collect the tests is kept: looking through it takes as long as the rest of it
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage, and none in what is there."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
 
 _FORKING = ("tests/patterns/test_the_matrix.py", "tests/demo/test_the_demo.py", "tests/testing/")
 """Tests that fork this process hundreds of times, which takes the longer the larger it has become."""
