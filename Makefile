@@ -63,9 +63,9 @@ demo: $(STAMP) ## check a workflow, run it, kill it, resume it, draw it
 	@$(BIN)/dalsegno demo $(ARGS)
 
 # A test that hangs ends its process, and with it the run: a new process would be given the same test again, for ever.
-# Four files at a time keep two processors busy: a test often waits for a process or for the disk.
-test: $(STAMP) ## run the tests, four files at a time
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
+# Three files at a time keep two processors busy: a test often waits for a process or for the disk.
+test: $(STAMP) ## run the tests, three files at a time
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 # All of it takes two hours or more on two cores, as its parts let expect: make torture SCALE=0.1 makes a tenth of each.
 SCALE ?= 1
