@@ -185,7 +185,9 @@ def test_runs_of_others_are_left_alone(serve: Serve, tmp_path: Path) -> None:
 def test_a_run_that_kills_its_process_again_and_again_is_given_up(serve: Serve) -> None:
     service = serve("--deaths", "2")
     (service.folder / "deadly").touch()
+    (service.folder / "hold boom").touch()
     run_id = service.start("deadly", "boom")["run_id"]
+    (service.folder / "hold boom").unlink()  # it does not die before it has answered
     assert service.process.wait() == 7
     service = serve("--deaths", "2", up=False)  # it found it dead once, and takes it again
     assert service.process.wait() == 7
