@@ -9,6 +9,7 @@ from dalsegno.errors import InputInvalid, did_you_mean
 from dalsegno.graphs.model import START
 from dalsegno.nodes.policies.words import in_words
 from dalsegno.nodes.secrets import Secrets, secret_keys
+from dalsegno.runtime.equality import is_same
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import CheckpointTuple
@@ -106,14 +107,6 @@ def _through(kept: CheckpointTuple) -> Sequence[str]:
     return versions
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    """Whether a value is what it was, where that can be told: an array's answer is no truth value."""
-    try:
-        return one is other or bool(one == other)
-    except Exception:  # a user's __eq__ may do anything
-        return False
-
-
 def store(
     checkpointer: Checkpointer, kept: CheckpointTuple, state: Mapping[str, Any], before: str, after: str
 ) -> None:
@@ -128,7 +121,7 @@ def store(
     for key in old.keys() | state.keys():
         if key not in state:
             versions.pop(key, None)
-        elif key not in old or not _is_same(old[key], state[key]):
+        elif key not in old or not is_same(old[key], state[key]):
             versions[key] = following
     checkpoint["channel_values"] = {**others, **state}
     checkpoint["channel_versions"] = versions

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.views import KERNEL
 from dalsegno.nodes.secrets import Secrets
+from dalsegno.runtime.equality import is_same
 from dalsegno.runtime.marks import first_step
 from dalsegno.viz.overlay import StateAt
 
@@ -88,7 +89,7 @@ class _Lines:
 
     def _key(self, key: str, value: Any) -> tuple[Any, tuple[str, ...]]:
         old, lines = self.before.get(key, (None, ()))
-        if old is value or (lines and type(old) is type(value) and _same(old, value)):
+        if old is value or (lines and type(old) is type(value) and is_same(old, value)):
             return old, lines
         if isinstance(value, list) and isinstance(old, list) and len(lines) == len(old) <= len(value):
             same = _common(old, value)
@@ -101,17 +102,10 @@ class _Lines:
         return kept if more <= 0 else (*kept[:MOST_LINES], f"… {more:,} more")
 
 
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return bool(one == other)
-    except Exception:  # an array's answer is no truth value, and a user's __eq__ may do anything
-        return False
-
-
 def _common(old: Sequence[Any], new: Sequence[Any]) -> int:
     """How many elements at the beginning are the same."""
     for i, (a, b) in enumerate(zip(old, new, strict=False)):
-        if a is not b and not _same(a, b):
+        if not is_same(a, b):
             return i
     return min(len(old), len(new))
 
