@@ -20,6 +20,7 @@ from dalsegno.checkpoints import Database, Ledger, SqliteCheckpointer, maintenan
 from dalsegno.checkpoints.file import migrations
 from dalsegno.checkpoints.file.driver import sqlite3
 from dalsegno.errors import CheckpointError, DatabaseInvalid, DatabaseUnavailable
+from tests.nobody import become_nobody
 
 THREAD: Any = {"configurable": {"thread_id": "t", "checkpoint_ns": ""}}
 
@@ -155,10 +156,7 @@ def test_a_locked_database_is_unavailable_and_what_was_enlisted_waits(path: Path
 
 def as_nobody(body: Callable[[], None]) -> Callable[[Callable[[str], None]], None]:
     def run(tell: Callable[[str], None]) -> None:
-        if os.getuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
+        become_nobody()
         try:
             body()
         except CheckpointError as error:

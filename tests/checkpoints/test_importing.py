@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import json
 import operator
-import os
 import shutil
 import sqlite3 as standard_sqlite3
 import tempfile
@@ -31,6 +30,7 @@ from dalsegno.checkpoints.encryption import EncryptedSerializer
 from dalsegno.checkpoints.importing import import_sqlite_saver
 from dalsegno.checkpoints.strict import StrictSerializer
 from dalsegno.errors import DatabaseInvalid, DatabaseUnavailable, TypeNotAllowed
+from tests.nobody import become_nobody
 
 THREAD: Any = {"configurable": {"thread_id": "t"}}
 
@@ -270,10 +270,7 @@ def test_a_database_that_may_not_be_read_is_named(child: Any) -> None:
         folder.chmod(0o755)
 
         def body(tell: Any) -> None:
-            if os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
+            become_nobody()
             with SqliteCheckpointer(":memory:") as saver:
                 try:
                     import_sqlite_saver(saver, source)
@@ -309,10 +306,7 @@ def test_a_database_by_way_of_a_link_is_imported_with_its_log(child: Any) -> Non
             file.chmod(0o666)
 
         def body(tell: Any) -> None:
-            if os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
+            become_nobody()
             with SqliteCheckpointer(":memory:") as saver:
                 tell(str(import_sqlite_saver(saver, links / "used.db")))
 
@@ -342,10 +336,7 @@ def test_a_database_in_a_folder_that_may_not_be_written_to_is_imported(child: An
         folder.chmod(0o555)
 
         def body(tell: Any) -> None:
-            if os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
+            become_nobody()
             with SqliteCheckpointer(":memory:") as saver:
                 tell(str(import_sqlite_saver(saver, source)))
                 try:
