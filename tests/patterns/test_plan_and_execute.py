@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
+from langgraph.types import Command
 from pydantic import BaseModel, Field
 
 from dalsegno import Runner
@@ -50,6 +51,16 @@ def test_a_planner_may_answer_with_an_object_of_the_state() -> None:
         state=Plans,
     )
     output = flow.compile().invoke({"request": "abc"})
+    assert [(done["step"], done["result"]) for done in output["done"]] == [("a", "A"), ("b", "B")]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_planner_may_answer_with_a_command(several: bool) -> None:
+    def planner(state: Any) -> Any:
+        command: Command[Any] = Command(update={"plan": list(state["request"])})
+        return [command] if several else command
+
+    output = plan_and_execute(planner, execute).compile().invoke({"request": "ab"})
     assert [(done["step"], done["result"]) for done in output["done"]] == [("a", "A"), ("b", "B")]
 
 

@@ -6,6 +6,7 @@ Where several nodes, or one that is sent to several times, answer under one key,
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from langgraph.types import Command
@@ -63,6 +64,14 @@ class _Filed(Around):
     def _given(self, argument: Any, output: Any) -> Any:
         if type(output) is Inner:
             return Inner(self._given(argument, output.output), output.walk)
+        if isinstance(output, Command):
+            return (
+                output
+                if output.graph is not None
+                else replace(output, update=self._given(argument, output.update))
+            )
+        if has_command(output):
+            return [self._given(argument, one) for one in output]
         file, kind = (self._fell, Fell) if isinstance(output, Fell) else (self._file, dict)
         update = _of_object(output)
         if file is None or update is None or self._key not in update:
@@ -75,7 +84,7 @@ def _of_object(output: Any) -> dict[str, Any] | None:
     """A dictionary, or an object of the state's class, as what it writes; None for anything else."""
     if isinstance(output, dict):
         return output
-    if output is None or isinstance(output, list | tuple | Command):
+    if output is None or isinstance(output, list | tuple):
         return None
     updates = as_updates(output)
     return None if updates is None else updates[0]
