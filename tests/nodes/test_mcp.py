@@ -46,6 +46,11 @@ def stock(item: str) -> dict[str, int]:
     return {"left": 7}
 
 @server.tool()
+def checked(item: str) -> dict[str, int]:
+    """An object with one key, called as the SDK calls what is no object."""
+    return {"result": 3}
+
+@server.tool()
 async def slow() -> str:
     """Takes a minute."""
     await asyncio.sleep(60)
@@ -140,7 +145,7 @@ def test_an_agent_uses_the_tools_of_a_server(server: McpServer, play: Callable[.
     with ScriptedChatModel(script) as model:
         player = agent(model, "What do two teas cost?", tools=[server], writes="answer")
         assert play(player, {}) == {"answer": "5"}
-    named = {"price", "stock", "slow", "process", "key", "die", tool_name("shop/price.v2")}
+    named = {"price", "stock", "checked", "slow", "process", "key", "die", tool_name("shop/price.v2")}
     assert set(model.calls[0].tool_names) == named
 
 
@@ -156,6 +161,7 @@ def test_calls_beside_each_other_share_one_session(server: McpServer, play: Call
 def test_a_tool_of_a_server_is_a_node_and_gives_data(server: McpServer, play: Callable[..., Any]) -> None:
     assert play(tool(server.tool("price"), writes="price"), {"item": "tea"}) == {"price": 2.5}
     assert play(tool(server.tool("stock"), writes={"left": "left"}), {"item": "tea"}) == {"left": 7}
+    assert play(tool(server.tool("checked"), writes={"left": "result"}), {"item": "tea"}) == {"left": 3}
     with pytest.raises(ToolFailed) as raised:
         play(tool(server.tool("price"), writes="price"), {"item": "cake"})
     assert raised.value.tool == "price"

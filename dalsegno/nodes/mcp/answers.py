@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -80,11 +81,19 @@ def read_result(name: str, result: Any, server: McpServer) -> tuple[Any, Any]:
             problem=problem,
         )
     data = result.structured_content
-    if isinstance(data, Mapping) and list(data) == ["result"]:
+    if isinstance(data, Mapping) and list(data) == ["result"] and not _is_said_as_it_is(data, texts):
         data = data["result"]  # how the SDK wraps what is no object
     if len(texts) == len(result.content):
         return "\n".join(texts), data
     return [_block(block) for block in result.content], data
+
+
+def _is_said_as_it_is(data: Any, texts: Sequence[str]) -> bool:
+    """Whether the text of a result is its data: of what the SDK wraps it is what is in the wrapping."""
+    try:
+        return len(texts) == 1 and json.loads(texts[0]) == data
+    except ValueError:
+        return False
 
 
 def _block(block: Any) -> dict[str, Any]:
