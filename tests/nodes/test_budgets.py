@@ -11,7 +11,9 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.language_models.llms import BaseLLM
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import Generation, LLMResult
 from langgraph.graph import StateGraph
 from langgraph.types import Send
 
@@ -72,6 +74,33 @@ def test_calls_and_tokens_are_counted_where_they_happen(tmp_path: Path, is_async
     kept = runner.ledger.latest("t1")
     assert kept is not None
     assert kept.usage == usage
+
+
+class PlainModel(BaseLLM):
+    """Answers with text, as those of before chat did, and tells beside it what it took: 10 tokens in, 5 out."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "plain"
+
+    def _generate(
+        self, prompts: list[str], stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        used = {"prompt_tokens": 10 * len(prompts), "completion_tokens": 5 * len(prompts), "total_tokens": 15}
+        return LLMResult(
+            generations=[[Generation(text="rain")] for _ in prompts],
+            llm_output={"token_usage": used, "model_name": "tiny-1"},
+        )
+
+
+def test_the_tokens_of_a_model_that_answers_with_text_are_counted_once(tmp_path: Path) -> None:
+    plain = PlainModel()
+    runner = Runner(
+        looping(lambda state: {"notes": plain.batch(["?", "!"])}, 2, Budget(prices=PRICES)),
+        db=tmp_path / "r.db",
+    )
+    usage = runner.run({}, "t1").usage
+    assert (usage["model_calls"], usage["tokens"], usage["cost"]) == (4, 60, 80)
 
 
 PRICES = {"tiny": (1_000_000.0, 2_000_000.0)}

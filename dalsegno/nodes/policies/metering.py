@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -219,16 +220,22 @@ def _task() -> asyncio.Task[Any] | None:
 
 
 def usage_of(response: LLMResult) -> tuple[str | None, int, int]:
-    """The model's name, input and output tokens of an answer, from its message; zeros where it tells none."""
+    """The model's name, input and output tokens of an answer; zeros where it tells none.
+
+    A chat model tells them with its message, a plain one, which answers with text, beside it.
+    """
     generation = next((g for each in response.generations for g in each), None)
     message = generation.message if isinstance(generation, ChatGeneration) else None
-    if not isinstance(message, AIMessage):
-        return None, 0, 0
-    told = message.response_metadata
+    told: Any = message.response_metadata if isinstance(message, AIMessage) else response.llm_output or {}
+    usage: Any = message.usage_metadata if isinstance(message, AIMessage) else None
+    if not usage:
+        usage = told.get("token_usage")
+    if not isinstance(usage, Mapping):
+        usage = {}
     model = told.get("model_name") or told.get("model")
-    usage: Any = message.usage_metadata or {}
-    tokens = (_count(usage.get("input_tokens")), _count(usage.get("output_tokens")))
-    return (model if isinstance(model, str) else None, *tokens)
+    tokens_in = _count(usage.get("input_tokens")) or _count(usage.get("prompt_tokens"))
+    tokens_out = _count(usage.get("output_tokens")) or _count(usage.get("completion_tokens"))
+    return model if isinstance(model, str) else None, tokens_in, tokens_out
 
 
 def _count(told: Any) -> int:
