@@ -280,6 +280,8 @@ def test_a_document_a_folder_and_a_registry_mean_the_same(registry: Made) -> Non
         ),
         ({"health": "health"}, "a `health` that is no path"),
         ({"env": "A=b"}, "an `env` that is no names and values"),
+        ({"env": {"A": None}}, "an `env` whose `A` is no text. An empty one is ''."),
+        ({"env": {"A": ["b"]}}, "an `env` whose `A` is no text"),
         ({"skills": "one"}, "has no list `skills`"),
     ],
 )

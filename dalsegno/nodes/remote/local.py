@@ -83,6 +83,11 @@ def _local(entry: Mapping[str, Any], agent: Agent) -> Local:
         )
     if not isinstance(env, dict):
         raise DefinitionError(f"agent `{agent.name}` has an `env` that is no names and values")
+    for key, value in env.items():
+        if value is None or isinstance(value, dict | list):
+            raise DefinitionError(
+                f"agent `{agent.name}` has an `env` whose `{key}` is no text. An empty one is ''."
+            )
     local = Local(agent, _words(given, agent), health, {str(key): _text(value) for key, value in env.items()})
     url = parsed(agent.url)
     if url.scheme != "http" or local.host not in HOSTS or url.port is None:
