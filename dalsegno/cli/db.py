@@ -242,11 +242,12 @@ def _written(output: Path | None, database: AnyDatabase) -> Iterator[typer.FileT
         yield file  # type: ignore[misc]  # as above
 
 
-def _is_of(database: AnyDatabase, file: Path) -> bool:
+def _is_of(database: AnyDatabase, output: Path) -> bool:
     """Whether a file is one of those that the database is kept in, by whatever name."""
-    kept = (database.path + end for end in ("", "-wal", "-shm"))
+    file = os.path.realpath(database.path)  # the log is beside the file itself, whatever link leads to it
+    kept = (file + end for end in ("", "-wal", "-shm"))
     with contextlib.suppress(OSError, ValueError):  # there is no such file: then it is another one
-        return any(os.path.exists(each) and os.path.samefile(each, file) for each in kept)
+        return any(os.path.exists(each) and os.path.samefile(each, output) for each in kept)
     return False
 
 

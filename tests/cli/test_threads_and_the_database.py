@@ -132,11 +132,14 @@ def test_a_thread_that_is_not_there_is_not_passed_over(folder: Path, dalsegno: A
     assert len(twice.out.splitlines()) == 9
 
 
-@pytest.mark.parametrize("name", ["x.db", "./x.db", "x.db-wal", "link"])
+@pytest.mark.parametrize("name", ["x.db", "./x.db", "x.db-wal", "link", "kept/y.db-wal"])
 def test_an_export_does_not_take_the_place_of_its_database(folder: Path, dalsegno: Any, name: str) -> None:
+    if "/y" in name:  # the log is not beside the link
+        (folder / "kept").mkdir()
+        (folder / "x.db").symlink_to("kept/y.db")
     dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "t1", "--db", "x.db", "-q")
     (folder / "link").symlink_to("x.db")
-    (folder / "x.db-wal").touch()
+    Path(f"{(folder / 'x.db').resolve()}-wal").touch()
     refused = dalsegno("db", "export", "--db", "x.db", "-o", name)
     assert (refused.code, refused.out) == (2, "")
     assert "that is the database itself" in refused.err
