@@ -91,6 +91,7 @@ def score(executions: tuple[Execution, ...]) -> Score:
         return column
 
     total = lay("", 0, 0)
+    notes = _together(notes)
     seen = dict.fromkeys(n.node for n in sorted(notes, key=lambda n: (n.column, -n.span)))
     rows: dict[str, None] = {}
     for row in seen:
@@ -103,6 +104,18 @@ def score(executions: tuple[Execution, ...]) -> Score:
 
 
 _DEEPEST = 20
+
+
+def _together(notes: list[Note]) -> list[Note]:
+    """The notes, one of each node in a column: a subworkflow that is sent to is entered several times at once."""
+    found: dict[tuple[str, int], Note] = {}
+    for note in notes:
+        known = found.get((note.node, note.column))
+        if known is not None:
+            executions = (*known.executions, *note.executions)
+            note = replace(note, span=max(known.span, note.span), executions=executions)
+        found[note.node, note.column] = note
+    return list(found.values())
 
 
 def _frames(place: str) -> Iterator[str]:

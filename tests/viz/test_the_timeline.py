@@ -73,6 +73,20 @@ def test_the_worst_of_a_fan_out_is_shown() -> None:
     assert (note.findtext(f"{SVG}title") or "").endswith("failed · 2 in parallel · no")
 
 
+def test_what_is_executed_in_parallel_entries_of_a_subworkflow_is_one_note_too() -> None:
+    entries = ("sub#1.0", "sub#1.1", "sub#1.2")
+    inner = [Execution("sub/x", 1, "failed" if e == entries[0] else "done", entry=e) for e in entries]
+    outer = [Execution("sub", 1, index=i, child=e) for i, e in enumerate(entries)]
+    longer = Execution("sub/y", 2, entry=entries[1])
+    run = _run(*inner, longer, *outer)
+    notes = {n.node: (n.column, n.span, n.status, len(n.executions)) for n in score(run.executions).notes}
+    assert notes == {
+        "sub/x": (0, 1, "failed", 3), "sub/y": (1, 1, "done", 1), "sub": (0, 2, "done", 3),
+    }  # fmt: skip
+    assert len(score(run.executions).notes) == 3
+    assert [g.findtext(f"{SVG}g/{SVG}text") for g in _groups(run, "failed")] == ["×3"]
+
+
 def test_tries_waits_and_what_was_done_again_can_be_seen() -> None:
     run = _run(Execution("a", 1, attempts=3), Execution("b", 2, "interrupted"), Execution("c", 3, again=True))
     ticks = [
