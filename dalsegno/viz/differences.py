@@ -6,10 +6,12 @@ what is gone, ``≠`` for what has changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from dalsegno.nodes.paths import prefix_of
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 from dalsegno.viz.laying import lay
 from dalsegno.viz.overlay import RunView
@@ -83,8 +85,7 @@ def _united(
     is_other: Callable[[Part, Part], bool],
 ) -> tuple[Part, ...]:
     """What is after, then what is gone, each with its change."""
-    old = {name(part): part for part in before}
-    new = {name(part): part for part in after}
+    old, new = _by_name(before, name), _by_name(after, name)
     found = []
     for known, part in new.items():
         if known not in old:
@@ -92,6 +93,17 @@ def _united(
         else:
             found.append(_changed(part, "changed") if is_other(old[known], part) else part)
     return (*found, *(_changed(part, "removed") for known, part in old.items() if known not in new))
+
+
+def _by_name(parts: Iterable[Part], name: Callable[[Part], Hashable]) -> dict[Hashable, Part]:
+    """Parts by their names, those of one name (as of two routers that answer the same) by their order as well."""
+    seen: Counter[Hashable] = Counter()
+    found: dict[Hashable, Part] = {}
+    for part in parts:
+        known = name(part)
+        found[known, seen[known]] = part
+        seen[known] += 1
+    return found
 
 
 def _node_changed(before: DiagramNode, after: DiagramNode) -> bool:
@@ -105,13 +117,20 @@ def _named_joins(diagram: Diagram) -> tuple[DiagramNode, ...]:
 
 
 def _joins(diagram: Diagram) -> Mapping[str, str]:
+    """The bars by what they join, each in its own workflow; no name has a colon."""
     sources: dict[str, list[str]] = {}
     targets: dict[str, str] = {}
     for edge in diagram.edges:
         if edge.via:
-            sources.setdefault(edge.via, []).append(edge.source)
-            targets[edge.via] = edge.target
-    return {bar: f"join:{'+'.join(sorted(found))}:{targets[bar]}" for bar, found in sources.items()}
+            sources.setdefault(edge.via, []).append(edge.source.removeprefix(prefix_of(edge.via)))
+            targets[edge.via] = edge.target.removeprefix(prefix_of(edge.via))
+    named: dict[str, str] = {}
+    for bar, found in sources.items():
+        name = f"{prefix_of(bar)}join:{':'.join(sorted(found))}:{targets[bar]}"
+        while name in named.values():
+            name += ":"
+        named[bar] = name
+    return named
 
 
 def _edges_of(diagram: Diagram) -> tuple[DiagramEdge, ...]:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import replace
 
-from dalsegno.nodes.paths import around, name_of
+from dalsegno.nodes.paths import around
 from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNode
 
 MOST = 150
@@ -66,8 +66,7 @@ def fold(diagram: Diagram, names: Collection[str]) -> Diagram:
     inside = {n.id: _holder(n.id, known) for n in diagram.nodes}
     nodes: list[DiagramNode] = [n for n in diagram.nodes if not inside[n.id]]
     for cluster in known.values():
-        members = tuple(n.id for n in diagram.nodes if inside[n.id] == cluster.id)
-        nodes.append(_box_of(cluster, members))
+        nodes.append(_box_of(cluster, [n for n in diagram.nodes if inside[n.id] == cluster.id]))
     edges = tuple(e for e in diagram.edges if not _holder(e.source, known))
     clusters = tuple(c for c in diagram.clusters if c.id not in known and not _holder(c.id, known))
     return replace(diagram, nodes=tuple(nodes), edges=edges, clusters=clusters)
@@ -83,8 +82,8 @@ def _holder(name: str, known: Collection[str]) -> str:
     return ""
 
 
-def _box_of(cluster: Cluster, members: tuple[str, ...]) -> DiagramNode:
-    count = sum(name_of(m) not in ("__start__", "__end__") and "join:" not in m for m in members)
+def _box_of(cluster: Cluster, members: Collection[DiagramNode]) -> DiagramNode:
+    count = sum(m.kind not in MARKS for m in members)
     return DiagramNode(
         cluster.id,
         cluster.label,
@@ -93,7 +92,7 @@ def _box_of(cluster: Cluster, members: tuple[str, ...]) -> DiagramNode:
         classes=(*cluster.classes, "folded-box"),
         badges=(f"{count} nodes", *cluster.badges),
         details=f"{cluster.details} · {count} nodes, folded",
-        members=members,
+        members=tuple(m.id for m in members),
     )
 
 

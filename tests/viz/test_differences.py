@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from dalsegno import viz
-from dalsegno.graphs.model import END, EdgeSpec, NodeSpec, WorkflowSpec
+from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.differences import graphs_apart, runs_apart
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.overlay import NodeRun, RunView
@@ -91,3 +94,35 @@ def test_a_graph_is_drawn_from_what_the_ledger_remembers(spec: WorkflowSpec) -> 
     assert sorted((e.source, e.kind, e.label, str(e.bound)) for e in after.edges) == sorted(
         (e.source, e.kind, e.label, str(e.bound)) for e in kept
     )
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html", ".dot", ".mmd", ".txt"])
+def test_a_folded_subworkflow_with_a_join_is_compared(suffix: str, tmp_path: Path) -> None:
+    child = WorkflowSpec(
+        "child",
+        nodes={name: NodeSpec(name) for name in "abc"},
+        edges=(
+            EdgeSpec(START, "a"),
+            EdgeSpec(START, "b"),
+            EdgeSpec("a", "c", "join", sources=("a", "b")),
+            EdgeSpec("c", END),
+        ),
+    )
+    outer = WorkflowSpec(
+        "outer",
+        nodes={"sub": NodeSpec("sub", kind="subworkflow", child=child)},
+        edges=(EdgeSpec(START, "sub"), EdgeSpec("sub", END)),
+    )
+    viz.draw(outer, tmp_path / f"picture{suffix}", against=outer, fold=True)
+    (folded,) = [n for n in viz.picture(outer, against=outer, fold=True).nodes if n.kind == "subworkflow"]
+    assert folded.badges[0] == "3 nodes"
+    assert not [n for n in viz.picture(outer, against=outer, fold=True).nodes if n.kind == "join"]
+
+
+def test_two_routers_with_the_same_answer_are_both_compared(article: WorkflowSpec) -> None:
+    ways = [EdgeSpec("plan", "escalate", "choice", router=router, label="x") for router in ("r1", "r2")]
+    one = replace(article, edges=(*article.edges, ways[0]))
+    two = replace(article, edges=(*article.edges, *ways))
+    assert len(graphs_apart(diagram(two), diagram(two)).edges) == len(diagram(two).edges)
+    assert _changes(graphs_apart(diagram(one), diagram(two)))["added"] == {"plan->escalate"}
+    assert _changes(graphs_apart(diagram(two), diagram(one)))["removed"] == {"plan->escalate"}
