@@ -43,10 +43,11 @@ def _edge(row: Sequence[Any], rows: Sequence[Sequence[Any]]) -> EdgeSpec:
     kind, origins, target, router, label, loop, each, many = row[:8]
     spent = None
     if kind != "static" and loop is None:
-        # What follows a spent loop has the answer of the loop, and no bound of its own.
-        spent = next(
-            (r for r in rows if r[1] == origins and r[3:5] == [router, label] and r[5] is not None), None
-        )
+        # What follows a spent loop has the answer of the loop, and no bound of its own. The ways that a node takes
+        # itself have no answers: where several of them have no bound, nobody knows which follows the loop.
+        beside = [r for r in rows if r[:2] == row[:2] and r[3:5] == [router, label]]
+        if len({r[2] for r in beside if r[5] is None}) == 1:
+            spent = next((r for r in beside if r[5] is not None), None)
     return EdgeSpec(
         origins[0] if origins else "",
         target,

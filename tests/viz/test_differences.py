@@ -126,3 +126,21 @@ def test_two_routers_with_the_same_answer_are_both_compared(article: WorkflowSpe
     assert len(graphs_apart(diagram(two), diagram(two)).edges) == len(diagram(two).edges)
     assert _changes(graphs_apart(diagram(one), diagram(two)))["added"] == {"plan->escalate"}
     assert _changes(graphs_apart(diagram(two), diagram(one)))["removed"] == {"plan->escalate"}
+
+
+def test_what_a_node_goes_to_itself_is_not_remembered_as_what_follows_its_loop() -> None:
+    edges = (
+        EdgeSpec(START, "a"),
+        EdgeSpec("a", "b", "command"),
+        EdgeSpec("a", "a", "command", loop=3),
+        EdgeSpec("a", "c", "command", exhausted_of="a|||a"),
+        EdgeSpec("b", END),
+        EdgeSpec("c", END),
+    )
+    spec = WorkflowSpec("w", nodes={name: NodeSpec(name) for name in "abc"}, edges=edges)
+    drawn = {(e.source, e.target): e.label for e in diagram(spec_of_shape(spec.shape())).edges}
+    assert drawn["a", "b"] == ""
+    assert drawn["a", "a"] == "≤ 3"
+    without = replace(spec, edges=tuple(e for e in edges if (e.source, e.target) != ("a", "b")))
+    drawn = {(e.source, e.target): e.label for e in diagram(spec_of_shape(without.shape())).edges}
+    assert drawn["a", "c"] == "spent"
