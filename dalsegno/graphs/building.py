@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Self, overload
 
 from dalsegno.errors import DefinitionError
@@ -208,6 +208,8 @@ class Builder:
         """Add an edge that is always taken. An edge from a list of nodes is a join: it waits for all of them."""
         where = caller()
         alone = isinstance(start_key, str) or not isinstance(start_key, Iterable)
+        if isinstance(start_key, Set):  # its order changes from process to process, and the join goes by it
+            start_key = sorted(start_key, key=str)
         sources: tuple[Any, ...] = (start_key,) if alone else tuple(start_key)
         if not sources or not all(isinstance(n, str) for n in (*sources, end_key)):
             message = f"add_edge({start_key!r}, {end_key!r}) at {where}: edges go between names of nodes."

@@ -95,3 +95,12 @@ def nested(levels: int) -> Workflow:
 def test_a_thousand_levels_are_refused_in_words() -> None:
     with pytest.raises(DefinitionError, match="more than 150 levels deep in others"):
         nested(1000)
+
+
+def test_a_join_of_a_set_of_nodes_is_the_same_in_every_process() -> None:
+    names = [f"n{number}" for number in range(12)]
+    flow = Workflow("joined", State).add_node("end", step)
+    for name in names:
+        flow.add_node(name, step).add_edge(START, name)
+    flow.add_edge(set(names), "end").add_edge("end", END)  # type: ignore[arg-type]  # as some write it
+    assert [edge.sources for edge in flow.spec.edges if edge.kind == "join"] == [tuple(sorted(names))]
