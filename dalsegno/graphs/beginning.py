@@ -8,7 +8,7 @@ node to which nothing leads.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.runnables import Runnable, RunnableConfig
 from langgraph.channels import (
@@ -45,8 +45,16 @@ class _Anew(BaseChannel[Any, Any, Any]):
         return type(self)(self.typ)
 
 
+def _is_pair(kept: Any) -> bool:
+    """Whether it is what LangGraph keeps of a way to a deferred node: beside what came, whether the rest is done."""
+    return isinstance(kept, tuple | list) and len(kept) == 2 and isinstance(kept[1], bool)
+
+
 class _Join(_Anew, NamedBarrierValue[Any]):
     __slots__ = ()
+
+    def from_checkpoint(self, checkpoint: Any) -> Self:
+        return super().from_checkpoint(set(checkpoint[0]) if _is_pair(checkpoint) else checkpoint)
 
     def _fresh(self) -> BaseChannel[Any, Any, Any]:
         return type(self)(self.typ, self.names)
@@ -55,12 +63,21 @@ class _Join(_Anew, NamedBarrierValue[Any]):
 class _DeferredJoin(_Anew, NamedBarrierValueAfterFinish[Any]):
     __slots__ = ()
 
+    def from_checkpoint(self, checkpoint: Any) -> Self:
+        if isinstance(checkpoint, set):  # from before its node was deferred
+            checkpoint = checkpoint, checkpoint == self.names
+        return super().from_checkpoint(checkpoint)
+
     def _fresh(self) -> BaseChannel[Any, Any, Any]:
         return type(self)(self.typ, self.names)
 
 
 class _Due(_Anew, LastValueAfterFinish[Any]):
     __slots__ = ()
+
+    def from_checkpoint(self, checkpoint: Any) -> Self:
+        # Nothing stands for a node that was pending before it was deferred.
+        return super().from_checkpoint((None, True) if checkpoint is None else checkpoint)
 
 
 class _Begins(Runnable[Any, Any]):

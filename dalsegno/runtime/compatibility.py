@@ -18,6 +18,7 @@ from dalsegno.graphs.model import END, START, WorkflowSpec, counter_name, counte
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, name_of, names_of, prefix_of, shown
 from dalsegno.runtime.difference import Change, Difference
+from dalsegno.runtime.reaching import reachable
 from dalsegno.runtime.standing import Before, Level, join_of, shape_at
 from dalsegno.runtime.successors import Successors, way_of
 
@@ -154,6 +155,7 @@ class _Comparison:
 
     def changes(self) -> Iterator[Change]:
         yield from self._missing()
+        yield from self._deferred()
         yield from self._joins()
         yield from self._loops()
         yield from self._passed()
@@ -191,10 +193,20 @@ class _Comparison:
                     "it would be done again",
                     "unsafe",
                 )
-            if then["defer"] != now["defer"]:
-                yield Change(
-                    "node", self.at(name), f"`{self.at(name)}` is pending, and `defer` changed", "unsafe"
-                )
+
+    def _deferred(self) -> Iterator[Change]:
+        joined = {join_of(channel, self.kept)[1] for channel, seen in self.level.joins.items() if seen}
+        for name in sorted(self.now & self.then):
+            then, now = self.kept["nodes"][name]["defer"], self.shape["nodes"][name]["defer"]
+            if then == now:
+                continue
+            words = f"`defer` of `{self.at(name)}` was {then} and is {now}"
+            if name in self.level.pending:
+                yield Change("defer", self.at(name), f"{words}, and it is pending", "unsafe")
+            elif name in joined:
+                yield Change("defer", self.at(name), f"{words}, and half of its join is done", "unsafe")
+            else:
+                yield Change("defer", self.at(name), words)
 
     def _suggest(self, name: str) -> str:
         candidate = self._successor(name)
@@ -275,6 +287,7 @@ class _Comparison:
         waiting = self.level.pending - self.done if self.level.finished else self.level.pending
         passed = (self.done | {START}) - waiting
         ahead = self._reachable(self.level.pending | self.level.coming)
+        fed = self._fed()
         old_ways = {(kind, tuple(origins), target) for kind, origins, target, *_ in self.kept["edges"]}
         old_answers = {
             (tuple(o), router, label) for _, o, _, router, label, *_ in self.kept["edges"] if label
@@ -287,6 +300,18 @@ class _Comparison:
             if (kind, tuple(origins), target) in old_ways:
                 continue
             new = target not in self.then
+            if kind == "join" and not new:
+                expected = target not in self.done or any(source in fed for source in origins)
+                if expected and target not in fed:
+                    told.add(target)
+                    yield Change(
+                        "join",
+                        self.at(target),
+                        f"`{self.at(target)}` waits for {_names(map(self.at, origins))} now, and the run has passed "
+                        f"{_names(map(self.at, behind))}: it would never run",
+                        "unsafe",
+                    )
+                continue
             decided = kind in ("static", "join") or (tuple(origins), router, label) in old_answers
             if not decided or not (new or (target not in ahead and kind == "static")):
                 continue
@@ -303,14 +328,16 @@ class _Comparison:
             )
 
     def _reachable(self, sources: Collection[str]) -> set[str]:
-        seen, todo = set(sources), list(sources)
-        while todo:
-            name = todo.pop()
-            for _, origins, target, *_ in self.shape["edges"]:
-                if name in origins and target not in seen:
-                    seen.add(target)
-                    todo.append(target)
-        return seen
+        return reachable(self.shape["edges"], sources)
+
+    def _fed(self) -> set[str]:
+        """The nodes that the run may still come to: a join has to hear of all its sources, or has heard of them."""
+        heard = {
+            (frozenset(sources), target): seen
+            for channel, seen in self.level.joins.items()
+            for sources, target in [join_of(channel, self.shape)]
+        }
+        return reachable(self.shape["edges"], self.level.pending | self.level.coming, heard)
 
     # -- what is stored -----------------------------------------------------------------------------
 

@@ -16,9 +16,9 @@ _RANK: tuple[Verdict, ...] = ("same", "compatible", "unsafe", "needs mapping")
 class Change:
     """One thing that is not as it was.
 
-    `kind` is a word to sort by (``pending``, ``join``, ``loop``, ``inserted``, ``state``, ``bound``, ``node``,
-    ``code``, ``ways``, ``name``); `where` the path of a node or key; `words` a sentence. `can_be_accepted`: whether
-    `accept_changes` lets a run go on over it; with a pending node that is gone there is nothing to go on with.
+    `kind` is a word to sort by (``pending``, ``defer``, ``join``, ``loop``, ``inserted``, ``state``, ``bound``,
+    ``node``, ``code``, ``ways``, ``name``); `where` the path of a node or key; `words` a sentence. `can_be_accepted`:
+    whether `accept_changes` lets a run go on over it; with a pending node that is gone there is nothing to go on with.
     `mapped`: whether the renames that are suggested undo it.
     """
 

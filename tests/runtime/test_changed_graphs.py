@@ -462,6 +462,65 @@ def test_a_node_inserted_before_what_is_done_is_refused(world: Any, db: Path) ->
     assert [c.where for c in refused(world.chain("a", "new", "b", "c"), db).refused()] == ["new"]
 
 
+def joined(world: Any, *edges: tuple[str | list[str], str]) -> Workflow:
+    made = Workflow("joined", State)
+    for name in sorted({target for _, target in edges} - {END}):
+        made.add_node(name, world.node(name))
+    for source, target in edges:
+        made.add_edge(source, target)
+    return made
+
+
+def test_a_join_of_a_node_that_the_run_has_passed_is_refused(world: Any, db: Path) -> None:
+    then = joined(world, (START, "a"), ("a", "b"), ("b", "c"), ("c", END))
+    now = joined(world, (START, "a"), ("a", "b"), (["a", "b"], "c"), ("c", END))
+    begun(then, db, world, "b")
+    (change,) = refused(now, db).refused()
+    assert (change.kind, change.where, change.verdict) == ("join", "c", "unsafe")
+    assert "has passed `a`: it would never run" in change.words
+    assert resumed(now, db, accept_changes=True).output["path"] == ["a", "b"]
+
+
+def test_a_join_of_what_is_to_come_goes_on(world: Any, db: Path) -> None:
+    then = joined(world, (START, "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("d", END))
+    now = joined(world, (START, "a"), ("a", "b"), ("b", "c"), (["b", "c"], "d"), ("d", END))
+    begun(then, db, world, "b")
+    assert resumed(now, db).output["path"] == ["a", "b", "c", "d"]
+
+
+def test_so_does_a_run_that_has_passed_all_of_a_new_join(world: Any, db: Path) -> None:
+    then = joined(world, (START, "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("d", END))
+    now = joined(world, (START, "a"), ("a", "b"), (["a", "b"], "c"), ("c", "d"), ("d", END))
+    begun(then, db, world, "d")
+    assert resumed(now, db).output["path"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("then", [False, True])
+@pytest.mark.parametrize("broken", ["b", "c", "d"])
+def test_defer_may_change_where_nothing_has_been_waited_for(
+    world: Any, db: Path, then: bool, broken: str
+) -> None:
+    def flow(defer: bool) -> Workflow:
+        made = Workflow("deferred", State)
+        for name in "axbcd":
+            made.add_node(name, world.node(name), defer=defer and name == "c")
+        made.add_edge(START, "a").add_edge("a", "x").add_edge("x", "b")
+        return made.add_edge(["a", "b"], "c").add_edge("c", "d").add_edge("d", END)
+
+    begun(flow(then), db, world, broken)
+    now = flow(not then)
+    with Runner(now, db=db) as runner:
+        difference = runner.difference("t1")
+    assert [(c.where, c.verdict) for c in difference.changes if c.kind == "defer"] == [
+        ("c", "compatible" if broken == "d" else "unsafe")
+    ]
+    if broken != "d":
+        refused(now, db)
+    assert resumed(now, db, accept_changes=True).output["path"] == ["a", "x", "b", "c", "d"]
+    with Runner(flow(then), db=db) as runner:  # nor does it matter to the next turn
+        assert runner.run({"topic": "y"}, thread="t1").output["path"][5:] == ["a", "x", "b", "c", "d"]
+
+
 class State(TypedDict, total=False):
     topic: str
     path: Annotated[list[str], operator.add]
