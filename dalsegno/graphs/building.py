@@ -19,13 +19,12 @@ from dalsegno.graphs.definitions import (
     node_definition,
     targets_of,
 )
-from dalsegno.graphs.model import END, START, Each, EdgeSpec, Loop, Place, Target, WorkflowSpec
+from dalsegno.graphs.model import END, START, Each, EdgeSpec, Loop, Target, WorkflowSpec
+from dalsegno.graphs.names import check_name
 from dalsegno.graphs.options import check_workflow, read_options
 from dalsegno.graphs.specifying import describe, target_edges
 from dalsegno.nodes.kinds import FLAG, FUNCTION, check_kinds
 from dalsegno.nodes.policies import Budget
-
-_RESERVED = (":", "|")
 
 
 class Builder:
@@ -159,7 +158,7 @@ class Builder:
                     f"add_node takes a name and what runs, in that order; the first was {node!r}."
                 )
             node, action = name_of(node), node
-        self._check_name(node, where)
+        check_name(node, self.nodes, where)
         if action is None:
             raise DefinitionError(
                 f'add_node("{node}") at {where} says nothing that runs: add_node("{node}", function).'
@@ -388,21 +387,6 @@ class Builder:
         for key, annotation in (declared.schema_keys(schema) or {}).items():
             declared.check_key(key, annotation, schema)
             self.annotations.setdefault(key, annotation)
-
-    def _check_name(self, name: str, where: Place) -> None:
-        if not name or name in (START, END) or any(c in name for c in _RESERVED):
-            raise DefinitionError(
-                f"add_node({name!r}) at {where}: a name is not empty, not START or END, and has no `:` or `|` in it."
-            )
-        if name in declared.KEPT:
-            raise DefinitionError(
-                f"add_node({name!r}) at {where}: LangGraph keeps that name for itself. Choose another."
-            )
-        if name in self.nodes:
-            raise DefinitionError(
-                f"add_node({name!r}) at {where}: that name was added at {self.nodes[name].where}. "
-                "Give one of them another."
-            )
 
     def _child_of(self, action: Any) -> WorkflowSpec | None:
         if isinstance(action, Builder):

@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from weakref import WeakKeyDictionary
 
 from dalsegno.errors import DefinitionError
+from dalsegno.graphs import names
 from dalsegno.nodes.aliases import meant, qualifier
 from dalsegno.nodes.secrets import Secret
 
@@ -26,20 +27,6 @@ _TOKENS = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|[\[\],]|[^\[\],'"]+
 _ADDRESS = re.compile(r" at 0x[0-9A-Fa-f]+")
 _MODULE = re.compile(r"(?<![\w.<])(?:[^\W\d]\w*\.(?:<locals>\.)?)+(?=[^\W\d])")
 _LAST_WORD = re.compile(r"[\w.]+\Z")
-KEPT = frozenset(
-    {"configurable", "checkpoint_id", "checkpoint_ns", "checkpoint_map", "langsmith:hidden", ":", "|"}
-    | {f"__{name}__" for name in ("input", "interrupt", "resume", "error", "error_source_node", "no_writes")}
-    | {"__snapshot_bumps__"}
-    | {
-        f"__pregel_{name}"
-        for name in (
-            "checkpointer", "pull", "push", "read", "replay_state", "resume_map", "resuming", "send", "stream",
-            "stream_messages_v2", "strict_resume", "task_id", "timed_attempt_observer",
-        )
-    }
-)  # fmt: skip
-"""Names that LangGraph keeps for itself (``langgraph._internal._constants.RESERVED``): it compiles no graph with a node
-or a key of the state that is called so."""
 
 _MANY = (list, tuple, set, frozenset, collections.abc.Sequence, collections.abc.Iterable)
 
@@ -132,8 +119,12 @@ def _filled(hint: Any, field: Any) -> Any:
 
 
 def check_key(key: str, hint: Any, schema: Any) -> None:
-    """Refuse a key of a state whose name is reserved, or whose reducer would not be used."""
-    if key in KEPT:
+    """Refuse a key of a state whose name is reserved or no text, or whose reducer would not be used."""
+    if not names.is_text(key):
+        raise DefinitionError(
+            f"{key!r} of `{schema.__name__}` has half of a surrogate pair in it: it cannot be stored under that name."
+        )
+    if key in names.KEPT:
         raise DefinitionError(
             f"LangGraph keeps the name `{key}` for itself: call that state key something else."
         )

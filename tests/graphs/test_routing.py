@@ -331,6 +331,7 @@ def test_add_sequence_chains_nodes() -> None:
     [
         (lambda f: f.add_node("a", step("a")).add_node("a", step("a")), "was added at"),
         (lambda f: f.add_node("x:y", step("a")), "no `:` or `|`"),
+        (lambda f: f.add_node("x\ud83d", step("a")), "half of a surrogate pair"),
         (lambda f: f.add_node("", step("a")), "not empty"),
         (lambda f: f.add_node(START, step("a")), "not START or END"),
         (lambda f: f.add_node("configurable", step("a")), "LangGraph keeps that name for itself"),

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 
 from dalsegno import END, START, Each, Loop, Workflow
 from dalsegno.errors import DefinitionError, UnknownStateKey
-from dalsegno.graphs.declarations import KEPT
+from dalsegno.graphs.names import KEPT
 
 
 class Typed(TypedDict, total=False):
@@ -296,6 +296,8 @@ def test_a_state_without_named_keys_is_refused() -> None:
 def test_a_reserved_key_is_refused() -> None:
     with pytest.raises(DefinitionError, match="reserved"):
         Workflow("reserved", TypedDict("S", {"__dalsegno__": dict}))
+    with pytest.raises(DefinitionError, match=r"'k\\ud83d' of `S` has half of a surrogate pair"):
+        Workflow("reserved", TypedDict("S", {"k\ud83d": int}))
 
 
 @pytest.mark.parametrize("name", sorted(KEPT))
