@@ -76,16 +76,19 @@ def _level(diagram: Diagram, cluster: str | None, depth: int, room: int) -> Iter
 def _box_parts(box: DiagramNode | Cluster, depth: int, room: int) -> list[Part]:
     kind = box.kind if isinstance(box, DiagramNode) else "subworkflow"
     status = box.status or ("faded" if "untaken" in box.classes else "")
-    name = _cells(plain(box.label), min(40, room - 2 * depth - 4))
+    did = box.lines[0] if box.lines else ""
+    # What the run did is told before what was declared, of a long name too.
+    name = _cells(plain(box.label), min(40, room - 2 * depth - 4 - min(cells(did), 12)))
     parts: list[Part] = [("  " * depth, ""), (f"{_SHAPES.get(kind, '▢')} ", status), (name, status or "name")]
     left = room - 2 * depth - 3 - cells(name)
     words = " · ".join(declared(box))
-    if words and left > 8:
-        words = _cells(words, left)
+    for_words = left - (cells(did) + 2 if did else 0)
+    if words and for_words > 8:
+        words = _cells(words, for_words)
         parts.append((f"  {words}", "quiet"))
         left -= cells(words) + 2
-    if box.lines and left > 6:
-        parts.append((f"  {_cells(box.lines[0], left)}", status))
+    if did:
+        parts.append((f"  {_cells(did, left)}", status))
     if box.mark:
         parts.append((f"  ↻ {box.mark}", "loop"))
     return parts

@@ -10,9 +10,10 @@ import pytest
 
 from dalsegno import viz
 from dalsegno.graphs.model import NodeSpec, WorkflowSpec
-from dalsegno.viz.overlay import Execution, RunView
+from dalsegno.viz.extract import diagram
+from dalsegno.viz.overlay import Execution, NodeRun, RunView
 from dalsegno.viz.remembered import spec_of_shape
-from dalsegno.viz.terminal import cells, timeline_rows
+from dalsegno.viz.terminal import cells, rows, timeline_rows
 
 ARTICLE = """\
 article
@@ -38,9 +39,6 @@ def test_arcs_lead_to_where_an_edge_leads(article: WorkflowSpec) -> None:
 
 
 def test_every_node_and_edge_has_its_line_once(spec: WorkflowSpec) -> None:
-    from dalsegno.viz.extract import diagram
-    from dalsegno.viz.terminal import rows
-
     picture, made = diagram(spec), rows(diagram(spec))
     boxes = [n.id for n in picture.nodes if n.kind != "join"] + [c.id for c in picture.clusters]
     assert sorted(r.enters for r in made if r.enters) == sorted(boxes)
@@ -49,9 +47,6 @@ def test_every_node_and_edge_has_its_line_once(spec: WorkflowSpec) -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_text_keeps_to_its_width(spec: WorkflowSpec, width: int) -> None:
-    from dalsegno.viz.extract import diagram
-    from dalsegno.viz.terminal import rows
-
     assert all(cells(row.text) <= max(48, width) for row in rows(diagram(spec), width=width))
 
 
@@ -65,6 +60,19 @@ def test_a_run_shows_its_counts_and_its_mark(article: WorkflowSpec, interrupted:
     text = viz.to_text(article, run=interrupted)
     assert "↺ again 3/3 → write" in text
     assert "‖ waits for a human  ↻ resumes here" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_what_a_run_did_is_told_of_nodes_with_much_that_was_declared_and_with_long_names(width: int) -> None:
+    declared = {"retry": 1, "breaker": 1, "rate_limit": 1, "fallback": 1, "cache": 1, "budget": 1}
+    nodes = {
+        "plain": NodeSpec("plain", timeout=30, effect=True, idempotent=True, defer=True, policies=declared),
+        "summarize_every_document_of_the_folder": NodeSpec("summarize_every_document_of_the_folder"),
+    }
+    run = RunView("r", "t", "w", "completed", {name: NodeRun(12, "failed") for name in nodes})
+    told = [row.text for row in rows(diagram(WorkflowSpec("w", nodes=nodes), run=run), width=width)]
+    assert [text[0] for text in told if "✕ failed" in text] == ["▢", "▢"]
+    assert all(cells(text) <= max(32, width) for text in told)
 
 
 def test_how_often_an_edge_was_taken_stands_behind_where_it_leads(article: WorkflowSpec) -> None:
