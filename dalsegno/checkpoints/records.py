@@ -52,10 +52,10 @@ class RunRecord:
 
     @property
     def is_untold(self) -> bool:
-        """Whether its last turn has not told what the run used: it goes on, its process died, or its database failed,
-        and no more than that could be recorded."""
+        """Whether its last turn may not have told what the run used: it goes on, its process died (and it may have been
+        cancelled since), or its database failed, and no more than that could be recorded."""
         lost = self.status == "failed" and self.error is not None and self.error.get("traceback") is None
-        return lost or self.status in ("running", "stopped")
+        return lost or self.status in ("running", "stopped", "cancelled")
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,9 @@ def executions_of(records: Iterable[ExecutionRecord], running: Iterable[str] = (
             again=again,
         )
         beside[entry].append(record)
-        if entry:
+        while entry:
             began.setdefault(entry, record)
+            entry = _entry_around(entry)
     executed = _with_decisions(list(found.values()), routed)
     executed += _entered(executed, began, beside)
     last = max((e.superstep for e in executed if not e.entry), default=0)
@@ -87,6 +88,13 @@ def entry_of(record: ExecutionRecord) -> str:
     """Which entry of its workflow an execution belongs to; empty for the outermost."""
     outer = around(record.place)
     return f"{outer}#{str(record.occurrence).rpartition('/')[0]}" if outer else ""
+
+
+def _entry_around(entry: str) -> str:
+    """The entry that an entry lies in; empty for one of the outermost workflow."""
+    path, _, within = entry.partition("#")
+    outer = around(path)
+    return f"{outer}#{within.rpartition('/')[0]}" if outer else ""
 
 
 def _within(record: ExecutionRecord) -> str:
@@ -113,14 +121,15 @@ def _entered(
 ) -> list[Execution]:
     """Subworkflows that were entered and have not ended."""
     closed = {e.child for e in executed}
-    found = []
-    for entry, first in began.items():
+    found: list[Execution] = []
+    # The innermost first: how they stand tells how what is around them does.
+    for entry, first in sorted(began.items(), key=lambda known: -_depth(known[0])):
         if entry in closed:
             continue
-        path, _, within = entry.partition("#")
-        inner = [e for e in executed if e.entry == entry]
+        path = entry.partition("#")[0]
+        inner = [e for e in (*executed, *found) if e.entry == entry]
         status: NodeStatus = next((e.status for e in reversed(inner) if e.status not in _ENDED), "running")
-        level = f"{outer}#{within.rpartition('/')[0]}" if (outer := around(path)) else ""
+        level = _entry_around(entry)
         before = [r.superstep for r in beside.get(level, ()) if r.started_at + r.seconds <= first.started_at]
         step = max(before, default=0) + 1
         found.append(Execution(path, step, status, entry=level, child=entry))

@@ -63,10 +63,19 @@ def run_view(
     waiting = list[str]()
     if pending is not None and pending.run_id == run.run_id:
         waiting = [coded(task) for task in (pending.tasks if pending.is_stuck else pending.unfinished)]
+    executions = executions_of(history.everything, waiting if run.status == "running" else ())
+    if run.status != "running":
+        executions = tuple(replace(e, status="pending") if e.status == "running" else e for e in executions)
+    for entered in executions:
+        if (
+            entered.child and entered.seconds is None
+        ):  # a subworkflow that has not ended, of which there is no record
+            known = nodes.get(entered.node, NodeRun(0))
+            if known.status in ("done", "caught"):
+                nodes[entered.node] = replace(known, status=entered.status)
     if run.status == "running":
         for name in waiting:
-            known = nodes.get(name, NodeRun(0))
-            nodes[name] = NodeRun(known.count, "running", known.seconds, known.attempts)
+            nodes[name] = replace(nodes.get(name, NodeRun(0)), status="running", error=None)
     proved = (run.certificate or {}).get("supersteps")
     marks = history.marks(resumed_of(run))
     error = run.error or {}
@@ -84,7 +93,7 @@ def run_view(
         supersteps=run.supersteps,
         proved=proved,
         error=f"{where}{error['type']}: {error['message']}" if error else None,
-        executions=executions_of(history.everything, waiting if run.status == "running" else ()),
+        executions=executions,
         states=states,
         used=tuple(_used(run)),
         resumes=run.resumes,

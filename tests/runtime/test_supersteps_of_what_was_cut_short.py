@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import operator
 import os
+import runpy
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,9 @@ import pytest
 
 from dalsegno import END, START, Runner, Workflow
 from dalsegno.runtime.executions import executions_of, longest_walk
+from dalsegno.runtime.seeing import Seeing
 from dalsegno.runtime.view import as_journalled, history_of
+from dalsegno.viz.timeline import score
 
 APP = """
 import os, signal
@@ -41,25 +44,51 @@ flow.add_edge(START, "begin").add_edge("begin", "mid").add_edge("mid", END)
 """
 
 
+def _dalsegno(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dalsegno", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 def test_a_run_that_was_killed_inside_of_subworkflows_has_used_what_it_did_there(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
-
-    def dalsegno(*words: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        return subprocess.run(
-            [sys.executable, "-m", "dalsegno", *words],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    assert dalsegno("run", "app.py:flow", "--thread", "t").returncode == -signal.SIGKILL
-    shown = dalsegno("show", "t")
+    assert _dalsegno(tmp_path, "run", "app.py:flow", "--thread", "t").returncode == -signal.SIGKILL
+    shown = _dalsegno(tmp_path, "show", "t")
     # begin, mid, first, deep, a and b; c is not known to have begun.
     assert "proved 7 · used 6" in shown.stdout
-    assert json.loads(dalsegno("show", "t", "--json").stdout)["status"] == "stopped"
+    assert json.loads(_dalsegno(tmp_path, "show", "t", "--json").stdout)["status"] == "stopped"
+
+
+def test_what_was_done_in_a_subworkflow_of_a_subworkflow_is_seen_where_nothing_else_was_done_around_it(
+    tmp_path: Path,
+) -> None:
+    app = tmp_path / "app.py"
+    app.write_text(APP.replace('add_node("first", step).', "").replace('"first").add_edge("first", ', ""))
+    killed = _dalsegno(tmp_path, "run", "app.py:flow", "--thread", "t", "--db", "runs.db")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    flow = runpy.run_path(str(app))["flow"]
+    with Seeing(flow, tmp_path / "runs.db") as seeing:
+        view = seeing.view(seeing.ledger.latest("t"))
+        assert view.supersteps == 5
+        assert [(n.node, n.status) for n in score(view.executions).notes] == [
+            ("begin", "done"), ("mid/deep/a", "done"), ("mid/deep/b", "done"), ("mid/deep", "pending"),
+            ("mid", "pending"),
+        ]  # fmt: skip
+        assert {name: node.status for name, node in view.nodes.items() if node.count == 0} == {
+            "mid": "pending",
+            "mid/deep": "pending",
+        }
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        runner.cancel("t")
+    with Seeing(flow, tmp_path / "runs.db") as seeing:
+        assert (view := seeing.view(seeing.ledger.latest("t"))).status == "cancelled"
+        assert view.supersteps == 5
+        assert not [e for e in view.executions if e.status == "running"]
 
 
 class State(TypedDict, total=False):
