@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from dalsegno.graphs.documents.kinds import Kind
+from dalsegno.graphs.documents.kinds import Kind, kind_of
 from dalsegno.graphs.documents.references import Reference
 
 
@@ -14,6 +14,11 @@ class Constant:
     """A text, a number, true, false or null."""
 
     value: str | int | float | bool | None
+    kind: Kind = field(init=False, repr=False)
+    """Python takes true for 1, and a condition does not."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", kind_of(self.value))
 
 
 @dataclass(frozen=True)

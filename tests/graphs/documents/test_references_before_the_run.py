@@ -146,6 +146,13 @@ def test_steps_of_the_same_condition_know_each_other() -> None:
     told("`a` may have no result", {**first, **FAILS}, second)
 
 
+def test_a_condition_with_another_constant_is_another_one() -> None:
+    first = step("a", condition="$input.m == 1")
+    assert not problems(first, step("b", "$context.results.a", condition="$input.m == 1.0"))
+    told("`a` may have no result", first, step("b", "$context.results.a", condition="$input.m == true"))
+    told("`a` may have no result", first, step("b", "$context.results.a", condition="$input.m == '1'"))
+
+
 def second_of(made: dict[str, Any]) -> dict[str, Any]:
     return {"condition": made["condition"]}
 
