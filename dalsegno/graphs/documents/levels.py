@@ -167,7 +167,7 @@ class Level:
         places: Mapping[str, int],
     ) -> None:
         for place, (node, call) in enumerate(zip(nodes, step.agent_calls, strict=True)):
-            view = self.view if place == 0 else self.view.seeing(previous=key("previous"))
+            view = self.view if place == 0 else self.view.seeing(previous=key("_previous"))
             last = place == len(nodes) - 1
             with written_at(self.settings.place((*at, "agent_calls", place))):
                 player, options = played(
@@ -177,7 +177,7 @@ class Level:
                 if undo is not None:
                     options = {"effect": True, **options, "compensate": f"undo {undo.name}"}
                 careful = step.on_failure != "fail"
-                writes = ["results", "current"] if last else ["previous"]
+                writes = ["results", "current"] if last else ["_previous"]
                 writes += ["failed", "failures"] if careful else []
                 writes += ["undoable"] if undo is not None else []
                 self.cast.add(
@@ -258,7 +258,7 @@ class Level:
 
         def answered(state: Mapping[str, Any], given: dict[str, Any]) -> dict[str, Any]:
             answer = given["current"]
-            update = {"results": {step.name: answer}, "current": answer} if last else {"previous": answer}
+            update = {"results": {step.name: answer}, "current": answer} if last else {"_previous": answer}
             return {**update, **careful, **self._kept(undo, view, state, answer)}
 
         return answered

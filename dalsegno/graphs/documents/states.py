@@ -46,14 +46,14 @@ class Inside(TypedDict, total=False):
     """The state of steps in a loop, or of calls that are one step.
 
     `input` is what the run was given, `context` the results of steps before. `results` are those of its own steps,
-    `current` what the next one works on, `previous` the answer of the call before. `failed` is what its steps did not
-    deal with, `failures` all that went wrong.
+    `current` what the next one works on, `_previous` the answer of the call before: no key of an input is called so.
+    `failed` is what its steps did not deal with, `failures` all that went wrong.
     """
 
     input: dict[str, Any]
     context: dict[str, Any]
     current: Any
-    previous: Any
+    _previous: Any
     results: Annotated[dict[str, Any], merged]
     failed: Failure | None
     failures: Annotated[list[Failure], operator.add]

@@ -240,6 +240,14 @@ def test_a_second_turn_has_only_its_own_input(steps: Flow, folder: Path) -> None
         assert runner.run({"n": 1}, thread="t").output["output"] == {"n": 1, "unit": "m"}
 
 
+def test_a_second_turn_has_none_of_the_answers_of_the_first(steps: Flow, folder: Path) -> None:
+    row = {"name": "a", "agent_calls": [call("same", 7), call("same", ["$previous", "${input.previous?}"])]}
+    flow = steps(row, input={"previous": "string?"})
+    with Runner(flow, db=folder / "runs.db") as runner:
+        assert runner.run({"previous": "draft"}, thread="t").output["output"] == [7, "draft"]
+        assert runner.run({}, thread="t").output["output"] == [7, None]
+
+
 def test_an_answer_that_looks_like_a_reference_stays_what_it_is(steps: Flow) -> None:
     flow = steps(
         {"name": "a", "agent_calls": [call("same", "$input.text")]},
