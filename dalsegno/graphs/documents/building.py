@@ -113,6 +113,9 @@ class _Document:
         """The first node: the input with its defaults, and nothing that an earlier turn of the thread left."""
         defaults = {name: given.default for name, given in self.keys.items() if given.has_default}
         names = list(self.keys)
+        nullable = {
+            name for name, given in self.keys.items() if given.type == "any" and not given.has_default
+        }
         # What may be missing is empty once it is taken: a later turn without it finds nothing of this one.
         fresh: dict[str, Any] = {name: None for name, given in self.keys.items() if given.optional}
         fresh |= {"output": None, "results": Overwrite({})}
@@ -122,7 +125,11 @@ class _Document:
             fresh |= {"undone": Overwrite([]), "not_undone": Overwrite([]), "undoable": Overwrite([])}
 
         def take(state: Any) -> dict[str, Any]:
-            given = {name: state[name] for name in names if state.get(name) is not None}
+            given = {
+                name: state[name]
+                for name in names
+                if name in state and (state[name] is not None or name in nullable)
+            }
             for name, value in defaults.items():
                 if name not in given:
                     given[name] = copy.deepcopy(value)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dalsegno import Runner
 from dalsegno.errors import DocumentInvalid, StepFailed, WrongAnswer
@@ -246,6 +247,19 @@ def test_a_second_turn_has_none_of_the_answers_of_the_first(steps: Flow, folder:
     with Runner(flow, db=folder / "runs.db") as runner:
         assert runner.run({"previous": "draft"}, thread="t").output["output"] == [7, "draft"]
         assert runner.run({}, thread="t").output["output"] == [7, None]
+
+
+def test_null_is_a_value_of_a_key_of_any_type(steps: Flow, write: Write, folder: Path) -> None:
+    taken = {"name": "a", "agent_calls": [call("same", "$input")]}
+    flow = steps(taken, input={"x": "any", "note": "string?", "unit": {"type": "any", "default": "m"}})
+    with Runner(flow, db=folder / "runs.db") as runner:
+        assert runner.run({"x": None, "note": None}, thread="t").output["output"] == {"x": None, "unit": "m"}
+        assert runner.run({"x": 1}, thread="t").output["output"] == {"x": 1, "unit": "m"}
+        assert runner.run({"x": None}, thread="t").output["output"] == {"x": None, "unit": "m"}
+    inner = {"name": "inner", "steps": [{"name": "a", "agent_calls": [call("same", "$input.x")]}]}
+    write(yaml.safe_dump(inner), "inner.yaml")
+    outer = {"name": "b", "strategy": "subworkflow", "workflow": "inner.yaml", "params": {"x": None}}
+    assert ran(steps(outer))["results"] == {"b": None}
 
 
 def test_an_answer_that_looks_like_a_reference_stays_what_it_is(steps: Flow) -> None:
