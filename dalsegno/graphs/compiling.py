@@ -245,7 +245,15 @@ class _Assembly:
                 known=self.known,
             )
         own = self._kernel(definition, caller, ())
-        kernel = replace(own, name=node.name, static=(), joined=(), goes_on=False)
+        kernel = replace(
+            own,
+            name=node.name,
+            static=(),
+            joined=(),
+            goes_on=False,
+            routed=False,
+            once=node.name in self.once,
+        )
 
         def handler(state: Any, error: NodeError, config: RunnableConfig) -> Any:
             return call_node(kernel, state, config, {**config, ERROR: error})

@@ -12,7 +12,7 @@ from langgraph.errors import NodeError
 from langgraph.types import Command
 from langgraph.types import RetryPolicy as NativeRetryPolicy
 
-from dalsegno import END, START, Loop, RetryPolicy, Runner, Workflow
+from dalsegno import END, START, Loop, RetryPolicy, Runner, Workflow, effect
 from dalsegno.errors import DefinitionError, UndeclaredTarget, WorkflowInvalid
 from dalsegno.nodes.policies import spend
 from dalsegno.runtime.events import NodeFailed
@@ -137,6 +137,24 @@ def test_a_handler_that_goes_back_is_counted_as_a_loop() -> None:
     flow.add_edge("ship", "refund")
     with pytest.raises(WorkflowInvalid, match="T101"):
         flow.compile()
+
+
+def test_a_handler_that_has_the_name_of_a_node_counts_its_own_executions(tmp_path: Path) -> None:
+    """It counted those of that node, which runs once, and what it had done the first time stood for all others."""
+    paid_back: list[int] = []
+
+    def refund(state: State) -> Command[Literal["look"]]:
+        number = effect("pay back", lambda: paid_back.append(1) or len(paid_back))
+        return Command(update={"path": [f"refund {number}"]}, goto="look")
+
+    flow = Workflow("paying", State)
+    flow.add_node("pay", Flaky(9), error_handler=refund).add_node("look", step("look"))
+    flow.add_node("refund", step("the node")).add_edge(START, "pay").add_edge("pay", "look")
+    flow.add_conditional_edges("look", lambda s: "pay", [Loop("pay", max=2, on_exhausted="refund")])
+    flow.add_edge("refund", END)
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        path = runner.run({"path": []}).output["path"]
+    assert path == ["refund 1", "look", "refund 2", "look", "refund 3", "look", "the node"]
 
 
 @pytest.mark.parametrize("later", [False, True])
