@@ -197,7 +197,6 @@ class Builder:
         definition.child = self._child_of(action)
         definition.inputs, definition.outputs = inputs, outputs
         inner = action.budget if isinstance(action, Builder) else None
-        definition.given = given, inner
         read_options(definition, given, self._defaults, inner=inner)
         self.nodes[node] = definition
         self._add_keys(definition.input_schema)

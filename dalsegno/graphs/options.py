@@ -41,6 +41,7 @@ def read_options(
                 f"`{definition.name}` at {definition.where}: `{name}={count!r}` is a whole number, 0 or more."
             )
     given = {**given, **_of_right_kinds(definition, given)}
+    definition.given = given, inner  # with keys that can be read again
     node, where, is_subworkflow = definition.name, definition.where, definition.child is not None
     if (definition.inputs is not None or definition.outputs is not None) and not is_subworkflow:
         raise DefinitionError(

@@ -153,3 +153,13 @@ def test_a_report_reads_as_text() -> None:
     flow = Workflow("round", Article).add_node(write).add_edge(START, "write").add_edge("write", "write")
     flow.add_edge("write", END).waive("T101", "write->write", "a person watches it")
     assert str(flow.validate()) == "workflow `round` has no errors, and no bound is proved"
+
+
+def test_keys_that_can_be_read_once_are_still_known_when_defaults_are_set_later() -> None:
+    flow = Workflow("article", Article).add_node(
+        "write", write, reads=iter(["topic"]), writes=iter(["topic"])
+    )
+    for _ in range(2):
+        flow.set_node_defaults(timeout=5)
+        node = flow.spec.nodes["write"]
+        assert (node.reads, node.writes) == ({"topic"}, {"topic"})
