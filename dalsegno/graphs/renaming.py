@@ -97,7 +97,22 @@ def _renamed(workflow: Workflow, old_of: Mapping[str, str], path: str, used: Map
     named = frozenset((e.source, e.router or "", e.label) for e in workflow.edges if e.label == e.target)
     made.edges = [_edge(edge, names, named) for edge in workflow.edges]
     made.routers = [_router(router, names) for router in workflow.routers]
+    # A place may also be the workflow's name or a key of the state, which is what it was.
+    waived = [(code, _waived(place, path, old_of), why) for code, place, why in workflow.waivers]
+    made.waivers = list(dict.fromkeys((*workflow.waivers, *waived)))
     return made
+
+
+def _waived(place: str, path: str, old_of: Mapping[str, str]) -> str:
+    """The place of a waiver (``"node"``, ``"a->b"``, ``"node/a->b"`` of what is in a graph of LangGraph's)."""
+    here = path + coded(place)
+    if here in old_of:
+        return name_of(old_of[here])
+    node, slash, inside = place.partition("/")
+    if slash:
+        return f"{_waived(node, path, old_of)}/{_waived(inside, f'{path}{coded(node)}/', old_of)}"
+    source, arrow, target = place.partition("->")
+    return f"{_waived(source, path, old_of)}->{_waived(target, path, old_of)}" if arrow else place
 
 
 def _node(

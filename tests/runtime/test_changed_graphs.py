@@ -15,6 +15,7 @@ from langgraph.types import Command, Send, interrupt
 from dalsegno import END, START, Each, Loop, Runner, Workflow, effect
 from dalsegno.errors import IncompatibleGraph, InputInvalid, ThreadUnfinished
 from dalsegno.graphs.langgraph_names import graph_as_it_was
+from dalsegno.graphs.renaming import as_it_was
 from dalsegno.nodes import current_execution
 from dalsegno.runtime.difference import Difference
 from dalsegno.runtime.events import Event, NodeStarted, RunStarted
@@ -893,6 +894,38 @@ def test_a_loop_behind_a_spent_one_keeps_its_count_under_a_rename(db: Path) -> N
             result = runner.resume("t", "yes", rename=rename)
             resumes, rename = resumes + 1, None
         assert (result.status, resumes) == ("completed", 1)
+
+
+def test_what_is_waived_of_a_renamed_node_is_waived_in_a_run_that_goes_on(db: Path) -> None:
+    """The check went by the old name then, and the run could not go on."""
+    part = Workflow("part", State).add_node("only", lambda state: {"path": ["only"]})
+    graph = part.add_edge(START, "only").add_edge("only", END).compile()
+
+    def flow(name: str, outer: str) -> Workflow:
+        def runs_it(state: State) -> Any:
+            return graph.invoke({"topic": "x"})
+
+        inner = Workflow("inner", State).add_node(name, runs_it).waive("T111", name, "it is short")
+        made = Workflow("outer", State).add_node("ask", lambda s: {"path": [interrupt("?")]}, interrupts=1)
+        made.add_node(outer, inner.add_edge(START, name).add_edge(name, END)).add_node(f"{name}/2", runs_it)
+        made.waive("T111", f"{name}/2", "it is short")
+        made.add_edge(START, "ask").add_edge("ask", outer).add_edge(outer, f"{name}/2")
+        return made.add_edge(f"{name}/2", END)
+
+    with Runner(flow("draft", "part"), db=db) as runner:
+        assert runner.run({"topic": "x"}, thread="t1").status == "interrupted"
+    renamed = {"part": "whole", "part/draft": "whole/write", "draft|2F2": "write|2F2"}
+    result = resumed(flow("write", "whole"), db, value="yes", rename=renamed)
+    assert (result.status, result.output["path"]) == ("completed", ["yes", "yes", "only", "only"]), result
+
+
+def test_a_place_of_a_waiver_is_found_under_old_names() -> None:
+    flow = Workflow("new", State).add_node("new", lambda state: None).add_node("end", lambda state: None)
+    for place in ("new", "new->end", "start->new", "new/old->end", "end/new", "other"):
+        flow.waive("S203", place, "why")
+    places = [place for _, place, _ in as_it_was(flow, {"old": "new"}).waivers]
+    assert places[:6] == ["new", "new->end", "start->new", "new/old->end", "end/new", "other"]
+    assert places[6:] == ["old", "old->end", "start->old", "old/old->end"]
 
 
 # -- what was given up ----------------------------------------------------------------------------
