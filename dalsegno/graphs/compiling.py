@@ -23,7 +23,7 @@ from dalsegno.graphs.declarations import schema_keys
 from dalsegno.graphs.kernel import CONTEXT, NodeKernel, merge_records, record_of, walk_to
 from dalsegno.graphs.model import START, EdgeSpec, Loop, WorkflowSpec
 from dalsegno.graphs.policing import PolicedCaller, policed
-from dalsegno.graphs.reading import SPEC
+from dalsegno.graphs.reading import SPEC, own_builder
 from dalsegno.graphs.routing import Decision, Router
 from dalsegno.graphs.subworkflows import SubworkflowCaller
 from dalsegno.graphs.validation.facts import Facts
@@ -173,7 +173,7 @@ class _Assembly:
         if isinstance(node.action, Builder):
             graph = compile_workflow(node.action, child, self.certificates)
         else:
-            graph = node.action.compile() if hasattr(node.action, "compile") else node.action
+            graph = own_builder(node.action).compile() if hasattr(node.action, "compile") else node.action
         return SubworkflowCaller(node, child, graph, self.known)
 
     def _kernel(self, node: NodeDefinition, caller: Caller, inside: tuple[Any, ...]) -> NodeKernel:

@@ -9,6 +9,7 @@ choices are ``many``.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from collections.abc import Hashable, Iterator, Mapping
@@ -66,6 +67,14 @@ def read_graph(graph: Any) -> WorkflowSpec:
     # A graph in a graph gets the limit of the outer one.
     spec, limit = _Reader().spec(graph), recursion_limit_of(graph)
     return spec if limit is None else replace(spec, recursion_limit=limit)
+
+
+def own_builder(builder: Any) -> Any:
+    """A copy of a `StateGraph` to compile: LangGraph writes what is the default for its nodes into a builder, and
+    refuses it then."""
+    own = copy.copy(builder)
+    own.nodes = {name: copy.copy(node) for name, node in builder.nodes.items()}
+    return own
 
 
 def recursion_limit_of(graph: Any) -> int | None:

@@ -59,9 +59,9 @@ def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None, le
     known = {} if known is None else known
     edges = list(workflow.edges)
     for node in workflow.nodes.values():
-        if isinstance(node.action, Builder):  # it may have grown since it was added
+        if isinstance(node.action, Builder) or _is_growing(node.action):  # since it was added
             if id(node.action) not in known:
-                known[id(node.action)] = describe(node.action, known, level + 1)
+                known[id(node.action)] = _described(node.action, known, level + 1)
             node.child = known[id(node.action)]
         edges += _destination_edges(node, "command")
         if node.handler is not None:
@@ -86,6 +86,18 @@ def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None, le
             Caller(r.action, name=r.name).is_async for r in workflow.routers if r.source == START
         ),
     )
+
+
+def _is_growing(action: Any) -> bool:
+    """Whether it is a `StateGraph` that is not compiled yet."""
+    return hasattr(action, "waiting_edges")
+
+
+def _described(graph: Any, known: dict[int, WorkflowSpec], level: int) -> WorkflowSpec:
+    from dalsegno.graphs.building import Builder
+    from dalsegno.graphs.reading import read_graph
+
+    return describe(graph, known, level) if isinstance(graph, Builder) else read_graph(graph)
 
 
 def _is_inside(waiver: tuple[str, str, str], node: NodeDefinition) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from dalsegno.checkpoints import Checkpointer
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.graphs.reading import own_builder
 from dalsegno.graphs.validation import Report
 from dalsegno.runtime.plain import watched
 
@@ -27,16 +27,9 @@ def adopted(graph: Any, checkpointer: Checkpointer, store: Any, report: Report) 
     checkpointer.allow_schema(*getattr(graph, "builder", graph).schemas)
     if hasattr(graph, "compile"):
         try:
-            return watched(_own(graph).compile(checkpointer=checkpointer, store=store))
+            return watched(own_builder(graph).compile(checkpointer=checkpointer, store=store))
         except ValueError:  # its message names the first fault only
             report.raise_for_errors()
             raise
     update = {"checkpointer": checkpointer, "store": store if store is not None else graph.store}
     return watched(graph.copy(update))
-
-
-def _own(builder: Any) -> Any:
-    """A copy to compile: LangGraph writes what is the default for its nodes into a builder, and refuses it then."""
-    own = copy.copy(builder)
-    own.nodes = {name: copy.copy(node) for name, node in builder.nodes.items()}
-    return own

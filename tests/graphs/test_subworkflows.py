@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.errors import GraphRecursionError
+from langgraph.errors import GraphRecursionError, NodeError
+from langgraph.graph import StateGraph
 from langgraph.types import Command, interrupt
 
 from dalsegno import END, START, Each, Loop, Workflow
@@ -247,3 +248,32 @@ def test_a_run_of_deep_workflows_goes_on_under_old_names_and_no_level_is_describ
         assert ("added" in played.nodes) == (levels == 0)
         played, levels = played.nodes["sub"].child, levels + 1
     assert levels == 12
+
+
+def test_a_builder_of_langgraph_that_is_a_node_is_compiled_as_often_as_its_workflow() -> None:
+    """LangGraph writes its defaults into it, and refused it the second time; in two nodes it failed at once."""
+
+    def mend(state: Outer, error: NodeError) -> dict[str, Any]:
+        return {"found": ["mended"]}
+
+    part: Any = StateGraph(Outer).set_node_defaults(error_handler=mend)
+    part.add_node("go", lambda state: {"found": ["gone"]}).add_edge(START, "go").add_edge("go", END)
+    flow = Workflow("outer", Outer).add_node("a", part).add_node("b", part)
+    flow.add_edge(START, "a").add_edge("a", "b").add_edge("b", END)
+    for _ in range(2):
+        assert (
+            len(flow.compile().invoke({"found": []})["found"]) == 3
+        )  # the second is given what the first found
+    assert part.compile().invoke({"found": []})["found"] == ["gone"]
+
+
+def test_what_is_added_to_a_builder_of_langgraph_that_is_a_node_is_proved_too() -> None:
+    part: Any = StateGraph(Outer).add_node("one", lambda state: {"total": 1})
+    part.add_edge(START, "one")
+    flow = Workflow("outer", Outer).add_node("sub", part).add_edge(START, "sub").add_edge("sub", END)
+    assert flow.validate().certificate.supersteps == 2
+    part.add_node("two", lambda state: {"total": 1}).add_edge("one", "two").add_edge("two", END)
+    assert flow.validate().certificate.supersteps == 3
+    assert flow.compile().invoke({"total": 0})["total"] == 2
+    part.add_edge("two", "one")
+    assert "T101" in {finding.code for finding in flow.validate().findings}
