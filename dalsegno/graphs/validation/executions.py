@@ -94,8 +94,9 @@ class _Push:
             if edge.loop is not None:
                 pulled += edge.loop
             elif edge.kind == "join":
-                if arc.source == edge.origins[0]:
-                    pulled += min(self.passed[o] for o in edge.origins)
+                others = [o for o in edge.origins if o not in without]
+                if arc.source == others[0]:
+                    pulled += min(self.passed[o] for o in others)
             elif edge.fans_out:
                 sent += self.passed[arc.source] * (1 if self.one_a_send else edge.each or 0)
             elif arc.source not in seen:

@@ -42,6 +42,15 @@ def test_a_loop_whose_way_out_is_another_loop_takes_both():
     assert certificate.witness == ("a", "b", "b", "b", "a", "b", "c")
 
 
+@pytest.mark.parametrize("sources", [("a", "c"), ("c", "a")])
+def test_a_join_of_what_a_loop_repeats_and_what_it_does_not_is_checked_in_any_order(sources):
+    """Where nothing runs side by side the check ended in a KeyError, by the order of the sources."""
+    made = Builder("a", "b", "c").choice(START, "a", "c").join(sources, "b")
+    report = check(made.choice("b", END, ("c", 2, END)).spec())
+    assert {finding.code for finding in report.findings} == {"S201", "S205"}
+    assert report.certificate.executions_by_node == {"a": 1, "b": 3, "c": 3}
+
+
 def subworkflow(name: str, child: WorkflowSpec, **more) -> NodeSpec:
     return NodeSpec(name, kind="subworkflow", child=child, **more)
 
