@@ -24,6 +24,7 @@ from dalsegno.graphs.documents.states import fits, named_in
 from dalsegno.graphs.documents.strategies import strategy_problems
 from dalsegno.graphs.documents.subworkflows import child_problems
 from dalsegno.graphs.loading import is_document
+from dalsegno.graphs.names import KEPT
 from dalsegno.nodes.remote import remote
 from dalsegno.nodes.remote.addresses import guard_of
 from dalsegno.nodes.remote.registry import agents_in
@@ -84,14 +85,16 @@ def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
 
 
 def _inputs(definition: WorkflowDefinition) -> Iterator[Problem]:
-    taken = "`{}` is a key of every document's state: call that key of the input something else."
+    taken = dict.fromkeys(KEPT, "LangGraph keeps the name `{}` for itself")
+    taken |= dict.fromkeys(RESERVED_KEYS, "`{}` is a key of every document's state")
+    said = {
+        name: f"{why.format(name)}: call that key of the input something else." for name, why in taken.items()
+    }
     if definition.input is None:
-        yield from (
-            Problem(taken.format(name), at) for name, _, at in named_in(definition) if name in RESERVED_KEYS
-        )
+        yield from (Problem(said[name], at) for name, _, at in named_in(definition) if name in said)
     for name, key in definition.input_keys().items():
-        if name in RESERVED_KEYS:
-            yield Problem(taken.format(name), ("input", name), key=True)
+        if name in said:
+            yield Problem(said[name], ("input", name), key=True)
         if key.has_default and key.default is not None and not fits(key.type, key.default):
             yield Problem(f"The default is no {key.type.removesuffix('?')}.", ("input", name, "default"))
 

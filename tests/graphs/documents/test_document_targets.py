@@ -172,6 +172,22 @@ def test_what_is_not_declared_cannot_have_the_name_of_a_key_of_the_state_either(
     assert raised.value.problems[0].field == "steps[0].agent_calls[0].params"
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_key_of_the_input_that_langgraph_keeps_for_itself_is_told_at_its_place(
+    flow: Flow, declared: bool
+) -> None:
+    keys = "input: {checkpoint_id: string}, " if declared else ""
+    with pytest.raises(
+        DocumentInvalid, match="LangGraph keeps the name `checkpoint_id` for itself"
+    ) as raised:
+        flow(
+            f"{{name: a, {keys}steps: [{{name: s, agent_calls: [{{function: 'work.py:inc', params: "
+            "$input.checkpoint_id}]}]}"
+        )
+    place = "input.checkpoint_id" if declared else "steps[0].agent_calls[0].params"
+    assert raised.value.problems[0].field == place
+
+
 def test_a_document_is_checked_run_drawn_and_resumed_on_the_command_line(
     sums: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
