@@ -6,6 +6,7 @@ nothing is null. What is of no kind that an operation is about is an error, and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -153,6 +154,7 @@ def _node(tree: Any, text: str, references: list[Reference], depth: int) -> Node
     return Joined("and" if kind == "all_of" else "or", parts())
 
 
+_STRING = re.compile(grammar.STRING)
 _WORDS = ("and", "or", "in", "not", "length", "true", "false", "null")
 _INSTEAD = {
     "&&": "and",
@@ -182,13 +184,15 @@ def _explain(text: str, at: int) -> NoReturn:
     word = "".join(_word(rest))
     before = text[:at].rstrip()
     for wrong, right in _INSTEAD.items():
-        if word == wrong or (not wrong.isalpha() and rest.startswith(wrong)):
+        if word == wrong or (not wrong.isalpha() and rest.startswith(wrong) and rest[:2] not in ("==", "!=")):
             refuse(f"`{wrong}` is written `{right}`.", at)
     if not rest:
         refuse(f"The condition ends too early, after `{before[-20:]}`.", len(text))
     if rest[0] in "\"'":
         why = (
-            "is not closed"
+            "has no operator before it, such as `==` or `and`"
+            if _STRING.match(rest)
+            else "is not closed"
             if rest.count(rest[0]) == 1
             else "has a backslash before another character than \\\\ \\' \\\" n t"
         )

@@ -36,6 +36,9 @@ TEMPLATE = (
 # Two recursions, not one list for both: the lexer would take what closes a brace for text, and text for that.
 """A text with references in it. A dollar sign before anything but a letter or a brace is one."""
 
+STRING = r"""\"([^\"\\]|\\[\"'\\nt])*\"|'([^'\\]|\\[\"'\\nt])*'"""
+"""A text in a condition: behind a backslash stands what it can escape."""
+
 CONDITION = (
     PATHS
     + r"""
@@ -60,9 +63,9 @@ CONDITION = (
     MARK: "?"
     ORDER: "==" | "!=" | "<=" | ">=" | "<" | ">"
     NUMBER: /-?[0-9]{1,18}(\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?(?![\w.])/
-    STRING: /"([^"\\]|\\["'\\nt])*"|'([^'\\]|\\["'\\nt])*'/
     %ignore /[ \t\r\n]+/
 """
+    + f"    STRING: /{STRING}/\n"
 )
 """A condition. Comparisons do not chain, and there is no arithmetic."""
 
