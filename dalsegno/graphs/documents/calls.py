@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 from dalsegno.errors import AnswerInvalid, DefinitionError, DocumentInvalid
 from dalsegno.graphs.definition import CallOfAgent, FallbackValue, WorkflowDefinition
 from dalsegno.graphs.documents.headers import sent
+from dalsegno.graphs.documents.kinds import own
 from dalsegno.graphs.documents.problems import FieldPath, Problem, invalid
 from dalsegno.graphs.documents.references import Value, parse_value
 from dalsegno.graphs.documents.schemas import held_to
@@ -220,7 +221,7 @@ class Call(Player):
         if self._function is None:
             answer = self._remote.invoke(input, config)[_KEY]
         else:
-            answer = self._function(self.params(input))
+            answer = self._function(own(self.params(input)))
             if inspect.isawaitable(answer):
                 answer = BACKGROUND.run(_awaited(answer))
             answer = self._checked(answer)
@@ -234,7 +235,7 @@ class Call(Player):
         if function is None:
             answer = (await self._remote.ainvoke(input, config))[_KEY]
         else:
-            params = self.params(input)
+            params = own(self.params(input))
             if inspect.iscoroutinefunction(function):
                 answer = await function(params)
             else:

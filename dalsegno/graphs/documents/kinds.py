@@ -94,6 +94,20 @@ def size(value: Any) -> int:
     raise NotPlain("it has no length")
 
 
+def own(value: Any) -> Any:
+    """The same value with mappings and lists of its own: whoever is given it may change it."""
+    try:
+        return _own(value)
+    except RecursionError:
+        return value
+
+
+def _own(value: Any) -> Any:
+    if type(value) is dict:
+        return {key: _own(item) for key, item in value.items()}
+    return [_own(item) for item in value] if type(value) is list else value
+
+
 def same(one: Any, other: Any) -> bool:
     """Whether two values are equal as JSON: 1 is 1.0, true is not 1, and the order of keys is nothing.
 

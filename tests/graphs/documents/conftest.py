@@ -70,6 +70,17 @@ def fail_once(x):
     return x
 
 
+def empty_once(x):
+    """Takes out all there is, and fails the first time."""
+    taken = [x.pop() for _ in range(len(x))]
+    fail_once("emptied")
+    return taken
+
+
+async def empty_slowly(x):
+    return [x.pop() for _ in range(len(x))]
+
+
 def take_back(x):
     with JOURNAL.open("a") as journal:
         journal.write(f"{x}\\n")

@@ -216,6 +216,21 @@ def test_an_async_function_is_called_in_either_colour(steps: Flow) -> None:
         assert runner.run({"n": 1}).output["output"] == 2
 
 
+def test_a_function_may_change_what_it_is_given_and_nobody_else_sees_it(steps: Flow) -> None:
+    again = {"retry": {"max_attempts": 2, "initial_interval": 0, "jitter": False}}
+    taken = {"name": "a", "agent_calls": [call("empty_once", "$input.items", **again)]}
+    beside = {
+        "strategy": "parallel",
+        "agent_calls": [call("empty_slowly", "$input.items"), call("same", "$input")],
+    }
+    items = [1, [2]]
+    assert ran(steps(taken, {"name": "b", **beside}), items=items)["results"] == {
+        "a": [[2], 1],
+        "b": [[[2], 1], {"items": [1, [2]]}],
+    }
+    assert items == [1, [2]]
+
+
 def test_the_context_tells_the_workflow_and_the_run(steps: Flow, folder: Path) -> None:
     flow = steps(
         A, output={"flow": "$context.workflow", "run": "$context.execution_id", "in": "$context.input"}
