@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -156,6 +157,12 @@ def _run(
             before = find(seeing.ledger, against)
             _same_workflow(before, seeing)
             other = seeing.view(before)
+            if before.fingerprint != record.fingerprint:
+                note = (
+                    f"Run {before.run_id[:8]} was executed in another graph (version {before.version}): "
+                    "what is only in that one is not drawn."
+                )
+                other = replace(other, note=note)
             over = f", run {before.run_id[:8]} compared with {view.run_id[:8]}"
         options_ = {"run": view, "report": check(spec), "against": other, "fold": fold}
         _draw(spec, output, options_, over, view.run_id, as_json, out)

@@ -16,6 +16,7 @@ from dalsegno.viz.diagram import MARKS, Cluster, Diagram, DiagramEdge, DiagramNo
 from dalsegno.viz.laying import lay
 from dalsegno.viz.overlay import RunView
 from dalsegno.viz.palette import CHANGES
+from dalsegno.viz.text import short
 
 Box = TypeVar("Box", bound=DiagramNode | Cluster)
 Part = TypeVar("Part", bound=DiagramNode | DiagramEdge | Cluster)
@@ -39,22 +40,27 @@ def graphs_apart(before: Diagram, after: Diagram) -> Diagram:
 
 
 def runs_apart(diagram: Diagram, before: RunView, after: RunView) -> Diagram:
-    """Two runs over one graph: each box and edge with what either did, marked where that differs."""
+    """Two runs over one graph: each box and edge with what either did, marked where that differs.
+
+    What is to be known of the runs (their notes) is told with what differs.
+    """
     one, two = lay(diagram, before), lay(diagram, after)
     nodes = tuple(_both(a, b) for a, b in zip(one.nodes, two.nodes, strict=True))
     clusters = tuple(_both(a, b) for a, b in zip(one.clusters, two.clusters, strict=True))
     edges = tuple(_both_ways(a, b) for a, b in zip(one.edges, two.edges, strict=True))
     names = f"run {before.run_id[:8]} ({before.status}) → run {after.run_id[:8]} ({after.status})"
     used = f"{before.supersteps} → {after.supersteps} supersteps"
-    said = _told((*nodes, *edges, *clusters))
+    said = _told((*(n for n in nodes if n.kind not in MARKS), *edges, *clusters))
+    notes = [short(note, 120) for note in dict.fromkeys((after.note, before.note)) if note]
+    told = " ".join([f"{names}, {used}, {said}.", *notes])
     return replace(
         two,
         nodes=nodes,
         edges=edges,
         clusters=clusters,
-        caption=(f"{names} · {used} · {said}",),
+        caption=(" · ".join([names, used, said, *notes]),),
         status=None,
-        description=f"{diagram.description} Two runs compared: {names}, {used}, {said}.",
+        description=f"{diagram.description} Two runs compared: {told}",
     )
 
 

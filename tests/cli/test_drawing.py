@@ -186,6 +186,23 @@ def test_two_runs_are_drawn_as_their_difference(dalsegno: Any, folder: Path) -> 
     assert "− again 2/3 → 0/3" in drawn
 
 
+def test_a_run_that_is_compared_with_one_of_another_graph_is_told_as_that(
+    dalsegno: Any, folder: Path
+) -> None:
+    dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "old")
+    text = (folder / "app.py").read_text()
+    text = text.replace("made.add_node(write)", 'made.add_node(write).add_node("more", ask)', 1)
+    text = text.replace(
+        '.add_edge("write", "review")', '.add_edge("write", "more").add_edge("more", "review")'
+    )
+    (folder / "newer.py").write_text("def ask(state): ...\n" + text)
+    dalsegno("run", "newer.py:flow", "-i", '{"topic": "rain"}', "--thread", "new")
+    got = dalsegno("draw", "newer.py:flow", "--thread", "new", "--against", "old")
+    assert got.code == 0, got.err
+    assert "was executed in another graph (version" in got.out
+    assert "another graph" not in dalsegno("draw", "newer.py:flow", "--thread", "new", "--against", "new").out
+
+
 def test_a_run_of_a_graph_that_has_changed_is_drawn_on_the_old_one(
     dalsegno: Any, folder: Path, started: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -75,6 +75,18 @@ def test_two_runs_differ_where_they_did_something_else(
     assert picture.caption[0].startswith("run 77 (failed) → run 3f2a9c1e (interrupted) · 5 → 9 supersteps")
 
 
+def test_only_what_is_marked_is_counted_and_what_is_to_be_known_of_the_runs_is_told(
+    article: WorkflowSpec,
+) -> None:
+    edges = {(START, "plan", None): 1, ("review", END, "good"): 1}
+    one = RunView("a", "t", "article", "completed", edges=edges, supersteps=1, note="It was given up.")
+    two = RunView("b", "t", "article", "failed", edges={(START, "plan", None): 1}, supersteps=1)
+    picture = runs_apart(diagram(article), one, two)
+    told = "run a (completed) → run b (failed) · 1 → 1 supersteps · − 1 removed · It was given up."
+    assert picture.caption == (told,)
+    assert picture.description.endswith("− 1 removed. It was given up.")
+
+
 def test_how_long_it_took_is_no_difference(article: WorkflowSpec) -> None:
     one = RunView("a", "t", "article", "completed", {"plan": NodeRun(1, "done", 0.1)})
     two = RunView("b", "t", "article", "completed", {"plan": NodeRun(1, "done", 9.0)})
