@@ -262,6 +262,7 @@ def test_a_document_a_folder_and_a_registry_mean_the_same(registry: Made) -> Non
     path = registry("well")
     (path.parent / "loan.yaml").write_text("name: loan\nregistry: agents.yaml\nsteps: []\n")
     (path.parent / "notes.json").write_text('{"unrelated": true}')
+    (path.parent / "notes.yaml").write_text("due: 2026-02-30\n")
     for given in (path, path.parent, path.parent / "loan.yaml"):
         assert list(up(given, write=path.parent / "x" / "moved.yaml")._places) == ["well"]
 

@@ -13,6 +13,7 @@ from dalsegno.nodes.policies.case import number
 from dalsegno.nodes.policies.clock import SYSTEM, Clock
 from dalsegno.nodes.remote.addresses import Guard, guard_of, parsed, shown
 from dalsegno.nodes.remote.asking import Headers, asked_of, in_time, revealed
+from dalsegno.nodes.remote.plain import read
 from dalsegno.nodes.remote.request import Access
 from dalsegno.nodes.remote.rotation import Agent, Protocol, Rotation
 
@@ -210,12 +211,7 @@ def agents_in(text: str, name: str) -> tuple[Agent, ...]:
 
 def entries_in(text: str) -> list[Any]:
     """What a registry's text lists, as it stands there. Raises as `agents_in` does."""
-    import yaml
-
-    try:
-        document = yaml.safe_load(text)  # JSON is YAML
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: the 32nd of a month, for one
-        raise DefinitionError(f"it is neither YAML nor JSON: {' '.join(str(error).split())}") from error
+    document = read(text)
     listed = document.get("agents") if isinstance(document, dict) else document
     if not isinstance(listed, list):
         raise DefinitionError("it has no list `agents`")

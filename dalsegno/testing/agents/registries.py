@@ -13,6 +13,7 @@ import yaml
 
 from dalsegno.errors import DefinitionError, did_you_mean
 from dalsegno.nodes.remote.local import Local, local_agents_in
+from dalsegno.nodes.remote.plain import read
 from dalsegno.nodes.remote.registry import entries_in
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -105,10 +106,11 @@ def _meant(file: Path, *, quiet: bool) -> list[Path]:
 
 
 def _data(file: Path) -> Any:
+    text = _text(file)
     try:
-        return yaml.safe_load(_text(file))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise DefinitionError(f"`{file}` is neither YAML nor JSON: {' '.join(str(error).split())}") from error
+        return read(text)
+    except DefinitionError as error:
+        raise DefinitionError(f"`{file}` {error.message.removeprefix('it ')}") from error
 
 
 def _text(file: Path) -> str:

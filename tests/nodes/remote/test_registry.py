@@ -24,6 +24,7 @@ from dalsegno.errors import (
 )
 from dalsegno.nodes.policies import ManualClock
 from dalsegno.nodes.remote import Registry, remote
+from dalsegno.nodes.remote.registry import agents_in, entries_in
 
 
 class State(TypedDict, total=False):
@@ -214,7 +215,6 @@ def test_a_registry_that_never_was_there_is_an_error(summarize: Any, tmp_path: P
         ("- {url: 'ftp://a.example.org', skills: [x]}", "begins with https"),
         ("- {url: 'https://a.example.org', skills: [x], protocol: soap}", "soap"),
         ("- {url: 'https://a.example.org', skills: [x], method: 3}", "method"),
-        ("- {url: 'https://a.example.org', skills: [x], since: 2026-13-32}", "neither YAML nor JSON"),
         ("- {url: 'https://[', skills: [x]}", "agent 1.*Invalid IPv6 URL"),
         ("- {url: 'https://a.example.org', skills: [x], name: [ada]}", "a `name` that is no text"),
         ("- {url: 'https://a.example.org', skills: [x], protocol: [a2a]}", "a `protocol` that is no text"),
@@ -227,6 +227,35 @@ def test_what_is_no_registry_is_told_by_its_place(
     path.write_text(text)
     with pytest.raises(RegistryUnavailable, match=why):
         summarize(path)
+
+
+def test_words_of_a_registry_are_texts_as_they_are_written() -> None:
+    words = [
+        "no",
+        "on",
+        "y",
+        "1.10",
+        "010",
+        "0x1F",
+        "12:30",
+        "1_000",
+        "1e3",
+        ".inf",
+        "2026-11-21",
+        "2026-13-32",
+    ]
+    (agent,) = agents_in(f"- {{url: 'https://a.example.org', name: 1.10, skills: [{', '.join(words)}]}}", "r")
+    assert agent.skills == tuple(words)
+    assert agent.name == "1.10"
+    (entry,) = entries_in("[{a: true, b: null, c: ~, d: , e: 7, f: -3, g: &g {h: 1}, i: {<<: *g}, '5': x}]")
+    assert entry == {
+        "a": True, "b": None, "c": None, "d": None, "e": 7, "f": -3, "g": {"h": 1}, "i": {"h": 1}, "5": "x"
+    }  # fmt: skip
+
+
+def test_json_is_read_however_it_is_written() -> None:
+    listed = [{"url": "https://a.example.org", "name": "🎼", "skills": ["x"], "since": 1.5}]
+    assert entries_in(json.dumps(listed, indent="\t")) == listed
 
 
 @pytest.mark.parametrize("field", ["name", "protocol"])
