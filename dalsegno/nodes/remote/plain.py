@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 from dalsegno.errors import DefinitionError
 
@@ -41,8 +41,7 @@ def _loader() -> Any:
     class Plain(yaml.SafeLoader):
         """Knows no other words."""
 
-        yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
-
+    Plain.yaml_implicit_resolvers = {}
     for kind, words, begins in (
         ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
         ("bool", "true|True|TRUE|false|False|FALSE", list("tTfF")),
