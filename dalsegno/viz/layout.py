@@ -169,7 +169,7 @@ def _read(placed: dict[str, Any], diagram: Diagram) -> Layout:
             i: line.label for i, line in enumerate(lines) if line is not None and line.label is not None
         }
         lines = Lanes(diagram, boxes, frames, labels).lines()
-    _loop(diagram, boxes, lines)
+    _loop(diagram, boxes, frames if len(diagram.nodes) > _LARGE else {}, lines)
     if len(diagram.nodes) > _LARGE:
         width = max([width, *(x for line in lines if line for x, _ in line.points)])
     else:
@@ -194,16 +194,22 @@ def _reach(boxes: dict[str, Box], frames: dict[str, Box], lines: list[Line | Non
     return max([*(box.x + box.width for box in (*boxes.values(), *frames.values())), *trails], default=0.0)
 
 
-def _loop(diagram: Diagram, boxes: dict[str, Box], lines: list[Line | None]) -> None:
-    """Leads the loops of a box to itself, the innermost first."""
+def _loop(diagram: Diagram, boxes: dict[str, Box], frames: dict[str, Box], lines: list[Line | None]) -> None:
+    """Leads the loops of a box to itself, the innermost first; and those of `frames`, whose labels have no room yet."""
     mine: dict[str, list[int]] = defaultdict(list)
     for i, edge in enumerate(diagram.edges):
-        if edge.source == edge.target and edge.source in boxes:
+        if edge.source == edge.target and (edge.source in boxes or edge.source in frames):
             mine[edge.source].append(i)
     for name, found in mine.items():
         places = {i: line.label if (line := lines[i]) is not None else None for i in found}
+        box, right = boxes.get(name) or frames[name], 0.0
         for number, i in enumerate(sorted(found, key=lambda i: (places[i] or (0.0, 0.0))[0])):
-            lines[i] = routing.looped(boxes[name], places[i], label_width(diagram.edges[i]), number)
+            place, wide = places[i], label_width(diagram.edges[i])
+            if name in frames and wide:
+                right = max(right, box.x + box.width) + 22
+                place = right + wide / 2, box.middle[1]
+                right += wide
+            lines[i] = routing.looped(box, place, wide, number)
 
 
 def _bring_labels(

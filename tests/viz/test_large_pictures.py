@@ -194,6 +194,31 @@ def test_no_edge_of_a_large_picture_passes_through_a_box(count: int) -> None:
     assert not through
 
 
+@pytest.mark.parametrize("count", [90, 410])
+def test_a_subworkflow_of_a_large_picture_that_loops_to_itself_has_an_arc_at_its_side(count: int) -> None:
+    spec = _chain("outer", count)
+    inner = {"step 1": NodeSpec("step 1", kind="subworkflow", child=_chain("inner", 2))}
+    loops = [
+        EdgeSpec("step 1", "step 1", "choice", router="r", label=label, loop=3) for label in ("again", "anew")
+    ]
+    picture = diagram(WorkflowSpec("outer", nodes=dict(spec.nodes) | inner, edges=(*spec.edges, *loops)))
+    layout = place(picture)
+    frame, labels = layout.frames["step 1"], []
+    for edge, line in zip(picture.edges, layout.lines, strict=True):
+        if edge.source == edge.target:
+            assert line is not None
+            assert line.label is not None
+            trail = [bezier(curve, t / 8) for curve in curves(line.points) for t in range(9)]
+            assert all(x >= frame.x + frame.width - 0.1 and frame.y < y < frame.bottom for x, y in trail)
+            assert max(x for x, _ in trail) - min(x for x, _ in trail) > 15
+            assert max(y for _, y in trail) - min(y for _, y in trail) > 8
+            labels.append(label_room(line.label, label_width(edge)))
+    first, second = sorted(labels, key=lambda room: room.x)
+    assert frame.x + frame.width < first.x
+    assert first.x + first.width < second.x
+    assert second.x + second.width <= layout.width + 0.1
+
+
 def test_every_label_of_a_large_picture_has_a_place_of_its_own() -> None:
     picture = diagram(_crowd(90))
     layout = place(picture)
