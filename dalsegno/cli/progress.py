@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.cli.acting import acted
-from dalsegno.cli.screen import Screen, duration, one_line, shortened
+from dalsegno.cli.screen import Screen, cells, duration, one_line, shortened
 from dalsegno.nodes.paths import around, names_of, prefix_of
 from dalsegno.runtime.events import (
     Event,
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _WORDS = {NodeFinished: "done", NodeFailed: "failed", NodeInterrupted: "waits"}
 _STYLES = {"done": "green", "caught": "magenta", "failed": "bold red", "waits": "yellow", "stopped": "yellow"}
+_WIDEST = 48
+"""Cells of the column of names."""
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
@@ -90,7 +92,8 @@ class Progress:
         self._outer: dict[str, str] = {}
         self._fans: dict[str, _Fan] = {}
         self._superstep = 0
-        self._wide = max((len(name) for name in _paths(spec)), default=0)  # with room for a fan's ` ×12`
+        # With room for a fan's ` ×12`; a name that is longer than most moves only its own line.
+        self._wide = min(max((cells(one_line(name)) for name in _paths(spec)), default=0), _WIDEST)
         self._digits = min(len(str(proved or 100)), 4)
         self._inside = 2 * _depth(spec)  # room for `.1` of each level
 
@@ -121,7 +124,7 @@ class Progress:
                 names.setdefault(node, []).append(now - began)
             done = {fan.node: fan.done for fan in self._fans.values()}
         parts = [
-            f"{node}{f' ×{len(times)}' if len(times) > 1 else ''} {duration(max(times))}"
+            f"{one_line(node)}{f' ×{len(times)}' if len(times) > 1 else ''} {duration(max(times))}"
             + (f" ({done[node]} done)" if node in done else "")
             for node, times in names.items()
         ]
@@ -238,9 +241,10 @@ class Progress:
     ) -> None:
         paint = self._screen.paint
         outer, dot, inside = superstep.partition(".")
+        named = one_line(node)
         parts = [
             f"superstep {outer.rjust(self._digits)}{(dot + inside).ljust(self._inside)}",
-            one_line(node).ljust(self._wide),
+            named + " " * (self._wide - cells(named)),
             paint(word.ljust(6), _STYLES.get(word, "cyan")),
             *([duration(seconds).rjust(6)] if seconds is not None else []),
             *notes,
