@@ -286,8 +286,7 @@ class _Comparison:
         """Nodes and ways that were put where the run has been already: it would go past them."""
         waiting = self.level.pending - self.done if self.level.finished else self.level.pending
         passed = (self.done | {START}) - waiting
-        ahead = self._reachable(self.level.pending | self.level.coming)
-        fed = self._fed()
+        fed = self._fed(waiting | self.level.coming)
         old_ways = {(kind, tuple(origins), target) for kind, origins, target, *_ in self.kept["edges"]}
         old_answers = {
             (tuple(o), router, label) for _, o, _, router, label, *_ in self.kept["edges"] if label
@@ -313,7 +312,7 @@ class _Comparison:
                     )
                 continue
             decided = kind in ("static", "join") or (tuple(origins), router, label) in old_answers
-            if not decided or not (new or (target not in ahead and kind == "static")):
+            if not decided or not (new or (target not in fed and kind == "static")):
                 continue
             told.add(target)
             before = sorted(self._reachable({target}) & self.level.pending - {target})
@@ -330,14 +329,14 @@ class _Comparison:
     def _reachable(self, sources: Collection[str]) -> set[str]:
         return reachable(self.shape["edges"], sources)
 
-    def _fed(self) -> set[str]:
-        """The nodes that the run may still come to: a join has to hear of all its sources, or has heard of them."""
+    def _fed(self, ahead: Collection[str]) -> set[str]:
+        """The nodes that the run may still come to from some: a join has to hear of all its sources, or has heard."""
         heard = {
             (frozenset(sources), target): seen
             for channel, seen in self.level.joins.items()
             for sources, target in [join_of(channel, self.shape)]
         }
-        return reachable(self.shape["edges"], self.level.pending | self.level.coming, heard)
+        return reachable(self.shape["edges"], ahead, heard)
 
     # -- what is stored -----------------------------------------------------------------------------
 

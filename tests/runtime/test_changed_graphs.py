@@ -482,6 +482,23 @@ def test_a_join_of_a_node_that_the_run_has_passed_is_refused(world: Any, db: Pat
     assert resumed(now, db, accept_changes=True).output["path"] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("now", "kind"),
+    [
+        ([(["one", "two"], "c")], "join"),
+        ([("one", "c"), ("two", END)], "inserted"),
+    ],
+)
+def test_so_is_a_new_way_from_a_sibling_that_has_finished(
+    world: Any, db: Path, now: list[tuple[str | list[str], str]], kind: str
+) -> None:
+    begins: list[tuple[str | list[str], str]] = [(START, "one"), (START, "two"), ("c", END)]
+    world.beside["two"] = "one"
+    begun(joined(world, *begins, ("one", END), ("two", "c")), db, world, "two")
+    (change,) = refused(joined(world, *begins, *now), db).refused()
+    assert (change.kind, change.where) == (kind, "c")
+
+
 def test_a_join_of_what_is_to_come_goes_on(world: Any, db: Path) -> None:
     then = joined(world, (START, "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("d", END))
     now = joined(world, (START, "a"), ("a", "b"), ("b", "c"), (["b", "c"], "d"), ("d", END))
