@@ -41,7 +41,8 @@ def needed(state: Any, name: str, *, node: str, what: str, none: bool = False) -
     known = names_of(state)
     there = f"It has {', '.join(f'`{k}`' for k in known)}" if known else "It is empty"
     why = "is None" if value is None else "is not there"
-    meant = did_you_mean(name.split(".")[0], known) if value is MISSING else ""
+    top = name.split(".")[0]
+    meant = did_you_mean(top, known) if value is MISSING and top not in known else ""
     raise FieldMissing(
         f"`{node}` needs `{name}` for {what}, and it {why} in the state it was given{meant or '.'} {there}.",
         node=node,
@@ -86,4 +87,5 @@ def _part(value: Any, part: str) -> Any:
         return value[at] if -len(value) <= at < len(value) else MISSING
     if part.startswith("_"):
         return MISSING
-    return getattr(value, part, MISSING)
+    found = getattr(value, part, MISSING)
+    return MISSING if getattr(found, "__self__", None) is value else found  # a method is no field

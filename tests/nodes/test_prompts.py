@@ -20,6 +20,9 @@ class Order(BaseModel):
     total: float
     lines: list[str] = []
 
+    def taxed(self) -> float:
+        return self.total * 1.2
+
 
 @dataclass
 class State:
@@ -63,6 +66,13 @@ def test_a_field_is_filled_in_from_an_object_and_from_a_mapping(prompt: str, exp
             {"order": Order(total=1, lines=["x"])},
             "`write` needs `order.lines.²`*is not there*",
         ),
+        (
+            "{topic.title}",
+            {"topic": "rain"},
+            "`write` needs `topic.title`*is not there*given. It has `topic`.",
+        ),
+        ("{lines.count}", {"lines": ["x"]}, "`write` needs `lines.count`*is not there*"),
+        ("{order.taxed}", {"order": Order(total=1)}, "`write` needs `order.taxed`*is not there*"),
         ("{lines.--1}", {"lines": ["x"]}, "`write` needs `lines.--1`*is not there*"),
         (
             "{topic}",
