@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Set
 from typing import Any, get_type_hints
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool, create_schema_from_function
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.structured import modern
 
 _KEPT = frozenset({"callbacks", "config", "model_config", "run_manager", "self"})
 
@@ -37,15 +38,42 @@ def of_function(function: Callable[..., Any], name: str | None, description: str
         function = getattr(function, "__call__")  # noqa: B004, B009 - LangChain reads no types of the object itself
         doc = function.__doc__
     _check_types(function, name)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(
+            f"The tool `{name}` is a generator, and a call has one result: return a list of what it yields."
+        )
     options: dict[str, Any] = {
         "name": name,
         "description": description or (None if doc else name.replace("_", " ")),
         "parse_docstring": description is None and doc is not None,
         "error_on_invalid_docstring": False,
+        "args_schema": _arguments(function, name, described=description is None and doc is not None),
     }
     if inspect.iscoroutinefunction(function):
         return StructuredTool.from_function(coroutine=function, **options)
     return StructuredTool.from_function(function, **options)
+
+
+def _arguments(function: Callable[..., Any], name: str, *, described: bool) -> Any:
+    """The arguments of a function that takes a `TypedDict` which pydantic does not know; None for any other, whose
+    types LangChain reads itself."""
+    hints = get_type_hints(function, include_extras=True) if inspect.isroutine(function) else {}
+    taken = {parameter: modern(hint) for parameter, hint in hints.items() if parameter != "return"}
+    if all(hint is hints[parameter] for parameter, hint in taken.items()):
+        return None
+
+    @functools.wraps(function)
+    def told(*args: Any, **kwargs: Any) -> None:
+        """Is never called."""
+
+    signature = inspect.signature(function)
+    parameters = [p.replace(annotation=taken[name]) for name, p in signature.parameters.items()]
+    told.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by `inspect`
+    told.__annotations__ = taken
+    own = [p for p in signature.parameters if _is_langchains(p, hints[p])]
+    return create_schema_from_function(
+        name, told, filter_args=["run_manager", "callbacks", *own], parse_docstring=described
+    )
 
 
 def _check_types(function: Callable[..., Any], name: str) -> None:

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import pytest
 import typing_extensions
+from langgraph.prebuilt import InjectedState
 from pydantic import TypeAdapter
 
-from dalsegno import agent
+from dalsegno import agent, tool
+from dalsegno.errors import ToolFailed
 from dalsegno.graphs.patterns import react
 from dalsegno.graphs.patterns.catalog import find
 from dalsegno.nodes.structured import modern
@@ -55,6 +57,35 @@ def test_a_model_answers_with_a_tree() -> None:
     with ScriptedChatModel([Reply(told)]) as model:
         answer: Any = agent(model, "Plant one.", output=Tree, writes="tree").invoke({})
     assert answer == {"tree": told}
+
+
+def test_a_function_that_takes_a_tree_is_a_tool_and_a_node() -> None:
+    def count(tree: Tree, state: Annotated[Leaf, InjectedState], times: int = 1) -> int:
+        """Count the branches.
+
+        Args:
+            tree: what has them
+        """
+        return len(tree["branches"]) * times + state["size"]
+
+    async def counted(trees: list[Tree] | None = None) -> int:
+        return len(trees or [])
+
+    grown = {"branches": [{"branches": []}]}
+    calls = [
+        {"name": "count", "args": {"tree": grown}},
+        {"name": "counted", "args": {"trees": [grown, grown]}},
+    ]
+    with ScriptedChatModel([calls, Reply("Done.", expect=["4", "2"])]) as model:
+        gardener = agent(model, "Count.", tools=[count, counted], writes="said")
+        assert gardener.invoke({"size": 3}) == {"said": "Done."}
+    told = gardener.toolbox.tools["count"]
+    assert told.description == "Count the branches."
+    assert set(told.args) == {"tree", "times"}
+    assert told.args["tree"]["description"] == "what has them"
+    assert tool(count, writes="n").invoke({"tree": grown, "size": 1, "times": 2}) == {"n": 3}
+    with pytest.raises(ToolFailed, match=r"`tree\.branches`: Field required"):
+        tool(count, writes="n").invoke({"tree": {}, "size": 1})
 
 
 @pytest.mark.parametrize("name", ["choreography", "ensemble", "tool_selection"])
