@@ -28,7 +28,7 @@ from dalsegno.nodes.injecting import What, injected, injected_by
 from dalsegno.nodes.kinds import shortly
 from dalsegno.nodes.recalling import has_asked, is_answered, is_in_run, keep, note_asked, recalled
 from dalsegno.nodes.structured import problems
-from dalsegno.nodes.tooling import arguments_of, as_tool, function_of, is_async_only, known_of
+from dalsegno.nodes.tooling import arguments_of, as_tool, check_told, function_of, is_async_only, known_of
 
 PASSED_ON = (GraphBubbleUp, KernelError, AttemptAbandoned)
 """What no agent may react to: LangGraph's signals, a spent budget or bound, a call that was given up."""
@@ -98,16 +98,20 @@ class Toolbox:
         return list(self.tools.values())
 
     def _add(self, *tools: BaseTool) -> None:
+        """Add all of them, or none: a server whose tools are refused is asked for them again."""
+        names = Counter([*self.tools, *(tool.name for tool in tools)])
         for tool in tools:
-            if tool.name in self.tools:
+            if names[tool.name] > 1:
                 raise DefinitionError(f"Two tools are called `{tool.name}`: give one of them another name.")
             if tool.name == self._answer:
                 raise DefinitionError(
                     f"The tool `{tool.name}` has the same name as the `output`, so a call of it would be taken for the "
                     "answer. Give one of them another name."
                 )
-            self.tools[tool.name] = tool
+            check_told(tool)
+        for tool in tools:
             self._injected[tool.name] = injected_by(tool)
+            self.tools[tool.name] = tool
 
     def use(
         self,

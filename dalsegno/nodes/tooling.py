@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools import Tool as SimpleTool
 from langgraph.errors import GraphInterrupt
 from pydantic import BaseModel, create_model
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from dalsegno.errors import DefinitionError, ToolFailed
 from dalsegno.nodes.arguments import given_of, input_of, may_be_left_out, model_of
@@ -131,6 +132,25 @@ def required_of(tool: BaseTool) -> tuple[str, ...]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return tuple(key for key, field in schema.model_fields.items() if field.is_required())
     return tuple(schema.get("required") or ()) if isinstance(schema, Mapping) else ()
+
+
+def check_told(tool: BaseTool) -> None:
+    """Refuse a tool whose arguments no model could be told.
+
+    Raises
+    ------
+    DefinitionError
+        One of them has a type that JSON schemas do not have.
+    """
+    schema: Any = tool.tool_call_schema
+    if not isinstance(schema, type) or not issubclass(schema, BaseModel):
+        return
+    try:
+        schema.model_json_schema()
+    except PydanticInvalidForJsonSchema as error:
+        raise DefinitionError(
+            f"The tool `{tool.name}` takes an argument of a type that no model could be told: {error.message}."
+        ) from error
 
 
 def function_of(tool: BaseTool) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -546,6 +546,18 @@ def test_each_question_of_a_tool_gets_its_own_answer_and_nothing_else_is_done_ag
 # -- what cannot be meant ----------------------------------------------------------------------------
 
 
+def one_by_one(most: int) -> Iterator[int]:
+    yield from range(most)
+
+
+async def slowly_one_by_one(most: int) -> AsyncIterator[int]:
+    yield most
+
+
+def of_a_model(model: ScriptedChatModel, each: Callable[[int], int]) -> str:
+    return f"{model} {each}"
+
+
 @pytest.mark.parametrize(
     ("tools", "message"),
     [
@@ -555,6 +567,9 @@ def test_each_question_of_a_tool_gets_its_own_answer_and_nothing_else_is_done_ag
         ([human("Really?", answer=bool, writes="answer")], "is a human, and no tool"),
         ([agent(ScriptedChatModel([]), "Hi")], "names no fields"),
         ([RunnableLambda(lambda x: x, name="any")], "takes no named arguments"),
+        ([one_by_one], "`one_by_one` is a generator, and a call has one result: return a list"),
+        ([slowly_one_by_one], "`slowly_one_by_one` is a generator"),
+        ([of_a_model], "`of_a_model` takes an argument of a type that no model could be told"),
     ],
 )
 def test_what_cannot_be_a_tool_is_refused_at_once(tools: list[Any], message: str) -> None:
@@ -576,6 +591,17 @@ def test_a_tool_that_steers_the_graph_is_refused(play: Play) -> None:
 
     with ScriptedChatModel([call("go")]) as model, pytest.raises(Exception, match="gave Command"):
         play(agent(model, "?", tools=[go], writes="answer"), {})
+
+
+def test_a_server_with_a_tool_too_many_is_refused_each_time_for_that_one(play: Play) -> None:
+    class Server:
+        def list_tools(self) -> list[Any]:
+            return [langchain_tool("more")(add), langchain_tool("add")(add)]
+
+    adding = agent(ScriptedChatModel([]), "Go", tools=[add, Server()], writes="answer")
+    for _ in range(2):
+        with pytest.raises(DefinitionError, match="Two tools are called `add`"):
+            play(adding, {})
 
 
 @pytest.mark.parametrize("look", [Agent.declares, Agent.functions])
