@@ -125,7 +125,8 @@ def _in_order(diagram: Diagram, cluster: str | None) -> list[DiagramNode | Clust
     onward: dict[str, list[str]] = defaultdict(list)
     missing: dict[str, int] = defaultdict(int)
     for edge in diagram.edges:
-        if edge.source in known and edge.target in known and "loop" not in edge.classes:
+        is_onward = "loop" not in edge.classes and edge.source != edge.target
+        if edge.source in known and edge.target in known and is_onward:
             onward[edge.source].append(edge.target)
             missing[edge.target] += 1
     waiting = [b.id for b in boxes if not missing[b.id]]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dalsegno import viz
-from dalsegno.graphs.model import NodeSpec, WorkflowSpec
+from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.overlay import Execution, NodeRun, RunView
 from dalsegno.viz.remembered import spec_of_shape
@@ -36,6 +36,13 @@ article
 
 def test_arcs_lead_to_where_an_edge_leads(article: WorkflowSpec) -> None:
     assert viz.to_text(article) == ARTICLE
+
+
+def test_nodes_stand_in_the_order_in_which_a_run_reaches_them_also_one_that_leads_to_itself() -> None:
+    ways = (EdgeSpec("b", "b", "choice", label="b"), EdgeSpec("b", END, "choice", label="end"))
+    nodes = {name: NodeSpec(name) for name in ("alone", "b")}
+    text = viz.to_text(WorkflowSpec("w", nodes=nodes, edges=(EdgeSpec(START, "b"), *ways)))
+    assert text.index("▢ b") < text.index("▢ alone")
 
 
 def test_every_node_and_edge_has_its_line_once(spec: WorkflowSpec) -> None:
