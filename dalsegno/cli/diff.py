@@ -66,7 +66,7 @@ def _known(thread: str, db: str | None) -> None:
 
 def _print(thread: str, run: Any, difference: Any, db: str | None, target: str) -> None:
     from dalsegno.cli.outcomes import again, target_option
-    from dalsegno.cli.screen import Screen, one_line
+    from dalsegno.cli.screen import Screen, one_line, readable
 
     screen = Screen(sys.stdout)
     words = {
@@ -79,7 +79,9 @@ def _print(thread: str, run: Any, difference: Any, db: str | None, target: str) 
         f"{one_line(run.workflow)} on thread {one_line(thread)}, run {run.run_id[:8]}: {words[difference.verdict]}"
     )
     for change in difference.changes:
-        screen.block(f"{change.words}", first=f"{screen.paint(_SIGNS[change.verdict], 'bold')} ", indent="  ")
+        screen.block(
+            readable(change.words), first=f"{screen.paint(_SIGNS[change.verdict], 'bold')} ", indent="  "
+        )
     if run.status in ("completed", "cancelled"):
         screen.line(f"The run is {run.status}: there is nothing to go on with.")
     elif difference.options:

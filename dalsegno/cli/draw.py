@@ -118,12 +118,13 @@ def _folding(fold: list[str] | None) -> Any:
 def _graph(graph: Any, output: Path | None, against: str | None, fold: Any, as_json: bool, out: Any) -> int:
     """The graph without a run, or what differs from another one."""
     from dalsegno.cli.loading import load
+    from dalsegno.cli.screen import one_line
     from dalsegno.graphs.checking import spec_of
     from dalsegno.graphs.validation import check
 
     spec = spec_of(graph)
     other = spec_of(load(against).graph) if against is not None else None
-    over = f", compared with {other.name}" if other is not None else ""
+    over = f", compared with {one_line(other.name)}" if other is not None else ""
     _draw(spec, output, {"report": check(spec), "against": other, "fold": fold}, over, None, as_json, out)
     return COMPLETED
 
@@ -179,14 +180,14 @@ def _draw(
     out: Any,
 ) -> None:
     from dalsegno import viz
-    from dalsegno.cli.screen import Screen
+    from dalsegno.cli.screen import Screen, one_line
 
     if output is not None:
         drawn = viz.draw(spec, output, **given)
     if as_json:
         _print_drawn(output, spec.name, run_id, out)
     elif output is not None:
-        Screen(sys.stdout).line(f"{drawn}: {spec.name}{over}")
+        Screen(sys.stdout).line(f"{drawn}: {one_line(spec.name)}{over}")
     else:
         from dalsegno.cli.drawing import print_drawing
 

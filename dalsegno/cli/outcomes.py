@@ -92,7 +92,7 @@ def proved_and_used(proved: int | None, used: int) -> str:
 
 def failure(error: Mapping[str, Any]) -> str:
     """What failed, where and at which attempt."""
-    node = f" in `{error['node']}`" if error.get("node") else ""
+    node = f" in `{one_line(error['node'])}`" if error.get("node") else ""
     attempt = f", attempt {error['attempt']}" if (error.get("attempt") or 1) > 1 else ""
     return f"failed{node}{attempt}: {one_line(error['type'])}: {one_line(error['message'])}"
 

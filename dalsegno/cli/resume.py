@@ -136,10 +136,10 @@ def renames(given: list[str] | None) -> dict[str, str]:
 def _tell_changes(event: Event) -> None:
     changes = getattr(event, "changes", ())
     if changes:
-        from dalsegno.cli.screen import Screen
+        from dalsegno.cli.screen import Screen, one_line
 
         screen = Screen(sys.stderr)
-        screen.line("the graph has changed since: " + "; ".join(change.words for change in changes))
+        screen.line("the graph has changed since: " + "; ".join(one_line(change.words) for change in changes))
 
 
 def loaded_for(thread: str, target: str | None, db: str | None) -> LoadedTarget:

@@ -31,7 +31,7 @@ def watch(
     graph: Any, db: str, output: Path | None, record: Callable[[Ledger], RunRecord], fold: Any
 ) -> RunRecord:
     """Draw a run until it no longer goes on, and give it then; one that has not begun is waited for."""
-    from dalsegno.cli.screen import Screen
+    from dalsegno.cli.screen import Screen, one_line
     from dalsegno.runtime.seeing import Seeing
 
     screen = Screen(sys.stderr)
@@ -39,8 +39,9 @@ def watch(
         watched = _Watched(seeing, output, fold)
         try:
             run = _begun(seeing, record, screen)
+            thread = one_line(run.thread)
             screen.line(
-                f"Following run {run.run_id[:8]} on thread {run.thread}. Ctrl-C stops watching, not the run."
+                f"Following run {run.run_id[:8]} on thread {thread}. Ctrl-C stops watching, not the run."
             )
             while True:
                 took = watched.draw(run)
@@ -69,13 +70,15 @@ def _goes_on(ledger: Ledger, run: RunRecord) -> bool:
 
 
 def _begun(seeing: Seeing, record: Callable[[Ledger], RunRecord], screen: Any) -> RunRecord:
+    from dalsegno.cli.screen import readable
+
     told = False
     while True:
         try:
             return record(seeing.ledger)
         except (UnknownRun, UnknownThread) as error:
             if not told:
-                screen.line(f"Waiting for it to begin: {error}")
+                screen.line(f"Waiting for it to begin: {readable(str(error))}")
                 told = True
             time.sleep(PAUSE)
 

@@ -196,6 +196,46 @@ def test_a_run_whose_names_move_the_cursor_is_shown_harmlessly(dalsegno: Any) ->
         assert "\x1b" not in got.out
 
 
+NAMED = """
+from typing import TypedDict
+
+from dalsegno import END, START, Workflow, human
+
+
+class State(TypedDict, total=False):
+    text: str
+
+
+def fails(state: State):
+    raise ValueError("no")
+
+
+flow = Workflow("art\\x1b[2Jicle", State)
+flow.add_node("as\\x1b[2Jk", human("Go on?", writes="text")).add_node("LAST\\x1b[2J", fails)
+flow.add_edge(START, "as\\x1b[2Jk").add_edge("as\\x1b[2Jk", "LAST\\x1b[2J").add_edge("LAST\\x1b[2J", END)
+"""
+
+
+def test_what_a_workflow_calls_its_nodes_cannot_write_on_the_terminal_either(
+    dalsegno: Any, folder: Path
+) -> None:
+    (folder / "named.py").write_text(NAMED)
+    (folder / "renamed.py").write_text(NAMED.replace("LAST", "OTHER"))
+    thread = "\x1b[31mred"
+    for code, *words in (
+        (3, "run", "named.py:flow", "--thread", thread),
+        (0, "draw", "named.py:flow", "-o", "graph.dot"),
+        (0, "draw", "renamed.py:flow", "-o", "graph.dot", "--against", "named.py:flow"),
+        (0, "draw", "named.py:flow", "-o", "graph.dot", "--thread", thread, "--watch"),
+        (0, "diff", "renamed.py:flow", thread),
+        (1, "resume", thread, "--target", "renamed.py:flow", "--value", '"yes"'),
+        (0, "show", thread),
+    ):
+        got = dalsegno(*words)
+        assert got.code == code, (words, got.err)
+        assert "\x1b" not in got.out + got.err, words
+
+
 def test_the_history_of_a_thread_is_its_checkpoints(three_runs: Any) -> None:
     rows = json.loads(three_runs("history", "done", "--json").out)
     assert [(row["step"], row["source"], row["next"]) for row in rows] == [
