@@ -18,6 +18,7 @@ from dalsegno.graphs.documents.calls import Settings
 from dalsegno.graphs.documents.flow import flow_problems
 from dalsegno.graphs.documents.headers import wrong_in
 from dalsegno.graphs.documents.parts import calls_of, parts_of
+from dalsegno.graphs.documents.policies import CallPolicies
 from dalsegno.graphs.documents.problems import FieldPath, Problem, field_text, invalid
 from dalsegno.graphs.documents.schemas import held_to
 from dalsegno.graphs.documents.states import fits, named_in
@@ -136,6 +137,15 @@ def _of_call(call: CallOfAgent, at: FieldPath, definition: WorkflowDefinition) -
         yield Problem("Params of an agent are a mapping or a list.", (*at, "params"))
     for name, said in wrong_in(call.headers or {}):
         yield Problem(said, (*at, "headers", name))
+    if at[-1] == "fallback":
+        for name in CallPolicies.model_fields:
+            if getattr(call, name) is not None:
+                yield Problem(
+                    f"A fallback is asked once, in the time of the call that it answers for: `{name}` stands beside "
+                    "that one.",
+                    (*at, name),
+                    key=True,
+                )
     if call.output is not None:
         try:
             held_to(call.output)

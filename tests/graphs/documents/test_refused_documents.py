@@ -168,6 +168,16 @@ steps:
             "steps[0].agent_calls[0].timeout",
             "below",
         ),
+        (
+            "agent_calls: [{skill: s, fallback: {skill: t, retry: {max_attempts: 3}}}]",
+            "steps[0].agent_calls[0].fallback.retry",
+            "A fallback is asked once, in the time of the call that it answers for",
+        ),
+        (
+            "agent_calls: [{skill: s, fallback: {skill: t, fallback: {skill: u, timeout: 3}}}]",
+            "steps[0].agent_calls[0].fallback.fallback.timeout",
+            "`timeout` stands beside that one",
+        ),
         ("agent_calls: [{skill: s, rate_limit: {}}]", "steps[0].agent_calls[0].rate_limit", "concurrency"),
         (
             "agent_calls: [{skill: s, when: 'true'}]",

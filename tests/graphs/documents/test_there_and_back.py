@@ -37,14 +37,17 @@ POLICIES: dict[str, Any] = {
     "rate_limit": st.fixed_dictionaries({"concurrency": st.integers(1, 5)}),
     "cache": st.fixed_dictionaries({}, optional={"ttl": SECONDS}),
 }
-PLAIN = st.fixed_dictionaries(
-    {"agent_url": st.just("https://agents.example.org/rpc"), "method": st.sampled_from("abc")},
-    optional={"params": st.dictionaries(TEXTS, VALUES, max_size=3), "description": TEXTS, **POLICIES},
-)
+CALLED: dict[str, Any] = {
+    "agent_url": st.just("https://agents.example.org/rpc"),
+    "method": st.sampled_from("abc"),
+}
+ASKED: dict[str, Any] = {"params": st.dictionaries(TEXTS, VALUES, max_size=3), "description": TEXTS}
+PLAIN = st.fixed_dictionaries(CALLED, optional={**ASKED, **POLICIES})
+OTHER = st.fixed_dictionaries(CALLED, optional=ASKED)
 CALLS = st.builds(
     lambda call, fallback: {**call, **fallback},
     PLAIN,
-    st.just({}) | st.fixed_dictionaries({"fallback": PLAIN | st.fixed_dictionaries({"value": VALUES})}),
+    st.just({}) | st.fixed_dictionaries({"fallback": OTHER | st.fixed_dictionaries({"value": VALUES})}),
 )
 ON_ERROR = st.sampled_from(["fail", "skip"]) | st.just({"goto": "last"})
 
