@@ -8,6 +8,7 @@ annotation that says no more than the state does.
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -55,14 +56,37 @@ def router_name(path: Any, taken: Collection[str]) -> str:
 
 
 def hints_of(action: Any) -> dict[str, Any]:
-    """The resolved annotations of a callable, aliases opened; empty where they cannot be resolved."""
+    """The resolved annotations of a callable, aliases opened, without those that cannot be resolved."""
     function = function_of(action)
     if inspect.isclass(function):
         return {}
     try:
-        return {name: meant(hint) for name, hint in get_type_hints(function, include_extras=True).items()}
-    except (NameError, TypeError, AttributeError):
+        hints = get_type_hints(function, include_extras=True)
+    except _UNRESOLVED:
+        hints = _hints_one_by_one(function)
+    return {name: meant(hint) for name, hint in hints.items()}
+
+
+_UNRESOLVED = (NameError, TypeError, AttributeError, SyntaxError)
+
+
+def _hints_one_by_one(function: Any) -> dict[str, Any]:
+    """The annotations that can be resolved where another cannot: its class was made in a function, or is imported for
+    type checkers only."""
+    try:
+        said = dict(getattr(function, "__annotations__", {}))
+    except _UNRESOLVED:  # since Python 3.14 they are evaluated there
         return {}
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    found: dict[str, Any] = {}
+    for name, hint in said.items():
+
+        def alone() -> None: ...
+
+        alone.__annotations__ = {name: hint}
+        with contextlib.suppress(*_UNRESOLVED):
+            found |= get_type_hints(alone, globalns=names, include_extras=True)
+    return found
 
 
 def first_parameter(action: Any) -> Any:

@@ -103,7 +103,7 @@ def _mentions_command(hint: Any) -> bool:
 def names_unresolved(function: Any, name: str) -> bool:
     """Whether a return type that cannot be resolved has a name in it."""
     said = getattr(function, "__annotations__", {}).get("return")
-    return isinstance(said, str) and name in said and not declared.hints_of(function)
+    return isinstance(said, str) and name in said and "return" not in declared.hints_of(function)
 
 
 def plain_function(action: Any) -> types.FunctionType | None:

@@ -14,7 +14,7 @@ from typing_extensions import ReadOnly, TypeAliasType
 
 from dalsegno import END, START, Loop, Secret, Workflow, validate
 from dalsegno.errors import DefinitionError
-from dalsegno.graphs.declarations import literal_targets, returns_send
+from dalsegno.graphs.declarations import command_targets, hints_of, literal_targets, returns_send
 from dalsegno.graphs.reading import read_graph
 
 
@@ -251,3 +251,34 @@ def test_a_reducer_that_is_not_in_the_last_place_is_refused(hint: Any) -> None:
 )
 def test_any_other_alias_is_a_type_of_a_key(hint: Any) -> None:
     Workflow("flow", TypedDict("state", {"log": hint}))  # type: ignore[misc]
+
+
+def test_what_can_be_resolved_counts_where_another_annotation_cannot() -> None:
+    """A router with a state of a function's own was told to write a `Literal`, which it had."""
+
+    class Local(TypedDict, total=False):
+        topic: str
+        draft: str
+
+    def route(state: Local, more: Nowhere = None) -> Literal["ask", "__end__"]:  # noqa: F821 - that is the point
+        return "ask"
+
+    def ask(state: Local) -> Command[Literal["write"]]:
+        return Command(goto="write")
+
+    def write(state: Local) -> Draft:
+        return {"draft": "x"}
+
+    def note(state: "the state, as it is") -> None:  # noqa: F722 - words, and no type
+        return None
+
+    assert literal_targets(route) == (("ask", "__end__"), False)
+    assert command_targets(ask) == ("write",)
+    assert hints_of(write) == {"return": Draft}
+    assert hints_of(note) == {"return": type(None)}
+    flow = (
+        Workflow("w", Local).add_node(ask).add_node("write", write).add_node(note).add_edge("write", "note")
+    )
+    flow.add_conditional_edges(START, route).add_edge("note", END)
+    assert validate(flow).ok
+    assert flow.compile().invoke({"topic": "rain"})["draft"] == "x"
