@@ -263,6 +263,8 @@ class NodeKernel:
             goto, spent, entry.taken = decision.goto, decision.spent, decision.taken
             for target in goto:
                 into[target.node if isinstance(target, Send) else target] = walk
+            if goes_out(parts) and entry.execution.around is not None:
+                entry.execution.around.walked = longest
         if entry.follows and not entry.inner_walk:  # what is in a subworkflow differs among siblings
             return _joined(parts, None, goto)
         new: Record = {
@@ -292,7 +294,8 @@ class NodeKernel:
     def _decide(
         self, parts: list[Any], answers: Iterable[Any], decision: Decision, stamp: Mapping[str, Any] | None
     ) -> list[Any]:
-        gone = False
+        leaves = goes_out(parts)
+        gone = leaves
         kept: list[Any] = []
         for part in parts:
             if isinstance(part, Command) and part.graph is None and part.goto:
@@ -300,9 +303,8 @@ class NodeKernel:
                 kept.append(Command(update=part.update, resume=part.resume))
                 gone = True
             else:
-                gone = gone or (isinstance(part, Command) and part.graph is not None)
                 kept.append(part)
-        for (router, _, _), answer in zip(self.routers, answers, strict=True):
+        for (router, _, _), answer in zip(self.routers, answers, strict=not leaves):
             router.decide(answer, decision, stamp)
         if self.own is not None and not gone and not (self.static or self.routers or self.goes_on):
             raise UndeclaredTarget(
@@ -366,6 +368,11 @@ class NodeKernel:
             used=used,
             path=path,
         )
+
+
+def goes_out(parts: Iterable[Any]) -> bool:
+    """Whether a node goes on in the graph around its own: no edge is followed then, and no router asked."""
+    return any(isinstance(part, Command) and part.graph is not None for part in parts)
 
 
 def _joined(parts: list[Any], record: Record | None, goto: Sequence[Any]) -> Any:

@@ -102,7 +102,8 @@ class SubworkflowCaller(Caller):
         record = values.get(KERNEL) or {}
         return Inner(mapped(values, self._outputs), record.get("walk", 0))
 
-    def _gone(self, command: ParentCommand) -> Command[Any]:
+    def _gone(self, command: ParentCommand) -> Inner:
         """A `Command` to the parent: checked and counted by this node's own kernel, like any other."""
-        asked = command.args[0]
-        return Command(update=asked.update, goto=asked.goto)
+        asked, execution = command.args[0], current_execution()
+        walk = execution.walked if execution is not None else 0
+        return Inner(Command(update=asked.update, goto=asked.goto), walk)

@@ -8,10 +8,9 @@ from typing import Any
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.errors import GraphBubbleUp
-from langgraph.types import Command
 
 from dalsegno.graphs.calling import ERROR, LIMIT, Config
-from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel
+from dalsegno.graphs.kernel import CONTEXT, Entry, NodeKernel, goes_out
 from dalsegno.graphs.reaching import memory_of
 from dalsegno.nodes.entering import aentered, entered
 from dalsegno.nodes.execution import CURRENT, Execution, RunContext, Taken
@@ -49,7 +48,7 @@ def call_node(kernel: NodeKernel, state: Any, config: Config, given: Config) -> 
         if context is not None:
             context.given(parts)
         answers: Sequence[Any] = ()
-        if kernel.routers:
+        if kernel.routers and not goes_out(parts):
             after = kernel.applied(state, parts)
             answers = [router.call(view(after), config) for _, router, view in kernel.routers]
         result = kernel.leave(entry, parts, answers)
@@ -84,7 +83,7 @@ async def acall_node(kernel: NodeKernel, state: Any, config: Config, given: Conf
         if context is not None:
             context.given(parts)
         answers: Sequence[Any] = ()
-        if kernel.routers:
+        if kernel.routers and not goes_out(parts):
             after = kernel.applied(state, parts)
             answers = [await router.acall(view(after), config) for _, router, view in kernel.routers]
         result = kernel.leave(entry, parts, answers)
@@ -159,9 +158,11 @@ def _answered(kernel: NodeKernel, entry: Entry, output: Any) -> list[Any]:
 
 
 def _tell(context: RunContext, kernel: NodeKernel, entry: Entry, parts: Sequence[Any]) -> None:
-    if any(isinstance(part, Command) and part.graph is not None for part in parts):
+    leaves = goes_out(parts)
+    if leaves:
         entry.execution.left_to = CURRENT.get()
-    context.finished(entry.execution, entry.superstep, [*map(Taken, kernel.static), *entry.taken])
+    taken = [] if leaves else [*map(Taken, kernel.static), *entry.taken]
+    context.finished(entry.execution, entry.superstep, taken)
 
 
 class _Both(RunnableLambda[Any, Any]):

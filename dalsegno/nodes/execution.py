@@ -152,7 +152,8 @@ class Execution:
     the rest is that of the `whole`. `argument` is what the node was called with. `around` is the execution of the
     subworkflow that it is in, `left_to` the one around it that commits what it wrote, where it left its graph by a
     `Command` to the parent, or where its graph keeps nothing. `caught` is the failure that its answer was made of,
-    `handled` says that an error handler takes over where it fails.
+    `handled` says that an error handler takes over where it fails. `walked` are the supersteps of the subworkflow
+    that it ran, where that was left by a `Command` to the parent.
     """
 
     run_id: str | None
@@ -177,11 +178,12 @@ class Execution:
     left_to: Execution | None = field(default=None, repr=False)
     caught: BaseException | str | None = field(default=None, repr=False)
     handled: bool = False
+    walked: int = 0
 
     def again(self) -> Execution:
         """The next attempt of the same execution."""
         return replace(
-            self, attempt=self.attempt + 1, used_names=None, calls=0, abandoned=False, refused=None
+            self, attempt=self.attempt + 1, used_names=None, calls=0, abandoned=False, refused=None, walked=0
         )
 
     def part(self, name: str, key: str) -> Execution:

@@ -6,6 +6,7 @@ import asyncio
 import operator
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -14,7 +15,7 @@ from langgraph.errors import GraphRecursionError, NodeError
 from langgraph.graph import StateGraph
 from langgraph.types import Command, interrupt
 
-from dalsegno import END, START, Each, Loop, Workflow
+from dalsegno import END, START, Budget, Each, Loop, Runner, Workflow
 from dalsegno.errors import UndeclaredTarget
 from dalsegno.graphs.renaming import as_it_was
 from dalsegno.graphs.specifying import describe
@@ -166,6 +167,43 @@ def test_a_command_to_the_parent_that_goes_back_is_counted() -> None:
     flow.add_node("rest", lambda s: {"found": ["rest"]})
     flow.add_edge(START, "sub").add_edge("rest", END)
     assert flow.compile().invoke({}) == {"rounds": 3, "total": 0, "found": ["rest"]}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize("update", [{"rounds": 1}, [("rounds", 1)]], ids=["mapping", "pairs"])
+def test_a_node_that_goes_on_in_the_parent_asks_no_router(update: Any, is_async: bool) -> None:
+    """LangGraph asks none: here one was asked, and failed on the state that it never sees."""
+
+    def never(state: Outer) -> str:
+        raise AssertionError("nobody goes on here")
+
+    child = Workflow("child", Outer).add_node("next", lambda s: {}).add_edge("next", END)
+    child.add_node("leave", lambda s: Command(graph=Command.PARENT, goto="after", update=update))
+    child.add_edge(START, "leave").add_conditional_edges("leave", never, ["next"])
+    flow = Workflow("parent", Outer).add_node("sub", child, destinations=("after",))
+    flow.add_node("after", lambda s: {"found": ["after"]}).add_edge(START, "sub").add_edge("after", END)
+    graph = flow.compile()
+    result = asyncio.run(graph.ainvoke({})) if is_async else graph.invoke({})
+    assert result == {"rounds": 1, "total": 0, "found": ["after"]}
+
+
+@pytest.mark.parametrize("supersteps", [4, 3])
+def test_what_a_subworkflow_took_counts_where_it_is_left_by_a_command(
+    tmp_path: Path, supersteps: int
+) -> None:
+    """Only its node was counted, so that a budget of supersteps was overdrawn."""
+
+    def leave(state: Outer) -> Any:
+        return Command(graph=Command.PARENT, goto="after")
+
+    child = Workflow("child", Outer).add_sequence([("before", lambda s: {}), ("leave", leave)])
+    child.add_edge(START, "before").add_edge("leave", END)
+    flow = Workflow("parent", Outer).add_node("sub", child, destinations=("after",))
+    flow.add_node("after", lambda s: {"found": ["after"]}).add_edge(START, "sub").add_edge("after", END)
+    assert flow.validate().certificate.supersteps == 4
+    with Runner(flow, db=tmp_path / "r.db") as runner:
+        result = runner.run({}, budget=Budget(supersteps=supersteps))
+    assert (result.status, result.supersteps) == (("failed", 3) if supersteps == 3 else ("completed", 4))
 
 
 def test_a_langgraph_graph_is_a_node_like_any_workflow() -> None:
