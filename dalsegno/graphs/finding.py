@@ -24,6 +24,7 @@ from dalsegno.graphs import importing, loading
 
 _MAKERS = ("dalsegno", "langgraph", "langgraph_supervisor", "langgraph_swarm", "langchain.agents")
 _STEPS = re.compile(r"""^(?:steps|\s*"steps")\s*:""", re.MULTILINE)
+_STEPS_ANYWHERE = re.compile(r"""\bsteps["']?\s*:""")
 _LONGEST = 1_000_000
 _SKIPPED = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 
@@ -108,10 +109,24 @@ def _files(place: Path, failures: list[TargetNotLoaded | DocumentInvalid]) -> It
 def _is_workflow(file: Path) -> bool:
     """Whether a YAML or JSON file is a workflow document, by a look at its text."""
     try:
-        text = file.read_text(encoding="utf-8")[:_LONGEST]
-    except (OSError, UnicodeDecodeError):
+        text = file.read_text(encoding="utf-8", errors="replace")[:_LONGEST]  # in Latin-1 it is to be told of
+    except OSError:
         return False
-    return _STEPS.search(text) is not None and any(word in text for word in ("agent_calls", "strategy"))
+    if not any(word in text for word in ("agent_calls", "strategy")):
+        return False
+    return _STEPS.search(text) is not None or (
+        _STEPS_ANYWHERE.search(text) is not None and _has_steps(text, file)
+    )
+
+
+def _has_steps(text: str, file: Path) -> bool:
+    """Whether the steps in a text that is written in one line, or indented, are its own."""
+    from dalsegno.graphs.documents.source import parse_source
+
+    try:
+        return "steps" in parse_source(text, file=str(file)).data
+    except DocumentInvalid:
+        return False
 
 
 def _graphs_of(file: Path) -> Iterator[FoundGraph]:

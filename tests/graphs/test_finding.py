@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,31 @@ def test_the_pre_commit_hook_checks_python_files() -> None:
     assert hook["entry"] == "dalsegno check"
     assert hook["language"] == "python"
     assert hook["types"] == ["python"]
+
+
+def test_a_document_is_found_however_it_is_written(tmp_path: Path) -> None:
+    document = {"name": "a", "steps": [{"name": "s", "agent_calls": [{"function": "builtins:len"}]}]}
+    block = yaml.safe_dump(document, sort_keys=False)
+    indented = "".join(f"  {line}\n" for line in block.splitlines())
+    texts = {
+        "block.yaml": block,
+        "flow.yaml": yaml.safe_dump(document, default_flow_style=True),
+        "indented.yaml": f"---\n{indented}",
+        "line.json": json.dumps(document),
+        "lines.json": json.dumps(document, indent="\t"),
+    }
+    others = {
+        "ci.yml": {
+            "on": ["push"],
+            "jobs": {"test": {"strategy": {"matrix": {}}, "steps": [{"run": "make"}]}},
+        },
+        "package.json": {"name": "a", "scripts": {"steps": "strategy"}},
+    }
+    for name, text in (*texts.items(), *((name, json.dumps(data)) for name, data in others.items())):
+        (tmp_path / name).write_text(text)
+    found = graphs_in(tmp_path)
+    assert found.targets == [f"{tmp_path}/{name}" for name in texts]
+    assert not found.failures
+    (tmp_path / "latin.yaml").write_bytes(f"description: caf\xe9\n{block}".encode("latin-1"))
+    (failure,) = graphs_in(tmp_path).failures
+    assert "it looks like Latin-1" in str(failure)
