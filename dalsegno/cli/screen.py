@@ -59,11 +59,13 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """Print one line, whatever the stream can encode."""
+        # Written as one piece: nodes that run side by side end at the same time.
         try:
-            print(text, file=self.stream, flush=True)
+            self.stream.write(f"{text}\n")
         except UnicodeEncodeError:
             encoding = self.stream.encoding or "ascii"
-            print(text.encode(encoding, "replace").decode(encoding), file=self.stream, flush=True)
+            self.stream.write(f"{text.encode(encoding, 'replace').decode(encoding)}\n")
+        self.stream.flush()
 
     def block(self, text: str, *, indent: str = "", first: str | None = None) -> None:
         """Print a paragraph, wrapped to the width."""

@@ -61,3 +61,21 @@ def test_a_name_does_nothing_to_the_line_of_what_runs_now() -> None:
     progress = Progress(spec, 3, print, Screen(io.StringIO()), lambda run_id: None, clock=lambda: 2.0)
     progress(NodeStarted(**COMMON, node=name, occurrence=1, index=None))
     assert progress.running_now() == "superstep 2 of at most 3  one two\ufffd[2J 1.00 s"
+
+
+def test_a_line_is_written_in_one_piece_also_where_it_cannot_be_encoded() -> None:
+    """Nodes that run side by side print at the same time: the end of a line came after another one's beginning."""
+
+    class Pieces(io.StringIO):
+        encoding = "ascii"
+
+        def write(self, text: str) -> int:
+            text.encode("ascii")
+            pieces.append(text)
+            return len(text)
+
+    pieces: list[str] = []
+    screen = Screen(Pieces())
+    screen.line("one")
+    screen.line("zwölf")
+    assert [piece for piece in pieces if piece] == ["one\n", "zw?lf\n"]
