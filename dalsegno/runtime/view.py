@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -297,10 +297,20 @@ def _add_undecided(
             if first:
                 edges[prefix + START, target, None] = len(first)
         if edge.kind == "join":
-            for source in (prefix + coded(name) for name in edge.sources):
-                done = sum(r.status == "done" for r in nodes.get(source, ()))
+            for name in edge.sources:
+                source = prefix + coded(name)
+                handled = {e.target for e in level.edges if e.kind == "handler" and name in e.origins}
+                done = sum(
+                    r.status == "done" and not _went_on_elsewhere(r, handled) for r in nodes.get(source, ())
+                )
                 if done:
                     edges[source, prefix + coded(edge.target), None] = done
+
+
+def _went_on_elsewhere(record: ExecutionRecord, handled: Collection[str]) -> bool:
+    """Whether the handler of a node that failed went on from it, to where it may: then no join was reached."""
+    caught = status_of(record) == "caught" and bool(record.targets)
+    return caught and all(target in handled for target, _, _ in record.targets)
 
 
 def _levels(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[tuple[WorkflowSpec, str]]:

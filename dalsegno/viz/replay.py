@@ -56,6 +56,10 @@ class _Replay:
         for edge in diagram.edges:
             if edge.via and edge.key:
                 self.joins[edge.key[0]].append(edge.key)
+        self.handled: dict[str, set[str]] = defaultdict(set)
+        for edge in diagram.edges:
+            if edge.kind == "handler" and edge.key:
+                self.handled[edge.key[0]].add(edge.key[1])
         self.done = _Counts()
         self.looks: dict[str, Look] = {}
         self.labels = [(False, counted(e, 0)) for e in diagram.edges]
@@ -87,7 +91,8 @@ class _Replay:
             self.done.caught[note.node] += execution.status == "caught"
             if execution.status in ("done", "caught"):
                 edges.update((note.node, target, answer) for target, answer in execution.targets)
-                edges.update(self.joins.get(note.node, ()))
+                if not self._went_on_elsewhere(execution):
+                    edges.update(self.joins.get(note.node, ()))
         last = note.executions[-1]
         seen = NodeRun(
             times[note.node],
@@ -97,6 +102,12 @@ class _Replay:
             caught=self.done.caught[note.node],
         )
         self._look(note.node, seen, looks)
+
+    def _went_on_elsewhere(self, execution: Execution) -> bool:
+        """Whether a handler went on from its failure, so that it reached no join."""
+        handled = self.handled.get(execution.node, ())
+        caught = execution.status == "caught" and bool(execution.targets)
+        return caught and all(target in handled for target, _ in execution.targets)
 
     def _begin(self, execution: Execution) -> None:
         """The edge from START, which nobody decides on."""

@@ -15,6 +15,7 @@ from dalsegno.graphs.model import EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.graphs.patterns import SagaStep, map_reduce, saga
 from dalsegno.runtime.seeing import Seeing
 from dalsegno.viz.extract import diagram
+from dalsegno.viz.laying import lay
 from dalsegno.viz.overlay import Execution, NodeRun, RunView
 from dalsegno.viz.replay import frames
 
@@ -151,3 +152,22 @@ def test_a_replay_shows_it_at_its_superstep_and_goes_on_from_there() -> None:
     assert [look[0] for look in first["n"].values()] == ["caught"]
     assert [look[0] for look in second["n"].values()] == ["done"]
     assert any(taken for taken, _ in first["e"].values())
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_join_was_not_reached_from_a_node_whose_handler_went_on_elsewhere(
+    ours: bool, tmp_path: Path
+) -> None:
+    def nothing(state: State) -> None: ...
+
+    made: Any = Workflow("shop", State) if ours else StateGraph(State)
+    made.add_node("pay", declined, error_handler=sorry).add_node("pack", nothing).add_node("send", nothing)
+    made.add_node(after).add_edge(START, "pay").add_edge(START, "pack").add_edge(["pay", "pack"], "send")
+    made.add_edge("send", END).add_edge("after", END)
+    spec, run = _seen(made if ours else made.compile(), {"number": 0}, tmp_path)
+    assert ("pay", "send", None) not in run.edges
+    assert run.edges["pack", "send", None] == 1
+    picture = lay(diagram(spec), run)
+    assert [n.classes for n in picture.nodes if n.kind == "join"] == [("join", "untaken")]
+    (way,) = [i for i, e in enumerate(picture.edges) if (e.source, e.kind) == ("pay", "join")]
+    assert not [frame for frame in frames(diagram(spec), run) if f"e{way}" in frame["e"]]
