@@ -1,8 +1,9 @@
-"""A join, and a node that waits for all others, wait anew in each run of a thread.
+"""A join, and a node that waits for all others, wait anew in each run of a thread, and loops are counted anew.
 
 LangGraph keeps on the thread which sources of a join have come, and that a deferred node is due. Where a run is given
 up, or ends with a join half filled, the next one would find that: a join would run before its sources, and a deferred
-node to which nothing leads.
+node to which nothing leads. A graph inside that remembers (``checkpointer=True``) begins several times in one run, and
+would find what it counted the time before.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from langgraph.channels import (
 from langgraph.graph.state import CompiledStateGraph
 
 from dalsegno.graphs.model import START
+from dalsegno.graphs.views import KERNEL
 
 BEGINS = "dalsegno:begins"
 """What START writes to whatever waits. No node is called so: a name has no `:` in it."""
@@ -84,21 +86,27 @@ class _Begins(Runnable[Any, Any]):
     """Comes behind what START writes."""
 
     def __init__(self, waiting: Sequence[str]) -> None:
-        self._writes = [(channel, BEGINS) for channel in waiting]
+        self._writes: list[tuple[str, Any]] = [(channel, BEGINS) for channel in waiting]
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         assert config is not None
-        config["configurable"]["__pregel_send"](
-            self._writes
-        )  # langgraph._internal._constants.CONFIG_KEY_SEND
+        writes = [*self._writes, (KERNEL, {})] if _remembers(config) else self._writes
+        if writes:
+            config["configurable"]["__pregel_send"](writes)  # langgraph._internal._constants.CONFIG_KEY_SEND
         return input
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return self.invoke(input, config, **kwargs)
 
 
+def _remembers(config: RunnableConfig) -> bool:
+    """Whether the graph of a task remembers its earlier times: its checkpoints are of no task around it."""
+    level = str(config["configurable"].get("checkpoint_ns", "")).rpartition("|")[0]
+    return bool(level) and ":" not in level.rpartition("|")[2]
+
+
 def wait_anew(graph: CompiledStateGraph[Any, Any, Any, Any]) -> None:
-    """Have the joins and the deferred nodes of a graph, just compiled, forget the run before when one begins."""
+    """Have a graph, just compiled, forget what waits and what was counted in the run before when one begins."""
     waiting: dict[str, BaseChannel[Any, Any, Any]] = {}
     for name, channel in graph.channels.items():
         if name in graph.builder.channels:  # a key of the state, which its user has made what it is
@@ -109,8 +117,6 @@ def wait_anew(graph: CompiledStateGraph[Any, Any, Any, Any]) -> None:
             waiting[name] = _DeferredJoin(channel.typ, channel.names)
         elif isinstance(channel, LastValueAfterFinish):
             waiting[name] = _Due(channel.typ)
-    if not waiting:
-        return
     for name, channel in waiting.items():
         channel.key = name
     graph.channels.update(waiting)

@@ -289,8 +289,8 @@ class _Assembly:
         def decided(state: Mapping[str, Any], config: Config, answer: Any) -> list[Any]:
             step = config["metadata"]["langgraph_step"]
             context = config["configurable"].get(CONTEXT)
-            at_start = router.source == START
-            record = record_of(state.get(KERNEL), step, context)
+            at_start = router.source == START  # where nothing is counted yet
+            record = record_of(None if at_start else state.get(KERNEL), step, context)
             used = 0 if at_start else record["used"] + (record["step"] < step)
             into = 0 if at_start else walk_to(router.source, record, step)
             place = config["metadata"]["langgraph_path"]

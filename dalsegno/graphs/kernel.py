@@ -52,8 +52,8 @@ TRAIL = 8
 
 
 def merge_records(old: Any, new: Any) -> Any:
-    """The reducer of the kernel's key: joins what parallel nodes of one superstep wrote."""
-    if not old or old["run"] != new["run"]:
+    """The reducer of the kernel's key: joins what parallel nodes of one superstep wrote. Nothing begins anew."""
+    if not old or not new or old["run"] != new["run"]:
         return new
     return {
         "run": new["run"],

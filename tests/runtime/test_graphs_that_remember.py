@@ -11,9 +11,9 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from langgraph.graph import StateGraph
-from langgraph.types import RetryPolicy, interrupt
+from langgraph.types import RetryPolicy, Send, interrupt
 
-from dalsegno import END, START, Runner, RunResult, Workflow
+from dalsegno import END, START, Each, Loop, Runner, RunResult, Workflow
 from dalsegno.runtime.events import Event, NodeFinished
 
 PLACE: Any = {"configurable": {"thread_id": "t"}}
@@ -178,3 +178,39 @@ def test_a_retry_of_what_failed_before_it(tmp_path: Path) -> None:
         runner.run({"said": "rain"}, "t")
         fails.append(False)
         assert runner.run({"said": "sun"}, "t").output["memory"] == ["rain", ".", "sun", "."]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+@pytest.mark.parametrize("starts", ["by an edge", "by a router"])
+def test_each_time_it_is_entered_it_counts_its_loops_and_supersteps_anew(
+    db: Path, asks: bool, starts: str
+) -> None:
+    """It went on with what it had counted the time before, and the second time ended in a `BoundExceeded`."""
+
+    def try_it(state: Memory) -> dict[str, Any]:
+        return {"memory": [interrupt("how?") if asks else "."]}
+
+    inner = Workflow("inner", Memory, input_schema=Said).add_node("try", try_it, interrupts=1)
+    inner.add_node("last", lambda state: {"memory": ["!"]}).add_edge("last", END)
+    if starts == "by an edge":
+        inner.add_edge(START, "try")
+    else:
+        inner.add_conditional_edges(START, lambda state: [Send("try", {"said": ""})], [Each("try", max=1)])
+        inner.add_node("then", lambda state: {}).add_edge("try", "then")
+    source = "try" if starts == "by an edge" else "then"
+    inner.add_conditional_edges(
+        source, lambda state: "more", {"more": Loop(source, max=2, on_exhausted="last")}
+    )
+    flow = Workflow("outer", State)
+    flow.add_node(
+        "sub", inner.compile_part(checkpointer=True), inputs={"said": "said"}, outputs={"memory": "memory"}
+    )
+    flow.add_node("again", lambda state: {}).add_edge(START, "sub").add_edge("sub", "again")
+    flow.add_conditional_edges("again", lambda state: "sub", [Loop("sub", max=2, on_exhausted=END)])
+    proved = flow.validate().certificate.supersteps
+    for _ in range(2):
+        with Runner(flow, db=db) as runner:
+            result = runner.run({"said": "on"}, thread="t")
+            while result.status == "interrupted":
+                result = runner.resume("t", "?")
+        assert (result.status, result.supersteps) == ("completed", proved), result
