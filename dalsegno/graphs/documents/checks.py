@@ -87,12 +87,19 @@ def _duplicates(definition: WorkflowDefinition) -> Iterator[Problem]:
 
 def _inputs(definition: WorkflowDefinition) -> Iterator[Problem]:
     taken = dict.fromkeys(KEPT, "LangGraph keeps the name `{}` for itself")
+    taken |= dict.fromkeys(("Config", "model_config"), "Pydantic keeps the name `{}` for itself")
     taken |= dict.fromkeys(RESERVED_KEYS, "`{}` is a key of every document's state")
     said = {
         name: f"{why.format(name)}: call that key of the input something else." for name, why in taken.items()
     }
     if definition.input is None:
-        yield from (Problem(said[name], at) for name, _, at in named_in(definition) if name in said)
+        for name, _, at in named_in(definition):
+            if name in said:
+                yield Problem(said[name], at)
+            elif name.startswith("_"):
+                yield Problem(
+                    f"`{name}`: a key of the input does not begin with `_`. Call it something else.", at
+                )
     for name, key in definition.input_keys().items():
         if name in said:
             yield Problem(said[name], ("input", name), key=True)

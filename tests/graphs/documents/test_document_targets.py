@@ -173,19 +173,29 @@ def test_what_is_not_declared_cannot_have_the_name_of_a_key_of_the_state_either(
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_key_of_the_input_that_langgraph_keeps_for_itself_is_told_at_its_place(
-    flow: Flow, declared: bool
+@pytest.mark.parametrize(
+    ("key", "who"), [("checkpoint_id", "LangGraph"), ("Config", "Pydantic"), ("model_config", "Pydantic")]
+)
+def test_a_key_of_the_input_that_others_keep_for_themselves_is_told_at_its_place(
+    flow: Flow, key: str, who: str, declared: bool
 ) -> None:
-    keys = "input: {checkpoint_id: string}, " if declared else ""
-    with pytest.raises(
-        DocumentInvalid, match="LangGraph keeps the name `checkpoint_id` for itself"
-    ) as raised:
+    keys = f"input: {{{key}: string}}, " if declared else ""
+    with pytest.raises(DocumentInvalid, match=f"{who} keeps the name `{key}` for itself") as raised:
         flow(
             f"{{name: a, {keys}steps: [{{name: s, agent_calls: [{{function: 'work.py:inc', params: "
-            "$input.checkpoint_id}]}]}"
+            f"$input.{key}}}]}}]}}"
         )
-    place = "input.checkpoint_id" if declared else "steps[0].agent_calls[0].params"
+    place = f"input.{key}" if declared else "steps[0].agent_calls[0].params"
     assert raised.value.problems[0].field == place
+
+
+@pytest.mark.parametrize("way", ["$input._id", "$current._id.x", "${context.input._previous?}"])
+def test_what_is_not_declared_begins_with_no_underscore(flow: Flow, way: str) -> None:
+    with pytest.raises(DocumentInvalid, match="a key of the input does not begin with `_`") as raised:
+        flow(
+            f"{{name: a, steps: [{{name: s, agent_calls: [{{function: 'work.py:inc', params: '{way}'}}]}}]}}"
+        )
+    assert raised.value.problems[0].field == "steps[0].agent_calls[0].params"
 
 
 def test_a_document_is_checked_run_drawn_and_resumed_on_the_command_line(
