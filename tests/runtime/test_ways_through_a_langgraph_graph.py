@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send
 
-from dalsegno import Runner
+from dalsegno import Runner, Workflow
 from dalsegno.runtime.seeing import Seeing
 from dalsegno.viz.overlay import RunView
 
@@ -75,3 +75,29 @@ def test_what_two_edges_explain_is_told_of_neither(tmp_path: Path) -> None:
     view = _seen(graph, tmp_path)
     assert not [edge for edge in view.edges if edge[1] == "both"]
     assert view.edges["both", END, None] == 1
+
+
+def test_a_node_of_ours_that_left_its_workflow_took_no_way_in_it(tmp_path: Path) -> None:
+    def leaves(state: State) -> Command[Any]:
+        return Command(graph=Command.PARENT, goto="after", update={"seen": ["leaves"]})
+
+    part = Workflow("part", State).add_node("first", _node("first")).add_node("leaves", leaves)
+    part.add_node("never", _node("never")).add_edge(START, "first").add_edge("first", "leaves")
+    part.add_edge("leaves", "never").add_edge("never", END)
+    flow = (
+        Workflow("flow", State)
+        .add_node("part", part, destinations=("after",))
+        .add_node("after", _node("after"))
+    )
+    flow.add_edge(START, "part").add_edge("after", END)
+    with Runner(flow, db=tmp_path / "runs.db") as runner:
+        assert runner.run({"seen": []}, thread="t").raise_for_status()
+    with Seeing(flow, tmp_path / "runs.db") as seeing:
+        view = seeing.view(seeing.ledger.last("t"))
+    assert dict(view.edges) == {
+        (START, "part", None): 1,
+        (f"part/{START}", "part/first", None): 1,
+        ("part/first", "part/leaves", None): 1,
+        ("part", "after", None): 1,
+        ("after", END, None): 1,
+    }
