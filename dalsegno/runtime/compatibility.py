@@ -146,6 +146,10 @@ class _Comparison:
         self.then, self.now = set(kept["nodes"]), set(spec.nodes)
         self.done = {name_of(place) for place in done if prefix_of(place) == level.path}
         self.suggested: dict[str, str] = {}
+        self._unheard: set[str] = set()
+        # Of the nodes of the current superstep those that have no result yet.
+        self._waiting = level.pending - self.done if level.finished else level.pending
+        self._channels = {f"join:{'+'.join(e.sources)}:{e.target}" for e in spec.edges if e.kind == "join"}
         self._successors = Successors(
             kept,
             self.shape,
@@ -221,11 +225,19 @@ class _Comparison:
         return self._successors.of(name, {name_of(o): name_of(n) for o, n in self.suggested.items()})
 
     def _joins(self) -> Iterator[Change]:
-        now = {f"join:{'+'.join(e.sources)}:{e.target}" for e in self.spec.edges if e.kind == "join"}
+        now = {(frozenset(e.sources), e.target) for e in self.spec.edges if e.kind == "join"}
+        fed = self._fed()
         for channel, seen in self.level.joins.items():
-            if channel in now or not seen:
+            if channel in self._channels or not seen:
                 continue
             sources, target = join_of(channel, self.kept)
+            # Of one that has seen all of its sources the target is pending by this very channel.
+            is_left = seen < {*sources} and target in fed and (frozenset(sources), target) not in now
+            if {*sources, target} <= {*self.now, END} and (is_left or target == END):
+                words = f"the join of {_names(sources)} into `{target}` is gone"
+                yield Change("join", self.at(target), words)
+                continue
+            self._unheard.add(target)
             gone = [name for name in (*sources, target) if name not in self.now and name != END]
             hints = "".join(self._suggest(name) for name in gone if self.place(name) not in self.suggested)
             words = f"the join of {_names(sources)} into `{target}` has seen {_names(sorted(seen))}, and is gone: "
@@ -284,14 +296,12 @@ class _Comparison:
 
     def _passed(self) -> Iterator[Change]:
         """Nodes and ways that were put where the run has been already: it would go past them."""
-        waiting = self.level.pending - self.done if self.level.finished else self.level.pending
-        passed = (self.done | {START}) - waiting
-        fed = self._fed(waiting | self.level.coming)
+        passed, fed = (self.done | {START}) - self._waiting, self._fed()
         old_ways = {(kind, tuple(origins), target) for kind, origins, target, *_ in self.kept["edges"]}
         old_answers = {
             (tuple(o), router, label) for _, o, _, router, label, *_ in self.kept["edges"] if label
         }
-        told: set[str] = set()
+        told = set(self._unheard)
         for kind, origins, target, router, label, *_ in self.shape["edges"]:
             behind = [source for source in origins if source in passed]
             if not behind or target in (END, "") or target in told:
@@ -329,14 +339,16 @@ class _Comparison:
     def _reachable(self, sources: Collection[str]) -> set[str]:
         return reachable(self.shape["edges"], sources)
 
-    def _fed(self, ahead: Collection[str]) -> set[str]:
-        """The nodes that the run may still come to from some: a join has to hear of all its sources, or has heard."""
+    def _fed(self) -> set[str]:
+        """The nodes that the run may still come to: a join has to hear of all its sources, or has heard of them."""
         heard = {
             (frozenset(sources), target): seen
             for channel, seen in self.level.joins.items()
             for sources, target in [join_of(channel, self.shape)]
+            # One that has let its target by, which is pending, waits for all of them again.
+            if channel in self._channels and not (seen >= {*sources} and target in self.level.pending)
         }
-        return reachable(self.shape["edges"], ahead, heard)
+        return reachable(self.shape["edges"], self._waiting | self.level.coming, heard)
 
     # -- what is stored -----------------------------------------------------------------------------
 

@@ -499,6 +499,29 @@ def test_so_is_a_new_way_from_a_sibling_that_has_finished(
     assert (change.kind, change.where) == (kind, "c")
 
 
+def test_so_is_a_join_of_a_node_that_another_join_has_let_by(world: Any, db: Path) -> None:
+    begins: list[tuple[str | list[str], str]] = [
+        (START, "a"), (START, "b"), (["a", "b"], "c"), ("b", "d"), ("e", END),
+    ]  # fmt: skip
+    world.beside["d"] = "c"
+    begun(joined(world, *begins, (["b", "c", "d"], "e")), db, world, "d")
+    (change,) = refused(joined(world, *begins, (["c", "d"], "e")), db).refused()
+    assert (change.kind, change.where) == ("join", "e")
+
+
+def test_a_join_that_is_gone_is_none_where_the_run_comes_to_its_node_all_the_same(
+    world: Any, db: Path
+) -> None:
+    then = joined(world, (START, "a"), ("a", "b"), ("b", "d"), (["a", "d"], "c"), ("c", END))
+    begun(then, db, world, "b")
+    now = joined(world, (START, "a"), ("a", "b"), ("b", "d"), ("d", "c"), ("c", END))
+    with Runner(now, db=db) as runner:
+        assert ("join", "c", "compatible") in [
+            (c.kind, c.where, c.verdict) for c in runner.difference("t1").changes
+        ]
+        assert runner.resume("t1").output["path"] == ["a", "b", "d", "c"]
+
+
 def test_a_join_of_what_is_to_come_goes_on(world: Any, db: Path) -> None:
     then = joined(world, (START, "a"), ("a", "b"), ("b", "c"), ("c", "d"), ("d", END))
     now = joined(world, (START, "a"), ("a", "b"), ("b", "c"), (["b", "c"], "d"), ("d", END))
