@@ -218,6 +218,11 @@ class Builder:
             raise DefinitionError(
                 f"add_edge({start_key!r}, {end_key!r}) at {where}: no edge leaves END or leads to START."
             )
+        if START in sources and len(sources) > 1:
+            raise DefinitionError(
+                f"add_edge({start_key!r}, {end_key!r}) at {where}: a join waits for nodes, and START is none. Leave it "
+                "out: what waits for the others runs after START in any case."
+            )
         if len(sources) == 1:
             self.edges.append(EdgeSpec(sources[0], end_key, "static", where))
         else:

@@ -148,7 +148,7 @@ def check_key(key: str, hint: Any, schema: Any) -> None:
         raise DefinitionError(
             f"{key!r} of `{schema.__name__}` has half of a surrogate pair in it: it cannot be stored under that name."
         )
-    if key in names.KEPT:
+    if key in names.KEPT or key.startswith(names.CHANNELS):
         raise DefinitionError(
             f"LangGraph keeps the name `{key}` for itself: call that state key something else."
         )

@@ -27,6 +27,9 @@ KEPT = frozenset(
 """Names that LangGraph keeps for itself (``langgraph._internal._constants.RESERVED``): it compiles no graph with a node
 or a key of the state that is called so."""
 
+CHANNELS = ("__start__", "__pregel_", "branch:to:", "join:")
+"""How the names of LangGraph's own channels begin, which stand among the keys of a state."""
+
 
 def is_text(name: str) -> bool:
     """Whether a name can be written to a file: half of a surrogate pair cannot."""

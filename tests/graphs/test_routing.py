@@ -340,6 +340,7 @@ def test_add_sequence_chains_nodes() -> None:
         (lambda f: f.add_edge(END, "a"), "no edge leaves END"),
         (lambda f: f.add_edge("a", START), "leads to START"),
         (lambda f: f.add_edge([], "a"), "edges go between names"),
+        (lambda f: f.add_edge([START, "a"], "b"), "a join waits for nodes, and START is none"),
         (lambda f: f.add_sequence([]), "no node in it"),
         (lambda f: f.add_conditional_edges("a", lambda s: 1, {1: 5}), "is no target"),
         (lambda f: f.waive("T107", "a", " "), "needs three texts"),

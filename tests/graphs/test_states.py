@@ -300,6 +300,13 @@ def test_a_reserved_key_is_refused() -> None:
         Workflow("reserved", TypedDict("S", {"k\ud83d": int}))
 
 
+@pytest.mark.parametrize("name", ["__start__", "__pregel_tasks", "branch:to:node", "join:a+b:c"])
+def test_a_key_that_would_be_a_channel_of_langgraph_is_refused(name: str) -> None:
+    """It was proved, and what was written to it started nodes, or failed."""
+    with pytest.raises(DefinitionError, match="LangGraph keeps the name"):
+        Workflow("kept", TypedDict("Kept", {name: int}, total=False))
+
+
 @pytest.mark.parametrize("name", sorted(KEPT))
 def test_a_name_that_langgraph_keeps_for_itself_is_refused_before_it_does(name: str) -> None:
     graph = StateGraph(TypedDict("Kept", {name: int}, total=False))
