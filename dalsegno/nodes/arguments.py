@@ -12,6 +12,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel, Field, PlainSerializer, TypeAdapter, create_model
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.function_tools import check_names
 from dalsegno.nodes.structured import modern
 
 
@@ -22,6 +23,7 @@ def model_of(schema: Any, name: str) -> type[BaseModel]:
     keys = TypeAdapter(modern(schema)).json_schema()
     hints = get_type_hints(schema, include_extras=True)
     needed = keys.get("required", ())
+    check_names(keys.get("properties", {}), name)
     fields: dict[str, Any] = {}
     for key in keys.get("properties", {}):
         hint = hints[key]

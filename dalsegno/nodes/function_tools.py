@@ -15,7 +15,7 @@ from langchain_core.tools import BaseTool, StructuredTool, create_schema_from_fu
 from dalsegno.errors import DefinitionError
 from dalsegno.nodes.structured import modern
 
-_KEPT = frozenset({"callbacks", "config", "model_config", "run_manager", "self"})
+_KEPT = frozenset({"Config", "callbacks", "config", "model_config", "run_manager", "self"})
 
 
 def of_function(function: Callable[..., Any], name: str | None, description: str | None) -> BaseTool:

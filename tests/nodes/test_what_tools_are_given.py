@@ -111,10 +111,14 @@ def test_one_of_a_type_that_nobody_finds_is_told() -> None:
         as_tool(RunnableLambda(look))
 
 
-@pytest.mark.parametrize("name", ["callbacks", "class", "model_config", "run_manager", "_own"])
+@pytest.mark.parametrize("name", ["callbacks", "class", "Config", "model_config", "run_manager", "_own"])
 def test_a_field_that_no_call_could_fill_is_refused(name: str) -> None:
-    with pytest.raises(DefinitionError, match=f"takes an argument `{name}`, a name that LangChain keeps"):
-        as_tool(agent(ScriptedChatModel([]), f"{{{name}}}", writes="draft"))
+    asking = agent(ScriptedChatModel([]), f"{{{name}}}", writes="draft")
+    flow = Workflow("asked", TypedDict("Asked", {name: str, "draft": str}, total=False))  # type: ignore[operator,misc]  # made here
+    flow.add_node("ask", asking).add_edge(START, "ask").add_edge("ask", END)
+    for given in (asking, flow):
+        with pytest.raises(DefinitionError, match=f"takes an argument `{name}`, a name that LangChain keeps"):
+            as_tool(given)
 
 
 def test_so_is_a_parameter_and_what_langchain_gives_is_none() -> None:
