@@ -16,6 +16,7 @@ from dalsegno.runtime.belonging import has_begun
 from dalsegno.runtime.inputs import check_thread, fitting
 from dalsegno.runtime.marks import code_of, levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
+from dalsegno.runtime.standing import join_of
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord
@@ -122,14 +123,15 @@ def _latest_checkpoint(runner: Runner, thread: str) -> CheckpointTuple | None:
 
 
 def _gone(runner: Runner, thread: str, latest: RunRecord | None) -> tuple[str, ...]:
-    """The pending nodes that this graph does not have: it was changed, or the thread is another workflow's."""
+    """The pending nodes that this graph does not have, or does not lead to by the join that they are pending by: it was
+    changed, or the thread is another workflow's."""
     shape = latest.shape if latest is not None else None
-    names = {
-        name
-        for level in levels_of(runner.checkpointer, thread, shape, nested=False)
-        for name in level.pending | level.coming
-    }
-    return tuple(sorted(names - runner.graph.nodes.keys() - {START, END}))
+    names: set[str] = set()
+    for level in levels_of(runner.checkpointer, thread, shape, nested=False):
+        names |= (level.pending | level.coming) - runner.graph.nodes.keys()
+        joins = {join_of(name, shape)[1] for name in level.joins if name not in runner.graph.channels}
+        names |= level.pending & joins
+    return tuple(sorted(names - {START, END}))
 
 
 def _unfinished(thread: str, status: str, waiting: Sequence[str]) -> ThreadUnfinished:

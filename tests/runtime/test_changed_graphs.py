@@ -141,6 +141,20 @@ def test_so_is_new_input_over_a_run_that_was_renamed_and_failed_again(world: Any
         runner.run({"topic": "y"}, thread="t1")
 
 
+def test_new_input_is_refused_where_what_is_pending_was_come_to_by_a_join_that_is_gone(
+    world: Any, db: Path
+) -> None:
+    begins: list[tuple[str | list[str], str]] = [(START, "a"), (START, "b"), ("c", END)]
+    begun(joined(world, *begins, (["a", "b"], "c")), db, world, "c")
+    now = joined(world, *begins, ("a", "c"), ("b", "c"))
+    with Runner(now, db=db) as runner:
+        with pytest.raises(ThreadUnfinished, match="failed, with `c` pending"):
+            runner.run({"topic": "y"}, thread="t1")
+        assert world.seen == []
+        assert runner.run({"topic": "y"}, thread="t1", abandon=True).status == "completed"
+        assert runner.run({"topic": "z"}, thread="t1").status == "completed"
+
+
 def test_where_nothing_can_be_suggested_no_option_is_told_that_would_not_do(world: Any, db: Path) -> None:
     begun(world.chain("a", "b", "c"), db, world, "b")
     difference = refused(world.chain("a", "c"), db)
