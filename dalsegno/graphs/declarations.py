@@ -233,6 +233,13 @@ def defaults_of(schema: Any) -> frozenset[str]:
     return frozenset()
 
 
+def optional_keys(schema: Any) -> frozenset[str]:
+    """The keys of a class of which one may be missing: it has a default, or is `NotRequired` by its own word. A whole
+    TypedDict of `total=False` says so of none: states are mostly written that way."""
+    keys = schema_keys(schema) or {}
+    return defaults_of(schema) | {key for key, hint in keys.items() if qualifier(hint) == "NotRequired"}
+
+
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     hint = meant(hint)
     if get_origin(hint) in (typing.Union, types.UnionType):

@@ -128,6 +128,7 @@ class NodeSpec:
     `calls` are model calls an execution (None: unknown); `timeout` seconds an attempt (None: none);
     `attempts` the most times one execution may be tried; `reads` and `writes` state keys (None:
     unknown; what is known comes from declarations or annotations narrower than the state).
+    `may_lack` are those of `reads` that may be missing: its class has a default for them, or `NotRequired`.
     `writes_extra` are keys it is annotated or declared to write that are no state keys (D306).
     `is_async`: it can only be run in an event loop; `goes_on`: a thread of it may go on when its time is over
     (None: unless it is async).
@@ -157,6 +158,7 @@ class NodeSpec:
     inputs: Mapping[str, str] | None = None
     outputs: Mapping[str, str] | None = None
     code: Code | None = None
+    may_lack: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -208,6 +208,7 @@ class _Graph:
             policies={name: policy for name, policy in policies.items() if policy is not None},
             child=child,
             code=said.code if said else None,
+            may_lack=declared.optional_keys(node.input_schema) & reads if reads else frozenset(),
         )
 
     def _timeout(self, node: Any) -> float | None:

@@ -161,6 +161,7 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
     if reads is not None and isinstance(node.action, Player):
         reads -= node.action.spares - set(keys)
     writes = frozenset(said["writes"]) if said["writes"] is not None else None
+    may_lack = frozenset[str]()
     if node.child is not None:
         if reads is None and node.inputs is not None:  # a key of the same name is passed on if it is there
             reads = frozenset(node.inputs.values())
@@ -170,6 +171,8 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
     else:
         if reads is None:
             reads = declared.narrower_keys(node.input_schema, keys, *schemas)
+            if reads:
+                may_lack = declared.optional_keys(node.input_schema) & reads
         if writes is None:
             writes = declared.narrower_keys(declared.hints_of(node.action).get("return"), keys, *schemas)
     retry, fallback = said["retry"], node.policies.fallback
@@ -197,6 +200,7 @@ def _node(workflow: Builder, node: NodeDefinition) -> NodeSpec:
         inputs=node.inputs,
         outputs=node.outputs,
         code=_code(node.action),
+        may_lack=may_lack,
     )
 
 

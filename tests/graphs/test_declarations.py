@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, Literal, Required, TypedDict
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 import pytest
 from langgraph.channels import EphemeralValue
 from langgraph.graph import StateGraph
 from langgraph.types import Command, Send
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field
 from typing_extensions import ReadOnly, TypeAliasType
 
 from dalsegno import END, START, Loop, Secret, Workflow, validate
@@ -282,3 +283,56 @@ def test_what_can_be_resolved_counts_where_another_annotation_cannot() -> None:
     flow.add_conditional_edges(START, route).add_edge("note", END)
     assert validate(flow).ok
     assert flow.compile().invoke({"topic": "rain"})["draft"] == "x"
+
+
+class Topic(TypedDict):
+    topic: str
+
+
+class Defaulted(BaseModel):
+    topic: str
+    draft: str = "nothing yet"
+
+
+@dataclass
+class Filled:
+    topic: str
+    draft: str = "nothing yet"
+
+
+class Marked(TypedDict):
+    topic: str
+    draft: NotRequired[str]
+
+
+class Needed(TypedDict):
+    topic: str
+    draft: str
+
+
+@pytest.mark.parametrize("kind", ["workflow", "langgraph"])
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [(Defaulted, []), (Filled, []), (Marked, []), (Needed, ["D302"])],
+    ids=lambda given: str(given),
+)
+def test_what_a_node_has_a_default_for_may_be_missing(part: Any, found: list[str], kind: str) -> None:
+    """The first round of a loop was refused, which runs."""
+
+    class Whole(State, total=False):
+        more: str
+
+    def improve(state: Any) -> Draft:
+        held = state if isinstance(state, dict) else vars(state)
+        return {"draft": held.get("draft", "nothing yet") + "."}
+
+    improve.__annotations__["state"] = part
+    flow: Any = (
+        Workflow("w", Whole, input_schema=Topic)
+        if kind == "workflow"
+        else StateGraph(Whole, input_schema=Topic)
+    )
+    flow.add_node("improve", improve).add_edge(START, "improve").add_edge("improve", END)
+    assert [finding.code for finding in validate(flow).findings] == found
+    if not found:
+        assert flow.compile().invoke({"topic": "rain"})["draft"] == "nothing yet."

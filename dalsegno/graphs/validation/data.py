@@ -78,7 +78,8 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     A node whose writes are not known is taken to write every key. What a parallel branch writes counts if it is
     written in an earlier superstep. What a loop writes counts on the way out of the spent loop. Subworkflows are
     not looked at, because they are passed only the keys that are there. A node that is sent to (`Send`) reads what
-    it was sent, and not the state.
+    it was sent, and not the state. A key may be missing that the node's own class has a default for, or marks
+    `NotRequired`.
 
     Without a declared input schema, the input may hold any key. The rule then looks only at keys that are clearly
     made for the node: other nodes write the key without reading it, and the node itself does not write it. A
@@ -117,7 +118,9 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
         return
     missing = possibly_missing(facts, sorted(wanted))
     for node in readers:
-        for key in sorted((node.reads or frozenset()) & missing.get(node.name, frozenset())):
+        for key in sorted(
+            ((node.reads or frozenset()) - node.may_lack) & missing.get(node.name, frozenset())
+        ):
             if not declared and not is_product(facts, node.name, key):
                 continue
             path = path_without(facts, node.name, key)
