@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -86,8 +86,7 @@ class Progress:
         self._past = past
         self._clock = clock
         self._lock = threading.RLock()
-        self._loops: dict[tuple[str, str], int] = {}
-        self._entries: dict[str, str] = {}  # of subworkflows, the last
+        self._loops: defaultdict[str, Counter[str]] = defaultdict(Counter)  # by entries: each has its own
         self._running: dict[tuple[Any, ...], tuple[str, str, float]] = {}
         self._outer: dict[str, str] = {}
         self._fans: dict[str, _Fan] = {}
@@ -140,8 +139,10 @@ class Progress:
         self._lines.append(f"run {event.run_id[:8]} of {one_line(event.workflow)} on thread {thread}, {what}")
         past = self._past(event.run_id)
         if past is not None:
-            self._loops = dict(past.counters)
-            self._entries = {around(record.place): entry_of(record) for record in past.records}
+            for record in {(r.place, r.occurrence, r.index): r for r in past.records}.values():
+                for _, _, counter in record.targets if record.status == "done" else ():
+                    if counter is not None:
+                        self._loops[entry_of(record)][counter] += 1
             self._superstep = past.supersteps
 
     def _start(self, event: NodeStarted) -> None:
@@ -150,12 +151,6 @@ class Progress:
             self._flush_before(event.node, superstep)
         if not around(event.place):
             self._superstep = event.superstep
-        # A subworkflow is entered anew; but a run that goes on is in the entry that it was in.
-        entry = f"{event.place}#{event.occurrence}.{event.index}"
-        if self._entries.get(event.place, entry) != entry:
-            for key in [k for k in self._loops if k[0].startswith(event.place + "/")]:
-                del self._loops[key]
-        self._entries[event.place] = entry
         self._outer[event.place] = superstep
         self._running[_key(event)] = (superstep, event.node, event.at)
 
@@ -165,7 +160,8 @@ class Progress:
         seconds: float = getattr(event, "seconds", 0.0)
         notes = [f"attempt {event.attempt}"] if event.attempt > 1 else []
         if isinstance(event, NodeFinished):
-            notes += self._ways(event.place, event.taken)
+            notes += self._ways(event)
+            self._loops.pop(_inside(event), None)  # a subworkflow has ended
             if event.caught is not None:
                 word = "caught"
                 notes = notes or [f"→ {_target(way)}" for way in event.taken]
@@ -201,18 +197,18 @@ class Progress:
         outer = around(event.place)
         return f"{self._outer[outer]}.{event.superstep}" if outer in self._outer else str(event.superstep)
 
-    def _ways(self, place: str, taken: Sequence[Taken]) -> list[str]:
-        prefix = prefix_of(place)
-        bounds = _loops(self.spec, prefix)
+    def _ways(self, event: NodeFinished) -> list[str]:
+        bounds = _loops(self.spec, prefix_of(event.place))
         ways = []
-        for way in taken:
+        for way in event.taken:
             if way.label is None and way.counter is None:
                 continue
             target = _target(way)
             said = f"{way.label} → {target}" if way.label not in (None, target) else f"→ {target}"
             if way.counter is not None:
-                count = self._loops[prefix, way.counter] = self._loops.get((prefix, way.counter), 0) + 1
-                said += f" {count}/{bounds.get(way.counter, '?')}"
+                taken = self._loops[_entry(event)]
+                taken[way.counter] += 1
+                said += f" {taken[way.counter]}/{bounds.get(way.counter, '?')}"
             ways.append(one_line(said))
         return ways
 
@@ -254,6 +250,18 @@ class Progress:
 
 def _key(event: NodeStarted) -> tuple[Any, ...]:
     return event.place, event.occurrence, event.index, event.attempt
+
+
+def _entry(event: NodeStarted) -> str:
+    """Which entry of its workflow an execution belongs to, as `entry_of` says it of one in the journal."""
+    outer = around(event.place)
+    return f"{outer}#{'/'.join(part.partition('#')[2] for part in event.path[:-1])}" if outer else ""
+
+
+def _inside(event: NodeStarted) -> str:
+    """The entry of the subworkflow that a node is."""
+    outer = [part.partition("#")[2] for part in event.path[:-1]]
+    return f"{event.place}#{'/'.join([*outer, f'{event.occurrence}.{event.index}'])}"
 
 
 def _target(way: Taken) -> str:

@@ -188,14 +188,11 @@ def _placed(record: ExecutionRecord, place: str) -> ExecutionRecord:
 class History:
     """What was executed in a run, and which ways it took.
 
-    An execution that was repeated after a crash counts once. `counters` says how often each loop was
-    taken, by the place of its workflow (``"sub/"``, empty for the outermost) and its counter; those of a
-    subworkflow are of its last entry. Nodes are known by their places.
+    An execution that was repeated after a crash counts once. Nodes are known by their places.
     """
 
     nodes: Mapping[str, NodeRun]
     edges: Mapping[Edge, int]
-    counters: Mapping[tuple[str, str], int]
     records: tuple[ExecutionRecord, ...] = field(repr=False, default=())
     everything: tuple[ExecutionRecord, ...] = field(repr=False, default=())
 
@@ -224,19 +221,11 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     last = {(record.place, record.occurrence, record.index): record for record in executed}
     nodes: dict[str, list[ExecutionRecord]] = defaultdict(list)
     edges: Counter[Edge] = Counter()
-    counters: Counter[tuple[str, str]] = Counter()
-    entries: dict[str, str] = {}
     for record in last.values():
         nodes[record.place].append(record)
-        prefix, entry = prefix_of(record.place), entry_of(record)
-        if entries.setdefault(prefix, entry) != entry:
-            entries[prefix] = entry
-            for inner in [key for key in counters if key[0].startswith(prefix)]:
-                del counters[inner]
-        for target, label, counter in record.targets if record.status == "done" else ():
+        prefix = prefix_of(record.place)
+        for target, label, _ in record.targets if record.status == "done" else ():
             edges[record.place, prefix + coded(target), label] += 1
-            if counter is not None:
-                counters[prefix, counter] += 1
     for source, target, label in _decided(routed):
         edges[source, target, label] += 1
     for level, prefix in _levels(spec):
@@ -244,7 +233,6 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
     return History(
         {name: _node_run(runs) for name, runs in nodes.items()},
         edges,
-        counters,
         tuple(executed),
         tuple(everything),
     )

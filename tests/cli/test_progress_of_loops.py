@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,34 @@ def test_a_run_that_goes_on_in_a_subworkflow_counts_on(
     assert resumed.code == 0, resumed.err
     rest = [f"{outer}/{inner} {way.replace('attempt', inner)}" for way in counted]
     assert ways(resumed.err) == [*rest[2:], f"{outer} → enter 2/4", *rest, f"{outer} good → END"]
+
+
+BESIDE = """
+from typing import TypedDict
+from langgraph.types import Send
+from dalsegno import END, START, Each, Loop, Workflow
+
+class State(TypedDict, total=False):
+    tries: int
+
+def attempt(state: State):
+    return {"tries": state.get("tries", 0) + 1}
+
+def enough(state: State):
+    return "good" if state["tries"] == 3 else "again"
+
+deep = Workflow("deep", State).add_node(attempt).add_edge(START, "attempt")
+deep.add_conditional_edges("attempt", enough, {"good": END, "again": Loop("attempt", max=3, on_exhausted=END)})
+part = Workflow("part", State).add_node("deep", deep).add_edge(START, "deep").add_edge("deep", END)
+flow = Workflow("beside", State).add_node("spread", lambda state: {}).add_node("part", part, outputs={})
+flow.add_edge(START, "spread").add_edge("part", END)
+flow.add_conditional_edges("spread", lambda state: [Send("part", {})] * 3, {"all": Each("part", max=3)})
+"""
+
+
+def test_parallel_entries_of_a_subworkflow_count_their_loops_apart(folder: Path, dalsegno: Any) -> None:
+    (folder / "beside.py").write_text(BESIDE)
+    ran = dalsegno("run", "beside.py:flow", "--thread", "t")
+    assert ran.code == 0, ran.err
+    counted = Counter(line.split("  ")[-1] for line in ran.err.splitlines() if "again" in line)
+    assert counted == {"again → attempt 1/3": 3, "again → attempt 2/3": 3}

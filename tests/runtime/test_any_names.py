@@ -181,7 +181,6 @@ def _seen(runner: Runner, run_id: str, plainly: Plainly) -> list[Any]:
         sorted((plainly(r.place), r.superstep, plainly.number(r.occurrence), str(r.index), r.status) for r in records),
         {plainly(place): (node.count, node.status) for place, node in history.nodes.items()},
         {(plainly(a), plainly(b)): count for (a, b, _), count in history.edges.items()},
-        {(plainly(at), counter.split("|")[2]): n for (at, counter), n in history.counters.items()},
         (history.supersteps, history.marks([run.started_at])[-1], view.supersteps, view.resumed_from),
         sorted(plainly(place) for place in view.pending),
         sorted(
