@@ -285,6 +285,8 @@ def _refusal(
             if difference.rename
             else f"{way} goes on all the same"
         )
+    elif not difference.rename and all(c.kind == "join" for c in refused if not c.can_be_accepted):
+        way = "Give the join its old sources back, in their old order, to go on"
     else:
         said = " ".join(
             f"--rename {quoted(f'{old}={new}')}"

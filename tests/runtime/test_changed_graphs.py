@@ -523,6 +523,19 @@ def test_so_is_a_join_of_a_node_that_another_join_has_let_by(world: Any, db: Pat
     assert (change.kind, change.where) == ("join", "e")
 
 
+@pytest.mark.parametrize("sources", [["b", "a"], ["a", "b", "d"]])
+def test_a_join_whose_sources_are_others_is_to_have_the_old_ones(
+    world: Any, db: Path, sources: list[str]
+) -> None:
+    begins: list[tuple[str | list[str], str]] = [(START, "a"), ("a", "b"), ("b", "d"), ("c", END), ("d", END)]
+    begun(joined(world, *begins, (["a", "b"], "c")), db, world, "b")
+    with (
+        Runner(joined(world, *begins, (sources, "c")), db=db) as runner,
+        pytest.raises(IncompatibleGraph, match="Give the join its old sources back, in their old order"),
+    ):
+        runner.resume("t1")
+
+
 def test_a_join_that_is_gone_is_none_where_the_run_comes_to_its_node_all_the_same(
     world: Any, db: Path
 ) -> None:
