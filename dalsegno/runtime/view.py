@@ -249,8 +249,11 @@ def _of_its_node(record: ExecutionRecord) -> ExecutionRecord:
 
 def _node_run(records: list[ExecutionRecord]) -> NodeRun:
     last = records[-1]
-    at = (last.superstep, entry_of(last))
-    together = [r for r in records if (r.superstep, entry_of(r)) == at]
+    beside = [r for r in records if _entered_by(r) == _entered_by(last)]
+    latest: dict[str, int] = {}
+    for record in beside:
+        latest[entry_of(record)] = max(latest.get(entry_of(record), 0), record.superstep)
+    together = [r for r in beside if r.superstep == latest[entry_of(r)]]
     shown = next((r for r in together if r.status != "done"), last) if last.status == "done" else last
     if shown.status == "done":
         shown = next((r for r in together if r.error), last)
@@ -263,6 +266,11 @@ def _node_run(records: list[ExecutionRecord]) -> NodeRun:
         error=f"{error['type']}: {error['message']}" if error and status != "pending" else None,
         caught=sum(status_of(r) == "caught" for r in records),
     )
+
+
+def _entered_by(record: ExecutionRecord) -> list[str]:
+    """The occurrences that an execution lies in, the same for all entries of a subworkflow that was sent to."""
+    return [part.rpartition(".")[0] for part in str(record.occurrence).split("/")[:-1]]
 
 
 def _decided(routed: list[ExecutionRecord]) -> Iterator[Edge]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,26 @@ def test_a_subworkflow_entered_twice_did_everything_twice() -> None:
     records = [record("s/w", 1, "1.None/1"), record("s", 1), again, again, record("s", 2, 2)]
     got = history_of(records, spec)
     assert (got.nodes["s/w"].count, got.nodes["s"].count) == (2, 2)
+
+
+def test_what_failed_in_one_of_parallel_entries_is_told_of_the_node_whichever_ended_last() -> None:
+    def leaf(entry: int, step: int, status: Any, occurrence: int = 1) -> ExecutionRecord:
+        error = {"type": "ValueError", "message": "no"} if status == "failed" else None
+        within = f"plan#1.None.{entry}/{occurrence}"
+        return ExecutionRecord("r", step, "sub/leaf", within, None, status=status, error=error)
+
+    records = [leaf(0, 1, "done"), leaf(1, 1, "failed"), leaf(2, 1, "done"), leaf(2, 2, "done", 2)]
+    spec = WorkflowSpec(
+        "w", nodes={"sub": NodeSpec("sub", child=WorkflowSpec("sub", nodes={"leaf": NodeSpec("leaf")}))}
+    )
+    got = history_of(records, spec).nodes["sub/leaf"]
+    assert (got.count, got.status, got.error) == (4, "failed", "ValueError: no")
+    again = [
+        replace(r, occurrence=str(r.occurrence).replace("#1", "#2"), status="done", error=None)
+        for r in records
+    ]
+    got = history_of([*records, *again], spec).nodes["sub/leaf"]
+    assert (got.count, got.status, got.error) == (8, "done", None)  # a later decision entered it once more
 
 
 def test_a_node_that_was_stopped_did_nothing_wrong() -> None:
