@@ -336,3 +336,42 @@ def test_what_a_node_has_a_default_for_may_be_missing(part: Any, found: list[str
     assert [finding.code for finding in validate(flow).findings] == found
     if not found:
         assert flow.compile().invoke({"topic": "rain"})["draft"] == "nothing yet."
+
+
+@pytest.mark.parametrize("kind", ["workflow", "langgraph"])
+def test_what_an_error_handler_fills_in_is_there(kind: str) -> None:
+    """It was refused, as if nobody had written it: the node that failed has not."""
+
+    class Whole(State, total=False):
+        plan: str
+        out: str
+
+    class Plan(TypedDict):
+        plan: str
+
+    class Out(TypedDict):
+        out: str
+
+    def plan(state: Topic) -> Plan:
+        raise ValueError("no idea")
+
+    def write(state: Plan) -> Draft:
+        return {"draft": state["plan"]}
+
+    def publish(state: Draft) -> Out:
+        return {"out": state["draft"]}
+
+    def stock(state: Any) -> Command[Literal["publish"]]:
+        return Command(update={"draft": "stock"}, goto="publish")
+
+    flow: Any = (
+        Workflow("w", Whole, input_schema=Topic)
+        if kind == "workflow"
+        else StateGraph(Whole, input_schema=Topic)
+    )
+    flow.add_node("plan", plan, error_handler=stock).add_node("write", write).add_node("publish", publish)
+    flow.add_edge(START, "plan").add_edge("plan", "write").add_edge("write", "publish").add_edge(
+        "publish", END
+    )
+    assert validate(flow).findings == ()
+    assert flow.compile().invoke({"topic": "rain"})["out"] == "stock"

@@ -75,11 +75,11 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     input does not hold it, and it has no default. It also reports a key that a node declares to read and the
     state does not have.
 
-    A node whose writes are not known is taken to write every key. What a parallel branch writes counts if it is
-    written in an earlier superstep. What a loop writes counts on the way out of the spent loop. Subworkflows are
-    not looked at, because they are passed only the keys that are there. A node that is sent to (`Send`) reads what
-    it was sent, and not the state. A key may be missing that the node's own class has a default for, or marks
-    `NotRequired`.
+    A node whose writes are not known is taken to write every key, and so is an error handler. What a parallel
+    branch writes counts if it is written in an earlier superstep. What a loop writes counts on the way out of the
+    spent loop. Subworkflows are not looked at, because they are passed only the keys that are there. A node that is
+    sent to (`Send`) reads what it was sent, and not the state. A key may be missing that the node's own class has a
+    default for, or marks `NotRequired`.
 
     Without a declared input schema, the input may hold any key. The rule then looks only at keys that are clearly
     made for the node: other nodes write the key without reading it, and the node itself does not write it. A

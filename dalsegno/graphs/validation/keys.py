@@ -17,7 +17,8 @@ def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozense
 
     Where an edge has one source a key is missing behind it if it was before and the source does not write
     it; a join lacks what all of its sources lack. Nodes whose writes are not known write everything.
-    Loops change nothing: whatever is written before them stays. A node that is sent to reads what it was sent.
+    Loops change nothing: whatever is written before them stays. A node that is sent to reads what it was sent. What an
+    error handler writes is not known.
     """
     bit = {key: 1 << i for i, key in enumerate(keys)}
     everything = (1 << len(keys)) - 1
@@ -25,7 +26,7 @@ def possibly_missing(facts: Facts, keys: Sequence[str]) -> Mapping[str, frozense
     found: dict[str, frozenset[str]] = {}
     into: dict[str, list[tuple[bool, tuple[str, ...]]]] = {}
     for arc in facts.live:
-        if arc.edge.loop is None and arc.target != END:
+        if arc.edge.loop is None and arc.target != END and not _may_fill_in(facts, arc):
             origins = arc.edge.origins if arc.edge.kind == "join" else (arc.source,)
             into.setdefault(arc.target, []).append((arc.edge.fans_out, origins))
     for name in facts.topological:
@@ -84,7 +85,7 @@ class _Walks:
                     target = arc.target
                     if arc.edge.loop is not None or target == END or target in came:
                         continue
-                    if arc.edge.fans_out and target == goal:
+                    if (arc.edge.fans_out and target == goal) or _may_fill_in(self._facts, arc):
                         continue
                     if within is not None and target not in within:
                         continue
@@ -130,6 +131,11 @@ class _Walks:
         inside = () if home is None else self._facts.components[home]
         back = self._shortest(loop.target, loop.source, inside)
         return None if back is None else [Arc(loop.source, loop.target, loop), *back]
+
+
+def _may_fill_in(facts: Facts, arc: Arc) -> bool:
+    """Whether an error handler that is no node goes this way: it may write what the failed node did not."""
+    return arc.edge.kind == "handler" and facts.nodes[arc.target].kind != "handler"
 
 
 def _writes(facts: Facts, name: str, key: str) -> bool:
