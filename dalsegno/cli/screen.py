@@ -170,14 +170,14 @@ def shortened(text: str, width: int) -> str:
 
 def cells(text: str) -> int:
     """Columns that a text takes on a terminal."""
-    return (
-        len(text)
-        if text.isascii()
-        else sum(
-            0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-            for c in text
-        )
-    )
+    return len(text) if text.isascii() else sum(map(_taken, text))
+
+
+def _taken(character: str) -> int:
+    """The columns of one character: none of one that is set over or under another, or that nobody sees."""
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def duration(seconds: float | None) -> str:

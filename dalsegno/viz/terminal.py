@@ -10,6 +10,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dalsegno.viz.cards import declared
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
@@ -247,9 +248,15 @@ def _crossed(one: str | None, other: str) -> str:
 
 def cells(text: str) -> int:
     """How many cells of a terminal a text takes."""
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text
-    )
+    return len(text) if text.isascii() else sum(map(_taken, text))
+
+
+@lru_cache(maxsize=1024)
+def _taken(character: str) -> int:
+    """The cells of one character: none of one that is set over or under another, or that nobody sees."""
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _cells(text: str, room: int) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from dalsegno import viz
+from dalsegno.cli import screen
 from dalsegno.graphs.model import END, START, EdgeSpec, NodeSpec, WorkflowSpec
 from dalsegno.viz.extract import diagram
 from dalsegno.viz.overlay import Execution, NodeRun, RunView
@@ -121,3 +122,9 @@ def test_text_and_mermaid_need_no_graphviz(
     monkeypatch.setenv("PATH", str(tmp_path))
     for suffix in ("txt", "mmd", "dot"):
         assert viz.draw(article, tmp_path / f"a.{suffix}").read_text()
+
+
+@pytest.mark.parametrize("count", [cells, screen.cells])
+def test_what_is_set_over_a_letter_or_not_seen_takes_no_cell(count: Callable[[str], int]) -> None:
+    wide, marked, thai, unseen = "日本", "e\u0301", "\u0e17\u0e35\u0e48", "a\u200bb\u2060"
+    assert [count(text) for text in ("ab", wide, marked, thai, unseen)] == [2, 4, 1, 1, 2]
