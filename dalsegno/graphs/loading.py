@@ -30,14 +30,14 @@ class LoadedTarget:
     target: str
 
 
-def load_target(target: str) -> LoadedTarget:
+def load_target(target: str, folder: str | Path | None = None) -> LoadedTarget:
     """Load ``path/to/file.py:name``, ``package.module:name`` or a workflow document, ``path/to/file.yaml``.
 
     The name may be dotted, and may be a `Workflow`, a `StateGraph`, a compiled graph, or a function
     without arguments that gives one. Without a name the module's only graph is taken. A file is imported
     as `python file.py` would find its neighbours: its folder comes first on `sys.path`, and the module has
     the file's own name, so that classes kept in a checkpoint are found again. The current folder is on
-    `sys.path` for a module.
+    `sys.path` for a module. With `folder`, Python files and modules are looked for from there on.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def load_target(target: str) -> LoadedTarget:
     if is_document(place):
         return _document(target, place, name)
     if _is_path(place):
-        module, place = module_of_file(target, place)
+        module, place = module_of_file(target, place if folder is None else str(Path(folder) / place))
     else:
-        module = module_of_name(target, place)
+        module = module_of_name(target, place, None if folder is None else str(folder))
     if not name:
         name = _only_graph(target, place, module)
     found = _attribute(target, place, module, name)

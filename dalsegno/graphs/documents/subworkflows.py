@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from dalsegno.errors import DefinitionError, DocumentInvalid, WrongAnswer, did_you_mean
+from dalsegno.errors import DefinitionError, DocumentInvalid, TargetNotLoaded, WrongAnswer, did_you_mean
 from dalsegno.graphs.checking import spec_of
 from dalsegno.graphs.definition import InputKey, Step, WorkflowDefinition, walk
 from dalsegno.graphs.documents.calls import Child, Settings
@@ -101,10 +102,8 @@ def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterat
 def _loaded(target: str, settings: Settings) -> Child:
     if target.startswith(("http://", "https://")):
         raise DefinitionError(f"`{target}` is a URL, and a document is a file here: nothing is fetched.")
-    place, colon, name = target.rpartition(":")
     if not is_document(target):
-        beside = settings.folder / (place if colon else target)
-        return _child(load_target(f"{beside}:{name}" if beside.suffix == ".py" and colon else target).graph)
+        return _child(_in_python(target, settings.folder))
     from dalsegno.graphs.documents.building import build
     from dalsegno.graphs.documents.reading import read
 
@@ -124,6 +123,19 @@ def _loaded(target: str, settings: Settings) -> Child:
         made = build(read(read_as), within=around, documents=settings.documents)
         settings.documents[path] = replace(_child(made), is_document=True)
     return settings.documents[path]
+
+
+def _in_python(target: str, folder: Path) -> Any:
+    """A workflow of a file or module that is found from the document's folder; a module else from the current one."""
+    try:
+        return load_target(target, folder).graph
+    except TargetNotLoaded as error:
+        if error.reason != "no module":
+            raise
+        try:
+            return load_target(target).graph
+        except TargetNotLoaded as other:
+            raise (error if other.reason == "no module" else other) from other.__cause__
 
 
 def _child(graph: Any) -> Child:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import TypeAdapter
 
 from dalsegno import Runner
@@ -161,6 +162,32 @@ def test_the_current_item_of_a_map_and_the_answer_in_a_loop_are_not_the_input(
         """
     )
     assert looped.spec.inputs == {"n"}
+
+
+@pytest.mark.parametrize("target", ["beside:flow", "beside.py:flow", "beside.py", "around:flow"])
+def test_a_workflow_in_python_is_found_from_the_folder_of_the_document(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    documents, elsewhere = folder / "documents", folder / "elsewhere"
+    documents.mkdir()
+    elsewhere.mkdir()
+    for file in (documents / "beside.py", elsewhere / "around.py"):
+        file.write_text(
+            "from typing import TypedDict\nfrom dalsegno import END, START, Workflow\n"
+            "class State(TypedDict, total=False):\n    n: int\n"
+            "def more(state: State): return {'n': state['n'] + 1}\n"
+            "flow = Workflow('more', State).add_node(more).add_edge(START, 'more').add_edge('more', END)\n"
+        )
+    step = {"name": "s", "strategy": "subworkflow", "workflow": target, "params": {"n": "$input.n"}}
+    (documents / "flow.yaml").write_text(yaml.safe_dump({"name": "a", "steps": [step]}))
+    monkeypatch.chdir(elsewhere)
+    assert ran(load_target("../documents/flow.yaml").graph, n=1)["output"] == {"n": 2}
+
+
+def test_one_that_is_nowhere_is_told(flow: Flow) -> None:
+    for target, said in (("gone:flow", "no module `gone`"), ("gone.py:flow", "gone.py` does not exist")):
+        with pytest.raises(DocumentInvalid, match=said):
+            flow(f"{{name: a, steps: [{{name: s, strategy: subworkflow, workflow: '{target}'}}]}}")
 
 
 @pytest.mark.parametrize("way", ["$input.results", "<$current.results>", "$context.input.results"])
