@@ -234,7 +234,8 @@ class WorkflowSpec:
     `state` maps key names to `KeySpec`; `inputs` and `outputs` are the keys of the input and the
     output schema. `exact_choices` is False for a graph read from LangGraph, where a router with
     declared targets may still return several of them. `recursion_limit` is what a compiled graph
-    carries in its configuration. `starts_async`: a router of START can only be run in an event loop.
+    carries in its configuration. `starts_async`: a router of START can only be run in an event loop. `may_lack` are
+    those of `inputs` that may be missing: its class has a default for them, or `NotRequired`.
     """
 
     name: str
@@ -252,6 +253,7 @@ class WorkflowSpec:
     waivers: tuple[tuple[str, str, str], ...] = ()
     where: Place | None = None
     starts_async: bool = False
+    may_lack: frozenset[str] = frozenset()
 
     @property
     def is_async(self) -> bool:

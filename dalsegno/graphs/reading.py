@@ -167,6 +167,7 @@ class _Graph:
             inputs=frozenset(builder.schemas[builder.input_schema]) & self.keys.keys(),
             outputs=frozenset(builder.schemas[builder.output_schema]) & self.keys.keys(),
             declared_inputs=builder.input_schema is not builder.state_schema,
+            may_lack=declared.optional_keys(builder.input_schema),
             declared_outputs=builder.output_schema is not builder.state_schema,
             exact_choices=False,
             starts_async=any(_only_async(b.path) for b in builder.branches.get(START, {}).values()),

@@ -76,6 +76,7 @@ def describe(workflow: Builder, known: dict[int, WorkflowSpec] | None = None, le
         inputs=frozenset(keys(workflow.input_schema) or ()),
         outputs=frozenset(keys(workflow.output_schema) or ()),
         declared_inputs=workflow.input_schema is not workflow.state_schema,
+        may_lack=declared.optional_keys(workflow.input_schema),
         declared_outputs=workflow.output_schema is not workflow.state_schema,
         budget=workflow.budget,
         waivers=tuple(

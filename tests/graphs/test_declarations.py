@@ -375,3 +375,43 @@ def test_what_an_error_handler_fills_in_is_there(kind: str) -> None:
     )
     assert validate(flow).findings == ()
     assert flow.compile().invoke({"topic": "rain"})["out"] == "stock"
+
+
+def test_what_a_subworkflow_writes_where_it_goes_on_in_the_parent_is_there() -> None:
+    """It was refused, as if nobody had written it: its output has another key."""
+
+    def leave(state: Any) -> Any:
+        return Command(graph=Command.PARENT, update={"draft": "up"}, goto="publish")
+
+    def publish(state: Draft) -> Topic:
+        return {"topic": state["draft"]}
+
+    child = Workflow("child", State, output_schema=Topic).add_node("leave", leave)
+    child.add_edge(START, "leave").add_edge("leave", END)
+    flow = Workflow("w", State, input_schema=Topic).add_node("sub", child, destinations=("publish",))
+    flow.add_node("publish", publish).add_edge(START, "sub").add_edge("publish", END)
+    assert validate(flow).findings == ()
+    assert flow.compile().invoke({"topic": "rain"})["topic"] == "up"
+
+
+@pytest.mark.parametrize("kind", ["workflow", "langgraph"])
+@pytest.mark.parametrize(("part", "found"), [(Marked, []), (Needed, ["D305"])])
+def test_a_subworkflow_need_not_be_handed_what_it_does_not_require(
+    part: Any, found: list[str], kind: str
+) -> None:
+    class Whole(TypedDict, total=False):
+        topic: str
+
+    child: Any = (
+        Workflow("child", State, input_schema=part)
+        if kind == "workflow"
+        else StateGraph(State, input_schema=part)
+    )
+    child.add_node("go", lambda state: {"topic": state["topic"].upper()}).add_edge(START, "go").add_edge(
+        "go", END
+    )
+    flow = Workflow("w", Whole).add_node("sub", child if kind == "workflow" else child.compile())
+    flow.add_edge(START, "sub").add_edge("sub", END)
+    assert [finding.code for finding in validate(flow).findings] == found
+    if not found:
+        assert flow.compile().invoke({"topic": "rain"}) == {"topic": "RAIN"}

@@ -75,11 +75,11 @@ def read_before_written(facts: Facts) -> Iterator[Finding]:
     input does not hold it, and it has no default. It also reports a key that a node declares to read and the
     state does not have.
 
-    A node whose writes are not known is taken to write every key, and so is an error handler. What a parallel
-    branch writes counts if it is written in an earlier superstep. What a loop writes counts on the way out of the
-    spent loop. Subworkflows are not looked at, because they are passed only the keys that are there. A node that is
-    sent to (`Send`) reads what it was sent, and not the state. A key may be missing that the node's own class has a
-    default for, or marks `NotRequired`.
+    A node whose writes are not known is taken to write every key, and so are an error handler and a `Command` from a
+    subworkflow. What a parallel branch writes counts if it is written in an earlier superstep. What a loop writes
+    counts on the way out of the spent loop. Subworkflows are not looked at, because they are passed only the keys
+    that are there. A node that is sent to (`Send`) reads what it was sent, and not the state. A key may be missing
+    that the node's own class has a default for, or marks `NotRequired`.
 
     Without a declared input schema, the input may hold any key. The rule then looks only at keys that are clearly
     made for the node: other nodes write the key without reading it, and the node itself does not write it. A
@@ -225,8 +225,8 @@ def unmapped_key(facts: Facts) -> Iterator[Finding]:
 
     ## What it does
     Checks that `inputs=` and `outputs=` of a subworkflow name keys that exist, on both sides. Checks that each
-    key of the subworkflow's declared input is passed to it, unless the key has a default or a reducer. Without
-    these maps, parent and subworkflow must share at least one key.
+    key of the subworkflow's declared input is passed to it, unless the key has a default or a reducer, or is
+    `NotRequired`. Without these maps, parent and subworkflow must share at least one key.
 
     ## Why is this bad
     The subworkflow starts without the value, or its result is lost.
@@ -249,7 +249,7 @@ def unmapped_key(facts: Facts) -> Iterator[Finding]:
             missing += [(inner, False)] * (inner not in child.state) + [(outer, True)] * (outer not in own)
         if child.declared_inputs:
             mapped = own.keys() if node.inputs is None else node.inputs.keys()
-            needed = (child.state[k] for k in sorted(child.inputs) if k in child.state)
+            needed = (child.state[k] for k in sorted(child.inputs - child.may_lack) if k in child.state)
             for key in needed:
                 if key.name not in mapped and not key.has_default and key.reducer is None:
                     missing.append((key.name, True))

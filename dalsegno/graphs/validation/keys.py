@@ -134,7 +134,11 @@ class _Walks:
 
 
 def _may_fill_in(facts: Facts, arc: Arc) -> bool:
-    """Whether an error handler that is no node goes this way: it may write what the failed node did not."""
+    """Whether who goes this way may write what is not known of the node that it leaves: an error handler that is no
+    node, or a node of a subworkflow, by a `Command` to the parent."""
+    if arc.edge.kind == "command":
+        source = facts.nodes.get(arc.source)
+        return source is not None and source.child is not None
     return arc.edge.kind == "handler" and facts.nodes[arc.target].kind != "handler"
 
 
