@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _NEXT = "branch:to:"
 _SENT = "__pregel_tasks"
+_ENOUGH = 16
+"""Cells for the nodes that come next, on a terminal."""
 
 
 @reporting
@@ -53,9 +55,9 @@ def command(
         return COMPLETED
     screen = Screen(sys.stdout)
     written = _in_words([entry["created_at"] for entry in found[:limit]])
-    screen.table(
+    rows = [
         ("checkpoint", "step", "source", "run", "written", "next"),
-        [
+        *(
             (
                 entry["checkpoint_id"],
                 str(entry["step"]),
@@ -65,12 +67,24 @@ def command(
                 one_line(", ".join(entry["next"])),
             )
             for entry, at in zip(found[:limit], written, strict=True)
-        ],
-        right=(1,),
-    )
+        ),
+    ]
+    heads, *told = _fitting(rows, screen.columns) if screen.is_terminal else rows
+    screen.table(heads, told, right=(1,))
     if len(found) > limit:
         screen.line(screen.paint(f"The newest {limit}; --limit shows more.", "dim"))
     return COMPLETED
+
+
+def _fitting(rows: Sequence[tuple[str, ...]], columns: int) -> Sequence[tuple[str, ...]]:
+    """The rows without the time, and without the source, where the nodes that come next had no room beside them."""
+    from dalsegno.cli.screen import cells
+
+    for number in (4, 2):
+        *wide, last = (max(map(cells, column)) for column in zip(*rows, strict=True))
+        if columns - sum(wide) - 2 * len(wide) < min(last, _ENOUGH):
+            rows = [(*row[:number], *row[number + 1 :]) for row in rows]
+    return rows
 
 
 def _checkpoints(ledger: Ledger, thread: str, limit: int) -> Iterator[dict[str, Any]]:

@@ -112,7 +112,7 @@ class Screen:
             for i, cell in enumerate(row):
                 if i == len(row) - 1 and i not in right:
                     room = self.columns - sum(wide[:-1]) - 2 * len(wide[:-1])
-                    fits = not self.is_terminal or room >= 8
+                    fits = not self.is_terminal or room >= min(8, wide[-1])
                     parts.append((shortened(cell, room) if self.is_terminal else cell) if fits else "")
                 else:
                     gap = " " * (wide[i] - cells(cell))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -275,6 +277,27 @@ def test_what_is_not_there_exits_2_and_says_what_is(
     assert (got.code, got.out) == (2, "")
     assert said in got.err
     assert "Traceback" not in got.err
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(60, 2), (80, 1), (100, 0)])
+def test_on_a_narrow_terminal_a_history_tells_what_comes_next_rather_than_when_it_was_written(
+    three_runs: Any, monkeypatch: pytest.MonkeyPatch, columns: int, left_out: int
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    assert three_runs("history", "done").code == 0
+    heads, *rows = terminal.getvalue().splitlines()
+    assert heads.split() == [h for h in HEADS if h not in ("written", "source")[:left_out]]
+    assert {"write", "review"} <= {row.split()[-1] for row in rows}
+    assert all(len(row) <= columns for row in (heads, *rows))
+
+
+HEADS = ("checkpoint", "step", "source", "run", "written", "next")
 
 
 def test_a_history_has_the_times_of_this_machines_clock_as_everything_else_has(
