@@ -160,6 +160,7 @@ class _Comparison:
     def changes(self) -> Iterator[Change]:
         yield from self._missing()
         yield from self._deferred()
+        yield from self._led_to()
         yield from self._joins()
         yield from self._loops()
         yield from self._passed()
@@ -211,6 +212,21 @@ class _Comparison:
                 yield Change("defer", self.at(name), f"{words}, and half of its join is done", "unsafe")
             else:
                 yield Change("defer", self.at(name), words)
+
+    def _led_to(self) -> Iterator[Change]:
+        """Pending nodes that other joins lead to now: LangGraph names a task by them too, and finds nothing again of
+        what a node with another name has done: its result, its question, and all that is done in a subworkflow."""
+        for name in sorted(self.level.pending & self.now & self.then):
+            is_done = self.level.finished and name in self.done
+            is_begun = is_done or self.level.asked or self.place(name) + "/" in self.active
+            if is_begun and _joins_to(name, self.kept) != _joins_to(name, self.shape):
+                yield Change(
+                    "join",
+                    self.at(name),
+                    f"the joins that lead to `{self.at(name)}` changed, and it has begun: what is done of it would be "
+                    "done again, and what it asks be asked anew",
+                    "unsafe",
+                )
 
     def _suggest(self, name: str) -> str:
         candidate = self._successor(name)
@@ -420,6 +436,13 @@ class _Comparison:
         touched = sorted({s for way in set(old) ^ set(new) for s in way[1]} & self.now & self.then)
         for name in touched:
             yield Change("ways", self.at(name), f"the ways from `{self.at(name)}` changed")
+
+
+def _joins_to(name: str, shape: Mapping[str, Any]) -> set[tuple[str, ...]]:
+    """The sources of each join that leads to a node."""
+    return {
+        tuple(origins) for kind, origins, target, *_ in shape["edges"] if (kind, target) == ("join", name)
+    }
 
 
 def _spec_at(spec: WorkflowSpec, path: str) -> WorkflowSpec | None:

@@ -19,7 +19,8 @@ from dalsegno.runtime.standing import Level
 _TO = "branch:to:"
 _JOIN = "join:"
 _SENDS = "__pregel_tasks"
-_ASIDE = ("__error__", "__interrupt__", "__resume__", "__scheduled__", "__error_source_node__")
+_INTERRUPT = "__interrupt__"
+_ASIDE = ("__error__", _INTERRUPT, "__resume__", "__scheduled__", "__error_source_node__")
 """Channels of writes by which a task is not finished."""
 
 
@@ -102,9 +103,10 @@ def level_of(kept: CheckpointTuple) -> Level:
     if START in values:
         pending.add(START)
         written |= _keys_of(values[START])
-    finished = False
+    finished = asked = False
     for _, channel, value in kept.pending_writes or ():
         if channel in _ASIDE:
+            asked |= channel == _INTERRUPT
             continue
         finished = True
         if channel.startswith((_TO, _JOIN)) and value == BEGINS:
@@ -126,6 +128,7 @@ def level_of(kept: CheckpointTuple) -> Level:
         ),
         pending=frozenset(pending),
         finished=finished,
+        asked=asked,
         coming=frozenset(coming),
         joins=joins,
         loops=dict(record["loops"]) if record else {},

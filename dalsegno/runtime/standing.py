@@ -16,14 +16,15 @@ class Level:
     """Where one workflow of a run stands: the outermost (`path` is empty), or a subworkflow in flight.
 
     `pending` are the nodes of its current superstep, `finished` whether some of them have their result already,
-    `coming` where those results lead. `joins` maps the channels of joins to what they have seen. `loops` says how
-    often each loop was taken, `used` the supersteps so far, `keys` which state keys have a value, `written` which
-    of them have an update that is not applied yet.
+    `asked` whether some of them wait for an answer, `coming` where those results lead. `joins` maps the channels of
+    joins to what they have seen. `loops` says how often each loop was taken, `used` the supersteps so far, `keys` which
+    state keys have a value, `written` which of them have an update that is not applied yet.
     """
 
     path: str = ""
     pending: frozenset[str] = frozenset()
     finished: bool = False
+    asked: bool = False
     coming: frozenset[str] = frozenset()
     joins: Mapping[str, frozenset[str]] = field(default_factory=dict)
     loops: Mapping[str, int] = field(default_factory=dict)
@@ -161,6 +162,7 @@ def _renamed_level(level: Level, rename: Mapping[str, str], shape: Mapping[str, 
         path=today(level.path.rstrip("/"), rename) + "/" if level.path else "",
         pending=frozenset(map(name, level.pending)),
         finished=level.finished,
+        asked=level.asked,
         coming=frozenset(map(name, level.coming)),
         joins={join(channel): frozenset(map(name, seen)) for channel, seen in level.joins.items()},
         loops={counter(old): count for old, count in level.loops.items()},

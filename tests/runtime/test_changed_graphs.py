@@ -563,6 +563,40 @@ def test_so_does_a_run_that_has_passed_all_of_a_new_join(world: Any, db: Path) -
     assert resumed(now, db).output["path"] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("kind", ["done", "asks", "inside"])
+def test_a_node_that_has_begun_is_not_begun_again_because_other_joins_lead_to_it(
+    world: Any, db: Path, kind: str
+) -> None:
+    def flow(ways: list[tuple[str | list[str], str]]) -> Workflow:
+        c: Any = world.node("c")
+        if kind == "asks":
+            c = lambda state: {"path": [interrupt("Go on?")]}  # noqa: E731
+        elif kind == "inside":
+            c = world.chain("p", "q", name="inner")
+        made = Workflow("joined", State).add_node("a", world.node("a")).add_node("b", world.node("b"))
+        made.add_node("c", c, interrupts=1 if kind == "asks" else 0).add_node("d", world.node("d"))
+        made.add_edge(START, "a").add_edge(START, "b").add_edge("b", "d").add_edge("c", END).add_edge(
+            "d", END
+        )
+        for source, target in ways:
+            made.add_edge(source, target)
+        return made
+
+    then, now = flow([("a", "c")]), flow([(["a", "b"], "c")])
+    if kind == "asks":
+        with Runner(then, db=db) as runner:
+            assert runner.run({"topic": "x"}, thread="t1").status == "interrupted"
+        world.seen.clear()
+    else:
+        world.beside["d"] = "c"
+        begun(then, db, world, "q" if kind == "inside" else "d")
+    (change,) = refused(now, db, value="yes" if kind == "asks" else None).refused()
+    assert (change.kind, change.where, change.verdict) == ("join", "c", "unsafe")
+    assert world.seen == []
+    assert resumed(then, db, value="yes" if kind == "asks" else None).status == "completed"
+    assert world.seen == {"done": ["d"], "asks": [], "inside": ["q"]}[kind]
+
+
 @pytest.mark.parametrize("then", [False, True])
 @pytest.mark.parametrize("broken", ["b", "c", "d"])
 def test_defer_may_change_where_nothing_has_been_waited_for(
