@@ -33,12 +33,16 @@ def with_ways(
         return list(records)
     ended: dict[Moment, set[str]] = defaultdict(set)
     executed: dict[Moment, set[str]] = defaultdict(set)
+    latest: Counter[tuple[str, str]] = Counter()
+    over: set[str] = set()
     for record in records:
         if record.occurrence != 0:
-            at = entry_of(record), record.superstep
-            executed[at].add(name_of(record.place))
+            name, (entry, step) = name_of(record.place), (entry_of(record), record.superstep)
+            executed[entry, step].add(name)
+            latest[entry, name] = max(latest[entry, name], step)
             if record.status == "done":
-                ended[at].add(name_of(record.place))
+                ended[entry, step].add(name)
+                over.add(f"{record.place}#{record.occurrence}.{record.index}")
     found = []
     for record in records:
         level = specs.get(prefix_of(record.place))
@@ -46,7 +50,11 @@ def with_ways(
         if level is not None and silent:
             entry, step = entry_of(record), record.superstep
             ways = _ways(record, level, ended[entry, step], executed[entry, step + 1])
-            record = replace(record, targets=[(edge.target, edge.label, None) for edge in ways])
+            # Where what comes next never ran, and its workflow is over, the node has left that for the parent.
+            left = {e.target for e in level.edges if e.target != END and latest[entry, e.target] <= step}
+            gone = left if entry in over else ()
+            targets = [(edge.target, edge.label, None) for edge in ways if edge.target not in gone]
+            record = replace(record, targets=targets)
         found.append(record)
     return found
 

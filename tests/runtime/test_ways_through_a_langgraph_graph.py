@@ -6,6 +6,7 @@ import operator
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send
 
@@ -23,7 +24,7 @@ def _node(name: str) -> Any:
 
 
 def _seen(graph: Any, path: Path) -> RunView:
-    compiled = graph.compile()
+    compiled = graph if isinstance(graph, Workflow) else graph.compile()
     with Runner(compiled, db=str(path / "runs.db")) as runner:
         assert runner.run({"seen": []}, thread="t").status == "completed"
     with Seeing(compiled, str(path / "runs.db")) as seeing:
@@ -77,23 +78,20 @@ def test_what_two_edges_explain_is_told_of_neither(tmp_path: Path) -> None:
     assert view.edges["both", END, None] == 1
 
 
-def test_a_node_of_ours_that_left_its_workflow_took_no_way_in_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_node_that_left_its_workflow_took_no_way_in_it(ours: bool, tmp_path: Path) -> None:
     def leaves(state: State) -> Command[Any]:
         return Command(graph=Command.PARENT, goto="after", update={"seen": ["leaves"]})
 
-    part = Workflow("part", State).add_node("first", _node("first")).add_node("leaves", leaves)
-    part.add_node("never", _node("never")).add_edge(START, "first").add_edge("first", "leaves")
-    part.add_edge("leaves", "never").add_edge("never", END)
-    flow = (
-        Workflow("flow", State)
-        .add_node("part", part, destinations=("after",))
-        .add_node("after", _node("after"))
+    part: Any = Workflow("part", State) if ours else StateGraph(State)
+    part.add_node("first", _node("first")).add_node("leaves", leaves).add_node("never", _node("never"))
+    part.add_edge(START, "first").add_edge("first", "leaves").add_edge("leaves", "never").add_edge(
+        "never", END
     )
-    flow.add_edge(START, "part").add_edge("after", END)
-    with Runner(flow, db=tmp_path / "runs.db") as runner:
-        assert runner.run({"seen": []}, thread="t").raise_for_status()
-    with Seeing(flow, tmp_path / "runs.db") as seeing:
-        view = seeing.view(seeing.ledger.last("t"))
+    flow: Any = Workflow("flow", State) if ours else StateGraph(State)
+    flow.add_node("part", part if ours else part.compile(), destinations=("after",))
+    flow.add_node("after", _node("after")).add_edge(START, "part").add_edge("after", END)
+    view = _seen(flow, tmp_path)
     assert dict(view.edges) == {
         (START, "part", None): 1,
         (f"part/{START}", "part/first", None): 1,
