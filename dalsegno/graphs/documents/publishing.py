@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dalsegno.graphs.definition import WorkflowDefinition
+from dalsegno.graphs.documents.policies import CallPolicies
 
 _NEEDS = {"loop": ["max"], "map_reduce": ["max", "agent_calls"], "subworkflow": ["workflow"]}
 
@@ -31,6 +32,8 @@ def json_schema() -> dict[str, Any]:
     ]
     for name in ("AgentCall", "CallOfAgent", "Compensation"):
         defs[name]["oneOf"] = _WHO
+    for name in CallPolicies.model_fields:
+        defs["CallOfAgent"]["properties"][name] = {"type": "null", "description": "A fallback has none."}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A workflow of Dalsegno",
