@@ -142,7 +142,8 @@ def picture_of(
     if fold is None:
         return folding.shut(picture) if page else folding.folded(picture)
     known = [c.id for c in picture.clusters]
-    names = known if fold is True else [] if fold is False else [meant(path, known) for path in fold]
+    paths = [fold] if isinstance(fold, str) else fold  # one path is one, and not its letters
+    names = known if paths is True else [] if paths is False else [meant(path, known) for path in paths]
     for name in names:
         if name not in known:
             hint = did_you_mean(name, map(shown, known)) or "."

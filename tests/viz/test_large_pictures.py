@@ -129,6 +129,13 @@ def test_a_chain_that_stopped_in_the_middle_shows_the_worst() -> None:
     assert (box.status, box.lines, box.mark) == ("failed", ("✕ failed · 3.0 s", "no"), "resumes here")
 
 
+def test_one_subworkflow_is_folded_by_its_path_alone() -> None:
+    spec = _stages(3, 2)
+    assert viz.picture(spec, fold="stage 1") == viz.picture(spec, fold=["stage 1"])
+    with pytest.raises(RenderError, match=r"`stage 9`: no subworkflow has this path"):
+        viz.picture(spec, fold="stage 9")
+
+
 def test_only_a_subworkflow_can_be_folded() -> None:
     with pytest.raises(
         RenderError, match="Cannot fold `stage`: no subworkflow has this path; did you mean `stage 0`"
