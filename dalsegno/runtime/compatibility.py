@@ -7,18 +7,18 @@ and ends "successfully" where the pending one was renamed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from dalsegno.errors import quoted
-from dalsegno.graphs.code import compiled_by, same_code
 from dalsegno.graphs.declarations import with_bars
 from dalsegno.graphs.model import END, START, WorkflowSpec, counter_name, counter_parts
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, name_of, names_of, prefix_of, shown
-from dalsegno.runtime.difference import Change, Difference
-from dalsegno.runtime.reaching import reachable
+from dalsegno.runtime.code_changes import code_changes
+from dalsegno.runtime.difference import Change, Difference, named
+from dalsegno.runtime.reaching import joins_to, reachable
 from dalsegno.runtime.standing import Before, Level, join_of, shape_at
 from dalsegno.runtime.successors import Successors, way_of
 
@@ -101,29 +101,8 @@ def _compared(
     compared = {level.path for level in before.levels}
     inside = [place for place in sorted(before.code) if prefix_of(place) not in compared]
     if before.levels:
-        found += _code_changes((shown(place), before.code[place], code.get(place)) for place in inside)
+        found += code_changes((shown(place), before.code[place], code.get(place)) for place in inside)
     return found, suggested
-
-
-def _code_changes(nodes: Iterable[tuple[str, str | None, str | None]]) -> Iterator[Change]:
-    """What changed in the code of nodes: of each its path, and what is kept of its code then and now."""
-    unknown: list[tuple[str, str, str]] = []
-    for path, was, is_ in nodes:
-        if was is None or is_ is None:
-            continue
-        same = same_code(was, is_)
-        if same is False:
-            yield Change("code", path, f"the code of `{path}` changed")
-        elif same is None:
-            unknown.append((path, compiled_by(was), compiled_by(is_)))
-    if unknown:
-        path, was, is_ = unknown[0]
-        yield Change(
-            "code",
-            path,
-            f"the run was made by {was}, and this is {is_}: whether the code of "
-            f"{_names(path for path, *_ in unknown)} changed cannot be told without its source",
-        )
 
 
 class _Comparison:
@@ -219,7 +198,7 @@ class _Comparison:
         for name in sorted(self.level.pending & self.now & self.then):
             is_done = self.level.finished and name in self.done
             is_begun = is_done or self.level.asked or self.place(name) + "/" in self.active
-            if is_begun and _joins_to(name, self.kept) != _joins_to(name, self.shape):
+            if is_begun and joins_to(name, self.kept["edges"]) != joins_to(name, self.shape["edges"]):
                 yield Change(
                     "join",
                     self.at(name),
@@ -250,13 +229,15 @@ class _Comparison:
             # Of one that has seen all of its sources the target is pending by this very channel.
             is_left = seen < {*sources} and target in fed and (frozenset(sources), target) not in now
             if {*sources, target} <= {*self.now, END} and (is_left or target == END):
-                words = f"the join of {_names(sources)} into `{target}` is gone"
+                words = f"the join of {named(sources)} into `{target}` is gone"
                 yield Change("join", self.at(target), words)
                 continue
             self._unheard.add(target)
             gone = [name for name in (*sources, target) if name not in self.now and name != END]
             hints = "".join(self._suggest(name) for name in gone if self.place(name) not in self.suggested)
-            words = f"the join of {_names(sources)} into `{target}` has seen {_names(sorted(seen))}, and is gone: "
+            words = (
+                f"the join of {named(sources)} into `{target}` has seen {named(sorted(seen))}, and is gone: "
+            )
             yield Change(
                 "join",
                 self.at(target),
@@ -294,7 +275,7 @@ class _Comparison:
                 yield Change(
                     "loop",
                     self.at(gone[0]),
-                    f"{way} was taken {count} times, and the graph has no {_names(gone)}{hints}",
+                    f"{way} was taken {count} times, and the graph has no {named(gone)}{hints}",
                     "needs mapping",
                 )
             elif (source, target) in ways:
@@ -332,8 +313,8 @@ class _Comparison:
                     yield Change(
                         "join",
                         self.at(target),
-                        f"`{self.at(target)}` waits for {_names(map(self.at, origins))} now, and the run has passed "
-                        f"{_names(map(self.at, behind))}: it would never run",
+                        f"`{self.at(target)}` waits for {named(map(self.at, origins))} now, and the run has passed "
+                        f"{named(map(self.at, behind))}: it would never run",
                         "unsafe",
                     )
                 continue
@@ -342,7 +323,7 @@ class _Comparison:
                 continue
             told.add(target)
             before = sorted(self._reachable({target}) & self.level.pending - {target})
-            where = f"before {_names([self.at(n) for n in before])}, " if before else ""
+            where = f"before {named([self.at(n) for n in before])}, " if before else ""
             what = "was inserted" if new else "has a new way to it"
             source = "the start" if behind[0] == START else f"`{self.at(behind[0])}`"
             yield Change(
@@ -398,7 +379,7 @@ class _Comparison:
             yield Change(
                 "state",
                 self.at(stale[0]),
-                f"{who} {_names(stale)} for the old version, after which the state is migrated; it would be applied "
+                f"{who} {named(stale)} for the old version, after which the state is migrated; it would be applied "
                 "as it is",
                 "unsafe",
             )
@@ -427,7 +408,7 @@ class _Comparison:
             if (then["inputs"], then["outputs"]) != (now["inputs"], now["outputs"]):
                 yield Change("node", path, f"the keys that go into `{path}` or come out of it changed")
         codes = ((name, self.place(name)) for name in both)
-        yield from _code_changes(
+        yield from code_changes(
             (self.at(name), self.code_then.get(place), self.code_now.get(place)) for name, place in codes
         )
 
@@ -438,20 +419,9 @@ class _Comparison:
             yield Change("ways", self.at(name), f"the ways from `{self.at(name)}` changed")
 
 
-def _joins_to(name: str, shape: Mapping[str, Any]) -> set[tuple[str, ...]]:
-    """The sources of each join that leads to a node."""
-    return {
-        tuple(origins) for kind, origins, target, *_ in shape["edges"] if (kind, target) == ("join", name)
-    }
-
-
 def _spec_at(spec: WorkflowSpec, path: str) -> WorkflowSpec | None:
     found: WorkflowSpec | None = spec
     for name in names_of(path.removesuffix("/")):
         node = found.nodes.get(name) if found else None
         found = node.child if node else None
     return found
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)

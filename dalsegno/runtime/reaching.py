@@ -28,3 +28,8 @@ def reachable(
             if comes:
                 found.add(target)
     return found
+
+
+def joins_to(name: str, edges: Iterable[Sequence[Any]]) -> set[tuple[str, ...]]:
+    """The sources of each join that leads to a node."""
+    return {tuple(origins) for kind, origins, target, *_ in edges if (kind, target) == ("join", name)}
