@@ -67,9 +67,8 @@ def run_view(
     if run.status != "running":
         executions = tuple(replace(e, status="pending") if e.status == "running" else e for e in executions)
     for entered in executions:
-        if (
-            entered.child and entered.seconds is None
-        ):  # a subworkflow that has not ended, of which there is no record
+        # A subworkflow that has not ended has no record of its own.
+        if entered.child and entered.seconds is None:
             known = nodes.get(entered.node, NodeRun(0))
             if known.status in ("done", "caught"):
                 nodes[entered.node] = replace(known, status=entered.status)
