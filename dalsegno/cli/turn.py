@@ -95,6 +95,14 @@ def take(loaded: LoadedTarget, db: str, start: Callable[[Runner], RunResult], ma
             runner.close()
 
 
+def _shown(runner: Runner, result: RunResult) -> Any:
+    """What a run gives, without the secrets of its state, under whatever key they stand."""
+    if result.output is None or not Secrets(runner.schemas):
+        return result.output
+    secrets = runner.pending(result.thread).secrets(runner.schemas)
+    return secrets.shown(secrets.state(result.output))
+
+
 def _taken(
     runner: Runner,
     watch: _Watch,
@@ -160,7 +168,7 @@ def _taken(
             screen = Screen(sys.stderr)
             screen.line(f"go on with: {again(watch.started.thread, manner.db_option)}")
         return exits.FAILED
-    result = replace(result, output=Secrets(runner.schemas).state(result.output))
+    result = replace(result, output=_shown(runner, result))
     if manner.as_json:
         print_json(result.to_dict(), manner.out)
     else:

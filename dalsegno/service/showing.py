@@ -87,7 +87,9 @@ def output(kept: Checkpointer, runner: Runner, run: RunRecord) -> Any:
     values = found.checkpoint["channel_values"]
     if not runner.spec.state:
         return values.get(ROOT, {})
-    shown = Secrets(runner.schemas).state({k: v for k, v in values.items() if k in runner.spec.outputs})
+    secrets = Secrets(runner.schemas)
+    secrets.learn(values)
+    shown = secrets.shown(secrets.state({k: v for k, v in values.items() if k in runner.spec.outputs}))
     return dict(shown)
 
 

@@ -129,6 +129,15 @@ def test_a_failed_run_says_where_and_can_be_resumed(service: Served) -> None:
     assert service.done().count("write boom") == 1
 
 
+def test_a_secret_is_masked_in_what_a_run_gives_under_another_key_too(service: Served) -> None:
+    run_id = service.start(topic="s3cr3t-value", input={"key": "s3cr3t-value"})["run_id"]
+    assert service.ended(run_id, "completed")["output"] == {
+        "topic": "**********",
+        "draft": "All about **********.",
+        "key": "**********",
+    }
+
+
 def test_a_run_that_ends_the_program_does_not_end_the_service_nor_come_back(service: Served) -> None:
     run_id = service.start("quitting", "quit", input={"key": "s3cr3t-value"})["run_id"]
 

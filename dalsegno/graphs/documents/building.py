@@ -30,7 +30,7 @@ from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.documents.references import parse_value
 from dalsegno.graphs.documents.scopes import Needs
 from dalsegno.graphs.documents.source import LARGE
-from dalsegno.graphs.documents.subworkflows import subworkflow_step
+from dalsegno.graphs.documents.subworkflows import secret_results, subworkflow_step
 from dalsegno.graphs.garbage import garbage_kept
 from dalsegno.graphs.model import END, START, Loop
 from dalsegno.graphs.patterns.roles import Node, Role
@@ -77,12 +77,13 @@ class _Document:
         rolls = any(step.on_failure == "compensate" for step in steps)
         undoes = rolls or "undone" in told or any(_takes_back(step) for step, _ in walk(steps))
         tells = undoes or "failures" in told or any(step.on_failure != "fail" for step, _ in walk(steps))
+        state = states.state_schema(secret_results(definition, settings))
         self.flow = Workflow(
             definition.name,
-            states.Whole,
+            state,
             input_schema=states.input_schema("Input", self.keys),
             output_schema=states.output_schema(
-                results=not self.says_output, tells=tells, undoes=undoes, rolls=rolls
+                state, results=not self.says_output, tells=tells, undoes=undoes, rolls=rolls
             ),
             version=definition.version,
             budget=None if definition.budget is None else definition.budget.policy(),

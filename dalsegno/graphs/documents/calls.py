@@ -46,11 +46,12 @@ def own_nodes(*names: str) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Child:
-    """A workflow that is a step, the keys that it takes and gives, and whether it is a document."""
+    """A workflow that is a step, the keys that it takes and gives, and which of its keys are marked as secrets."""
 
     graph: Any
     inputs: frozenset[str]
     outputs: frozenset[str]
+    secrets: frozenset[str] = frozenset()
     is_document: bool = False
 
 

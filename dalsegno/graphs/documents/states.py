@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypedDict, get_type_hints
 
 from pydantic import (
@@ -22,6 +22,7 @@ from dalsegno.graphs.definition import InputKey, Step, WorkflowDefinition
 from dalsegno.graphs.documents.parts import parts_of
 from dalsegno.graphs.documents.problems import FieldPath
 from dalsegno.graphs.patterns.states import Failure, merged
+from dalsegno.nodes.secrets import Secret
 
 
 def _number(value: Any) -> Any:
@@ -74,11 +75,23 @@ class Whole(Inside, total=False):
     undoable: Annotated[list[dict[str, Any]], operator.add]
 
 
-def output_schema(*, results: bool, tells: bool, undoes: bool, rolls: bool) -> Any:
-    """What a run of a document gives: its output; the `results` of its steps; its failures where steps may fail without
-    failing the run (`tells`); what was taken back, where something may be (`undoes`); and the outcome, where all of it
-    may be (`rolls`)."""
+def state_schema(secrets: Mapping[str, Collection[str]]) -> Any:
+    """The state of a document; `secrets` are the keys of the results of steps, workflows in Python, that are marked as
+    secrets there."""
+    if not secrets:
+        return Whole
+    results = {
+        step: typed("Result", dict.fromkeys(keys, Annotated[Any, Secret])) for step, keys in secrets.items()
+    }
     known = get_type_hints(Whole, include_extras=True)
+    return typed("Whole", {**known, "results": Annotated[typed("Results", results), merged]})
+
+
+def output_schema(state: Any, *, results: bool, tells: bool, undoes: bool, rolls: bool) -> Any:
+    """What a run of a document with that state gives: its output; the `results` of its steps; its failures where steps
+    may fail without failing the run (`tells`); what was taken back, where something may be (`undoes`); and the outcome,
+    where all of it may be (`rolls`)."""
+    known = get_type_hints(state, include_extras=True)
     names = ["output", *(["results"] if results else []), *(["failures"] if tells else [])]
     names += [*(["outcome"] if rolls else []), *(["undone", "not_undone"] if undoes else [])]
     return typed("Output", {name: known[name] for name in names})

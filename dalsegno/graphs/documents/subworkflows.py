@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from dalsegno.errors import DefinitionError, DocumentInvalid, TargetNotLoaded, WrongAnswer, did_you_mean
 from dalsegno.graphs.checking import spec_of
@@ -23,6 +23,7 @@ from dalsegno.graphs.documents.states import fits, input_keys, typed
 from dalsegno.graphs.loading import is_document, load_target
 from dalsegno.graphs.model import END, START
 from dalsegno.graphs.workflow import Workflow
+from dalsegno.nodes.secrets import Secret
 
 DEEPEST = 40
 """So many documents may lie in each other."""
@@ -37,7 +38,9 @@ def subworkflow_step(step: Step, at: FieldPath, settings: Settings) -> Composite
     known = sorted(child.inputs)
     asked = {name: f"in {name}" for name in known}
     given = {name: f"out {name}" for name in sorted(child.outputs)}
-    keys: dict[str, Any] = {**dict.fromkeys((*asked.values(), *given.values()), Any), "result": Any}
+    marks: dict[str, Any] = dict.fromkeys(child.secrets, Annotated[Any, Secret])
+    keys = {ours: marks.get(theirs, Any) for theirs, ours in (*asked.items(), *given.items())}
+    keys["result"] = typed("Result", marks) if marks else Any
     needed = input_keys(child.graph.definition) if is_ours else None
     state = typed("Child", keys)
     flow = Workflow(step.name, state)
@@ -80,6 +83,16 @@ def subworkflow_step(step: Step, at: FieldPath, settings: Settings) -> Composite
     soft = is_ours and "outcome" in child.outputs
     outputs = {"current": "result"}
     return Composite(flow, outputs, read, into, soft=soft)
+
+
+def secret_results(definition: WorkflowDefinition, settings: Settings) -> Mapping[str, frozenset[str]]:
+    """The secrets in the results of steps: what the workflows in Python give under keys that they mark so."""
+    found: dict[str, frozenset[str]] = {}
+    for step, at in walk(definition.steps):
+        child = settings.children.get(at)
+        if child is not None and not child.is_document and (marked := child.secrets & child.outputs):
+            found[step.name] = found.get(step.name, frozenset()) | marked
+    return found
 
 
 def child_problems(definition: WorkflowDefinition, settings: Settings) -> Iterator[Problem]:
@@ -140,7 +153,8 @@ def _in_python(target: str, folder: Path) -> Any:
 
 def _child(graph: Any) -> Child:
     spec = spec_of(graph)
-    return Child(graph, spec.inputs, spec.outputs)
+    marked = frozenset(name for name, key in spec.state.items() if key.secret)
+    return Child(graph, spec.inputs, spec.outputs, marked)
 
 
 def _check_input(step: Step, found: Any, keys: Mapping[str, InputKey] | None) -> None:
