@@ -18,7 +18,7 @@ from dalsegno.testing.crash_kit.judging import Same, Story, differences, judged
 from dalsegno.testing.crash_kit.kills import Kill, Kills, words
 from dalsegno.testing.crash_kit.observing import records
 from dalsegno.testing.crash_kit.place import Place
-from dalsegno.testing.crash_kit.planning import Plan, planned
+from dalsegno.testing.crash_kit.planning import Plan, planned, planned_at
 from dalsegno.testing.crash_kit.playing import Play, Stage
 from dalsegno.testing.crash_kit.report import CrashPoint, CrashReport
 from dalsegno.testing.crash_kit.tracing import why_not
@@ -107,9 +107,23 @@ class Campaign:
             return
         for kills in planned(self._plan, reference.commits, watch.halves, self._random):
             if kills[0].draw is not None:
-                yield self._without_power(kills, reference, watch.deeds)
+                point = self._without_power(kills, reference, watch.deeds)
             else:
-                yield self._until_killed(lambda kills=kills: kills, reference)  # type: ignore[misc]
+                point = self._until_killed(lambda kills=kills: kills, reference)  # type: ignore[misc]
+            yield point
+        if self._plan.at == "every commit" and self._plan.kills is None:
+            yield from self._beyond(point, reference)
+
+    def _beyond(self, last: CrashPoint, reference: Story) -> Iterator[CrashPoint]:
+        """Go on behind the last commit of the undisturbed run as long as the run that was killed there had not ended:
+        where the machine is busier by then, what had shared a commit has one of its own."""
+        commit = reference.commits
+        while last.killed and last.found[:1] != (reference.ended,):
+            commit += 1
+            for kills in planned_at(self._plan, commit, self._random):
+                last = self._killed(kills, reference)
+                if last.killed or not last.ok:
+                    yield last
 
     def _moments(self) -> Kills:
         seconds = statistics.median(self._durations)

@@ -84,11 +84,17 @@ class Story:
         return story
 
     @property
+    def ended(self) -> str:
+        """The run's status at the end."""
+        assert self.outcome is not None
+        return str(self.outcome[0])
+
+    @property
     def status(self) -> str:
         """How it ended, with the error in a word."""
         assert self.outcome is not None
-        status, error = self.outcome[0], self.outcome[3]
-        return f"{status} ({error})" if error else str(status)
+        error = self.outcome[3]
+        return f"{self.ended} ({error})" if error else self.ended
 
     @property
     def output(self) -> Any:

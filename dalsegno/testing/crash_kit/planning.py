@@ -12,6 +12,8 @@ from dalsegno.testing.crash_kit.kills import Kill, Kills, Points, Side
 _DRAWN = 100
 """How many random moments or power cuts, where nobody says."""
 
+_SIDES: tuple[Side, Side] = ("before", "after")
+
 _NEED_WRITES = ("every write", "power cuts", "disk full", "io errors")
 
 
@@ -62,13 +64,21 @@ def planned(plan: Plan, commits: int, halves: Sequence[bool], random: Random) ->
     ]
 
 
+def planned_at(plan: Plan, commit: int, random: Random) -> list[Kills]:
+    """The kills on both sides of a commit; those of processes that resume are at one up to it."""
+    return [
+        (Kill(commit, side), *(_like(Kill(commit), commit, (), random) for _ in range(plan.again)))
+        for side in _SIDES
+    ]
+
+
 def _named(plan: Plan, commits: int, halves: Sequence[bool]) -> list[Kills]:
     """The points that `at` names, in order; a number means both sides of that commit."""
     writes = range(1, len(halves) + 1)
     named: list[Kills] = []
     match plan.at:
         case "every commit":
-            named = [(Kill(n, side),) for n in range(1, commits + 1) for side in ("before", "after")]
+            named = [(Kill(n, side),) for n in range(1, commits + 1) for side in _SIDES]
         case "every write":
             for n in writes:
                 named.append((Kill(write=n),))
@@ -82,7 +92,7 @@ def _named(plan: Plan, commits: int, halves: Sequence[bool]) -> list[Kills]:
         case _:
             for point in plan.at:
                 if isinstance(point, int):
-                    named += [(Kill(point, "before"),), (Kill(point, "after"),)]
+                    named += [(Kill(point, side),) for side in _SIDES]
                 elif not isinstance(point, str):
                     named.append(point)
     for first, *_ in named:
