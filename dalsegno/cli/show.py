@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from dalsegno.runtime.view import History
     from dalsegno.viz.overlay import RunView
 
+    Fact = tuple[str, str]
+
 
 @reporting
 def command(
@@ -35,36 +39,63 @@ def command(
     The run is drawn over its graph. A thread's name means the last run on it.
     """
     from dalsegno.cli.screen import Screen, print_json
-    from dalsegno.distributed.orders import letter_of
-    from dalsegno.graphs import model
-    from dalsegno.runtime.view import as_journalled, history_of, in_todays_names, run_view, shape_today
-    from dalsegno.viz.remembered import spec_of_shape
 
     ledger = options.existing_ledger(db)
     if ledger is None:
         raise UnknownRun(options.nothing_here(), run_id=run)
     try:
-        record = find(ledger, run)
-        history = history_of(
-            in_todays_names(ledger.executions(record.run_id), record), model.WorkflowSpec(record.workflow)
-        )
-        record = as_journalled(record, history)
-        latest = ledger.latest(record.thread, plain=True)
-        holder = ledger.holder(record.thread) if record.status == "running" else None
-        spec = spec_of_shape(shape_today(record)) if record.shape else None
-        view = run_view(ledger, spec, record) if spec is not None and not as_json else None
-        letter = letter_of(ledger, record.run_id) if record.status in ("queued", "stopped") else None
+        page = _page(ledger, run, picture=not as_json)
     finally:
         ledger.database.close()
-    superseded = latest.run_id if latest is not None and latest.run_id != record.run_id else None
     if as_json:
-        print_json(_document(record, history, superseded))
-        return COMPLETED
-    screen = Screen(sys.stdout)
-    drawn = (spec, view) if spec is not None and view is not None and view.executions else None
-    queue = letter.place.queue if letter is not None else None
-    _print(screen, record, history, superseded, holder, queue, db, traceback or wants_traceback(), drawn)
+        print_json(_document(page))
+    else:
+        _print(Screen(sys.stdout), page, db, full=traceback or wants_traceback())
     return COMPLETED
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What is known of a run.
+
+    `superseded` is the run that came after it on its thread, `holder` the process that is at it, `queue` the one that
+    an engine has it in. `drawn` is its graph as it was then and the run over it, if there is anything to draw.
+    """
+
+    run: RunRecord
+    history: History
+    superseded: str | None
+    holder: Any
+    queue: str | None
+    drawn: tuple[WorkflowSpec, RunView] | None
+
+
+def _page(ledger: Ledger, name: str, *, picture: bool) -> _Page:
+    from dalsegno.distributed.orders import letter_of
+    from dalsegno.graphs import model
+    from dalsegno.runtime.view import as_journalled, history_of, in_todays_names, run_view, shape_today
+    from dalsegno.viz.remembered import spec_of_shape
+
+    run = find(ledger, name)
+    history = history_of(
+        in_todays_names(ledger.executions(run.run_id), run), model.WorkflowSpec(run.workflow)
+    )
+    run = as_journalled(run, history)
+    latest = ledger.latest(run.thread, plain=True)
+    letter = letter_of(ledger, run.run_id) if run.status in ("queued", "stopped") else None
+    drawn = None
+    if picture and run.shape:
+        spec = spec_of_shape(shape_today(run))
+        view = run_view(ledger, spec, run)
+        drawn = (spec, view) if view.executions else None
+    return _Page(
+        run=run,
+        history=history,
+        superseded=latest.run_id if latest is not None and latest.run_id != run.run_id else None,
+        holder=ledger.holder(run.thread) if run.status == "running" else None,
+        queue=letter.place.queue if letter is not None else None,
+        drawn=drawn,
+    )
 
 
 def _draw(screen: Screen, spec: WorkflowSpec, view: RunView) -> None:
@@ -98,103 +129,109 @@ def find(ledger: Ledger, name: str) -> RunRecord:
         raise
 
 
-def _print(
-    screen: Screen,
-    run: RunRecord,
-    history: History,
-    superseded: str | None,
-    holder: Any,
-    queue: str | None,
-    db: str | None,
-    full: bool,
-    drawn: tuple[WorkflowSpec, RunView] | None,
-) -> None:
-    from dalsegno.cli.budgets import spent_in_words, spent_out
-    from dalsegno.cli.outcomes import questions, target_option, value_in_words, way_on
-    from dalsegno.cli.runs import seconds_of
-    from dalsegno.cli.screen import SIGN_STYLES, Copied, ago, clock, duration, one_line, readable, sign
-    from dalsegno.runtime.view import resumed_of
-    from dalsegno.viz.captions import in_supersteps
-    from dalsegno.viz.palette import WORDS
+def _print(screen: Screen, page: _Page, db: str | None, *, full: bool) -> None:
+    """All of it for a reader; `full` with the whole traceback of a failure."""
+    from dalsegno.cli.outcomes import failure
+    from dalsegno.cli.screen import SIGN_STYLES, one_line, readable, sign
+    from dalsegno.cli.tracebacks import users_part
 
+    run = page.run
     mark = sign(run.status)
     screen.line(
         f"{screen.paint(mark, 'bold ' + SIGN_STYLES.get(mark, 'dim'))} "
         f"{screen.paint(one_line(run.workflow), 'bold')} {run.status}"
     )
-    proved = (run.certificate or {}).get("supersteps")
-    used = run.supersteps
-    facts = [
-        ("run", run.run_id),
-        ("thread", run.thread + (f"  (run {superseded[:8]} came after this one)" if superseded else "")),
-        ("target", Copied(run.target or "none: started from Python")),
-        ("version", f"{run.version}  (fingerprint {run.fingerprint})"),
-        ("started", f"{clock(run.created_at)}  ({ago(run.created_at)})"),
-    ]
-    if run.resumes:
-        many = f", {run.resumes} times in all" if run.resumes > 1 else ""
-        facts.append(
-            (
-                "resumed",
-                f"{clock(run.started_at)}{many}, after {in_supersteps(history.marks(resumed_of(run)))}",
-            )
-        )
-    if run.finished_at is not None:
-        word = "ended" if run.status in ("completed", "failed", "cancelled") else "paused"
-        since = " since it was resumed" if run.resumes else ""
-        facts.append((word, f"{clock(run.finished_at)}  (after {duration(seconds_of(run))}{since})"))
-    if holder is not None:
-        facts.append(("held by", str(holder)))
-    facts.append(
-        (
-            "supersteps",
-            f"{used}; no bound was proved"
-            if proved is None
-            else f"proved {proved} · used {used}"
-            if used <= proved
-            else f"used {used} · proved {proved} for the graph it began in",
-        )
-    )
-    spent = spent_in_words(run.usage)
-    facts += [("spent", spent)] if spent else []
-    facts.append(("input", value_in_words(input_shown(run.input, run.shape))))
-    facts += questions(() if superseded else run.interrupts)
-    short = spent_out(run.error, run.usage, used)
-    target = target_option(run.target)
-    way = None if superseded else way_on(run.status, run.thread, run.interrupts, db, short, target)
-    if way and queue is not None:  # the engine has it, and while it does `resume` is refused
-        facts.append(("goes on", f"by itself, when a worker takes it from queue {one_line(queue)}"))
-        way += "  # if the engine has lost it"
-    if way:
-        facts.append(("go on", Copied(way)))
-    screen.facts(facts)
+    screen.facts([*_story(page), *_spent(run), *_ways_on(page, db)])
     if run.error:
-        from dalsegno.cli.outcomes import failure
-        from dalsegno.cli.tracebacks import users_part
-
         screen.line()
         screen.line(f"{screen.paint('✗', 'bold red')} {failure(run.error)}")
         for line in users_part(str(run.error.get("traceback") or ""), full=full).splitlines():
             screen.line(f"  {readable(line)}")
-    if drawn is not None:
-        _draw(screen, *drawn)
-    if history.nodes:
-        screen.line()
-        screen.table(
-            ("node", "times", "took", "attempts", "status"),
-            [
-                (
-                    one_line(shown(place)),
-                    str(node.count),
-                    duration(node.seconds),
-                    str(node.attempts),
-                    f"{sign(node.status)} {WORDS[node.status]}",
-                )
-                for place, node in history.nodes.items()
-            ],
-            right=(1, 2, 3),
-        )
+    if page.drawn is not None:
+        _draw(screen, *page.drawn)
+    _print_nodes(screen, page.history)
     _print_usage(screen, run)
+
+
+def _story(page: _Page) -> Iterator[Fact]:
+    """Which run it is, and when it began, went on and ended."""
+    from dalsegno.cli.runs import seconds_of
+    from dalsegno.cli.screen import Copied, ago, clock, duration
+    from dalsegno.runtime.view import resumed_of
+    from dalsegno.viz.captions import in_supersteps
+
+    run, later = page.run, page.superseded
+    yield "run", run.run_id
+    yield "thread", run.thread + (f"  (run {later[:8]} came after this one)" if later else "")
+    yield "target", Copied(run.target or "none: started from Python")
+    yield "version", f"{run.version}  (fingerprint {run.fingerprint})"
+    yield "started", f"{clock(run.created_at)}  ({ago(run.created_at)})"
+    if run.resumes:
+        many = f", {run.resumes} times in all" if run.resumes > 1 else ""
+        marks = page.history.marks(resumed_of(run))
+        yield "resumed", f"{clock(run.started_at)}{many}, after {in_supersteps(marks)}"
+    if run.finished_at is not None:
+        word = "ended" if run.status in ("completed", "failed", "cancelled") else "paused"
+        since = " since it was resumed" if run.resumes else ""
+        yield word, f"{clock(run.finished_at)}  (after {duration(seconds_of(run))}{since})"
+    if page.holder is not None:
+        yield "held by", str(page.holder)
+
+
+def _spent(run: RunRecord) -> Iterator[Fact]:
+    """What it used, against what was proved, and what it was given."""
+    from dalsegno.cli.budgets import spent_in_words
+    from dalsegno.cli.outcomes import value_in_words
+
+    proved, used = (run.certificate or {}).get("supersteps"), run.supersteps
+    if proved is None:
+        yield "supersteps", f"{used}; no bound was proved"
+    elif used <= proved:
+        yield "supersteps", f"proved {proved} · used {used}"
+    else:
+        yield "supersteps", f"used {used} · proved {proved} for the graph it began in"
+    if spent := spent_in_words(run.usage):
+        yield "spent", spent
+    yield "input", value_in_words(input_shown(run.input, run.shape))
+
+
+def _ways_on(page: _Page, db: str | None) -> Iterator[Fact]:
+    """What it asks, and how it goes on; nothing where the thread has gone on with another run."""
+    from dalsegno.cli.budgets import spent_out
+    from dalsegno.cli.outcomes import questions, target_option, way_on
+    from dalsegno.cli.screen import Copied, one_line
+
+    run = page.run
+    if page.superseded:
+        return
+    yield from questions(run.interrupts)
+    short = spent_out(run.error, run.usage, run.supersteps)
+    way = way_on(run.status, run.thread, run.interrupts, db, short, target_option(run.target))
+    if way and page.queue is not None:  # the engine has it, and while it does `resume` is refused
+        yield "goes on", f"by itself, when a worker takes it from queue {one_line(page.queue)}"
+        way += "  # if the engine has lost it"
+    if way:
+        yield "go on", Copied(way)
+
+
+def _print_nodes(screen: Screen, history: History) -> None:
+    """What became of each node."""
+    from dalsegno.cli.screen import duration, one_line, sign
+    from dalsegno.viz.palette import WORDS
+
+    rows = [
+        (
+            one_line(shown(place)),
+            str(node.count),
+            duration(node.seconds),
+            str(node.attempts),
+            f"{sign(node.status)} {WORDS[node.status]}",
+        )
+        for place, node in history.nodes.items()
+    ]
+    if rows:
+        screen.line()
+        screen.table(("node", "times", "took", "attempts", "status"), rows, right=(1, 2, 3))
 
 
 def _print_usage(screen: Screen, run: RunRecord) -> None:
@@ -225,9 +262,10 @@ def _print_usage(screen: Screen, run: RunRecord) -> None:
         screen.table(("node", "policy", "times"), told, right=(2,))
 
 
-def _document(run: RunRecord, history: History, superseded: str | None) -> dict[str, Any]:
+def _document(page: _Page) -> dict[str, Any]:
     from dalsegno.cli.runs import summary
 
+    run = page.run
     return {
         **summary(run),
         "fingerprint": run.fingerprint,
@@ -237,7 +275,7 @@ def _document(run: RunRecord, history: History, superseded: str | None) -> dict[
         "usage": dict(run.usage),
         "certificate": run.certificate,
         "process": run.process,
-        "superseded_by": superseded,
+        "superseded_by": page.superseded,
         "nodes": [
             {
                 "node": shown(place),
@@ -247,6 +285,6 @@ def _document(run: RunRecord, history: History, superseded: str | None) -> dict[
                 "status": node.status,
                 "error": node.error,
             }
-            for place, node in history.nodes.items()
+            for place, node in page.history.nodes.items()
         ],
     }
