@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.errors import DefinitionError
+from dalsegno.nodes.paths import coded
 
 if TYPE_CHECKING:
     from dalsegno.graphs.model import NodeSpec, WorkflowSpec
@@ -15,6 +16,18 @@ if TYPE_CHECKING:
 MOST_TEXT = 4_000_000
 """Characters that the subworkflows of a workflow have in what its fingerprint is made of. Where they would have more
 (one that stands twice at each of 20 levels stands a million times) each is written as its own fingerprint."""
+
+
+DEEPEST = 20
+"""Levels of subworkflows that are looked into by their places: one that contains itself has no last one."""
+
+
+def levels_in(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[tuple[WorkflowSpec, str]]:
+    """A workflow and the subworkflows in it, each with what stands before the names of its nodes in their places."""
+    yield spec, prefix
+    for node in spec.nodes.values():
+        if node.child is not None and depth < DEEPEST:
+            yield from levels_in(node.child, f"{prefix}{coded(node.name)}/", depth + 1)
 
 
 def shape_of(spec: WorkflowSpec) -> dict[str, Any]:

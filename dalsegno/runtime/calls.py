@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langgraph.errors import GraphInterrupt
 
 from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.graphs.shaping import levels_in
 from dalsegno.nodes.execution import Execution, current_execution
 from dalsegno.nodes.paths import coded
 from dalsegno.nodes.policies.metering import usage_of
@@ -165,10 +166,10 @@ def _answered(response: LLMResult) -> Sequence[Any]:
     return [message_to_dict(g.message) if isinstance(g, ChatGeneration) else g.text for g in generations]
 
 
-def kinds_of(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Mapping[str, str]:
+def kinds_of(spec: WorkflowSpec) -> Mapping[str, str]:
     """What each node is, by its place; those of subworkflows too."""
-    kinds = {prefix + coded(node.name): str(node.kind) for node in spec.nodes.values()}
-    for node in spec.nodes.values():
-        if node.child is not None and depth < 20:  # a workflow may contain itself; the check refuses that
-            kinds.update(kinds_of(node.child, f"{prefix}{coded(node.name)}/", depth + 1))
-    return kinds
+    return {
+        prefix + coded(name): str(node.kind)
+        for level, prefix in levels_in(spec)
+        for name, node in level.nodes.items()
+    }

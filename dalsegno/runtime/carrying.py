@@ -15,10 +15,11 @@ from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import as_it_was, today
 from dalsegno.graphs.workflow import Workflow
 from dalsegno.nodes.paths import around, coded, meant, shown
+from dalsegno.runtime.code_changes import kept_code
 from dalsegno.runtime.compatibility import compare
 from dalsegno.runtime.difference import Change, Difference
 from dalsegno.runtime.inputs import fitting
-from dalsegno.runtime.marks import code_of, levels_of
+from dalsegno.runtime.marks import levels_of
 from dalsegno.runtime.migrating import migrated, steps_from, store
 from dalsegno.runtime.standing import Before, renamed_shape
 
@@ -51,7 +52,7 @@ def difference_of(
         A rename names a node that the run does not know, or that today's graph does not have.
     """
     names = renames(run, runner.spec, {} if rename is None else rename)
-    code = code_of(runner.spec)
+    code = kept_code(runner.spec)
     unchanged = run.fingerprint == runner.spec.fingerprint() and run.version == runner.spec.version
     if unchanged and not names:
         before = Before(
@@ -106,7 +107,7 @@ def carry(runner: Runner, run: RunRecord, rename: Mapping[str, str] | None, acce
     if difference.changes or dict(names) != (run.shape or {}).get(WAS, {}):
         back = {new: old for old, new in names.items()}
         # Where the graph played is today's under both names, the run is kept in those that it began with all the same.
-        shape, code = spec.shape(), code_of(spec)
+        shape, code = spec.shape(), kept_code(spec)
         if spec is runner.spec and back:
             shape, code = renamed_shape(shape, back), {today(place, back): one for place, one in code.items()}
         _record(runner, run, shape, code, names if shaped else None, difference)
@@ -182,7 +183,7 @@ def begun_anew(runner: Runner, run: RunRecord) -> Any:
             version=spec.version,
             fingerprint=spec.fingerprint(),
             shape=spec.shape(),
-            code=code_of(spec),
+            code=kept_code(spec),
         )
         return fitting(given, runner.input_schema, present=present)
 

@@ -1,11 +1,23 @@
-"""What changed in the code of nodes since a run was checkpointed."""
+"""The code of nodes: what is kept of it with a run, and what changed in it since."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from dalsegno.graphs.code import compiled_by, same_code
+from dalsegno.graphs.model import WorkflowSpec
+from dalsegno.graphs.shaping import levels_in
+from dalsegno.nodes.paths import coded
 from dalsegno.runtime.difference import Change, named
+
+
+def kept_code(spec: WorkflowSpec) -> dict[str, str | None]:
+    """What is kept of each node's code (`graphs/code.py`), by its place; of those of subworkflows too."""
+    return {
+        prefix + coded(name): node.code.kept if node.code is not None else None
+        for level, prefix in levels_in(spec)
+        for name, node in level.nodes.items()
+    }
 
 
 def code_changes(nodes: Iterable[tuple[str, str | None, str | None]]) -> Iterator[Change]:

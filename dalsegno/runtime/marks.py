@@ -152,13 +152,3 @@ def _seen(value: Any) -> frozenset[str]:
 
 def _is_complete(channel: str, seen: frozenset[str]) -> bool:
     return sorted("+".join(seen)) == sorted(channel.removeprefix(_JOIN).rpartition(":")[0])
-
-
-def code_of(spec: Any, path: str = "", depth: int = 0) -> Mapping[str, str | None]:
-    """What is kept of each node's code (`graphs/code.py`) by its place, in subworkflows too."""
-    found: dict[str, str | None] = {}
-    for name, node in spec.nodes.items():
-        found[path + coded(name)] = node.code.kept if node.code is not None else None
-        if node.child is not None and depth < 20:
-            found |= code_of(node.child, f"{path}{coded(name)}/", depth + 1)
-    return found

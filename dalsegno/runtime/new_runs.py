@@ -13,8 +13,9 @@ from dalsegno.checkpoints.succession import ahead
 from dalsegno.errors import InputInvalid, ThreadUnfinished, as_typed
 from dalsegno.graphs.model import END, START
 from dalsegno.runtime.belonging import has_begun
+from dalsegno.runtime.code_changes import kept_code
 from dalsegno.runtime.inputs import check_thread, fitting
-from dalsegno.runtime.marks import code_of, levels_of
+from dalsegno.runtime.marks import levels_of
 from dalsegno.runtime.migrating import migrated, steps_from
 from dalsegno.runtime.standing import join_of
 
@@ -96,7 +97,7 @@ def new_run(runner: Runner, input: Any, thread: str | None, abandon: bool) -> Ne
             "target": runner.target,
             "certificate": certificate.to_dict() if certificate else None,
             "shape": runner.spec.shape(),
-            "code": code_of(runner.spec),
+            "code": kept_code(runner.spec),
         },
         migrated_from=latest.version if steps and latest is not None else None,
         first=pending.step + 2 if pending.checkpoint_id is not None else 0,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints.records import seconds_of
 from dalsegno.graphs.model import START, WorkflowSpec
 from dalsegno.graphs.renaming import today, way_today
+from dalsegno.graphs.shaping import levels_in
 from dalsegno.nodes.paths import around, coded, prefix_of, shown
 from dalsegno.runtime.executions import (
     HANDLER_OF,
@@ -213,7 +214,7 @@ class History:
 
 def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> History:
     """What the journal of a run amounts to."""
-    everything = with_ways([_of_its_node(record) for record in records], tuple(_levels(spec)))
+    everything = with_ways([_of_its_node(record) for record in records], tuple(levels_in(spec)))
     executed = [r for r in everything if r.occurrence != 0]
     routed = [r for r in everything if r.occurrence == 0]
     # An attempt that failed and was repeated is told by the last word on its execution.
@@ -227,7 +228,7 @@ def history_of(records: Iterable[ExecutionRecord], spec: WorkflowSpec) -> Histor
             edges[record.place, prefix + coded(target), label] += 1
     for source, target, label in _decided(routed):
         edges[source, target, label] += 1
-    for level, prefix in _levels(spec):
+    for level, prefix in levels_in(spec):
         _add_undecided(level, prefix, nodes, edges)
     return History(
         {name: _node_run(runs) for name, runs in nodes.items()},
@@ -306,10 +307,3 @@ def _went_on_elsewhere(record: ExecutionRecord, handled: Collection[str]) -> boo
     """Whether the handler of a node that failed went on from it, to where it may: then no join was reached."""
     caught = status_of(record) == "caught" and bool(record.targets)
     return caught and all(target in handled for target, _, _ in record.targets)
-
-
-def _levels(spec: WorkflowSpec, prefix: str = "", depth: int = 0) -> Iterator[tuple[WorkflowSpec, str]]:
-    yield spec, prefix
-    for node in spec.nodes.values():
-        if node.child is not None and depth < 20:  # a workflow may contain itself; the check refuses that
-            yield from _levels(node.child, f"{prefix}{coded(node.name)}/", depth + 1)

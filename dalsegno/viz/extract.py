@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from dalsegno.graphs.model import END, START
+from dalsegno.graphs.shaping import DEEPEST
 from dalsegno.nodes.paths import coded, shown
 from dalsegno.viz.captions import badges, caption, description
 from dalsegno.viz.diagram import Cluster, Diagram, DiagramEdge, DiagramNode
@@ -15,9 +16,6 @@ from dalsegno.viz.text import plain, short
 if TYPE_CHECKING:
     from dalsegno.graphs.model import EdgeSpec, NodeSpec, WorkflowSpec
     from dalsegno.viz.overlay import RunView
-
-_DEEPEST = 20
-"""How many subworkflows are drawn within each other; one may contain itself, which the check refuses."""
 
 
 def diagram(spec: WorkflowSpec, *, run: RunView | None = None, report: Any = None) -> Diagram:
@@ -77,7 +75,7 @@ class _Drawing:
             badges=(*declared, *codes),
             details=" · ".join(said),
         )
-        if node.child is None or depth >= _DEEPEST:
+        if node.child is None or depth >= DEEPEST:
             self.nodes.append(box)
             return
         self.clusters.append(_framed(box))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dalsegno.checkpoints import SqliteCheckpointer, maintenance
 from dalsegno.errors import InputInvalid, NothingToResume, ThreadBusy, ThreadUnfinished
 from dalsegno.runtime import Runner
-from dalsegno.runtime.marks import code_of
+from dalsegno.runtime.code_changes import kept_code
 from dalsegno.testing.crash_kit.observing import Witness, witnessed
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Stage:
         self._runner = self._runner_of(play.target) if made else None
         self._playing = self._runner
         if self._runner is not None:
-            code_of(self._runner.spec)  # it is kept with a run: to read it takes longer than most runs
+            kept_code(self._runner.spec)  # it is kept with a run: to read it takes longer than most runs
 
     @property
     def name(self) -> str:
