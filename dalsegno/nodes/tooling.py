@@ -186,19 +186,29 @@ def _of_player(player: Player, name: str | None, description: str | None, result
             "node of its own."
         )
     own = getattr(player, "tool", None)
-    if isinstance(own, BaseTool):  # a function: its arguments come from the model here, not from the state
-        tool = as_tool(own, name=name or tool_name(player.name), description=description)
-        said = player.declares()
-        return knowing(
-            tool,
-            replace(
-                known_of(tool),
-                calls=said["calls"],
-                loud=getattr(player, "errors", None) == "raise",
-                effect=said["effect"],
-                idempotent=said["idempotent"],
-            ),
-        )
+    if isinstance(own, BaseTool):
+        return _of_tool_node(player, own, name, description)
+    return _of_asked(player, name, description, result)
+
+
+def _of_tool_node(player: Player, own: BaseTool, name: str | None, description: str | None) -> BaseTool:
+    """The tool behind a node: its arguments come from the model here, not from the state."""
+    said = player.declares()
+    tool = as_tool(own, name=name or tool_name(player.name), description=description)
+    return knowing(
+        tool,
+        replace(
+            known_of(tool),
+            calls=said["calls"],
+            loud=getattr(player, "errors", None) == "raise",
+            effect=said["effect"],
+            idempotent=said["idempotent"],
+        ),
+    )
+
+
+def _of_asked(player: Player, name: str | None, description: str | None, result: Result) -> BaseTool:
+    """An agent, here or elsewhere: a model fills in the fields of its prompt."""
     said = player.declares()
     talk = getattr(getattr(player, "told", None), "messages", None)
     fields: dict[str, Any] = {
