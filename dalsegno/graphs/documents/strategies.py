@@ -40,62 +40,77 @@ def _of_list(steps: Sequence[Step], at: FieldPath, *, nested: bool) -> Iterator[
 
 
 def _of_step(step: Step, at: FieldPath) -> Iterator[Problem]:
-    strategy = step.strategy
+    yield from _fields_of_others(step, at)
+    where = (*at, "agent_calls") if "agent_calls" in step.model_fields_set else at
+    if step.strategy == "subworkflow":
+        yield from _subworkflow(step, at, where)
+        return
+    yield from _extent(step, at, where)
+    yield from _conditions(step, where)
+    budget = step.budget.supersteps if step.budget is not None else None
+    if budget is not None and step.strategy == "sequential" and len(step.agent_calls) == 1:
+        yield Problem(
+            "A step of one call is one superstep: leave this out.", (*at, "budget", "supersteps"), key=True
+        )
+
+
+def _fields_of_others(step: Step, at: FieldPath) -> Iterator[Problem]:
     for name, owners in _OWN.items():
-        if name in step.model_fields_set and getattr(step, name) is not None and strategy not in owners:
+        if name in step.model_fields_set and getattr(step, name) is not None and step.strategy not in owners:
             yield Problem(
-                f"`{name}` is a field of {' and '.join(f'`{o}`' for o in owners)}, and this step is `{strategy}`.",
+                f"`{name}` is a field of {' and '.join(f'`{o}`' for o in owners)}, and this step is "
+                f"`{step.strategy}`.",
                 (*at, name),
                 key=True,
             )
+
+
+def _subworkflow(step: Step, at: FieldPath, where: FieldPath) -> Iterator[Problem]:
+    if step.workflow is None:
+        yield Problem("Which workflow? `workflow: other.yaml`, or `file.py:name`.", at)
+    if step.agent_calls:
+        yield Problem("A subworkflow makes no calls of its own: its input is `params`.", where, key=True)
+    if isinstance(step.params, list | int | float | bool):
+        yield Problem("The input of a workflow is a mapping.", (*at, "params"))
+
+
+def _extent(step: Step, at: FieldPath, where: FieldPath) -> Iterator[Problem]:
+    """What is done, and how often at the most."""
     calls = len(step.agent_calls)
-    where = (*at, "agent_calls") if "agent_calls" in step.model_fields_set else at
-    if strategy == "subworkflow":
-        if step.workflow is None:
-            yield Problem("Which workflow? `workflow: other.yaml`, or `file.py:name`.", at)
-        if calls:
-            yield Problem("A subworkflow makes no calls of its own: its input is `params`.", where, key=True)
-        if isinstance(step.params, list | int | float | bool):
-            yield Problem("The input of a workflow is a mapping.", (*at, "params"))
-        return
-    if strategy == "loop":
+    if step.strategy == "loop":
         if bool(calls) == bool(step.steps):
             yield Problem("A loop has `agent_calls` or `steps`, one of them.", at)
         if step.max is None:
             yield Problem("A loop needs a bound: `max`, the most rounds.", at)
     elif not calls:
         yield Problem("A step needs `agent_calls`.", at)
-    if strategy == "map_reduce":
+    if step.strategy == "map_reduce":
         if calls > 2:
             yield Problem(
                 "A map_reduce has two calls at most: one for every item, and one of all answers.", where
             )
         if step.max is None:
             yield Problem("A map_reduce needs a bound: `max`, the most items.", at)
-    if strategy == "conditional" and calls:
-        for place, call in enumerate(step.agent_calls[:-1]):
-            if call.when is None:
-                yield Problem("A call without `when` is for what is left, and stands last.", (*where, place))
-        if all(call.when is None for call in step.agent_calls):
-            yield Problem("A conditional step needs a call with `when`.", where)
-    else:
-        for place, call in enumerate(step.agent_calls):
+
+
+def _conditions(step: Step, where: FieldPath) -> Iterator[Problem]:
+    """Which calls have a `when`."""
+    calls = step.agent_calls
+    if step.strategy != "conditional":
+        for place, call in enumerate(calls):
             if call.when is not None:
                 yield Problem(
-                    f"`when` is for `strategy: conditional`, and this step is `{strategy}`. The condition of a step "
-                    "is `condition`.",
+                    f"`when` is for `strategy: conditional`, and this step is `{step.strategy}`. The condition of a "
+                    "step is `condition`.",
                     (*where, place, "when"),
                     key=True,
                 )
-    if (
-        step.budget is not None
-        and step.budget.supersteps is not None
-        and strategy == "sequential"
-        and calls == 1
-    ):
-        yield Problem(
-            "A step of one call is one superstep: leave this out.", (*at, "budget", "supersteps"), key=True
-        )
+        return
+    for place, call in enumerate(calls[:-1]):
+        if call.when is None:
+            yield Problem("A call without `when` is for what is left, and stands last.", (*where, place))
+    if calls and all(call.when is None for call in calls):
+        yield Problem("A conditional step needs a call with `when`.", where)
 
 
 def _compensations(step: Step, at: FieldPath, *, reached: bool) -> Iterator[Problem]:
