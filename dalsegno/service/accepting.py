@@ -10,7 +10,7 @@ from typing import Any
 
 from dalsegno.checkpoints import Ledger, RunRecord
 from dalsegno.checkpoints.requests import Request, Requests
-from dalsegno.errors import InputInvalid, NothingToResume, ThreadUnfinished
+from dalsegno.errors import InputInvalid, NothingToResume, RequestRefused, ThreadUnfinished
 from dalsegno.nodes.policies import Budget
 from dalsegno.nodes.secrets import Secrets
 from dalsegno.runtime import Runner, queueing
@@ -21,6 +21,9 @@ from dalsegno.service.problems import refused
 from dalsegno.service.settings import Settings
 
 _ABANDON = '`"abandon": true`'
+
+_IDLE = ("failed", "interrupted")
+"""What a run is that goes on only when somebody says so."""
 
 
 def accept(
@@ -110,8 +113,6 @@ def want(
     RequestRefused
         It asks nothing now, or somebody has answered it already.
     """
-    # Null is an answer, where it fits.
-    is_answer = asked.answers is not None or asked.answer is not None or "answer" in asked.model_fields_set
     with ledger.database.transaction():
         run = last_of_its_thread(ledger, run)
         if run.status in ("completed", "cancelled"):
@@ -120,19 +121,9 @@ def want(
                 "another one.",
                 thread=run.thread,
             )
-        is_idle = run.status in ("failed", "interrupted")
-        pending = runner.pending(run.thread) if is_answer else None
-        waiting = pending.interrupts if pending is not None else ()
-        secrets = pending.secrets(runner.schemas, run.input) if pending is not None else Secrets()
-        if run.status == "running" or (is_answer and not (is_idle and waiting)):
-            way = (
-                "Resume it without an answer"
-                if is_idle or run.status == "stopped"
-                else f"Wait until it asks or ends ({_waited_for(run)})"
-            )
-            raise refused(
-                409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now. {way}."
-            )
+        if run.status == "running":
+            raise _asks_nothing(run)
+        answered = _answered(runner, run, asked)
         before = requests.of(run.run_id)
         known = dict(before.wanted or {}) if before is not None else {}
         is_new = known.get("resumes") == run.resumes
@@ -142,11 +133,11 @@ def want(
         kept = known if run.status == "stopped" or (is_refused and is_new) else {}
         wanted = {
             "resumes": run.resumes,
-            "answers": _answers(waiting, asked, secrets) if is_answer else kept.get("answers"),
+            "answers": kept.get("answers") if answered is None else answered,
             "accept_changes": asked.accept_changes,
             "budget": asked.budget.model_dump(exclude_none=True) if asked.budget else kept.get("budget"),
         }
-        if known and is_new and is_idle and not is_refused:
+        if known and is_new and run.status in _IDLE and not is_refused:
             if known == wanted:
                 return
             raise refused(
@@ -165,6 +156,34 @@ def want(
                 wanted=wanted,
             )
         )
+
+
+def _answered(runner: Runner, run: RunRecord, asked: ResumeRun) -> dict[str, Any] | None:
+    """What was answered, by the ids of the questions that the run waits for; None where nothing was.
+
+    Raises
+    ------
+    InputInvalid
+        An answer does not fit its question.
+    RequestRefused
+        The run asks nothing now.
+    """
+    # Null is an answer, where it fits.
+    if asked.answers is None and asked.answer is None and "answer" not in asked.model_fields_set:
+        return None
+    pending = runner.pending(run.thread)
+    if run.status not in _IDLE or not pending.interrupts:
+        raise _asks_nothing(run)
+    return _answers(pending.interrupts, asked, pending.secrets(runner.schemas, run.input))
+
+
+def _asks_nothing(run: RunRecord) -> RequestRefused:
+    way = (
+        "Resume it without an answer"
+        if run.status in (*_IDLE, "stopped")
+        else f"Wait until it asks or ends ({_waited_for(run)})"
+    )
+    return refused(409, "asks-nothing", f"Run {run.run_id} is {run.status}, and asks nothing now. {way}.")
 
 
 def _answers(waiting: Sequence[Mapping[str, Any]], asked: ResumeRun, secrets: Secrets) -> dict[str, Any]:
