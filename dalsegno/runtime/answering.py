@@ -11,6 +11,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from dalsegno.errors import InputInvalid
+from dalsegno.graphs.documents.kinds import same
 from dalsegno.nodes.matching import matches
 from dalsegno.nodes.secrets import Secrets
 
@@ -169,9 +170,9 @@ def misfits(value: Any, schema: Any, root: Any = None, place: str = "") -> Itera
     if names and not any(_is_of(value, name) for name in names):
         yield place, " or ".join(names)
         return
-    if "enum" in schema and value not in schema["enum"]:
+    if "enum" in schema and not _is_among(value, schema["enum"]):
         yield place, f"one of {', '.join(map(repr, schema['enum']))}"
-    if "const" in schema and value != schema["const"]:
+    if "const" in schema and not same(value, schema["const"]):
         yield place, repr(schema["const"])
     yield from _combined(value, schema, root, place)
     if isinstance(value, Mapping):
@@ -232,8 +233,12 @@ def _array(
         yield place, f"at least {schema['minItems']} items"
     if len(value) > schema.get("maxItems", len(value)):
         yield place, f"at most {schema['maxItems']} items"
-    if schema.get("uniqueItems") and any(part in value[:i] for i, part in enumerate(value)):
+    if schema.get("uniqueItems") and any(_is_among(part, value[:i]) for i, part in enumerate(value)):
         yield place, "items that differ"
+
+
+def _is_among(value: Any, others: Iterable[Any]) -> bool:
+    return any(same(value, other) for other in others)
 
 
 def _text(value: str, schema: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:

@@ -79,6 +79,24 @@ def test_a_schema_written_by_hand_is_checked_too(db: Path) -> None:
         assert runner.resume("t1", "yes").output["path"] == ["'yes'"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "wrong", "right"),
+    [
+        (Literal[1, "all"], True, 1),
+        ({"enum": [0, 1, "all"]}, False, 0),
+        ({"const": True}, 1, True),
+        ({"enum": [[1, 2], [3]]}, [True, 2], [1, 2]),
+        ({"type": "array", "uniqueItems": True}, [1, 1.0], [1, True]),
+    ],
+)
+def test_yes_and_one_are_different_answers(db: Path, schema: Any, wrong: Any, right: Any) -> None:
+    with Runner(asking(schema, []), db=db) as runner:
+        runner.run({"topic": "x"}, thread="t1")
+        with pytest.raises(InputInvalid, match="does not fit"):
+            runner.resume("t1", wrong)
+        assert runner.resume("t1", right).output["path"] == [repr(right)]
+
+
 def test_an_object_of_the_asked_class_is_an_answer(db: Path) -> None:
     with Runner(asking(Approval, []), db=db) as runner:
         runner.checkpointer.allow_types([Approval])
