@@ -145,6 +145,20 @@ def test_what_no_float_is_and_what_python_cannot_read_is_checked_too(
     assert misfit(wrong, schema) is not None
 
 
+def test_an_argument_of_true_is_none_of_one() -> None:
+    @tool
+    def rate(stars: Literal[1, 2, "none"]) -> str:
+        """Rate."""
+        return str(stars)
+
+    def called(stars: Any) -> None:
+        ScriptedChatModel([{"name": "rate", "args": {"stars": stars}}]).bind_tools([rate]).invoke("?")
+
+    called(1)
+    with pytest.raises(ScriptNotFollowed, match="its argument `stars` is true, expected one of 1, 2"):
+        called(True)
+
+
 def test_a_tool_that_is_not_bound_is_an_error_with_a_suggestion() -> None:
     with pytest.raises(
         ScriptNotFollowed, match=r"calls tool `ad`, and bound are add, .*; did you mean `add`\? Correct"

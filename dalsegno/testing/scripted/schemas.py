@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dalsegno.errors import did_you_mean
+from dalsegno.graphs.documents.kinds import same
 from dalsegno.nodes.matching import matches
 from dalsegno.nodes.tooling import is_composed
 
@@ -84,9 +85,9 @@ def _misfits(value: Any, schema: Any, path: str, root: Mapping[str, Any]) -> Ite
     types = schema.get("type")
     types = [types] if isinstance(types, str) else types or []
     wrong = types and not any(_TYPES[name](value) for name in types if name in _TYPES)
-    if wrong or ("enum" in schema and value not in schema["enum"]):
+    if wrong or ("enum" in schema and not any(same(value, one) for one in schema["enum"])):
         yield Misfit(path, _described(schema, root), _json(value))
-    elif "const" in schema and value != schema["const"]:
+    elif "const" in schema and not same(value, schema["const"]):
         yield Misfit(path, _json(schema["const"]), _json(value))
     else:
         for key, (text, applies, fits) in _LIMITS.items():
