@@ -72,38 +72,43 @@ def together(facts: Facts) -> Together:
         else:
             unsure.append((pair, step))
 
-    looks = 0
+    looks = _Looks(MOST_LOOKS)
     for name in (START, *(n.name for n in facts.order)):
-        for pair, certain in search.started_by(name):
-            looks += 1
-            if looks > MOST_LOOKS:
-                break
+        for pair, certain in looks.at(search.started_by(name)):
             meet(pair, depth[name] + 1, certain and name in facts.visited)
     unvisited = set(search.names) - facts.visited
-    while queue and looks < MOST_LOOKS:
+    while queue and looks.left:
         pair = queue.popleft()
         following = search.after(pair)
         if unvisited:
             following = itertools.chain(search.started_too(pair, unvisited), following)
-        for after, certain in following:
-            looks += 1
-            if looks > MOST_LOOKS:
-                break
+        for after, certain in looks.at(following):
             meet(after, steps[pair] + 1, certain)
     sure = len(steps)  # the first of them
-    while unsure and looks < MOST_LOOKS:
+    while unsure and looks.left:
         pair, step = unsure.popleft()
         if pair in steps:
             continue
         steps[pair] = step
-        for after, _ in search.after(pair):
-            looks += 1
-            if looks > MOST_LOOKS:
-                break
-            unsure.append((after, step + 1))
+        unsure.extend((after, step + 1) for after, _ in looks.at(search.after(pair)))
     running = search.running(steps)
     is_sure = (a >= 0 and b >= 0 for a, b in itertools.islice(steps, sure))
-    return Together(running, frozenset(itertools.islice(running, sum(is_sure))), looks < MOST_LOOKS)
+    return Together(running, frozenset(itertools.islice(running, sum(is_sure))), looks.left > 0)
+
+
+class _Looks:
+    """How many pairs may still be looked at."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    def at(self, found: Iterable[tuple[Tokens, bool]]) -> Iterator[tuple[Tokens, bool]]:
+        """As many of them as may be looked at."""
+        for each in found:
+            if not self.left:
+                return
+            self.left -= 1
+            yield each
 
 
 class _Search:
