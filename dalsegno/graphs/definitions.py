@@ -124,13 +124,27 @@ def caller() -> Place:
 
 def name_of(action: Any) -> str:
     """A node's own name, where it has one."""
+    name = _own_name(action)
+    if name is None:
+        raise DefinitionError(f'{action!r} has no name of its own: add_node("name", ...).')
+    return name
+
+
+def handler_name(action: Any) -> str:
+    """What an error handler is called: by its own name, or as the function of a partial or the class of an object."""
+    if own := _own_name(action):
+        return own
+    function = declared.function_of(action)
+    name = _own_name(function) or "handler"
+    return type(function.__self__).__name__ if name == "__call__" else name
+
+
+def _own_name(action: Any) -> str | None:
     name = getattr(action, "name", None) if not hasattr(action, "__name__") else None
     if not isinstance(name, str):
         get_name = getattr(action, "get_name", None)
         name = get_name() if callable(get_name) else getattr(action, "__name__", None)
-    if not isinstance(name, str) or name == "<lambda>":
-        raise DefinitionError(f'{action!r} has no name of its own: add_node("name", ...).')
-    return name
+    return name if isinstance(name, str) and name != "<lambda>" else None
 
 
 def targets_of(given: Any, where: Place) -> dict[Hashable, Target]:

@@ -7,7 +7,7 @@ from typing import Any, get_origin
 
 from dalsegno.errors import DefinitionError
 from dalsegno.graphs import declarations as declared
-from dalsegno.graphs.definitions import NodeDefinition, name_of, native_retry, node_definition
+from dalsegno.graphs.definitions import NodeDefinition, handler_name, native_retry, node_definition
 from dalsegno.nodes.kinds import FLAG, MAPPING, NAMES, Kind, check_kinds
 from dalsegno.nodes.models import takes_messages
 from dalsegno.nodes.player import Player
@@ -51,7 +51,7 @@ def read_options(
     check_kinds(f"`{node}` at {where}", maps, dict.fromkeys(maps, NAMES))
     handler = _first(given["error_handler"], defaults.get("error_handler"))
     if handler is not None:
-        definition.handler = node_definition(name_of(handler), handler, where, given["input_schema"])
+        definition.handler = node_definition(handler_name(handler), handler, where, given["input_schema"])
     retries = _first(given["retry"], given["retry_policy"])
     if retries is None and not is_subworkflow:  # a subworkflow's nodes have their own
         retries = defaults.get("retry_policy")

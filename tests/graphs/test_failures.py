@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import operator
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
@@ -115,6 +116,36 @@ def test_a_handler_that_goes_elsewhere_is_refused() -> None:
 
     with pytest.raises(UndeclaredTarget, match="not one of its declared targets: `refund`"):
         paying(Flaky(9), handler).compile().invoke({"path": []})
+
+
+class Refunding:
+    """A handler that is an object."""
+
+    def __call__(self, state: State, error: NodeError) -> Command[Literal["refund"]]:
+        return to_refund(state, error)
+
+
+@pytest.mark.parametrize(
+    ("handler", "name"),
+    [
+        (Refunding(), "Refunding"),
+        (functools.partial(to_refund), "to_refund"),
+        (functools.partial(Refunding()), "Refunding"),
+    ],
+)
+def test_a_handler_may_be_any_callable_and_is_called_by_what_is_known_of_it(handler: Any, name: str) -> None:
+    flow = paying(Flaky(9), handler)
+    assert flow.spec.nodes["pay"].error_handler == name
+    assert flow.compile().invoke({"path": []})["path"] == ["handled failure 1", "refund"]
+
+
+def test_a_handler_may_be_a_lambda_where_nothing_comes_after_it() -> None:
+    flow = Workflow("paying", State).add_node(
+        "pay", Flaky(9), error_handler=lambda state: {"path": ["handled"]}
+    )
+    flow.add_edge(START, "pay").add_edge("pay", END)
+    assert flow.spec.nodes["pay"].error_handler == "handler"
+    assert flow.compile().invoke({"path": []})["path"] == ["handled"]
 
 
 def test_a_handler_that_leads_nowhere_is_refused_at_check_time() -> None:
