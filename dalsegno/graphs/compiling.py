@@ -250,9 +250,11 @@ class _Assembly:
             name=node.name,
             static=(),
             joined=(),
+            own=own.own and replace(own.own, source=node.name, of_handler=True),
             goes_on=False,
             routed=False,
             once=node.name in self.once,
+            handles=True,
         )
 
         def handler(state: Any, error: NodeError, config: RunnableConfig) -> Any:

@@ -133,7 +133,8 @@ class NodeKernel:
     state with the node's update applied. `static` are the targets of static edges, which LangGraph
     takes itself; `joined` those of joins, and of routers outside of this kernel; `goes_on` says that there is
     some edge outside of this kernel, `routed` some router; `handled` that the node
-    has an error handler, `once` that it is proved to run at most once in a run, so that nobody counts.
+    has an error handler, `once` that it is proved to run at most once in a run, so that nobody counts. With
+    `handles`, it is that handler.
     """
 
     name: str
@@ -151,6 +152,7 @@ class NodeKernel:
     routed: bool = False
     handled: bool = False
     once: bool = False
+    handles: bool = False
 
     def __post_init__(self) -> None:
         self._onward = (*self.static, *self.joined)
@@ -158,6 +160,11 @@ class NodeKernel:
         self._sends = any(
             router.each for router in (*(r for r, _, _ in self.routers), *filter(None, [self.own]))
         )
+
+    @property
+    def owner(self) -> str:
+        """Whose answer it is, in words."""
+        return f"The error handler of `{self.name}`" if self.handles else f"Node `{self.name}`"
 
     def enter(self, state: Any, config: Mapping[str, Any], context: RunContext | None = None) -> Entry:
         """Unwrap a sent argument, find the run's counters, check the fuel, narrow the state.
@@ -308,8 +315,8 @@ class NodeKernel:
             router.decide(answer, decision, stamp)
         if self.own is not None and not gone and not (self.static or self.routers or self.goes_on):
             raise UndeclaredTarget(
-                f"Node `{self.name}` declares destinations but returned no `Command(goto=...)`, and no edge leaves "
-                "it: the run would end there without a word. Return a Command, or add an edge.",
+                f"{self.owner} declares destinations but returned no `Command(goto=...)`, and no edge leaves it: the "
+                f"run would end there without a word. Return a Command{'' if self.handles else ', or add an edge'}.",
                 node=self.name,
                 target=None,
             )
@@ -317,10 +324,10 @@ class NodeKernel:
 
     def _own(self, command: Any) -> Router:
         if self.own is None:
+            declare = "" if self.handles else f'add_node("{self.name}", ..., destinations=(...)), or '
             raise UndeclaredTarget(
-                f"Node `{self.name}` returned `Command(goto={command.goto!r})` but declares no destinations. "
-                f'Declare them: add_node("{self.name}", ..., destinations=(...)), or annotate it with '
-                "`-> Command[Literal[...]]`.",
+                f"{self.owner} returned `Command(goto={command.goto!r})` but declares no destinations. Declare them: "
+                f"{declare}annotate it with `-> Command[Literal[...]]`.",
                 node=self.name,
                 target=command.goto,
             )
@@ -338,7 +345,7 @@ class NodeKernel:
         updates = as_updates(part)
         if updates is None:
             raise UnknownStateKey(
-                f"Node `{self.name}` returned {part!r}. A node returns a dictionary of state keys, an object of the "
+                f"{self.owner} returned {part!r}. A node returns a dictionary of state keys, an object of the "
                 "state's class, a Command, or None.",
                 node=self.name,
                 key="",
@@ -350,7 +357,7 @@ class NodeKernel:
     def _refuse_keys(self, update: Mapping[Any, Any]) -> None:
         key = next(k for k in update if k not in self.known)
         raise UnknownStateKey(
-            f"Node `{self.name}` returned `{key}`, which is no key of the state"
+            f"{self.owner} returned `{key}`, which is no key of the state"
             f"{did_you_mean(str(key), self.known) or '.'}"
             f" The state has {', '.join(f'`{k}`' for k in sorted(self.known))}: add the key to its schema, or "
             "rename it.",

@@ -63,8 +63,9 @@ class Router:
     """One router's declared answers.
 
     `answers` maps what the router may return to a target; `each` names the nodes it may send to, with
-    the most sends in one decision. `router` is None for a node's own destinations. `aliases` are the names that
-    the graph uses for nodes the router calls otherwise, in a run that goes on under old names.
+    the most sends in one decision. `router` is None for a node's own destinations, and for those of its error handler
+    (`of_handler`). `aliases` are the names that the graph uses for nodes the router calls otherwise, in a run that
+    goes on under old names.
     """
 
     source: str
@@ -74,6 +75,7 @@ class Router:
     many: bool
     empty_allowed: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
+    of_handler: bool = False
 
     @cached_property
     def labels(self) -> Mapping[Hashable, str]:
@@ -99,7 +101,9 @@ class Router:
     @property
     def owner(self) -> str:
         """The router in words."""
-        return f"the router `{self.router}` of `{self.source}`" if self.router else f"node `{self.source}`"
+        if self.router:
+            return f"the router `{self.router}` of `{self.source}`"
+        return f"the error handler of `{self.source}`" if self.of_handler else f"node `{self.source}`"
 
     def decide(self, answer: Any, decision: Decision, stamp: Mapping[str, Any] | None) -> None:
         """Add what the answer means to the decision.

@@ -14,7 +14,7 @@ from langgraph.types import Command
 from langgraph.types import RetryPolicy as NativeRetryPolicy
 
 from dalsegno import END, START, Loop, RetryPolicy, Runner, Workflow, effect
-from dalsegno.errors import DefinitionError, UndeclaredTarget, WorkflowInvalid
+from dalsegno.errors import DefinitionError, UndeclaredTarget, UnknownStateKey, WorkflowInvalid
 from dalsegno.nodes.policies import spend
 from dalsegno.runtime.events import NodeFailed
 
@@ -116,6 +116,35 @@ def test_a_handler_that_goes_elsewhere_is_refused() -> None:
 
     with pytest.raises(UndeclaredTarget, match="not one of its declared targets: `refund`"):
         paying(Flaky(9), handler).compile().invoke({"path": []})
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Command(goto="ship"), "chose `ship`, which is not one of its declared targets: `refund`"),
+        ({"path": []}, r"declares destinations but .* without a word\. Return a Command\."),
+        (Command(update={"paht": []}, goto="refund"), "returned `paht`, which is no key of the state"),
+        (7, "returned 7"),
+    ],
+)
+def test_what_a_handler_answers_wrongly_is_told_as_the_handlers(answer: Any, words: str) -> None:
+    def handler(state: State) -> Command[Literal["refund"]]:
+        return answer  # type: ignore[no-any-return]
+
+    with pytest.raises(
+        (UndeclaredTarget, UnknownStateKey), match=f"^The error handler of `pay` {words}"
+    ) as refused:
+        paying(Flaky(9), handler).compile().invoke({"path": []})
+    assert refused.value.node == "pay"
+
+
+def test_a_handler_without_targets_is_told_to_declare_them_in_its_annotation() -> None:
+    flow = Workflow("paying", State)
+    flow.add_node("pay", Flaky(9), error_handler=lambda state: Command(goto="pay"))
+    flow.add_edge(START, "pay").add_edge("pay", END)
+    words = "^The error handler of `pay` returned .* Declare them: annotate it with `-> Command"
+    with pytest.raises(UndeclaredTarget, match=words):
+        flow.compile().invoke({"path": []})
 
 
 class Refunding:
