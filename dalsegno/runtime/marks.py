@@ -19,8 +19,8 @@ from dalsegno.runtime.standing import Level
 _TO = "branch:to:"
 _JOIN = "join:"
 _SENDS = "__pregel_tasks"
-_INTERRUPT = "__interrupt__"
-_ASIDE = ("__error__", _INTERRUPT, "__resume__", "__scheduled__", "__error_source_node__")
+INTERRUPT, RESUME, ERROR_SOURCE = "__interrupt__", "__resume__", "__error_source_node__"
+ASIDE = ("__error__", INTERRUPT, RESUME, "__scheduled__", ERROR_SOURCE)
 """Channels of writes by which a task is not finished."""
 
 
@@ -105,8 +105,8 @@ def level_of(kept: CheckpointTuple) -> Level:
         written |= _keys_of(values[START])
     finished = asked = False
     for _, channel, value in kept.pending_writes or ():
-        if channel in _ASIDE:
-            asked |= channel == _INTERRUPT
+        if channel in ASIDE:
+            asked |= channel == INTERRUPT
             continue
         finished = True
         if channel.startswith((_TO, _JOIN)) and value == BEGINS:

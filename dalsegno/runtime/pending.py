@@ -10,12 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langgraph.types import Interrupt
+
 from dalsegno.errors import DalsegnoError
 from dalsegno.graphs.model import WorkflowSpec
 from dalsegno.graphs.renaming import today
 from dalsegno.nodes.paths import coded, shown
 from dalsegno.nodes.secrets import Secrets, masked
 from dalsegno.runtime.answering import schema_json
+from dalsegno.runtime.executions import HANDLER_OF
+from dalsegno.runtime.marks import ASIDE, ERROR_SOURCE, INTERRUPT, RESUME
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Pending:
                 "value": masked(i.value),
                 "schema": schema_json(getattr(i, "response_schema", None)),
             }
-            for path, i in _asked(snapshot)
+            for path, i in _asked(snapshot, graph.checkpointer)
         )
         tasks = [(shown(today(coded(task.name), names)), task.result is not None) for task in snapshot.tasks]
         return Pending(
@@ -117,11 +121,42 @@ def _inside(snapshot: Any) -> Iterator[Any]:
             yield from _inside(task.state)
 
 
-def _asked(snapshot: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _asked(snapshot: Any, saver: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Each interrupt that waits, with the place of the node that it is in."""
     for task in snapshot.tasks:
         inner = dict[str, str]()
         if getattr(task.state, "tasks", None):
-            inner = {i.id: path for path, i in _asked(task.state, f"{prefix}{coded(task.name)}/")}
+            inner = {i.id: path for path, i in _asked(task.state, saver, f"{prefix}{coded(task.name)}/")}
         for interrupt in task.interrupts:
             yield inner.get(interrupt.id, prefix + coded(task.name)), interrupt
+    if any(task.error is not None for task in snapshot.tasks):
+        for node, interrupt in _asked_by_handlers(snapshot, saver):
+            yield prefix + coded(node), interrupt
+
+
+def _asked_by_handlers(snapshot: Any, saver: Any) -> Iterator[tuple[str, Any]]:
+    """Each interrupt of an error handler, with the node that failed: LangGraph's snapshot has no task of a handler."""
+    kept = saver.get_tuple(snapshot.config)
+    level = snapshot.config["configurable"].get("checkpoint_ns")
+    own = {task.id for task in snapshot.tasks}
+    failed: list[tuple[str, str]] = []
+    asked: dict[str, Any] = {}
+    answers: dict[str, Any] = {}
+    for task, channel, value in kept.pending_writes or () if kept else ():
+        if channel == ERROR_SOURCE:
+            failed.append((value, f"{level}|{value}:{task}|" if level else f"{value}:{task}|"))
+        elif task not in own and channel == INTERRUPT:
+            asked.setdefault(task, value)
+        elif task not in own and channel == RESUME:
+            answers[task] = value
+        elif task not in own and channel not in ASIDE:  # it has ended
+            asked[task] = ()
+    for task, interrupts in asked.items():
+        last = f":{task}|{len(answers[task])}" if answers.get(task) else f":{task}"
+        for interrupt in interrupts:
+            found = [
+                node
+                for node, place in failed
+                if Interrupt.from_ns(None, f"{place}{HANDLER_OF}{node}{last}").id == interrupt.id
+            ]
+            yield " or ".join(found or dict(failed)), interrupt  # a default handler is that of all of them
