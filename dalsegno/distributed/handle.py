@@ -27,6 +27,7 @@ from dalsegno.nodes.policies import Budget
 from dalsegno.runtime.answering import answers
 from dalsegno.runtime.migrating import state_in
 from dalsegno.runtime.result import RunResult
+from dalsegno.runtime.view import as_it_stands
 
 if TYPE_CHECKING:
     from dalsegno.checkpoints import RunRecord
@@ -261,6 +262,7 @@ class Handle:
         return await asking.ended(self._client, self.workflow, self.thread)
 
     def _made(self, run: RunRecord) -> RunResult:
+        run = as_it_stands(self._client.ledger, run)
         return RunResult(
             run_id=run.run_id,
             thread=run.thread,

@@ -88,6 +88,22 @@ def test_a_stopped_worker_that_wakes_up_writes_nothing_more(fleet: Fleet, pair: 
     ] == []
 
 
+def test_a_run_that_is_cancelled_after_its_worker_was_killed_tells_what_it_had_done(
+    fleet: Fleet, pair: list[Any]
+) -> None:
+    (run,) = submitted(fleet, 1, "given-up", gate="n4 given-up")
+    (pid,) = until(lambda: at(fleet, "given-up", "n4"), "it is in the middle")
+    poor = next(worker for worker in pair if worker.pid == pid)
+    poor.kill()
+    poor.wait(60)
+
+    assert run.cancel() == "cancelled"
+
+    result = run.result(60)
+    assert (result.status, result.supersteps) == ("cancelled", 4)
+    assert result.usage["seconds"] > 0
+
+
 def test_sigterm_hands_over_at_the_next_superstep(fleet: Fleet, pair: list[Any]) -> None:
     runs = submitted(fleet, 4, "term", gate="n4 term")
     until(lambda: len(at(fleet, "term", "n4")) == 4, "all are in the middle")
