@@ -33,7 +33,8 @@ Queue = Annotated[str, typer.Option(metavar="Q", help="The queue of the workflow
 @reporting
 def command(
     target: Annotated[
-        str, typer.Option(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml.")
+        list[str],
+        typer.Option(metavar="TARGET", help="path/to/file.py:name, package.module:name or file.yaml."),
     ],
     db: SharedDb = None,
     engine: Engine = None,
@@ -57,10 +58,15 @@ def command(
     from dalsegno.distributed.sharing import refuse_a_file
 
     refuse_a_file(url)
+    if len(target) > 1:
+        raise UsageError(
+            f"A worker takes the runs of one workflow, and `--target` names {len(target)}: "
+            f"{', '.join(f'`{each}`' for each in target)}. Start a worker for each."
+        )
     from dalsegno.cli.loading import load
     from dalsegno.cli.screen import Screen
 
-    loaded = load(target)
+    loaded = load(target[0])
     from dalsegno.distributed import Worker
 
     worker = Worker(

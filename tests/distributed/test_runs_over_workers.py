@@ -244,6 +244,14 @@ def test_a_worker_refuses_a_file_first_of_all_and_says_why(capsys: pytest.Captur
         Client(db="sqlite:///runs.db")
 
 
+def test_a_worker_that_is_given_two_workflows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    two = ["--target", "app.py:flow", "--target", "trip.yaml"]
+    assert main(["worker", *two, "--db", "postgresql://postgres@127.0.0.1:1/nowhere"]) == 2
+    assert (
+        "`--target` names 2: `app.py:flow`, `trip.yaml`. Start a worker for each." in capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_worker_says_that_it_takes_runs_once_it_does(
     tmp_path: Path, postgres_url: str, there: bool
