@@ -116,7 +116,7 @@ def caller() -> Place:
         return written
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "dalsegno":
-        if frame.f_globals["__name__"].startswith(("dalsegno.demo", "dalsegno.graphs.patterns")):
+        if frame.f_globals["__name__"].startswith("dalsegno.demo"):
             break
         frame = frame.f_back
     return Place(frame.f_code.co_filename, frame.f_lineno)

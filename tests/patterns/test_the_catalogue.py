@@ -39,6 +39,14 @@ def test_a_patterns_example_runs_as_it_says(entry: Pattern) -> None:
         assert repr(eval(code, defined)) == value
 
 
+@pytest.mark.parametrize("entry", PATTERNS.values(), ids=lambda entry: entry.name)
+def test_a_finding_about_a_patterns_node_leads_to_where_the_pattern_was_called(entry: Pattern) -> None:
+    flow = entry.example().run()["flow"]
+    here = {where.file for node in flow.nodes.values() if (where := node.where) is not None}
+    assert not [file for file in here if Path(file).is_relative_to(Path(module.__file__).parents[2])]
+    assert len(here) == 1
+
+
 def generator() -> Any:
     spec = importlib.util.spec_from_file_location("generate_pattern_pages", DOCS / "generate.py")
     assert spec is not None
