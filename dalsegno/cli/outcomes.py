@@ -127,10 +127,14 @@ def questions(interrupts: Sequence[Any]) -> list[tuple[str, str]]:
 
 
 def asked_in_words(value: Any, schema: Any = None) -> str:
-    """A question for people: its words, what an answer looks like, and what stands when none comes."""
+    """A question for people: its words, what was given with it, what an answer looks like, and what stands when none
+    comes."""
     if not isinstance(value, Mapping) or not isinstance(value.get("question"), str):
         return value_in_words(value)
     words = value_in_words(value["question"])
+    told = ("question", "problem", *(("deadline", "default") if value.get("deadline") else ()))
+    beside = {key: given for key, given in value.items() if key not in told}
+    words += f"  {value_in_words(beside)}" if beside else ""
     answer = _answer_in_words(schema)
     words += f"  [{answer}]" if answer else ""
     if value.get("problem"):

@@ -131,6 +131,34 @@ def test_a_waiting_run_is_shown_with_its_question(three_runs: Any) -> None:
     assert (question["node"], question["value"]) == ("ask", "Publish?")
 
 
+def test_what_is_given_with_a_question_is_shown_with_it(dalsegno: Any, folder: Path) -> None:
+    """LangGraph's own examples ask so: nobody can say whether it is correct who does not see it."""
+    (folder / "correct.py").write_text("""
+from typing import Annotated, TypedDict
+
+from langgraph.types import interrupt
+
+from dalsegno import END, START, Secret, Workflow
+
+
+class State(TypedDict, total=False):
+    draft: str
+    token: Annotated[str, Secret]
+
+
+def ask(state: State):
+    return {"draft": interrupt({"question": "Is this correct?", "draft": state["draft"], "by": state["token"]})}
+
+
+flow = Workflow("correct", State).add_node("ask", ask, interrupts=1).add_edge(START, "ask").add_edge("ask", END)
+""")
+    given = '{"draft": "Rain falls.", "token": "hunter2"}'
+    asked = 'Is this correct?  {"draft": "Rain falls.", "by": "**********"}'
+    assert asked in dalsegno("run", "correct.py:flow", "--input", given, "--thread", "t").out
+    assert asked.replace("  ", " ") in dalsegno("runs").out
+    assert 'Is this correct?  {"draft": "Rain falls."' in dalsegno("show", "t").out
+
+
 def test_a_run_that_the_engine_has_is_shown_to_go_on_by_itself(dalsegno: Any, folder: Path) -> None:
     target = load_target(str(folder / "app.py:flow"))
     with Runner(target.graph, folder / ".dalsegno" / "runs.db", target=target.target) as runner:
