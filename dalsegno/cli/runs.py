@@ -113,8 +113,8 @@ def _row(run: RunRecord, now: float, given_up_for: str | None) -> tuple[str, ...
         shortened(one_line(run.workflow), 24),
         shortened(one_line(run.thread), 28),
         f"{sign(run.status)} {run.status}",
-        ago(run.started_at, now),
-        duration(seconds_of(run)),
+        ago(run.created_at, now),
+        duration(None if run.finished_at is None else run.usage.get("seconds", seconds_of(run))),
         f"{run.supersteps}/{proved}" if proved is not None else str(run.supersteps),
         f"given up for {given_up_for[:8]}" if given_up_for else _remark(run),
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,28 @@ def test_a_question_of_a_run_that_was_given_up_is_not_listed(three_runs: Any) ->
     rows = [re.split(r" {2,}", line) for line in three_runs("runs", "--thread", "open").out.splitlines()]
     assert [row[-1] for row in rows[1:]] == ["ask asks Publish?", f"given up for {rows[1][0]}"]
     assert [row[3] for row in rows[1:]] == ["‖ interrupted", "‖ interrupted"]
+
+
+def test_a_resumed_run_is_listed_with_its_first_start_and_all_the_time_it_took(
+    dalsegno: Any, folder: Path
+) -> None:
+    (folder / "naps.py").write_text("""
+import time
+
+from app import Article, ask
+
+from dalsegno import END, START, Workflow
+
+flow = Workflow("naps", Article).add_node("nap", lambda state: time.sleep(1.2)).add_node("ask", ask, interrupts=1)
+flow.add_edge(START, "nap").add_edge("nap", "ask").add_edge("ask", END)
+""")
+    dalsegno("run", "naps.py:flow", "--thread", "t")
+    with closing(sqlite3.connect(folder / ".dalsegno" / "runs.db")) as database, database:
+        database.execute("UPDATE runs SET created_at = created_at - 3600")
+    ended = dalsegno("resume", "t", "--value", "yes").out.splitlines()[0]
+    row = re.split(r" {2,}", dalsegno("runs").out.splitlines()[1])
+    assert row[4:6] == ["60 min ago", ended.rpartition(" · ")[2]]
+    assert float(row[5].removesuffix(" s")) >= 1.2
 
 
 def test_runs_are_narrowed(three_runs: Any) -> None:
