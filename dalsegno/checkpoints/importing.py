@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dalsegno.checkpoints.sqlite import SqliteCheckpointer
 
 _PLAIN = StrictSerializer()
+_WANTED = "Only a database of LangGraph's SqliteSaver can be; one of Dalsegno is used as it is: name it with `--db`."
 
 
 def import_sqlite_saver(
@@ -93,9 +94,7 @@ class _Source:
             columns = {row[1] for row in connection.execute("PRAGMA table_info(checkpoints)")}
             known = {"parent_checkpoint_id", "type", "checkpoint", "metadata"}
             if not columns >= known:
-                raise DatabaseInvalid(
-                    f"`{self._path}` is no database of LangGraph's SqliteSaver.", path=self._path
-                )
+                raise DatabaseInvalid(f"`{self._path}` cannot be imported. {_WANTED}", path=self._path)
             yield connection
         except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged schema may be no text
             way = (
@@ -104,7 +103,7 @@ class _Source:
                 else " Copy it, with the `-wal` beside it, to where you may write."
             )
             raise DatabaseInvalid(
-                f"`{self._path}` cannot be imported ({error}).{way}", path=self._path
+                f"`{self._path}` cannot be imported ({error}). {_WANTED}{way}", path=self._path
             ) from error
         finally:
             connection.close()

@@ -157,6 +157,19 @@ def test_a_database_of_langgraphs_own_saver_is_imported(folder: Path, dalsegno: 
     assert dalsegno("db", "import", "missing.db").code == 2
 
 
+@pytest.mark.parametrize("backup", ["export.jsonl", "runs.db"])
+def test_what_langgraph_did_not_write_is_not_imported_and_the_message_says_what_to_do(
+    folder: Path, dalsegno: Any, backup: str
+) -> None:
+    dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "t1", "--db", "runs.db", "-q")
+    dalsegno("db", "export", "--db", "runs.db", "-o", "export.jsonl")
+    refused = dalsegno("db", "import", backup, "--db", "new.db")
+    assert (refused.code, refused.out) == (2, "")
+    assert f"`{backup}` cannot be imported" in refused.err
+    assert "Only a database of LangGraph's SqliteSaver can be" in refused.err
+    assert "name it with `--db`" in refused.err
+
+
 def test_a_damaged_database_is_said(folder: Path, dalsegno: Any) -> None:
     dalsegno("run", "app.py:flow", "-i", '{"topic": "rain"}', "--thread", "t1", "-q")
     from dalsegno.checkpoints import Database
