@@ -33,7 +33,7 @@ class Builder:
     def __init__(
         self,
         name: str,
-        state_schema: Any,
+        state_schema: Any = None,
         context_schema: Any = None,
         *,
         input_schema: Any = None,

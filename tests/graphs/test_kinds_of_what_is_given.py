@@ -23,6 +23,16 @@ def flow() -> Workflow:
     return Workflow("article", Article).add_node(write).add_edge(START, "write")
 
 
+def test_a_workflow_without_a_name_is_told_as_that() -> None:
+    """So begins who replaces `StateGraph(Article)`."""
+    with pytest.raises(
+        DefinitionError, match=r'the first argument is a name, like Workflow\("article", State\)'
+    ):
+        Workflow(Article)  # type: ignore[arg-type]  # the mistake itself
+    with pytest.raises(DefinitionError, match=r"Workflow 'article': the state is a TypedDict, .*, not None"):
+        Workflow("article")
+
+
 def test_a_version_in_the_place_of_the_context_is_told() -> None:
     with pytest.raises(DefinitionError, match=r"Workflow 'article': `context_schema='1'`: a class is needed"):
         Workflow("article", Article, "1")
