@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Callable
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -37,6 +36,24 @@ def assert_killed_at_every_commit(report: CrashReport) -> None:
     assert kills == [Kill(n, side) for n in range(1, last + 1) for side in ("before", "after")]
 
 
+def begun_again(target: Any, input: Any, wanted: set[str]) -> CrashReport:
+    """A report in which these were begun again, and nothing else, one in a run.
+
+    What a node wrote is committed before the checkpoint behind it, with it or after it, as LangGraph's threads come. So
+    the n-th commit of one run is not that of another, and it may be that none is killed in the midst of some node.
+    """
+    for _ in range(6):
+        report = crash_test(target, input)
+        assert_killed_at_every_commit(report)
+        again = [name for point in report.points for name in point.repeated]
+        assert set(again) <= wanted
+        assert all(len(point.repeated) < 2 for point in report.points)
+        if set(again) == wanted:
+            break
+    assert set(again) == wanted
+    return report
+
+
 def test_a_workflow_killed_at_every_commit_ends_as_if_undisturbed(workflow: Workflow) -> None:
     report = crash_test(workflow, INPUT, answers=ANSWERS)
     assert_killed_at_every_commit(report)
@@ -45,12 +62,7 @@ def test_a_workflow_killed_at_every_commit_ends_as_if_undisturbed(workflow: Work
 
 
 def test_only_what_was_in_flight_is_begun_again(linear_workflow: Workflow) -> None:
-    report = crash_test(linear_workflow, INPUT)
-    assert_killed_at_every_commit(report)
-    again = [(point.kills[0], *point.repeated) for point in report.points if point.repeated]
-    # LangGraph does not wait for the input's checkpoint, so the first step may be in flight at its commit, too.
-    assert [step for step, _ in groupby(step for _, step in again)] == [f"step{n}#1" for n in range(6)]
-    assert {kill.side for kill in {step: kill for kill, step in again}.values()} == {"before"}
+    begun_again(linear_workflow, INPUT, {f"step{n}#1" for n in range(6)})
 
 
 def test_the_processes_that_resume_can_be_killed_as_well(fanned_workflow: Workflow) -> None:
@@ -84,11 +96,8 @@ def test_the_executions_of_a_plain_langgraph_graph_are_watched_too() -> None:
     graph.add_node("one", lambda state: {"notes": ["one"]})
     graph.add_node("two", lambda state: Command(update={"notes": ["two"]}, goto=END), destinations=(END,))
     graph.add_edge(START, "one").add_edge("one", "two")
-    report = crash_test(graph, {"notes": []})
-    assert_killed_at_every_commit(report)
+    report = begun_again(graph, {"notes": []}, {"one#step 1", "two#step 2"})
     assert (report.status, report.executions) == ("completed", 2)
-    again = {name for point in report.points for name in point.repeated}
-    assert again == {"one#step 1", "two#step 2"}
 
 
 def test_an_effect_is_done_again_only_after_a_kill_between_it_and_its_record(tmp_path: Path) -> None:
@@ -106,12 +115,19 @@ def test_an_effect_is_done_again_only_after_a_kill_between_it_and_its_record(tmp
 
         return {"notes": [effect("charge", charging)]}
 
-    # LangGraph's first node runs while the input is still being committed; the second has no commit beside its own.
     flow = Workflow("paid", Notes).add_sequence([("first", lambda state: {"notes": ["first"]}), charge])
-    report = crash_test(flow.add_edge(START, "first").add_edge("charge", END), {"notes": []})
-    assert_killed_at_every_commit(report)
-    times = Counter(Counter(receipts.read_text().split()).values())
-    assert times == {1: 2 * report.commits + 1, 2: 1}  # two runs are undisturbed
+    flow.add_edge(START, "first").add_edge("charge", END)
+    for _ in range(6):
+        receipts.unlink(missing_ok=True)
+        report = crash_test(flow, {"notes": []})
+        assert_killed_at_every_commit(report)
+        # After a kill behind the record, too, the node is begun again, but the effect is not done.
+        begun = sum("charge#1" in point.repeated for point in report.points)
+        times = Counter(Counter(receipts.read_text().split()).values())
+        assert set(times) <= {1, 2}
+        if times[2]:
+            break
+    assert 0 < times[2] < begun
 
 
 def test_commits_are_killed_that_no_undisturbed_run_makes(tmp_path: Path) -> None:
@@ -120,15 +136,18 @@ def test_commits_are_killed_that_no_undisturbed_run_makes(tmp_path: Path) -> Non
     def charge(state: Notes) -> Notes:
         with executed.open("a") as file:
             file.write("executed\n")
-        if len(executed.read_text().split()) > 2:  # the effect has a commit of its own
-            effect("charge", lambda: "charged")
+        if len(executed.read_text().split()) > 2:
+            for number in range(6):  # more than a run's commits differ by; each effect has one of its own
+                effect(f"charge {number}", lambda: "charged")
         return {"notes": ["charged"]}
 
     flow = Workflow("paid", Notes).add_sequence([("first", lambda state: {"notes": ["first"]}), charge])
     report = crash_test(flow.add_edge(START, "first").add_edge("charge", END), {"notes": []})
     assert_killed_at_every_commit(report)
-    assert report.points[-1].kills == (Kill(report.commits + 1, "after"),)
-    assert report.kills == 2 * report.commits + 2
+    last = report.points[-1]
+    assert (last.kills[0].commit or 0) > report.commits
+    assert last.killed
+    assert last.found == ("completed",)
 
 
 def test_a_function_that_makes_the_graph_is_called_in_every_process(tmp_path: Path) -> None:

@@ -121,9 +121,10 @@ class Campaign:
         while last.killed and last.found[:1] != (reference.ended,):
             commit += 1
             for kills in planned_at(self._plan, commit, self._random):
-                last = self._killed(kills, reference)
-                if last.killed or not last.ok:
-                    yield last
+                last = self._until_killed(lambda kills=kills: kills, reference)  # type: ignore[misc]
+                if not last.killed and last.ok:
+                    return
+                yield last
 
     def _moments(self) -> Kills:
         seconds = statistics.median(self._durations)
