@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from dalsegno import END, START, Workflow
+from dalsegno.checkpoints import Database, Ledger
+from dalsegno.checkpoints.requests import is_due
 from dalsegno.errors import DatabaseUnavailable
 from dalsegno.graphs.loading import LoadedTarget
 from dalsegno.service import Service, Settings
@@ -82,6 +84,7 @@ def test_a_database_that_cannot_be_looked_at_is_told_once_each_time(
     database, aside = tmp_path / "runs.db", tmp_path / "aside"
     service = Service([target], database, Settings(poll=0.01), clock=clock)
     service.open()
+    ledger = Ledger(Database(database))
     for times in (1, 2):
         database.rename(aside)
         database.write_text("this is none")
@@ -91,7 +94,9 @@ def test_a_database_that_cannot_be_looked_at_is_told_once_each_time(
         aside.replace(database)
         run_id = until(started, "it is found again")
         until(lambda run_id=run_id: service.run(run_id).status == "completed", "it runs again")
+        until(lambda run_id=run_id: not is_due(ledger, run_id), "it is done with the run, too")
         assert len(told()) == times
     assert all("What is due cannot be looked at" in line for line in told())
     service.drain()
     service.close()
+    ledger.database.close()
